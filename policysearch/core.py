@@ -1,0 +1,301 @@
+"""The nouns of a policy search: policy, rollout, domain, proposal, evaluation, optimizer, evaluator.
+
+A search is a conversation. An optimizer proposes parameter vectors, an evaluator runs them:
+
+    Optimizer ──Proposal──▶ Evaluator ──Evaluation──▶ Optimizer ──▶ …
+
+Axis letters in the signatures: n candidates, k episodes per candidate, d parameters, T steps of an
+episode, m rows of a batch, o observation, a action, h policy state, z noise.
+Returns are maximised. Randomness enters only through an explicit `numpy.random.Generator`.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from policysearch.seeding import Key
+
+Array = np.ndarray
+
+#: Fitness of a failed candidate while a search has not seen a single finite return: below anything
+#: real, and small enough that its square is still finite.
+NO_FITNESS_YET = -1e100
+
+
+class Policy(Protocol):
+    """A pure map from parameters, observation and policy state to an action.
+
+    Instances are frozen dataclasses. Every row of a batch is computed independently of the others, bit
+    for bit. Discrete actions are indices held as floats; an action that cannot be computed is NaN.
+    """
+
+    @property
+    def num_params(self) -> int:
+        """d, the length of the parameter vector."""
+
+    @property
+    def state_size(self) -> int:
+        """h, the size of the policy's own memory; 0 for memoryless policies."""
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """A name for every parameter, in order."""
+
+    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
+        """Parameters from which a search starts."""
+
+    def act(
+        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """The policy's mode (its most likely action) and its next state."""
+
+
+class StochasticPolicy(Policy, Protocol):
+    """A policy that is a distribution over actions: what the likelihood ratio needs.
+
+    Scores and log-probabilities are those of the action as drawn, before an environment clips it.
+    """
+
+    @property
+    def mode(self) -> Policy:
+        """The deterministic policy that acts as the mode of this one.
+
+        Its parameters are the leading ones of this policy; those the mode ignores come last.
+        """
+
+    def noise(self, rng: np.random.Generator, steps: int) -> Float[Array, "steps z"]:
+        """The randomness of the next `steps` actions. Drawing 2 + 3 steps equals drawing 5."""
+
+    def sample(
+        self,
+        params: Float[Array, "m d"],
+        obs: Float[Array, "m o"],
+        state: Float[Array, "m h"],
+        noise: Float[Array, "m z"],
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """The action that `noise` selects from π(· | s; θ), and the next state."""
+
+    def log_prob(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
+    ) -> Float[Array, "T"]:
+        """log π(a_t | s_t; θ)."""
+
+    def score(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        weights: Float[Array, "T"],
+    ) -> Float[Array, "d"]:
+        """Σ_t weights_t ∇_θ log π(a_t | s_t; θ): a vector–Jacobian product."""
+
+    def score_along(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        direction: Float[Array, "d"],
+    ) -> Float[Array, "T"]:
+        """∇_θ log π(a_t | s_t; θ) · direction for every step: a Jacobian–vector product."""
+
+    def kl(
+        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
+    ) -> Float[Array, "T"]:
+        """KL(π(· | s_t; old) ‖ π(· | s_t; new))."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """The record of one episode: what the policy saw, drew and was paid."""
+
+    policy: StochasticPolicy
+    params: Float[Array, "d"]
+    obs: Float[Array, "T o"]
+    actions: Float[Array, "T a"]  # as drawn, before clipping to the action space
+    rewards: Float[Array, "T"]
+    final_obs: Float[Array, "o"]
+    terminated: bool
+    truncated: bool
+
+    def score(self, weights: Float[Array, "T"]) -> Float[Array, "d"]:
+        """Σ_t weights_t ∇_θ log π(a_t | s_t; θ) at the parameters that made the rollout."""
+        return self.policy.score(self.params, self.obs, self.actions, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean and sum of squared deviations M2 of observations; `+` merges two sets of them.
+
+    Source: Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
+    variances", eq. 1.5.
+    """
+
+    count: int
+    mean: Float[Array, "o"]
+    M2: Float[Array, "o"]
+
+    @classmethod
+    def empty(cls, size: int) -> "Moments":
+        """The moments of no observation at all."""
+        return cls(0, np.zeros(size), np.zeros(size))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        count = self.count + other.count
+        if count == 0:
+            return self
+        delta = other.mean - self.mean
+        mean = self.mean + delta * (other.count / count)
+        M2 = self.M2 + other.M2 + delta**2 * (self.count * other.count / count)
+        return Moments(count, mean, M2)
+
+    @property
+    def std(self) -> Float[Array, "o"]:
+        """Standard deviation (population form); zeros while there are no observations."""
+        return np.sqrt(self.M2 / max(self.count, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """What an optimizer may know about its parameters: where to start, and the bounds.
+
+    Coordinates are scaled: one unit is a step that matters, equally in every direction (see
+    `policysearch.space`). Bounds may be infinite.
+
+    Raises:
+        ValueError: for a start that is not a finite vector, or bounds that do not contain it.
+    """
+
+    start: Float[Array, "d"]
+    lower: Float[Array, "d"]
+    upper: Float[Array, "d"]
+
+    def __post_init__(self) -> None:
+        if self.start.ndim != 1 or self.start.size == 0 or not np.isfinite(self.start).all():
+            raise ValueError(f"start: expected a finite, non-empty vector, got {self.start!r}")
+        inside = (self.lower <= self.start) & (self.start <= self.upper)
+        if not inside.all():
+            i = int(np.flatnonzero(~inside)[0])
+            raise ValueError(
+                f"start[{i}]: expected {self.lower[i]:g} <= start <= {self.upper[i]:g}, got {self.start[i]:g}"
+            )
+
+    @classmethod
+    def unbounded(cls, start: Float[Array, "d"]) -> "Domain":
+        """All of R^d, starting at `start`."""
+        start = np.asarray(start, dtype=float)
+        return cls(start, np.full(start.shape, -np.inf), np.full(start.shape, np.inf))
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether any coordinate has a finite bound."""
+        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+
+    def clip(self, params: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
+        """`params` projected onto the bounds."""
+        return np.clip(params, self.lower, self.upper) if self.bounded else params
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """What an optimizer wants run next.
+
+    Raises:
+        ValueError: if `params` is not a finite n × d matrix with n >= 1, or `episodes` is below 1.
+    """
+
+    params: Float[Array, "n d"]
+    recommendation: Float[Array, "d"]  # what to deploy if the search stopped now
+    episodes: int = 1  # k, per candidate
+    sample: bool = False  # draw actions from π instead of taking its mode
+    record: bool = False  # keep the rollouts
+    moments: bool = False  # accumulate the moments of the observations
+    purpose: str = "search"  # or "re-evaluation": rollouts are booked by purpose
+    diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
+
+    def __post_init__(self) -> None:
+        if self.params.ndim != 2 or self.params.shape[0] < 1:
+            raise ValueError(f"params: expected n >= 1 rows of d numbers, got shape {self.params.shape}")
+        if self.episodes < 1:
+            raise ValueError(f"episodes: expected at least 1, got {self.episodes}")
+
+    @property
+    def cost(self) -> int:
+        """Rollouts that running this proposal takes: n·k."""
+        return int(self.params.shape[0]) * self.episodes
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one episode has no return."""
+
+    candidate: int
+    episode: int
+    seed: int  # the environment seed that reproduces it
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What happened when a proposal was run. A failed episode has a NaN return and still counts."""
+
+    params: Float[Array, "n d"]
+    returns: Float[Array, "n k"]
+    steps: Int[Array, "n k"]
+    failures: tuple[Failure, ...] = ()
+    rollouts: tuple[tuple[Rollout, ...], ...] = ()  # per candidate, the successful episodes, if recorded
+    moments: Moments | None = None
+    clipped_steps: int = 0  # steps whose action lay outside the action space
+    failed_fitness: float = NO_FITNESS_YET  # when this generation alone cannot tell; set by the search loop
+
+    @cached_property
+    def fitness(self) -> Float[Array, "n"]:
+        """Mean return of each candidate, always finite.
+
+        A candidate with a failed episode gets the worst finite value of its generation minus the
+        generation's range; where the generation has no range, the value known to the search loop.
+        """
+        returns = self.returns
+        mean = returns[:, 0] if returns.shape[1] == 1 else returns.mean(axis=1)
+        finite = np.isfinite(mean)
+        if finite.all():
+            return mean
+        if not finite.any():
+            return np.full(mean.shape, self.failed_fitness)
+        worst, best = mean[finite].min(), mean[finite].max()
+        failed = worst - (best - worst) if best > worst else min(self.failed_fitness, worst - 1.0)
+        return np.where(finite, mean, failed)
+
+    def ranking(self) -> Int[Array, "n"]:
+        """Candidate indices from best to worst; equal fitness keeps the proposal's order."""
+        return np.argsort(-self.fitness, kind="stable")
+
+
+#: A running optimizer: yields proposals, is sent evaluations, and returns its final recommendation if
+#: it ever ends by itself.
+Search = Generator[Proposal, Evaluation, Float[Array, "d"]]
+
+
+class Optimizer(Protocol):
+    """A frozen dataclass of hyperparameters whose `search` is the method, as a coroutine.
+
+    A class whose method needs the policy's scores sets the class attribute `uses_scores = True`; it then
+    searches all parameters of a stochastic policy, where other methods search those of its mode.
+    """
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """The search itself. It draws randomness from `rng` only and never ends unless it must."""
+
+
+class Evaluator(Protocol):
+    """Runs proposals: a pure function of the proposal and the key.
+
+    The seed of episode j is a function of (*key, j), the same for all candidates (common random numbers);
+    the action noise depends on the candidate too.
+    """
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        """The evaluation of `proposal`, its random streams named by `key`."""

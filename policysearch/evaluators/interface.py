@@ -1,0 +1,110 @@
+"""What a policy needs to know of an environment: flat observations in, actions of the right form out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Bool, Float
+
+from policysearch.core import Array
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The translation between one environment's spaces and a policy's vectors.
+
+    Raises:
+        ValueError: for a space that cannot be flattened, or actions that are neither Discrete,
+            MultiDiscrete nor Box.
+    """
+
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+
+    def __post_init__(self) -> None:
+        if not self.observation_space.is_np_flattenable:
+            raise ValueError(
+                "observation space: expected one that Gymnasium can flatten to a vector, "
+                f"got {self.observation_space}"
+            )
+        supported = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
+        if not isinstance(self.action_space, supported):
+            raise ValueError(
+                f"action space: expected Discrete, MultiDiscrete or Box, got {self.action_space}; "
+                "wrap the environment with gymnasium.wrappers.TransformAction"
+            )
+        if isinstance(self.action_space, spaces.Box):
+            low, high = self.action_space.low, self.action_space.high
+            if np.isnan(low).any() or np.isnan(high).any() or (low > high).any():
+                raise ValueError(f"action space: expected bounds low <= high, got {self.action_space}")
+        if self.obs_size == 0 or self.action_size == 0:
+            raise ValueError("spaces: expected at least one observation and one action number, got none")
+
+    @property
+    def obs_size(self) -> int:
+        """o: the length of a flattened observation."""
+        return int(spaces.flatdim(self.observation_space))
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether an observation is one of finitely many, seen by the policy as a one-hot vector."""
+        return isinstance(self.observation_space, spaces.Discrete)
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """The number of alternatives of each discrete action; empty for continuous actions."""
+        if isinstance(self.action_space, spaces.Discrete):
+            return (int(self.action_space.n),)
+        if isinstance(self.action_space, spaces.MultiDiscrete):
+            return tuple(int(n) for n in self.action_space.nvec.ravel())
+        return ()
+
+    @property
+    def action_size(self) -> int:
+        """a: numbers per action."""
+        return len(self.choices) or int(np.prod(self.action_space.shape or (1,)))
+
+    def observer(self) -> Callable[[Any], Any]:
+        """A function from the environment's observation to a flat vector."""
+        space = self.observation_space
+        if isinstance(space, spaces.Box):
+            return _unchanged if len(space.shape) == 1 else np.ravel
+        return lambda obs: spaces.flatten(space, obs)
+
+    def actor(self) -> Callable[[Float[Array, "m a"]], tuple[Any, Bool[Array, "m"] | None]]:
+        """A function from a batch of actions to the environments' actions, and which were clipped."""
+        space = self.action_space
+        if isinstance(space, spaces.Discrete):
+            start = int(space.start)
+            return lambda actions: ((actions[:, 0].astype(np.int64) + start).tolist(), None)
+        if isinstance(space, spaces.MultiDiscrete):
+            first, shape, dtype = space.start.ravel(), space.shape, space.dtype
+            return lambda actions: ((actions + first).astype(dtype).reshape(-1, *shape), None)
+        assert isinstance(space, spaces.Box)  # noqa: S101 - checked at construction
+        low, high = space.low.ravel().astype(float), space.high.ravel().astype(float)
+        box_shape, box_dtype = space.shape, space.dtype
+        whole = np.issubdtype(box_dtype, np.integer)
+
+        def clip(actions: Float[Array, "m a"]) -> tuple[Any, Bool[Array, "m"]]:
+            clipped = np.minimum(np.maximum(actions, low), high)
+            outside = (clipped != actions).any(axis=1)
+            clipped = np.rint(clipped) if whole else clipped
+            return clipped.astype(box_dtype).reshape(-1, *box_shape), outside
+
+        return clip
+
+
+def _unchanged(obs: Any) -> Any:
+    return obs
+
+
+def make_factory(env_id: str, max_episode_steps: int | None = None) -> Callable[[], gym.Env[Any, Any]]:
+    """A function that builds `env_id` without rendering or Gymnasium's per-step checks.
+
+    `module:EnvId` imports the module first, as in `gymnasium.make`.
+    """
+    limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+    return lambda: gym.make(env_id, disable_env_checker=True, **limit)

@@ -1,0 +1,1 @@
+"""Estimators of ∇J(θ) as plain functions of recorded returns or rollouts, and exact gradients."""

@@ -1,0 +1,40 @@
+"""Gradients by finite differences, from the returns of perturbed parameters.
+
+Kohl & Stone 2004, "Policy gradient reinforcement learning for fast quadrupedal locomotion", perturb every
+parameter by −ε, 0 or +ε at random and compare averages; Peters & Schaal 2008, "Reinforcement learning of
+motor skills with policy gradients", section 2.1, fit a plane to any set of perturbations.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+
+
+def kohl_stone(signs: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Float[Array, "d"]:
+    """The adjustment A: per parameter Avg₊ − Avg₋, or 0 where Avg₀ is the best of the three.
+
+    `signs` holds −1, 0 or +1. A parameter for which one of the three groups is empty gets 0.
+    """
+    fitness = fitness - fitness.mean()
+    groups = [(signs == sign).astype(float) for sign in (1.0, 0.0, -1.0)]
+    counts = np.array([group.sum(axis=0) for group in groups])
+    sums = np.array([fitness @ group for group in groups])
+    plus, zero, minus = sums / np.maximum(counts, 1)
+    stay = ((zero > plus) & (zero > minus)) | (counts == 0).any(axis=0)
+    return np.where(stay, 0.0, plus - minus)
+
+
+def regression(offsets: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Float[Array, "d"]:
+    """The slope of the least-squares plane fitness ≈ J + offsets·g, with its intercept J.
+
+    With fewer than d + 1 perturbations it is the shortest such slope. The intercept matters: without it,
+    a constant added to every return would turn the gradient into noise.
+    """
+    centred = offsets - offsets.mean(axis=0)
+    return np.linalg.lstsq(centred, fitness - fitness.mean(), rcond=None)[0]
+
+
+def central(plus: Float[Array, "d"], minus: Float[Array, "d"], epsilon: float) -> Float[Array, "d"]:
+    """(J(θ + ε e_j) − J(θ − ε e_j)) / 2ε for every parameter j."""
+    return (plus - minus) / (2.0 * epsilon)

@@ -1,0 +1,48 @@
+"""The optimizers, one file per method, and the registry that the command line reads.
+
+A new method is one new file and one line in `OPTIMIZERS`.
+"""
+
+from policysearch.core import Optimizer
+from policysearch.optimizers.ars import ARS
+from policysearch.optimizers.cma_es import CMAES
+from policysearch.optimizers.cross_entropy import CrossEntropy
+from policysearch.optimizers.evolution_strategy import EvolutionStrategy
+from policysearch.optimizers.finite_difference import FiniteDifference
+from policysearch.optimizers.genetic import Genetic
+from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.nelder_mead import NelderMead
+from policysearch.optimizers.random_search import RandomSearch
+from policysearch.optimizers.reinforce import Reinforce
+from policysearch.optimizers.spsa import SPSA
+from policysearch.optimizers.whitened import Whitened
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "random-search": RandomSearch,
+    "hill-climbing": HillClimbing,
+    "nelder-mead": NelderMead,
+    "genetic": Genetic,
+    "cross-entropy": CrossEntropy,
+    "cma-es": CMAES,
+    "finite-difference": FiniteDifference,
+    "spsa": SPSA,
+    "evolution-strategy": EvolutionStrategy,
+    "ars": ARS,
+    "reinforce": Reinforce,
+}
+
+__all__ = [
+    "ARS",
+    "CMAES",
+    "OPTIMIZERS",
+    "SPSA",
+    "CrossEntropy",
+    "EvolutionStrategy",
+    "FiniteDifference",
+    "Genetic",
+    "HillClimbing",
+    "NelderMead",
+    "RandomSearch",
+    "Reinforce",
+    "Whitened",
+]

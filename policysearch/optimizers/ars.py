@@ -1,0 +1,49 @@
+"""Augmented random search (Mania, Guy & Recht 2018, "Simple random search of static linear policies is
+competitive for reinforcement learning").
+
+    r_k± = return of M ± ν δ_k,  δ_k ~ N(0, I),  k = 1 … N
+    M ← M + α/(b σ_R) Σ_{k ≤ b} (r_(k)+ − r_(k)−) δ_(k)
+
+over the b directions with the largest max(r_k+, r_k−); σ_R is the standard deviation of the 2b returns
+used. b = N is the paper's V1, b < N V1-t; observations normalised by `whitened` make V2 and V2-t. Defaults:
+α = 0.02, ν = 0.03, N = 8 as in the authors' code. Equal returns (σ_R = 0) make no step.
+
+Invariant to: constants added to returns, positive factors on returns, rotation of the parameters (in
+distribution).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class ARS:
+    """Finite differences along random directions, scaled by the spread of the returns."""
+
+    directions: int = 8  # N
+    top: int | None = None  # b; None: all directions
+    step_size: float = 0.02  # α
+    sigma: float = 0.03  # ν, in scaled parameter units
+
+    def __post_init__(self) -> None:
+        require(self, directions=(1, np.inf), top=(1, self.directions))
+        require(self, step_size=(0.0, np.inf), sigma=(0.0, np.inf))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Try directions both ways, follow the best."""
+        M = domain.start
+        N, b = self.directions, self.top or self.directions
+        while True:
+            delta = rng.standard_normal((N, M.size))
+            candidates = domain.clip(np.concatenate([M + self.sigma * delta, M - self.sigma * delta]))
+            evaluation = yield Proposal(candidates, recommendation=M)
+            r_plus, r_minus = evaluation.fitness[:N], evaluation.fitness[N:]
+            top = np.argsort(-np.maximum(r_plus, r_minus), kind="stable")[:b]
+            sigma_R = np.concatenate([r_plus[top], r_minus[top]]).std()
+            if sigma_R > 0:
+                M = M + self.step_size / (b * sigma_R) * (r_plus[top] - r_minus[top]) @ delta[top]
+                M = domain.clip(M)

@@ -1,0 +1,126 @@
+"""CMA-ES (Hansen 2016, "The CMA evolution strategy: a tutorial"), through Hansen's own `cma` package.
+
+The update is `cma`'s, with its default strategy parameters and active (negative) weights; its random
+numbers come from our generator. Bounds are handled by `cma` too: it is told the points that it sampled.
+The recommendation is the distribution's mean.
+
+`noise_handling` adds the uncertainty handling of Hansen, Niederberger, Guzzella & Koumoutsakos 2009: a few
+candidates are evaluated twice and, when their ranks disagree, the step size grows and further candidates
+get more episodes. It is not reliable for populations of five or fewer.
+`restarts` allows restarts with a doubled population (IPOP, Auger & Hansen 2005) from the start point when
+`cma` finds that it has converged; otherwise the search ends there. The means of the runs are then compared
+on fresh episodes and the better one is kept.
+
+Invariant to: constants added to returns, monotone transformations of returns, rotation and, after
+adaptation, any affine transformation of the parameters.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Domain, Evaluation, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class CMAES:
+    """Covariance matrix adaptation, with `cma`'s defaults."""
+
+    sigma: float = 0.3  # initial step size, in scaled parameter units
+    population_size: int | None = None  # λ; None: 4 + ⌊3 ln d⌋
+    active: bool = True  # negative weights for the worse half
+    noise_handling: bool = False  # UH-CMA-ES
+    max_episodes: int = 30  # the most episodes per candidate that noise handling may ask for
+    restarts: int = 0  # IPOP restarts
+
+    def __post_init__(self) -> None:
+        require(self, sigma=(0.0, np.inf), population_size=(3, np.inf))
+        require(self, max_episodes=(1, np.inf), restarts=(0, np.inf))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Runs of `cma`, each with twice the population of the one before."""
+        if domain.start.size < 2:
+            raise ValueError("cma-es: expected at least 2 parameters, got 1; use another optimizer")
+        es = self._strategy(domain, rng, self.population_size)
+        kept = yield from self._run(es, domain, rng, None)
+        for _ in range(self.restarts):
+            es = self._strategy(domain, rng, 2 * es.popsize)
+            mean = yield from self._run(es, domain, rng, kept)
+            evaluation = yield Proposal(np.array([kept, mean]), kept, purpose="re-evaluation")
+            kept = (kept, mean)[int(evaluation.fitness.argmax())]
+        return kept
+
+    def _strategy(self, domain: Domain, rng: np.random.Generator, population_size: int | None) -> Any:
+        import cma  # noqa: PLC0415 - takes over a second
+
+        options = {
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,
+            "CMA_active": self.active,
+            "verbose": -9,
+            "verb_log": 0,
+            "bounds": [domain.lower, domain.upper] if domain.bounded else [None, None],
+        }
+        if population_size is not None:
+            options["popsize"] = population_size
+        return cma.CMAEvolutionStrategy(domain.start, self.sigma, options)
+
+    def _run(
+        self, es: Any, domain: Domain, rng: np.random.Generator, kept: Float[Array, "d"] | None
+    ) -> Generator[Proposal, Evaluation, Float[Array, "d"]]:
+        """One run until `cma` stops it; recommends `kept` meanwhile, or its own mean."""
+        noise = _NoiseHandling(domain.start.size, self.max_episodes) if self.noise_handling else None
+        episodes = 1
+        while not es.stop():
+            sampled = es.ask()
+            mean = domain.start if es.countiter == 0 else _mean(es)
+            recommendation = mean if kept is None else kept
+            diagnostics = {"sigma": float(es.sigma), "episodes": float(episodes)}
+            evaluation = yield Proposal(np.array(sampled), recommendation, episodes, diagnostics=diagnostics)
+            fitness = evaluation.fitness
+            if noise:
+                repeated = noise.indices(fitness, rng)
+                points = np.array([sampled[i] for i in repeated])
+                again = yield Proposal(points, recommendation, episodes, purpose="re-evaluation")
+                es.sigma *= noise.update(fitness, again.fitness, repeated)
+                episodes = noise.episodes
+            es.tell(sampled, (-fitness).tolist())
+        return _mean(es)
+
+
+class _NoiseHandling:
+    """The rank-change measure of UH-CMA-ES (Hansen et al. 2009, section III), computed by `cma`."""
+
+    def __init__(self, d: int, max_episodes: int) -> None:
+        import cma  # noqa: PLC0415 - takes over a second
+
+        self._handler = cma.NoiseHandler(d, maxevals=max_episodes)
+        self.episodes = 1
+
+    def indices(self, fitness: Float[Array, "n"], rng: np.random.Generator) -> list[int]:
+        """λ_reev = 2 + λ/20 candidates: half of them the earliest, the rest the best of the others."""
+        count = 2 + len(fitness) / 20
+        count = int(count) + int(rng.random() < count % 1)
+        first = count - count // 2
+        best = first + np.argsort(-fitness[first:], kind="stable")
+        return [*range(first), *best[: count - first].tolist()]
+
+    def update(self, fitness: Float[Array, "n"], again: Float[Array, "r"], indices: list[int]) -> float:
+        """The factor for σ; also sets the number of episodes for the next generation."""
+        repeated = fitness.copy()
+        repeated[indices] = again
+        handler = self._handler
+        handler.fit, handler.fitre, handler.idx = (-fitness).tolist(), (-repeated).tolist(), indices
+        handler.update_measure()
+        factor = float(handler.treat())
+        self.episodes = int(handler.evaluations)
+        return factor
+
+
+def _mean(es: Any) -> Float[Array, "d"]:
+    """The mean of the distribution, in the coordinates of the candidates."""
+    return np.array(es.gp.pheno(es.mean, into_bounds=es.boundary_handler.repair))

@@ -1,0 +1,60 @@
+"""The evolution strategy of Salimans et al. 2017, "Evolution strategies as a scalable alternative to
+reinforcement learning" ("OpenAI-ES").
+
+    g = 1/(nσ) Σ_i F_i ε_i,   ε_i ~ N(0, I) in mirrored pairs,   F = centred ranks of the returns
+    θ ← θ + Adam(g − λθ)
+
+Centred ranks lie in [−½, ½]; equal returns share their mean rank, so that a generation of equal returns
+makes no step at all. σ = 0.02, learning rate 0.01 and weight decay λ = 0.005 are those of the authors'
+published Humanoid configuration (recalled, not verified), made for thousands of candidates per step: on a
+few hundred rollouts they are slow.
+
+Invariant to: constants added to returns, monotone transformations of returns. Adam ties it to the axes
+and its step does not scale with the parameters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Domain, Proposal, Search
+from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class EvolutionStrategy:
+    """Mirrored Gaussian perturbations, centred ranks, Adam, weight decay."""
+
+    population_size: int = 20  # n, an even number: mirrored pairs
+    sigma: float = 0.02  # in scaled parameter units
+    learning_rate: float = 0.01  # of Adam, in scaled parameter units per generation
+    weight_decay: float = 0.005  # λ
+
+    def __post_init__(self) -> None:
+        require(self, population_size=(2, np.inf), sigma=(0.0, np.inf))
+        require(self, learning_rate=(0.0, np.inf), weight_decay=(0, np.inf))
+        if self.population_size % 2:
+            raise ValueError(f"population_size: expected an even number, got {self.population_size}")
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Perturb in mirrored pairs, rank, step."""
+        theta, adam = domain.start, Adam(self.learning_rate)
+        pairs = self.population_size // 2
+        while True:
+            epsilon = rng.standard_normal((pairs, theta.size))
+            epsilon = np.concatenate([epsilon, -epsilon])
+            evaluation = yield Proposal(domain.clip(theta + self.sigma * epsilon), recommendation=theta)
+            F = centred_ranks(evaluation.fitness)
+            if F.any():
+                g = F @ epsilon / (self.population_size * self.sigma)
+                theta = domain.clip(theta + adam.step(g - self.weight_decay * theta))
+
+
+def centred_ranks(fitness: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Ranks scaled to [−½, ½], the best at ½; equal values share the mean of their ranks."""
+    ordered = np.sort(fitness)
+    below = np.searchsorted(ordered, fitness, side="left")
+    upto = np.searchsorted(ordered, fitness, side="right")
+    return (below + upto - 1) / (2 * (fitness.size - 1)) - 0.5

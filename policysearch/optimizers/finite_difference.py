@@ -1,0 +1,63 @@
+"""Finite differences in the style of the AIBO gait work (Kohl & Stone 2004, ICRA, figure 3).
+
+    repeat
+      R_i = θ + Δ_i, i = 1 … t,  each Δ_ij drawn from {−ε, 0, +ε}
+      A_j = 0 if Avg₀ is the best of (Avg₊, Avg₀, Avg₋) for parameter j, else Avg₊ − Avg₋
+      θ ← θ + η ε A/|A|
+
+t = 15 and η = 2 as in the paper; ε is one per parameter there and here the same in scaled units (the table
+of the AIBO's parameters corresponds to a twelfth of each range). A = 0 leaves θ and draws again. Two more
+estimates of the gradient can take the place of A: "central" differences along every axis (2d candidates)
+and "regression", the slope of a plane fitted to t random-sign perturbations (Peters & Schaal 2008).
+
+Invariant to: constants added to returns, positive factors on returns, units. Tied to the axes, except
+regression with t ≫ d.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Search
+from policysearch.gradients import finite_difference as estimate
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class FiniteDifference:
+    """Steps of fixed length along an estimated gradient."""
+
+    variant: Literal["kohl-stone", "central", "regression"] = "kohl-stone"
+    perturbations: int = 15  # t; central differences take 2d instead
+    epsilon: float = 0.1  # perturbation of a parameter, in scaled parameter units
+    step_size: float = 2.0  # η: length of a step, in units of epsilon
+
+    def __post_init__(self) -> None:
+        require(self, perturbations=(2, np.inf), epsilon=(0.0, np.inf), step_size=(0.0, np.inf))
+        if self.variant not in ("kohl-stone", "central", "regression"):
+            raise ValueError(
+                f"variant: expected 'kohl-stone', 'central' or 'regression', got {self.variant!r}"
+            )
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Perturb, estimate, step."""
+        theta, d = domain.start, domain.start.size
+        while True:
+            if self.variant == "kohl-stone":
+                signs = rng.integers(-1, 2, size=(self.perturbations, d)).astype(float)
+            elif self.variant == "regression":
+                signs = rng.choice((-1.0, 1.0), size=(self.perturbations, d))
+            else:
+                signs = np.concatenate([np.eye(d), -np.eye(d)])
+            candidates = domain.clip(theta + self.epsilon * signs)
+            evaluation = yield Proposal(candidates, recommendation=theta)
+            if self.variant == "kohl-stone":
+                A = estimate.kohl_stone(signs, evaluation.fitness)
+            elif self.variant == "regression":
+                A = estimate.regression(signs, evaluation.fitness)
+            else:
+                A = estimate.central(*np.split(evaluation.fitness, 2), self.epsilon)
+            length = float(np.sqrt(A @ A))
+            if length > 0:
+                theta = domain.clip(theta + self.step_size * self.epsilon * A / length)

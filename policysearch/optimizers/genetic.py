@@ -1,0 +1,72 @@
+"""A genetic algorithm on real vectors: selection, uniform crossover, Gaussian mutation, elitism.
+
+The next generation keeps the `elites` best, which are evaluated again with everybody else; the others are
+children of parents chosen by tournament (Goldberg & Deb 1991) or from the best fraction (truncation, Such
+et al. 2017, "Deep neuroevolution"). A child takes each gene from either parent with equal chance (Syswerda
+1989, uniform crossover) with probability `crossover_rate` (0.6: De Jong 1975), else it copies the first;
+then each gene is mutated by N(0, mutation_sigma²) with probability `mutation_rate`.
+
+Invariant to: constants added to returns, monotone transformations of returns. Crossover ties it to the
+coordinate axes: it is not invariant to rotation.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from policysearch.core import Array, Domain, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class Genetic:
+    """Tournament or truncation selection, uniform crossover, Gaussian mutation, elitism."""
+
+    population_size: int = 20
+    elites: int = 1
+    selection: Literal["tournament", "truncation"] = "tournament"
+    tournament_size: int = 2
+    truncation: float = 0.25  # fraction of the population that may be parents
+    crossover_rate: float = 0.6
+    mutation_rate: float = 1.0  # per gene
+    mutation_sigma: float = 0.1  # in scaled parameter units
+    sigma: float = 0.5  # spread of the first generation around the start, in scaled parameter units
+
+    def __post_init__(self) -> None:
+        require(self, population_size=(2, np.inf), elites=(0, self.population_size - 1))
+        require(self, tournament_size=(1, self.population_size), truncation=(0.0, 1))
+        require(self, crossover_rate=(0, 1), mutation_rate=(0, 1))
+        require(self, mutation_sigma=(0.0, np.inf), sigma=(0.0, np.inf))
+        if self.selection not in ("tournament", "truncation"):
+            raise ValueError(f"selection: expected 'tournament' or 'truncation', got {self.selection!r}")
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Breed generation after generation."""
+        shape = (self.population_size, domain.start.size)
+        population = domain.start + self.sigma * rng.standard_normal(shape)
+        population[0] = domain.start
+        population = domain.clip(population)
+        best = domain.start
+        while True:
+            evaluation = yield Proposal(population, recommendation=best)
+            ranked = population[evaluation.ranking()]
+            best = ranked[0]
+            children = self._children(ranked, rng)
+            population = np.concatenate([ranked[: self.elites], domain.clip(children)])
+
+    def _children(self, ranked: Float[Array, "n d"], rng: np.random.Generator) -> Float[Array, "c d"]:
+        n = self.population_size - self.elites
+        mother, father = ranked[self._parents(n, rng)], ranked[self._parents(n, rng)]
+        crossed = rng.random((n, 1)) < self.crossover_rate
+        from_father = crossed & (rng.random(mother.shape) < 0.5)
+        children = np.where(from_father, father, mother)
+        mutated = rng.random(children.shape) < self.mutation_rate
+        return children + mutated * self.mutation_sigma * rng.standard_normal(children.shape)
+
+    def _parents(self, n: int, rng: np.random.Generator) -> Int[Array, "n"]:
+        """Ranks of n parents: 0 is the best."""
+        if self.selection == "tournament":
+            return rng.integers(self.population_size, size=(n, self.tournament_size)).min(axis=1)
+        return rng.integers(max(1, round(self.truncation * self.population_size)), size=n)

@@ -1,0 +1,51 @@
+"""Hill climbing: try random neighbours of the incumbent and move to the best of them if it is better.
+
+The incumbent is evaluated again beside its neighbours in every generation, on the same episodes: under
+noise, a lucky incumbent would otherwise never be dethroned (the problem that Hansen et al. 2009 and many
+before them describe for elitist strategies). Fifteen neighbours per move, as in the comparison of gait
+learners that followed the AIBO experiment (Kohl & Stone 2004b, AAAI; recalled, not verified).
+
+With `adapt`, the step follows the one-fifth success rule as in Hansen, Arnold & Auger 2015, "Evolution
+strategies", algorithm 4:  σ ← σ exp((1{moved} − 1/5) / √(d + 1)).
+
+Invariant to: constants added to returns, monotone transformations of returns, rotation of the parameters
+(in distribution); with `adapt` also, eventually, to their common scale.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class HillClimbing:
+    """Best of `neighbours` Gaussian steps from the incumbent."""
+
+    neighbours: int = 15
+    sigma: float = 0.1  # standard deviation of a step, in scaled parameter units
+    reevaluate: bool = True  # evaluate the incumbent again in every generation
+    adapt: bool = False  # one-fifth success rule for sigma
+
+    def __post_init__(self) -> None:
+        require(self, neighbours=(1, np.inf), sigma=(0.0, np.inf))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Perturb, compare, move."""
+        incumbent, sigma, d = domain.start, self.sigma, domain.start.size
+        known = -np.inf  # fitness of the incumbent, once evaluated
+        while True:
+            steps = sigma * rng.standard_normal((self.neighbours, d))
+            candidates = domain.clip(incumbent + steps)
+            if self.reevaluate or known == -np.inf:
+                candidates = np.concatenate([incumbent[None], candidates])
+            evaluation = yield Proposal(candidates, recommendation=incumbent, diagnostics={"sigma": sigma})
+            i = int(evaluation.fitness.argmax())
+            has_incumbent = len(candidates) > self.neighbours
+            moved = i > 0 if has_incumbent else bool(evaluation.fitness[i] > known)
+            if has_incumbent or moved:
+                incumbent, known = candidates[i], evaluation.fitness[i]
+            if self.adapt:
+                sigma *= np.exp((moved - 0.2) / np.sqrt(d + 1))

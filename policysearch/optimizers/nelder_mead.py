@@ -1,0 +1,80 @@
+"""The downhill simplex of Nelder & Mead 1965 (the "amoeba"), climbing: returns are maximised.
+
+A simplex of d + 1 points; in every turn its worst point x_w is replaced. With the centroid c of the others:
+
+    reflect   x_r = c + α(c − x_w)
+    expand    x_e = c + γ(x_r − c)    if x_r beats the best point; keep the better of the two
+    contract  x_c = c + β(x − c)      if x_r is below all other points; x is the better of x_r and x_w
+    shrink    x_i ← x_b + δ(x_i − x_b) if x_c is no better than that x; all points but the best x_b
+
+with α = 1, γ = 2, β = δ = ½ as in the paper. Points outside the bounds are projected onto them. Values are
+never measured twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots.
+
+Invariant to: constants added to returns, monotone transformations of returns; with the simplex, affine
+transformations of the parameters.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Domain, Evaluation, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class NelderMead:
+    """Reflection, expansion, contraction and shrinkage of a simplex."""
+
+    edge: float = 0.5  # initial simplex: start + edge along each coordinate, in scaled parameter units
+    reflection: float = 1.0  # α
+    expansion: float = 2.0  # γ
+    contraction: float = 0.5  # β
+    shrinkage: float = 0.5  # δ
+
+    def __post_init__(self) -> None:
+        require(self, edge=(0.0, np.inf), reflection=(0.0, np.inf), expansion=(1, np.inf))
+        require(self, contraction=(0.0, 1), shrinkage=(0.0, 1))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:  # noqa: ARG002 - deterministic
+        """Move the simplex uphill."""
+        simplex = self._initial(domain)
+        evaluation = yield Proposal(simplex, recommendation=domain.start)
+        f = evaluation.fitness.copy()
+        d = domain.start.size
+        while True:
+            order = np.argsort(-f, kind="stable")  # best first, worst last
+            simplex, f = simplex[order], f[order]
+            x_b, x_w, c = simplex[0], simplex[d], simplex[:d].sum(axis=0) / d
+            x = domain.clip(c + self.reflection * (c - x_w))
+            f_x = yield from _measure(x, x_b)
+            if f_x > f[0]:
+                x_e = domain.clip(c + self.expansion * (x - c))
+                f_e = yield from _measure(x_e, x)
+                simplex[d], f[d] = (x_e, f_e) if f_e > f_x else (x, f_x)
+            elif f_x > f[d - 1]:
+                simplex[d], f[d] = x, f_x
+            else:
+                if f_x > f[d]:
+                    simplex[d], f[d] = x, f_x
+                x_c = c + self.contraction * (simplex[d] - c)
+                f_c = yield from _measure(x_c, x_b)
+                if f_c > f[d]:
+                    simplex[d], f[d] = x_c, f_c
+                else:
+                    simplex[1:] = x_b + self.shrinkage * (simplex[1:] - x_b)
+                    evaluation = yield Proposal(simplex[1:].copy(), recommendation=x_b)
+                    f[1:] = evaluation.fitness
+
+    def _initial(self, domain: Domain) -> Float[Array, "n d"]:
+        """The start, and the start moved by `edge` along each axis, backwards where a bound is near."""
+        start = domain.start
+        edges = np.where(start + self.edge <= domain.upper, self.edge, -self.edge)
+        return np.vstack([start, domain.clip(start + np.diag(edges))])
+
+
+def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposal, Evaluation, float]:
+    evaluation = yield Proposal(x[None], recommendation=best)
+    return float(evaluation.fitness[0])

@@ -1,0 +1,43 @@
+"""Random search: the best of independent draws. The baseline that every method has to beat.
+
+A coordinate with two finite bounds is drawn uniformly between them, any other from N(start, σ²) and
+projected onto its bounds. The recommendation is the best candidate seen so far by its noisy fitness, which
+is what random search means and why its claims are optimistic under noise.
+
+Source: Bergstra & Bengio 2012, "Random search for hyper-parameter optimization", for why it is a baseline.
+Invariant to: constants added to returns, monotone transformations of returns. Not to rotation or scale of
+the parameters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Independent draws around the start, or uniformly between bounds."""
+
+    population_size: int = 10  # candidates per generation
+    sigma: float = 1.0  # standard deviation where there are no bounds, in scaled parameter units
+
+    def __post_init__(self) -> None:
+        require(self, population_size=(1, np.inf), sigma=(0.0, np.inf))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Draw, keep the best, repeat."""
+        uniform = np.isfinite(domain.lower) & np.isfinite(domain.upper)
+        low, high = np.where(uniform, domain.lower, 0.0), np.where(uniform, domain.upper, 0.0)
+        best, best_fitness = domain.start, -np.inf
+        shape = (self.population_size, domain.start.size)
+        while True:
+            normal = domain.start + self.sigma * rng.standard_normal(shape)
+            candidates = np.where(uniform, low + (high - low) * rng.random(shape), normal)
+            candidates = domain.clip(candidates)
+            evaluation = yield Proposal(candidates, recommendation=best)
+            i = int(evaluation.fitness.argmax())
+            if evaluation.fitness[i] > best_fitness:
+                best, best_fitness = candidates[i], evaluation.fitness[i]

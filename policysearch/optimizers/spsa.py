@@ -1,0 +1,53 @@
+"""Simultaneous perturbation stochastic approximation (Spall 1992; gains from Spall 1998, "Implementation of
+the simultaneous perturbation algorithm for stochastic optimization").
+
+    ĝ_k = (y(θ_k + c_k Δ_k) − y(θ_k − c_k Δ_k)) / (2 c_k Δ_k),   Δ_k = ±1 per parameter
+    θ_{k+1} = θ_k + a_k ĝ_k,   a_k = a/(k + 1 + A)^α,   c_k = c/(k + 1)^γ,   α = 0.602, γ = 0.101
+
+A is a tenth of the expected iterations, and a is set from the first gradient that is not zero such that
+the first step moves each parameter by `first_step`, both as Spall 1998 recommends (section III.B).
+
+Invariant to: constants added to returns and positive factors on returns (through the choice of a), units.
+Random signs tie it to the axes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Search
+from policysearch.optimizers.checks import require
+
+
+@dataclass(frozen=True)
+class SPSA:
+    """A gradient from two candidates, whatever the dimension."""
+
+    c: float = 0.1  # first perturbation, in scaled parameter units
+    first_step: float = 0.1  # mean size of the first change of a parameter, in scaled parameter units
+    expected_iterations: int = 100
+    alpha: float = 0.602
+    gamma: float = 0.101
+    pairs: int = 1  # pairs of candidates averaged per gradient
+
+    def __post_init__(self) -> None:
+        require(self, c=(0.0, np.inf), first_step=(0.0, np.inf), expected_iterations=(1, np.inf))
+        require(self, alpha=(0.0, 1), gamma=(0.0, 1), pairs=(1, np.inf))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Perturb all parameters at once, both ways, and follow the difference."""
+        theta, d = domain.start, domain.start.size
+        A = 0.1 * self.expected_iterations
+        a = k = 0
+        while True:
+            c_k = self.c / (k + 1) ** self.gamma
+            delta = 2.0 * rng.integers(2, size=(self.pairs, d)) - 1.0
+            candidates = domain.clip(np.concatenate([theta + c_k * delta, theta - c_k * delta]))
+            evaluation = yield Proposal(candidates, recommendation=theta)
+            y = evaluation.fitness
+            y_plus, y_minus = y[: self.pairs], y[self.pairs :]
+            g = (y_plus - y_minus) @ delta / (2 * c_k * self.pairs)  # 1/Δ = Δ for signs
+            if a == 0 and g.any():
+                a = self.first_step * (1 + A) ** self.alpha / np.abs(g).mean()
+            theta = domain.clip(theta + a / (k + 1 + A) ** self.alpha * g)
+            k += bool(a)

@@ -1,0 +1,87 @@
+"""The linear policy a = W s + b, or a = W s.
+
+Parameters: W row by row, then b. The start is zero, as in Mania, Guy & Recht 2018.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear map from observation to action, with a bias unless `bias` is false."""
+
+    obs_size: int
+    action_size: int
+    bias: bool = True
+
+    @property
+    def num_params(self) -> int:
+        """Entries of W and of b."""
+        return self.action_size * (self.obs_size + self.bias)
+
+    @property
+    def state_size(self) -> int:
+        """None: the policy is memoryless."""
+        return 0
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """`W[i,j]` for action i and observation j, then `b[i]`."""
+        W = [f"W[{i},{j}]" for i in range(self.action_size) for j in range(self.obs_size)]
+        return (*W, *(f"b[{i}]" for i in range(self.action_size * self.bias)))
+
+    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:  # noqa: ARG002 - the interface
+        """Zeros."""
+        return np.zeros(self.num_params)
+
+    def _unpack(
+        self, params: Float[Array, "*m d"]
+    ) -> tuple[Float[Array, "*m a o"], Float[Array, "*m a"] | float]:
+        size = self.action_size * self.obs_size
+        W = params[..., :size].reshape(*params.shape[:-1], self.action_size, self.obs_size)
+        return W, params[..., size:] if self.bias else 0.0
+
+    def act(
+        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """W s + b, row by row."""
+        W, b = self._unpack(params)
+        return np.matmul(W, obs[:, :, None])[:, :, 0] + b, state
+
+    def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
+        """The actions for many observations under one parameter vector."""
+        W, b = self._unpack(params)
+        return obs @ W.T + b
+
+    def vjp(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], cotangents: Float[Array, "T a"]
+    ) -> Float[Array, "d"]:
+        """Σ_t cotangents_tᵀ ∂a_t/∂θ."""
+        W_bar = (cotangents.T @ obs).ravel()
+        return np.concatenate([W_bar, cotangents.sum(axis=0)]) if self.bias else W_bar
+
+    def jvp(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], direction: Float[Array, "d"]
+    ) -> Float[Array, "T a"]:
+        """∂a_t/∂θ · direction for every step."""
+        return self.forward(direction, obs)
+
+    def fold(
+        self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]
+    ) -> Float[Array, "*n d"]:
+        """Parameters that act on s as `params` act on gain·(s − mean).
+
+        Raises:
+            ValueError: if the policy has no bias to carry the mean.
+        """
+        if not self.bias:
+            raise ValueError("whitening shifts the observations: the policy needs a bias, got bias=False")
+        W, b = self._unpack(params)
+        W = W * gain
+        folded = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
+        return np.asarray(folded)

@@ -1,0 +1,128 @@
+"""The multi-layer perceptron with tanh units and a linear last layer.
+
+    h_0 = s,   h_l = tanh(W_l h_{l−1} + b_l),   a = W_L h_{L−1} + b_L
+
+Parameters: W_1 row by row, b_1, W_2, b_2, …. The weights start at random, N(0, 1/fan-in) (LeCun et al.
+1998, "Efficient BackProp"), the last layer a hundredth of that, so that the first actions are near zero;
+zero itself would be a saddle at which every gradient through the hidden layers vanishes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A map from observation to action through layers of tanh units."""
+
+    obs_size: int
+    action_size: int
+    hidden: tuple[int, ...] = (16,)
+
+    @property
+    def _shapes(self) -> list[tuple[int, int]]:
+        sizes = [self.obs_size, *self.hidden, self.action_size]
+        return list(zip(sizes[1:], sizes[:-1], strict=True))
+
+    @property
+    def num_params(self) -> int:
+        """Entries of all weights and biases."""
+        return sum(rows * (columns + 1) for rows, columns in self._shapes)
+
+    @property
+    def state_size(self) -> int:
+        """None: the policy is memoryless."""
+        return 0
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """`W1[i,j]`, `b1[i]`, `W2[i,j]`, …."""
+        names: list[str] = []
+        for layer, (rows, columns) in enumerate(self._shapes, start=1):
+            names += [f"W{layer}[{i},{j}]" for i in range(rows) for j in range(columns)]
+            names += [f"b{layer}[{i}]" for i in range(rows)]
+        return tuple(names)
+
+    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
+        """Random weights, zero biases."""
+        parts = []
+        for layer, (rows, columns) in enumerate(self._shapes):
+            gain = 1.0 if layer < len(self.hidden) else 0.01
+            parts += [gain / np.sqrt(columns) * rng.standard_normal(rows * columns), np.zeros(rows)]
+        return np.concatenate(parts)
+
+    def _layers(
+        self, params: Float[Array, "*m d"]
+    ) -> Iterator[tuple[Float[Array, "*m r c"], Float[Array, "*m r"]]]:
+        offset = 0
+        for rows, columns in self._shapes:
+            W = params[..., offset : offset + rows * columns]
+            offset += rows * columns
+            yield W.reshape(*params.shape[:-1], rows, columns), params[..., offset : offset + rows]
+            offset += rows
+
+    def act(
+        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """The network's output, row by row."""
+        h, z = obs, obs
+        for W, b in self._layers(params):
+            z = np.matmul(W, h[:, :, None])[:, :, 0] + b
+            h = np.tanh(z)
+        return z, state
+
+    def _activations(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"]
+    ) -> tuple[list[Float[Array, "T r"]], Float[Array, "T a"]]:
+        """The inputs of every layer, and the output."""
+        inputs, h, z = [], obs, obs
+        for W, b in self._layers(params):
+            inputs.append(h)
+            z = h @ W.T + b
+            h = np.tanh(z)
+        return inputs, z
+
+    def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
+        """The actions for many observations under one parameter vector."""
+        return self._activations(params, obs)[1]
+
+    def vjp(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], cotangents: Float[Array, "T a"]
+    ) -> Float[Array, "d"]:
+        """Σ_t cotangents_tᵀ ∂a_t/∂θ, by the backward pass."""
+        inputs, _ = self._activations(params, obs)
+        layers = list(self._layers(params))
+        parts: list[Array] = []
+        z_bar = cotangents
+        for layer in reversed(range(len(layers))):
+            parts = [(z_bar.T @ inputs[layer]).ravel(), z_bar.sum(axis=0), *parts]
+            if layer:
+                z_bar = (z_bar @ layers[layer][0]) * (1.0 - inputs[layer] ** 2)
+        return np.concatenate(parts)
+
+    def jvp(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], direction: Float[Array, "d"]
+    ) -> Float[Array, "T a"]:
+        """∂a_t/∂θ · direction for every step, by the forward pass of derivatives."""
+        inputs, _ = self._activations(params, obs)
+        h_dot, z_dot = np.zeros_like(obs), np.zeros((len(obs), self.action_size))
+        tangents = zip(self._layers(params), self._layers(direction), inputs, strict=True)
+        for layer, ((W, _), (W_dot, b_dot), h) in enumerate(tangents, start=1):
+            z_dot = h_dot @ W.T + h @ W_dot.T + b_dot
+            if layer < len(inputs):
+                h_dot = z_dot * (1.0 - inputs[layer] ** 2)
+        return z_dot
+
+    def fold(
+        self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]
+    ) -> Float[Array, "*n d"]:
+        """Parameters that act on s as `params` act on gain·(s − mean)."""
+        W, b = next(self._layers(params))
+        W = W * gain
+        first = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
+        return np.concatenate([first, params[..., first.shape[-1] :]], axis=-1)

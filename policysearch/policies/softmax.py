@@ -1,0 +1,165 @@
+"""The softmax policy for discrete actions: π(a|s) ∝ exp(y_a(s; θ)/τ), with temperature τ.
+
+    ∇ log π(a|s) = Σ_b (1{a = b} − π(b|s))/τ ∇ y_b(s)
+
+The logits y come from a linear map (of one-hot observations: the tabular policy) or a network. Several
+discrete actions are independent given the observation, each with its own block of logits. Actions are
+indices held as floats. The mode takes the largest logit, the first of equals.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from policysearch.core import Array
+from policysearch.policies.linear import Linear
+from policysearch.policies.mlp import MLP
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Independent categorical actions with `choices[i]` alternatives each."""
+
+    logits: Linear | MLP
+    choices: tuple[int, ...]
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if sum(self.choices) != self.logits.action_size:
+            raise ValueError(
+                f"choices: expected {self.logits.action_size} alternatives in all, got {self.choices}"
+            )
+        if not 0 < self.temperature < np.inf:
+            raise ValueError(f"temperature: expected a positive number, got {self.temperature}")
+
+    @property
+    def mode(self) -> "Softmax":
+        """The policy itself: its mode uses every parameter."""
+        return self
+
+    @property
+    def num_params(self) -> int:
+        """Those of the logits."""
+        return self.logits.num_params
+
+    @property
+    def state_size(self) -> int:
+        """That of the logits."""
+        return self.logits.state_size
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """Those of the logits."""
+        return self.logits.param_names
+
+    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
+        """The start of the logits."""
+        return self.logits.start(rng)
+
+    def _blocks(self, logits: Float[Array, "m l"]) -> list[Float[Array, "m c"]]:
+        """Log-probabilities of the alternatives of each action; NaN where a logit is not finite."""
+        if len(self.choices) == 1:
+            return [_log_softmax(logits / self.temperature)]
+        parts = np.split(logits / self.temperature, np.cumsum(self.choices)[:-1], axis=1)
+        return [_log_softmax(part) for part in parts]
+
+    def act(
+        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """The index of the largest logit of each action."""
+        logits, state = self.logits.act(params, obs, state)
+        edges = np.cumsum((0, *self.choices))
+        columns = [logits[:, i:j].argmax(axis=1) for i, j in zip(edges[:-1], edges[1:], strict=True)]
+        actions = np.stack(columns, axis=1).astype(float)
+        actions[~np.isfinite(logits).all(axis=1)] = np.nan
+        return actions, state
+
+    def noise(self, rng: np.random.Generator, steps: int) -> Float[Array, "steps z"]:
+        """Uniform numbers, one per action."""
+        return rng.random((steps, len(self.choices)))
+
+    def sample(
+        self,
+        params: Float[Array, "m d"],
+        obs: Float[Array, "m o"],
+        state: Float[Array, "m h"],
+        noise: Float[Array, "m z"],
+    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+        """The alternative in whose slice of the cumulative distribution the noise falls."""
+        logits, state = self.logits.act(params, obs, state)
+        actions = np.empty((len(obs), len(self.choices)))
+        for i, log_p in enumerate(self._blocks(logits)):
+            cumulative = np.cumsum(np.exp(log_p), axis=1)
+            index = (noise[:, i, None] * cumulative[:, -1:] >= cumulative[:, :-1]).sum(axis=1)
+            actions[:, i] = np.where(np.isnan(cumulative[:, -1]), np.nan, index)
+        return actions, state
+
+    def _log_probs(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"]
+    ) -> list[Float[Array, "T c"]]:
+        return self._blocks(self.logits.forward(params, obs))
+
+    def log_prob(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
+    ) -> Float[Array, "T"]:
+        """log π(a_t | s_t; θ), summed over the actions."""
+        chosen = _indices(actions)
+        blocks = self._log_probs(params, obs)
+        picked = [np.take_along_axis(p, chosen[:, [i]], axis=1)[:, 0] for i, p in enumerate(blocks)]
+        return np.sum(picked, axis=0)
+
+    def _logits_bar(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
+    ) -> Float[Array, "T l"]:
+        """∂ log π(a_t | s_t)/∂ y: (one-hot − π)/τ."""
+        chosen, blocks = _indices(actions), []
+        for i, log_p in enumerate(self._log_probs(params, obs)):
+            block = -np.exp(log_p)
+            block[np.arange(len(block)), chosen[:, i]] += 1.0
+            blocks.append(block)
+        return np.concatenate(blocks, axis=1) / self.temperature
+
+    def score(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        weights: Float[Array, "T"],
+    ) -> Float[Array, "d"]:
+        """Σ_t weights_t ∇ log π(a_t | s_t; θ)."""
+        return self.logits.vjp(params, obs, weights[:, None] * self._logits_bar(params, obs, actions))
+
+    def score_along(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        direction: Float[Array, "d"],
+    ) -> Float[Array, "T"]:
+        """∇ log π(a_t | s_t; θ) · direction."""
+        logits_dot = self.logits.jvp(params, obs, direction)
+        return (self._logits_bar(params, obs, actions) * logits_dot).sum(axis=1)
+
+    def kl(
+        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
+    ) -> Float[Array, "T"]:
+        """Σ_a π(a) (log π(a) − log π'(a)), summed over the actions."""
+        pairs = zip(self._log_probs(old, obs), self._log_probs(new, obs), strict=True)
+        return np.sum([(np.exp(p) * (p - q)).sum(axis=1) for p, q in pairs], axis=0)
+
+    def fold(
+        self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]
+    ) -> Float[Array, "*n d"]:
+        """Parameters that act on s as `params` act on gain·(s − mean)."""
+        return self.logits.fold(params, mean, gain)
+
+
+def _log_softmax(y: Float[Array, "m c"]) -> Float[Array, "m c"]:
+    with np.errstate(invalid="ignore"):
+        y = y - y.max(axis=1, keepdims=True)
+        return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
+
+
+def _indices(actions: Float[Array, "T a"]) -> Int[Array, "T a"]:
+    return actions.astype(np.intp)
