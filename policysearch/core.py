@@ -12,7 +12,7 @@ Returns are maximised. Randomness enters only through an explicit `numpy.random.
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +26,7 @@ Array = np.ndarray
 NO_FITNESS_YET = -1e100
 
 
+@runtime_checkable
 class Policy(Protocol):
     """A pure map from parameters, observation and policy state to an action.
 
@@ -54,6 +55,7 @@ class Policy(Protocol):
         """The policy's mode (its most likely action) and its next state."""
 
 
+@runtime_checkable
 class StochasticPolicy(Policy, Protocol):
     """A policy that is a distribution over actions: what the likelihood ratio needs.
 
@@ -279,6 +281,7 @@ class Evaluation:
 Search = Generator[Proposal, Evaluation, Float[Array, "d"]]
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """A frozen dataclass of hyperparameters whose `search` is the method, as a coroutine.
 
@@ -290,6 +293,7 @@ class Optimizer(Protocol):
         """The search itself. It draws randomness from `rng` only and never ends unless it must."""
 
 
+@runtime_checkable
 class Evaluator(Protocol):
     """Runs proposals: a pure function of the proposal and the key.
 

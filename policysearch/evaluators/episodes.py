@@ -164,7 +164,9 @@ class _Lockstep:
             try:
                 obs = np.asarray(self.owner.observe(self.owner.copy(slot).reset(seed=seed)[0]), dtype=float)
                 if obs.shape != self.obs.shape[1:]:
-                    raise ValueError(f"expected an observation of shape {self.obs.shape[1:]}, got {obs.shape}")
+                    raise ValueError(
+                        f"expected an observation of shape {self.obs.shape[1:]}, got {obs.shape}"
+                    )
             except Exception as error:  # noqa: BLE001 - the user's code may raise anything
                 self._fail(episode, _reason("reset", error))
                 self.owner.discard(slot)

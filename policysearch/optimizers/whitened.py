@@ -14,7 +14,7 @@ these have been seen.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer, Pro
 MIN_VARIANCE = 1e-8
 
 
+@runtime_checkable
 class Foldable(Protocol):
     """A policy whose first layer can carry a shift and a gain of the observations."""
 

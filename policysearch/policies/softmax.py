@@ -95,9 +95,7 @@ class Softmax:
             actions[:, i] = np.where(np.isnan(cumulative[:, -1]), np.nan, index)
         return actions, state
 
-    def _log_probs(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> list[Float[Array, "T c"]]:
+    def _log_probs(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> list[Float[Array, "T c"]]:
         return self._blocks(self.logits.forward(params, obs))
 
     def log_prob(
