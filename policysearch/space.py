@@ -39,10 +39,8 @@ class Parameter:
         if math.isnan(self.lower) or math.isnan(self.upper) or not self.lower < self.upper:
             raise ValueError(f"{self.name}: expected lower < upper, got {self.lower:g} and {self.upper:g}")
         if not math.isfinite(self.start) or not self.lower <= self.start <= self.upper:
-            raise ValueError(
-                f"{self.name}: expected a start between {self.lower:g} and {self.upper:g} {self.unit}".rstrip()
-                + f", got {self.start:g}"
-            )
+            expected = f"a start between {self.lower:g} and {self.upper:g} {self.unit}".rstrip()
+            raise ValueError(f"{self.name}: expected {expected}, got {self.start:g}")
         if self.scale not in ("linear", "log"):
             raise ValueError(f"{self.name}: expected scale 'linear' or 'log', got {self.scale!r}")
         if self.scale == "log" and not (self.start > 0 and (self.lower > 0 or self.lower == -math.inf)):

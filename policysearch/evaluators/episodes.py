@@ -167,7 +167,7 @@ class _Lockstep:
                     raise ValueError(
                         f"expected an observation of shape {self.obs.shape[1:]}, got {obs.shape}"
                     )
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            except Exception as error:  # the user's code may raise anything
                 self._fail(episode, _reason("reset", error))
                 self.owner.discard(slot)
                 continue
@@ -192,7 +192,7 @@ class _Lockstep:
             return policy.act(self.params, self.obs, self.state)
         policy = cast(StochasticPolicy, policy)
         rows, cursor = np.arange(len(self.episodes)), self.length % NOISE_BLOCK
-        for row in np.flatnonzero(cursor == 0):
+        for row in np.flatnonzero(cursor == 0).tolist():
             block = policy.noise(self._running(row).rng, NOISE_BLOCK)
             if self.noise is None:
                 self.noise = np.empty((len(rows), *block.shape))
@@ -223,7 +223,7 @@ class _Lockstep:
                 rewards[row] = reward
                 if terminated or truncated:
                     ended[row] = (bool(terminated), bool(truncated))
-            except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            except Exception as error:  # the user's code may raise anything
                 reasons[row] = _reason("step", error)
                 self.owner.discard(episode.slot)
         self.total += rewards

@@ -38,6 +38,6 @@ class FunctionEvaluator:
                     if not math.isfinite(value):
                         raise ValueError(f"the function returned {value}")
                     returns[i, j] = value
-                except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+                except Exception as error:  # the user's code may raise anything
                     failures.append(Failure(i, j, seed, f"{type(error).__name__}: {error}"))
         return Evaluation(proposal.params, returns, np.ones(shape, dtype=int), tuple(failures))

@@ -1,5 +1,7 @@
-"""Augmented random search (Mania, Guy & Recht 2018, "Simple random search of static linear policies is
-competitive for reinforcement learning").
+"""Augmented random search.
+
+Source: Mania, Guy & Recht 2018, "Simple random search of static linear policies is competitive for
+reinforcement learning", algorithms 1 and 2.
 
     r_k± = return of M ± ν δ_k,  δ_k ~ N(0, I),  k = 1 … N
     M ← M + α/(b σ_R) Σ_{k ≤ b} (r_(k)+ − r_(k)−) δ_(k)
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,9 @@ class ARS:
     sigma: float = 0.03  # ν, in scaled parameter units
 
     def __post_init__(self) -> None:
-        require(self, directions=(1, np.inf), top=(1, self.directions))
-        require(self, step_size=(0.0, np.inf), sigma=(0.0, np.inf))
+        within(self, 1, np.inf, "directions")
+        within(self, 1, self.directions, "top")
+        positive(self, "step_size", "sigma")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Try directions both ways, follow the best."""

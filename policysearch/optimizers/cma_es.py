@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Evaluation, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class CMAES:
     restarts: int = 0  # IPOP restarts
 
     def __post_init__(self) -> None:
-        require(self, sigma=(0.0, np.inf), population_size=(3, np.inf))
-        require(self, max_episodes=(1, np.inf), restarts=(0, np.inf))
+        positive(self, "sigma")
+        within(self, 3, np.inf, "population_size")
+        within(self, 1, np.inf, "max_episodes")
+        within(self, 0, np.inf, "restarts")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Runs of `cma`, each with twice the population of the one before."""

@@ -1,5 +1,6 @@
-"""The cross-entropy method with decreasing noise (Szita & Lőrincz 2006, "Learning Tetris using the noisy
-cross-entropy method").
+"""The cross-entropy method with decreasing noise.
+
+Source: Szita & Lőrincz 2006, "Learning Tetris using the noisy cross-entropy method".
 
 Draw from N(m, diag(v)), refit m and v to the elites (eqs. 2–3), and add to v the noise Z_t (eq. 5), which
 keeps it from shrinking too early. The paper's Z_t = max(5 − t/10, 0) for an initial variance of 100 is
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class CrossEntropy:
     noise_generations: int = 50  # Z_t = 0 from this generation on
 
     def __post_init__(self) -> None:
-        require(self, sigma=(0.0, np.inf), noise=(0, np.inf), noise_generations=(1, np.inf))
+        positive(self, "sigma")
+        within(self, 0, np.inf, "noise")
+        within(self, 1, np.inf, "noise_generations")
         if not 2 <= self.elites <= self.population_size:
             raise ValueError(
                 f"elites: expected 2 <= elites <= population_size = {self.population_size}, got {self.elites}"

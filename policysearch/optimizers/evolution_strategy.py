@@ -1,5 +1,7 @@
-"""The evolution strategy of Salimans et al. 2017, "Evolution strategies as a scalable alternative to
-reinforcement learning" ("OpenAI-ES").
+"""The evolution strategy known as OpenAI-ES.
+
+Source: Salimans, Ho, Chen, Sidor & Sutskever 2017, "Evolution strategies as a scalable alternative to
+reinforcement learning".
 
     g = 1/(nσ) Σ_i F_i ε_i,   ε_i ~ N(0, I) in mirrored pairs,   F = centred ranks of the returns
     θ ← θ + Adam(g − λθ)
@@ -20,7 +22,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Proposal, Search
 from policysearch.optimizers.adam import Adam
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,9 @@ class EvolutionStrategy:
     weight_decay: float = 0.005  # λ
 
     def __post_init__(self) -> None:
-        require(self, population_size=(2, np.inf), sigma=(0.0, np.inf))
-        require(self, learning_rate=(0.0, np.inf), weight_decay=(0, np.inf))
+        within(self, 2, np.inf, "population_size")
+        positive(self, "sigma", "learning_rate")
+        within(self, 0, np.inf, "weight_decay")
         if self.population_size % 2:
             raise ValueError(f"population_size: expected an even number, got {self.population_size}")
 

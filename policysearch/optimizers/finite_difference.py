@@ -21,7 +21,7 @@ import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
 from policysearch.gradients import finite_difference as estimate
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class FiniteDifference:
     step_size: float = 2.0  # η: length of a step, in units of epsilon
 
     def __post_init__(self) -> None:
-        require(self, perturbations=(2, np.inf), epsilon=(0.0, np.inf), step_size=(0.0, np.inf))
+        within(self, 2, np.inf, "perturbations")
+        positive(self, "epsilon", "step_size")
         if self.variant not in ("kohl-stone", "central", "regression"):
             raise ValueError(
                 f"variant: expected 'kohl-stone', 'central' or 'regression', got {self.variant!r}"
@@ -57,7 +58,7 @@ class FiniteDifference:
             elif self.variant == "regression":
                 A = estimate.regression(signs, evaluation.fitness)
             else:
-                A = estimate.central(*np.split(evaluation.fitness, 2), self.epsilon)
+                A = estimate.central(evaluation.fitness[:d], evaluation.fitness[d:], self.epsilon)
             length = float(np.sqrt(A @ A))
             if length > 0:
                 theta = domain.clip(theta + self.step_size * self.epsilon * A / length)

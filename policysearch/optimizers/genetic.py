@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from policysearch.core import Array, Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Genetic:
     sigma: float = 0.5  # spread of the first generation around the start, in scaled parameter units
 
     def __post_init__(self) -> None:
-        require(self, population_size=(2, np.inf), elites=(0, self.population_size - 1))
-        require(self, tournament_size=(1, self.population_size), truncation=(0.0, 1))
-        require(self, crossover_rate=(0, 1), mutation_rate=(0, 1))
-        require(self, mutation_sigma=(0.0, np.inf), sigma=(0.0, np.inf))
+        within(self, 2, np.inf, "population_size")
+        within(self, 0, self.population_size - 1, "elites")
+        within(self, 1, self.population_size, "tournament_size")
+        within(self, 0, 1, "truncation", "crossover_rate", "mutation_rate")
+        positive(self, "truncation", "mutation_sigma", "sigma")
         if self.selection not in ("tournament", "truncation"):
             raise ValueError(f"selection: expected 'tournament' or 'truncation', got {self.selection!r}")
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class HillClimbing:
     adapt: bool = False  # one-fifth success rule for sigma
 
     def __post_init__(self) -> None:
-        require(self, neighbours=(1, np.inf), sigma=(0.0, np.inf))
+        within(self, 1, np.inf, "neighbours")
+        positive(self, "sigma")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Perturb, compare, move."""

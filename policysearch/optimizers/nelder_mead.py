@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Evaluation, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class NelderMead:
     shrinkage: float = 0.5  # δ
 
     def __post_init__(self) -> None:
-        require(self, edge=(0.0, np.inf), reflection=(0.0, np.inf), expansion=(1, np.inf))
-        require(self, contraction=(0.0, 1), shrinkage=(0.0, 1))
+        positive(self, "edge", "reflection", "contraction", "shrinkage")
+        within(self, 1, np.inf, "expansion")
+        within(self, 0, 1, "contraction", "shrinkage")
 
-    def search(self, domain: Domain, rng: np.random.Generator) -> Search:  # noqa: ARG002 - deterministic
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Move the simplex uphill."""
         simplex = self._initial(domain)
         evaluation = yield Proposal(simplex, recommendation=domain.start)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class RandomSearch:
     sigma: float = 1.0  # standard deviation where there are no bounds, in scaled parameter units
 
     def __post_init__(self) -> None:
-        require(self, population_size=(1, np.inf), sigma=(0.0, np.inf))
+        within(self, 1, np.inf, "population_size")
+        positive(self, "sigma")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, keep the best, repeat."""

@@ -19,7 +19,7 @@ import numpy as np
 from policysearch.core import Domain, Proposal, Search
 from policysearch.gradients import score_function
 from policysearch.optimizers.adam import Adam
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Reinforce:
     discounted_start: bool = False  # keep the factor γ^t: unbiased for the discounted return
 
     def __post_init__(self) -> None:
-        require(self, episodes=(1, np.inf), learning_rate=(0.0, np.inf), discount=(0.0, 1))
+        within(self, 1, np.inf, "episodes")
+        positive(self, "learning_rate", "discount")
+        within(self, 0, 1, "discount")
         if self.ascent not in ("adam", "plain"):
             raise ValueError(f"ascent: expected 'adam' or 'plain', got {self.ascent!r}")
         if self.baseline not in ("none", "mean", "step"):
@@ -48,7 +50,7 @@ class Reinforce:
                 "or set baseline = 'none'"
             )
 
-    def search(self, domain: Domain, rng: np.random.Generator) -> Search:  # noqa: ARG002 - π draws
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, estimate the gradient, step."""
         theta, adam = domain.start, Adam(self.learning_rate)
         diagnostics: dict[str, float] = {}

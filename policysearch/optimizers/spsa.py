@@ -1,5 +1,7 @@
-"""Simultaneous perturbation stochastic approximation (Spall 1992; gains from Spall 1998, "Implementation of
-the simultaneous perturbation algorithm for stochastic optimization").
+"""Simultaneous perturbation stochastic approximation.
+
+Source: Spall 1992; the gains from Spall 1998, "Implementation of the simultaneous perturbation algorithm
+for stochastic optimization".
 
     ĝ_k = (y(θ_k + c_k Δ_k) − y(θ_k − c_k Δ_k)) / (2 c_k Δ_k),   Δ_k = ±1 per parameter
     θ_{k+1} = θ_k + a_k ĝ_k,   a_k = a/(k + 1 + A)^α,   c_k = c/(k + 1)^γ,   α = 0.602, γ = 0.101
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Search
-from policysearch.optimizers.checks import require
+from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class SPSA:
     pairs: int = 1  # pairs of candidates averaged per gradient
 
     def __post_init__(self) -> None:
-        require(self, c=(0.0, np.inf), first_step=(0.0, np.inf), expected_iterations=(1, np.inf))
-        require(self, alpha=(0.0, 1), gamma=(0.0, 1), pairs=(1, np.inf))
+        positive(self, "c", "first_step", "alpha", "gamma")
+        within(self, 1, np.inf, "expected_iterations", "pairs")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Perturb all parameters at once, both ways, and follow the difference."""

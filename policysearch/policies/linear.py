@@ -35,7 +35,7 @@ class Linear:
         W = [f"W[{i},{j}]" for i in range(self.action_size) for j in range(self.obs_size)]
         return (*W, *(f"b[{i}]" for i in range(self.action_size * self.bias)))
 
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:  # noqa: ARG002 - the interface
+    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
         """Zeros."""
         return np.zeros(self.num_params)
 

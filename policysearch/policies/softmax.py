@@ -8,6 +8,7 @@ indices held as floats. The mode takes the largest logit, the first of equals.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -70,7 +71,7 @@ class Softmax:
         """The index of the largest logit of each action."""
         logits, state = self.logits.act(params, obs, state)
         edges = np.cumsum((0, *self.choices))
-        columns = [logits[:, i:j].argmax(axis=1) for i, j in zip(edges[:-1], edges[1:], strict=True)]
+        columns = [logits[:, i:j].argmax(axis=1) for i, j in pairwise(edges)]
         actions = np.stack(columns, axis=1).astype(float)
         actions[~np.isfinite(logits).all(axis=1)] = np.nan
         return actions, state
