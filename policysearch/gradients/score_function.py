@@ -40,7 +40,7 @@ def weights(
     baseline: Baseline = "step",
     reward_to_go: bool = True,
     discounted_start: bool = False,
-) -> list[Float[Array, "T"]]:
+) -> list[Float[Array, "_"]]:
     """The factor w_it before every score.
 
     Args:
@@ -66,7 +66,7 @@ def weights(
     return [row[:length] for row, length in zip(G, lengths, strict=True)]
 
 
-def gradient(rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "T"]]) -> Float[Array, "d"]:
+def gradient(rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "_"]]) -> Float[Array, "d"]:
     """1/N Σ_i Σ_t w_it ∇ log π(a_it | s_it; θ)."""
     scores = [rollout.score(w) for rollout, w in zip(rollouts, weights, strict=True)]
     return np.mean(scores, axis=0)

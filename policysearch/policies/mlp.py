@@ -78,7 +78,7 @@ class MLP:
 
     def _activations(
         self, params: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> tuple[list[Float[Array, "T r"]], Float[Array, "T a"]]:
+    ) -> tuple[list[Float[Array, "T _"]], Float[Array, "T a"]]:
         """The inputs of every layer, and the output."""
         inputs, h, z = [], obs, obs
         for W, b in self._layers(params):

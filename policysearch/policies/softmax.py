@@ -58,7 +58,7 @@ class Softmax:
         """The start of the logits."""
         return self.logits.start(rng)
 
-    def _blocks(self, logits: Float[Array, "m l"]) -> list[Float[Array, "m c"]]:
+    def _blocks(self, logits: Float[Array, "m l"]) -> list[Float[Array, "m _"]]:
         """Log-probabilities of the alternatives of each action; NaN where a logit is not finite."""
         if len(self.choices) == 1:
             return [_log_softmax(logits / self.temperature)]
@@ -96,7 +96,7 @@ class Softmax:
             actions[:, i] = np.where(np.isnan(cumulative[:, -1]), np.nan, index)
         return actions, state
 
-    def _log_probs(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> list[Float[Array, "T c"]]:
+    def _log_probs(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> list[Float[Array, "T _"]]:
         return self._blocks(self.logits.forward(params, obs))
 
     def log_prob(
