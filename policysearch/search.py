@@ -57,10 +57,8 @@ class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the
     def __init__(self, evaluation: Evaluation) -> None:
         self.params = evaluation.params
         reason = evaluation.failures[-1].reason if evaluation.failures else "non-finite returns"
-        super().__init__(
-            f"every episode of the last three generations failed; the latest reason: {reason}; "
-            f"parameters of the first candidate: {np.array2string(evaluation.params[0], threshold=12)}"
-        )
+        shown = np.array2string(evaluation.params[0], precision=4, threshold=6, edgeitems=2, separator=", ")
+        super().__init__(f"every episode of the last three generations failed ({reason}), parameters {shown}")
 
 
 class _FitnessOfFailure:

@@ -14,6 +14,7 @@ from policysearch.optimizers.hill_climbing import HillClimbing
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.random_search import RandomSearch
 from policysearch.optimizers.reinforce import Reinforce
+from policysearch.optimizers.repeated import Repeated
 from policysearch.optimizers.spsa import SPSA
 from policysearch.optimizers.whitened import Whitened
 
@@ -44,5 +45,6 @@ __all__ = [
     "NelderMead",
     "RandomSearch",
     "Reinforce",
+    "Repeated",
     "Whitened",
 ]

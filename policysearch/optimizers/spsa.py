@@ -7,7 +7,9 @@ for stochastic optimization".
     θ_{k+1} = θ_k + a_k ĝ_k,   a_k = a/(k + 1 + A)^α,   c_k = c/(k + 1)^γ,   α = 0.602, γ = 0.101
 
 A is a tenth of the expected iterations, and a is set from the first gradient that is not zero such that
-the first step moves each parameter by `first_step`, both as Spall 1998 recommends (section III.B).
+the first step moves each parameter by `first_step`, both as Spall 1998 recommends (section III.B). A later
+step that would move them further than `max_step` is shortened to it: one bad pair would otherwise throw θ
+to where every gradient is larger still (Spall leaves such steps out, "blocking"; we shorten them).
 
 Invariant to: constants added to returns and positive factors on returns (through the choice of a), units.
 Random signs tie it to the axes.
@@ -27,13 +29,14 @@ class SPSA:
 
     c: float = 0.1  # first perturbation, in scaled parameter units
     first_step: float = 0.1  # mean size of the first change of a parameter, in scaled parameter units
+    max_step: float = 0.2  # limit on the mean change of a parameter, in scaled parameter units
     expected_iterations: int = 100
     alpha: float = 0.602
     gamma: float = 0.101
     pairs: int = 1  # pairs of candidates averaged per gradient
 
     def __post_init__(self) -> None:
-        positive(self, "c", "first_step", "alpha", "gamma")
+        positive(self, "c", "first_step", "max_step", "alpha", "gamma")
         within(self, 1, np.inf, "expected_iterations", "pairs")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
@@ -51,5 +54,7 @@ class SPSA:
             g = (y_plus - y_minus) @ delta / (2 * c_k * self.pairs)  # 1/Δ = Δ for signs
             if a == 0 and g.any():
                 a = self.first_step * (1 + A) ** self.alpha / np.abs(g).mean()
-            theta = domain.clip(theta + a / (k + 1 + A) ** self.alpha * g)
+            step = a / (k + 1 + A) ** self.alpha * g
+            size = float(np.abs(step).mean())
+            theta = domain.clip(theta + step * min(1.0, self.max_step / (size or 1.0)))
             k += bool(a)

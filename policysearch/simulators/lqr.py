@@ -2,9 +2,9 @@
 
 The dynamics matrices are the benchmark of Dean, Mania, Matni, Recht & Tu 2017 that the ARS paper uses: a
 marginally unstable chain of three coupled states (spectral radius about 1.024) with one input per state,
-Q = 10⁻³ I and R = I. Horizon, start and noise are ours: 50 steps from N(0, I) with W = 10⁻² I, so that
-both holding still and large gains are poor. Exact returns, gradients and the optimum are in
-`policysearch.gradients.exact`.
+Q = 10⁻³ I and R = I. Horizon, start and noise are ours: 100 steps from N(0, I) with W = 10⁻² I. Doing nothing
+costs 3.5 and the best controller 0.24, while most gains of size 0.3 are unstable. Exact returns, gradients
+and the optimum are in `policysearch.gradients.exact`.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ from policysearch.gradients.exact import LQR
 
 
 def chain() -> LQR:
-    """The instance of this module: three states, three inputs, 50 steps."""
+    """The instance of this module: three states, three inputs, 100 steps."""
     eye = np.eye(3)
     A = 1.01 * eye + 0.01 * (np.eye(3, k=1) + np.eye(3, k=-1))
     return LQR(
         A=A, B=eye, Q=1e-3 * eye, R=eye, Q_f=1e-3 * eye, W=1e-2 * eye,
-        mu_0=np.zeros(3), S_0=eye, horizon=50,
+        mu_0=np.zeros(3), S_0=eye, horizon=100,
     )  # fmt: skip
 
 
@@ -57,13 +57,13 @@ class LQREnv(gym.Env[Any, Any]):
     def step(self, action: Float[Array, "u"]) -> tuple[Float[Array, "x"], float, bool, bool, dict[str, Any]]:
         """One step of the dynamics."""
         p, x = self.problem, self._x
-        cost = float(x @ p.Q @ x + action @ p.R @ action)
-        self._x = p.A @ x + p.B @ action + self._noise[self._t]
+        last = self._t + 1 == p.horizon
+        with np.errstate(over="ignore", invalid="ignore"):  # an unstable controller may get to infinity
+            cost = x @ p.Q @ x + action @ p.R @ action
+            self._x = p.A @ x + p.B @ action + self._noise[self._t]
+            cost += self._x @ p.Q_f @ self._x if last else 0.0
         self._t += 1
-        last = self._t == p.horizon
-        if last:
-            cost += float(self._x @ p.Q_f @ self._x)
-        return self._x.copy(), -cost, last, False, {}
+        return self._x.copy(), -float(cost), last, False, {}
 
 
 def _root(covariance: Float[Array, "x x"]) -> Float[Array, "x x"]:

@@ -1,0 +1,1 @@
+"""The comparison of methods on equal rollout budgets; run it as `python -m policysearch.compare`."""

@@ -1,0 +1,47 @@
+"""Progress of many runs: a bar in a terminal, a line every few seconds elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from policysearch.compare.run import Result
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def shown(results: Iterable[Result], total: int) -> Iterator[Result]:
+    """The same results, with progress written to standard error."""
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("comparing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("runs"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    rollouts, last_line = 0, time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=total)
+        for done, result in enumerate(results, start=1):
+            rollouts += result.row["rollouts"] + result.row["report_rollouts"]
+            latest = f"{result.job.optimizer} on {result.job.task}: {result.row['final_return']:.4g}"
+            bar.update(task, completed=done, description=latest)
+            if not console.is_terminal and (
+                time.monotonic() - last_line > SECONDS_BETWEEN_LINES or done == total
+            ):
+                last_line = time.monotonic()
+                console.print(f"{done}/{total} runs, {rollouts:,} rollouts; {latest}", highlight=False)
+            yield result

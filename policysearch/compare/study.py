@@ -1,0 +1,230 @@
+"""The study: what is compared with what, as one validated model that a TOML file or the flags fill.
+
+`Study.resolve` reports every mistake at once, each with its place, what was expected and what was given.
+"""
+
+import dataclasses
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+
+from policysearch.core import Optimizer
+from policysearch.optimizers import OPTIMIZERS, Repeated
+from policysearch.seeding import stream
+from policysearch.tasks import Task, find_task, make_problem, parse_policy
+
+#: What `python -m policysearch.compare` runs when nothing is asked for.
+QUICK: dict[str, Any] = {
+    "tasks": {"CartPole-v1": {}, "lqr": {}},
+    "optimizers": {**{name: {} for name in OPTIMIZERS}, "whitened:ars": {}},
+    "rollouts": 300,
+    "runs": 5,
+}
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class StudyError(ValueError):
+    """What is wrong with a study: one line per mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+def _policy(spec: str) -> str:
+    parse_policy(spec)
+    return spec
+
+
+class TaskChoice(BaseModel):
+    """One task of a study, and what differs from the study's defaults for it."""
+
+    model_config = _STRICT
+    policy: Annotated[str, AfterValidator(_policy)] | None = None
+    deploy: Literal["mode", "sample"] | None = None
+    rollouts: int | None = Field(None, ge=1)
+    episodes_per_candidate: int | None = Field(None, ge=1)
+    max_episode_steps: int | None = Field(None, ge=1)
+
+
+class OptimizerChoice(BaseModel):
+    """One row of the comparison: a method, its hyperparameters, and whether observations are whitened."""
+
+    model_config = _STRICT
+    method: str
+    whitened: bool = False
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> "OptimizerChoice":
+        self.build()
+        return self
+
+    def build(self) -> Optimizer:
+        """The configured optimizer.
+
+        Raises:
+            ValueError: naming every hyperparameter that is unknown or out of range.
+        """
+        if self.method not in OPTIMIZERS:
+            near = difflib.get_close_matches(self.method, OPTIMIZERS, n=3, cutoff=0.4)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(OPTIMIZERS)}"
+            raise ValueError(f"unknown optimizer {self.method!r}; {hint}")
+        cls = OPTIMIZERS[self.method]
+        fields = {f.name: (f.type, f.default) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        model: type[BaseModel] = create_model(cls.__name__, __config__=_STRICT, **fields)  # type: ignore[call-overload]
+        try:
+            checked = model(**self.options)
+        except ValidationError as error:
+            raise ValueError("; ".join(_messages(error, known=list(fields)))) from error
+        return cls(**{name: getattr(checked, name) for name in fields})
+
+
+def _task_name(name: str) -> str:
+    find_task(name)
+    return name
+
+
+class Study(BaseModel):
+    """Everything that decides the numbers of a comparison."""
+
+    model_config = _STRICT
+    tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(min_length=1)
+    optimizers: dict[str, OptimizerChoice] = Field(min_length=1)
+    policy: Annotated[str, AfterValidator(_policy)] | None = None
+    rollouts: int = Field(300, ge=1)
+    episodes_per_candidate: int = Field(1, ge=1)
+    runs: int = Field(5, ge=1)
+    seed: int = Field(0, ge=0)
+    report_episodes: int = Field(20, ge=20)
+    curve_points: int = Field(10, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, data: Any) -> Any:
+        """Accept a list of names for tasks and optimizers, and hyperparameters beside `method`."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for section in ("tasks", "optimizers"):
+            if isinstance(data.get(section), list):
+                data[section] = {name: {} for name in data[section]}
+        rows = data.get("optimizers")
+        if isinstance(rows, dict):
+            data["optimizers"] = {label: _choice(label, row) for label, row in rows.items()}
+        return data
+
+    @classmethod
+    def resolve(cls, data: dict[str, Any]) -> "Study":
+        """The checked study.
+
+        Raises:
+            StudyError: with every mistake, also those that show only when task, policy and optimizer meet.
+        """
+        try:
+            study = cls(**data)
+        except ValidationError as error:
+            raise StudyError(_messages(error, known=list(cls.model_fields))) from error
+        problems = [message for name in study.tasks for message in study._misfits(name)]
+        if problems:
+            raise StudyError(problems)
+        return study
+
+    def task(self, name: str) -> Task:
+        """A task with the study's choices applied."""
+        task, choice = find_task(name), self.tasks[name]
+        return dataclasses.replace(
+            task,
+            policy=choice.policy or self.policy or task.policy,
+            deploy=choice.deploy or task.deploy,
+            max_episode_steps=choice.max_episode_steps or task.max_episode_steps,
+        )
+
+    def budget(self, task: str) -> int:
+        """The rollouts that a search on this task may spend."""
+        return self.tasks[task].rollouts or self.rollouts
+
+    def optimizer(self, task: str, label: str) -> Optimizer:
+        """A configured optimizer, with the study's episodes per candidate on this task."""
+        optimizer = self.optimizers[label].build()
+        episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
+        return Repeated(optimizer, episodes) if episodes > 1 else optimizer
+
+    def document(self) -> dict[str, Any]:
+        """The study as plain data in the form of a study file, without what is default."""
+        data = self.model_dump(exclude_none=True, exclude={"optimizers"})
+        rows = {label: _row(label, choice) for label, choice in self.optimizers.items()}
+        return {**{k: v for k, v in data.items() if k != "tasks"}, "tasks": data["tasks"], "optimizers": rows}
+
+    def _misfits(self, name: str) -> list[str]:
+        """What cannot work on this task: its environment, its policy, or a generation over the budget."""
+        task, problems = self.task(name), []
+        try:
+            task.make_policy()
+        except ValueError as error:
+            return [f"tasks.{name}: {error}"]
+        too_large: dict[str, int] = {}
+        for label, choice in self.optimizers.items():
+            try:
+                optimizer = self.optimizer(name, label)
+                problem = make_problem(task, optimizer, whitened=choice.whitened, seed=self.seed, run=0)
+                cost = next(problem.optimizer.search(problem.domain, stream(0))).cost
+                problem.evaluator.close()
+            except ValueError as error:
+                problems.append(f"{label} on {name}: {error}")
+                continue
+            if cost > self.budget(name):
+                too_large[label] = cost
+        if too_large:
+            costs = ", ".join(f"{label} ({cost})" for label, cost in too_large.items())
+            problems.append(
+                f"tasks.{name}: a budget of {self.budget(name)} rollouts is smaller than one generation of "
+                f"{costs}; raise --rollouts or set smaller populations"
+            )
+        return problems
+
+
+def _choice(label: str, row: Any) -> Any:
+    """The `OptimizerChoice` behind one entry: the label is the method unless it says otherwise."""
+    if not isinstance(row, dict):
+        return row
+    options = {key: value for key, value in row.items() if key not in ("method", "whitened")}
+    prefix, _, name = label.rpartition(":")
+    whitened = row.get("whitened", prefix == "whitened")
+    method = row.get("method", name if prefix == "whitened" else label)
+    return {"method": method, "whitened": whitened, "options": options}
+
+
+def _row(label: str, choice: OptimizerChoice) -> dict[str, Any]:
+    """The inverse of `_choice`, every hyperparameter spelled out except None, which TOML does not have."""
+    given = dataclasses.asdict(choice.build())  # type: ignore[call-overload]
+    row = {name: value for name, value in given.items() if value is not None}
+    return {"method": choice.method, "whitened": choice.whitened, **row}
+
+
+def _messages(error: ValidationError, known: list[str]) -> list[str]:
+    """Pydantic's findings as `place: what was expected, what was given`."""
+    lines = []
+    for finding in error.errors():
+        place = ".".join(str(part) for part in finding["loc"] if part not in ("[key]",))
+        if finding["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(finding["loc"][-1]), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            lines.append(f"{place}: not an option; {hint}")
+            continue
+        message = finding["msg"].removeprefix("Value error, ")
+        given = finding["input"]
+        plain = finding["type"] != "value_error" and isinstance(given, str | int | float)
+        shown = f", got {given!r}" if plain else ""
+        lines.append(f"{place}: {message}{shown}" if place else message)
+    return lines

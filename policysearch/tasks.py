@@ -1,0 +1,202 @@
+"""Tasks: an environment, the policy that is searched in it, and how that policy is deployed.
+
+Any Gymnasium id is a task, also as `module:EnvId`. `TASKS` holds what we know beyond Gymnasium about some
+of them; a new entry is one line.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+
+import policysearch.simulators  # noqa: F401 - registers its environments
+from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy
+from policysearch.evaluators.episodes import Deploy, EpisodeEvaluator
+from policysearch.evaluators.interface import Interface, make_factory
+from policysearch.gradients.exact import LQR
+from policysearch.optimizers import Whitened
+from policysearch.policies import MLP, Gaussian, Linear, Softmax
+from policysearch.seeding import stream
+from policysearch.simulators.lqr import chain
+
+#: The limit given to environments that would otherwise never end an episode.
+DEFAULT_EPISODE_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is searched, and where.
+
+    Raises:
+        ValueError: from `make_env` and `make_policy`, for an environment that does not exist or cannot be
+            built, and for a policy that is unknown or does not fit it.
+    """
+
+    name: str
+    env_id: str
+    policy: str = "linear"  # as `policy_names` and `make_policy` have it
+    deploy: Deploy = "mode"
+    max_episode_steps: int | None = None  # None: the environment's own limit
+    references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
+
+    def episode_steps(self) -> int:
+        """The limit on steps per episode that applies."""
+        return self.max_episode_steps or gym.spec(self.env_id).max_episode_steps or DEFAULT_EPISODE_STEPS
+
+    def factory(self) -> Callable[[], Any]:
+        """A function that builds one environment copy."""
+        try:
+            return make_factory(self.env_id, self.episode_steps())
+        except (gym.error.Error, ImportError) as error:
+            raise ValueError(_unknown(self.name, error)) from error
+
+    def make_env(self) -> Any:
+        """One environment copy."""
+        make = self.factory()
+        try:
+            return make()
+        except Exception as error:  # the user's code may raise anything
+            hint = "; install policysearch[mujoco]" if "mujoco" in str(error).lower() else ""
+            raise ValueError(f"cannot build {self.env_id}: {type(error).__name__}: {error}{hint}") from error
+
+    def make_policy(self) -> StochasticPolicy:
+        """The policy, sized for the environment."""
+        env = self.make_env()
+        try:
+            return make_policy(self.policy, Interface(env.observation_space, env.action_space))
+        finally:
+            env.close()
+
+
+def _lqr_reference() -> Mapping[str, float]:
+    problem: LQR = chain()
+    return {"optimum (Riccati)": problem.optimal_return()}
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("CartPole-v1", "CartPole-v1", references={"maximum": 500.0}),
+        Task("Acrobot-v1", "Acrobot-v1"),
+        Task("MountainCar-v0", "MountainCar-v0"),
+        Task("MountainCarContinuous-v0", "MountainCarContinuous-v0"),
+        # A linear policy stays near −900 whatever the method: swinging up and balancing need different gains.
+        Task("Pendulum-v1", "Pendulum-v1", policy="mlp:16"),
+        Task("lqr", "policysearch/LQR-v0", references=_lqr_reference()),
+    )
+}
+
+
+def find_task(name: str) -> Task:
+    """The task of that name: one of ours, or any Gymnasium id with a linear policy.
+
+    Raises:
+        ValueError: if there is neither, with the nearest names.
+    """
+    task = TASKS.get(name) or Task(name, name)
+    task.factory()
+    return task
+
+
+def _unknown(name: str, error: Exception) -> str:
+    known = {*TASKS, *gym.registry}
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else "see --list, or give a Gymnasium id or module:EnvId"
+    )
+    return f"unknown task; {hint} ({type(error).__name__}: {str(error).splitlines()[0]})"
+
+
+Head = Literal["", "softmax", "gaussian"]
+_BODIES = ("linear", "mlp")
+
+
+def policy_names() -> list[str]:
+    """The policies that `make_policy` knows."""
+    return [
+        "linear",
+        "mlp",
+        "tabular",
+        *(f"{head}-{body}" for head in ("softmax", "gaussian") for body in _BODIES),
+    ]
+
+
+def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
+    """Head, body and hidden layers of a policy's name.
+
+    `linear` and `mlp` take the head that the task's actions need; `mlp:32,32` sets the hidden layers.
+
+    Raises:
+        ValueError: for a name that is not known, or hidden layers that are not positive integers.
+    """
+    name, _, sizes = spec.partition(":")
+    if name not in policy_names():
+        near = difflib.get_close_matches(name, policy_names(), n=3) or policy_names()
+        raise ValueError(f"unknown policy {name!r}; did you mean {' or '.join(near)}?")
+    head, _, body = name.rpartition("-")
+    layers = sizes.split(",") if sizes else ["16"]
+    if (sizes and body != "mlp") or not all(layer.isdecimal() and int(layer) > 0 for layer in layers):
+        raise ValueError(f"policy {spec!r}: expected hidden layers only for mlp, as in mlp:32,32")
+    return head, body, tuple(int(layer) for layer in layers)
+
+
+def make_policy(spec: str, interface: Interface) -> StochasticPolicy:
+    """A policy for an environment: softmax for discrete actions, Gaussian for continuous ones.
+
+    Raises:
+        ValueError: if the policy does not fit the environment's observations or actions.
+    """
+    head, body, hidden = parse_policy(spec)
+    choices, discrete = interface.choices, bool(interface.choices)
+    head = "softmax" if body == "tabular" else head or ("softmax" if discrete else "gaussian")
+    if head == "softmax" and not discrete:
+        raise ValueError(
+            f"policy {spec!r} is for discrete actions, but the actions are {interface.action_space}; "
+            "use linear, mlp, gaussian-linear or gaussian-mlp"
+        )
+    if head == "gaussian" and discrete:
+        raise ValueError(
+            f"policy {spec!r} is for continuous actions, but the actions are {interface.action_space}; "
+            "use linear, mlp, softmax-linear or softmax-mlp"
+        )
+    if body == "tabular" and not interface.one_hot:
+        raise ValueError(
+            f"policy 'tabular' is for Discrete observations, but they are {interface.observation_space}; "
+            "use linear or mlp"
+        )
+    outputs = sum(choices) if discrete else interface.action_size
+    mean: Linear | MLP
+    if body == "mlp":
+        mean = MLP(interface.obs_size, outputs, hidden)
+    else:
+        mean = Linear(interface.obs_size, outputs, bias=body == "linear")
+    return Softmax(mean, choices) if discrete else Gaussian(mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One search to be run: the policy that it searches, where it starts, and what evaluates it."""
+
+    policy: Policy
+    domain: Domain
+    evaluator: EpisodeEvaluator
+    optimizer: Optimizer
+
+
+def make_problem(task: Task, optimizer: Optimizer, *, whitened: bool, seed: int, run: int) -> Problem:
+    """The search of `optimizer` on `task`.
+
+    A method that does not use scores searches the parameters of the policy's mode only, where the mode is
+    deployed. All methods start at the same policy, drawn from `stream(seed, "start", task, run)`.
+    """
+    stochastic = task.make_policy()
+    full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
+    policy: Policy = stochastic if full else stochastic.mode
+    start = policy.start(stream(seed, "start", task.name, run))
+    evaluator = EpisodeEvaluator(task.factory(), policy, deploy=task.deploy)
+    if whitened:
+        optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
+    return Problem(policy, Domain.unbounded(np.asarray(start)), evaluator, optimizer)
