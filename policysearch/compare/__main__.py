@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m policysearch.compare"
 DEFAULT_OUT = Path("policysearch-results/quick")
-MOST_NOTES = 6
 WRONG_REQUEST, MACHINE_TROUBLE, INTERRUPTED = 2, 3, 130
 
 
@@ -152,14 +151,16 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def _compare(arguments: Arguments, argv: "list[str]") -> int:
     if arguments.list:
-        _show_list()
+        from policysearch.compare import show  # noqa: PLC0415 - heavy
+
+        show.registry()
         return 0
     study = _study(arguments)
     workers = arguments.workers or os.cpu_count() or 1
     if workers < 1:
         raise Refusal([f"workers: expected at least 1, got {workers}"])
     _prepare(arguments.out, study, overwrite=arguments.overwrite)
-    from policysearch.compare import report  # noqa: PLC0415 - heavy
+    from policysearch.compare import report, show  # noqa: PLC0415 - heavy
 
     results, interrupted = _run(study, workers)
     if not results:
@@ -168,7 +169,7 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         table = report.write(study, results, arguments.out, report.command_line(argv))
     except OSError as error:
         raise Refusal([f"{arguments.out}: cannot write: {error}"], MACHINE_TROUBLE) from error
-    _show_results(study, results, table, arguments.out)
+    show.results(study, results, table, arguments.out)
     if interrupted:
         total = len(study.tasks) * len(study.optimizers) * study.runs
         raise Refusal([f"interrupted after {len(results)} of {total} runs; those are written"], INTERRUPTED)
@@ -273,58 +274,14 @@ def _run(study: "Study", workers: int) -> "tuple[list[Result], bool]":
     return results, False
 
 
-def _show_results(study: "Study", results: "list[Result]", table: Any, out: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    from policysearch.compare.report import remarks  # noqa: PLC0415
-
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for task in study.tasks:
-        part = table[table["task"] == task].drop(columns="task")
-        view = Table(title=f"{task}, {study.budget(task)} rollouts", title_justify="left")
-        for column in part.columns:
-            view.add_column(column, justify="left" if column == "optimizer" else "right")
-        for row in part.itertuples(index=False):
-            view.add_row(*map(str, row))
-        console.print(view)
-    noted = remarks(study, results)
-    for line in noted[:MOST_NOTES]:
-        console.print(f"note: {line}", markup=False)
-    if len(noted) > MOST_NOTES:
-        console.print(f"note: {len(noted) - MOST_NOTES} more in {out / 'summary.md'}", markup=False)
-    console.print(
-        "final return: the recommendation on fresh episodes, interquartile mean over runs; "
-        "claimed − final: what the search's best noisy value overstates",
-        style="dim",
-    )
-    console.print(
-        f"picture: {out / 'curves.png'}\ntables:  {out / 'summary.md'}, runs.csv, curves.csv, summary.csv"
-    )
-
-
-def _show_list() -> None:
-    from policysearch.optimizers import OPTIMIZERS  # noqa: PLC0415
-    from policysearch.tasks import TASKS, policy_names  # noqa: PLC0415
-
-    print("tasks (and any Gymnasium id, or module:EnvId):")
-    for task in TASKS.values():
-        print(f"  {task.name:26} {task.policy} policy")
-    print("\npolicies:\n  " + ", ".join(policy_names()) + "; mlp:32,32 sets the hidden layers")
-    print("\noptimizers (and whitened:NAME for normalised observations):")
-    for name, cls in OPTIMIZERS.items():
-        print(f"  {name:20} {(cls.__doc__ or '').splitlines()[0]}")
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-        print("  " + " " * 21 + ", ".join(f"{f.name}={f.default!r}" for f in fields))
-
-
 def _replay(arguments: ReplayArguments) -> int:
     from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
 
     try:
         header, now = recommendation.replay(arguments.file)
         print(
-            f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}, {header.policy} policy"
+            f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}, "
+            f"{header.policy} policy"
         )
         print(f"reported return {header.final_return!r} ± {header.final_return_se:.4g} (standard error)")
         print(f"replayed return {now!r}")

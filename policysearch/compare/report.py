@@ -123,13 +123,13 @@ def _page(study: Study, results: list[Result], table: pd.DataFrame, command: str
         "# Comparison",
         f"Written by `{command}`. Python {platform.python_version()}, {versions}; "
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors.",
-        f"{len(results)} runs, seed {study.seed}; budget in rollouts: {budgets}. {searched:,} rollouts of search "
-        f"and {reported:,} of reporting, {seconds:,.0f} s of processor time in the runs.",
+        f"{len(results)} runs, seed {study.seed}; budget in rollouts: {budgets}. {searched:,} rollouts of "
+        f"search and {reported:,} of reporting, {seconds:,.0f} s of processor time in the runs.",
         "The final return is that of the recommendation on fresh episodes "
-        f"({study.report_episodes} per run), never a value that the search saw: interquartile mean over the runs "
-        "with its bootstrap interval. “claimed − final” is by how much the search's best value overstates it. "
-        "“start” is the untouched starting policy, d the number of parameters searched, “clipped” the share of "
-        "steps whose action lay outside the action space.",
+        f"({study.report_episodes} per run), never a value that the search saw: interquartile mean over the "
+        "runs with its bootstrap interval. “claimed − final” says by how much the search’s best value "
+        "overstates it, “start” is the untouched starting policy, d the number of parameters searched, "
+        "“clipped” the share of steps whose action lay outside the action space.",
     ]
     for task in study.tasks:
         part = table[table["task"] == task].drop(columns="task") if len(table) else table

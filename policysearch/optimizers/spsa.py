@@ -46,15 +46,17 @@ class SPSA:
         a = k = 0
         while True:
             c_k = self.c / (k + 1) ** self.gamma
-            delta = 2.0 * rng.integers(2, size=(self.pairs, d)) - 1.0
-            candidates = domain.clip(np.concatenate([theta + c_k * delta, theta - c_k * delta]))
+            delta = np.where(rng.random((self.pairs, d)) < 0.5, -1.0, 1.0)
+            candidates = domain.clip(theta + c_k * np.concatenate([delta, -delta]))
             evaluation = yield Proposal(candidates, recommendation=theta)
             y = evaluation.fitness
             y_plus, y_minus = y[: self.pairs], y[self.pairs :]
             g = (y_plus - y_minus) @ delta / (2 * c_k * self.pairs)  # 1/Δ = Δ for signs
-            if a == 0 and g.any():
-                a = self.first_step * (1 + A) ** self.alpha / np.abs(g).mean()
-            step = a / (k + 1 + A) ** self.alpha * g
-            size = float(np.abs(step).mean())
-            theta = domain.clip(theta + step * min(1.0, self.max_step / (size or 1.0)))
-            k += bool(a)
+            size = float(np.abs(g).sum()) / d
+            if size == 0:
+                continue
+            if a == 0:
+                a = self.first_step * (1 + A) ** self.alpha / size
+            a_k = min(a / (k + 1 + A) ** self.alpha, self.max_step / size)
+            theta = domain.clip(theta + a_k * g)
+            k += 1

@@ -1,0 +1,41 @@
+# Two commands set everything up themselves: `make compare` and `make test`.
+# PYTHON may name another interpreter of version 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help compare test lint types tests nightly mutants clean
+
+help:
+	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
+	@echo "make test      lint, types and tests"
+	@echo "make nightly   the long tests too"
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "policysearch needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing policysearch into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+compare: .venv/ready
+	@$(BIN)/python -m policysearch.compare $(ARGS)
+
+test: lint types tests
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+tests: .venv/ready
+	$(BIN)/pytest -n 2
+
+nightly: .venv/ready
+	$(BIN)/pytest -n 2 -m "nightly or not nightly"
+
+clean:
+	rm -rf .venv
