@@ -109,7 +109,7 @@ class _Episode:
     index: int
     seed: int
     slot: int  # of its environment copy
-    rng: np.random.Generator  # of its action noise
+    rng: np.random.Generator | None  # of its action noise, if actions are drawn
     obs: list[Array] = field(default_factory=list)
     actions: list[Array] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
@@ -132,6 +132,7 @@ class _Lockstep:
         self.pending = [(i, j) for i in range(n) for j in range(k)][::-1]
         rows, size = min(n * k, owner.max_copies), owner.interface.obs_size
         self.episodes: list[_Episode | None] = [None] * rows
+        self.env_steps: list[Any] = [None] * rows  # the step method of each row's environment copy
         self.params = np.empty((rows, proposal.params.shape[1]))
         self.obs = np.empty((rows, size))
         self.state = np.zeros((rows, owner.policy.state_size))
@@ -160,7 +161,8 @@ class _Lockstep:
             i, j = self.pending.pop()
             common = self.owner.common_random_numbers
             seed = seed_of(*self.key, "episode", j) if common else seed_of(*self.key, "episode", j, i)
-            episode = _Episode(i, j, seed, slot, stream(*self.key, "action", i, j))
+            rng = stream(*self.key, "action", i, j) if self.sampling else None
+            episode = _Episode(i, j, seed, slot, rng)
             try:
                 obs = np.asarray(self.owner.observe(self.owner.copy(slot).reset(seed=seed)[0]), dtype=float)
                 if obs.shape != self.obs.shape[1:]:
@@ -171,7 +173,7 @@ class _Lockstep:
                 self._fail(episode, _reason("reset", error))
                 self.owner.discard(slot)
                 continue
-            self.episodes[row] = episode
+            self.episodes[row], self.env_steps[row] = episode, self.owner.copy(slot).step
             self.params[row], self.obs[row] = self.proposal.params[i], obs
             self.state[row], self.total[row], self.length[row] = 0.0, 0.0, 0
             return
@@ -181,6 +183,7 @@ class _Lockstep:
         if len(keep) == len(self.episodes):
             return
         self.episodes = [self.episodes[row] for row in keep]
+        self.env_steps = [self.env_steps[row] for row in keep]
         self.params, self.obs, self.state = self.params[keep], self.obs[keep], self.state[keep]
         self.total, self.length = self.total[keep], self.length[keep]
         self.noise = None if self.noise is None else self.noise[keep]
@@ -193,7 +196,7 @@ class _Lockstep:
         policy = cast(StochasticPolicy, policy)
         rows, cursor = np.arange(len(self.episodes)), self.length % NOISE_BLOCK
         for row in np.flatnonzero(cursor == 0).tolist():
-            block = policy.noise(self._running(row).rng, NOISE_BLOCK)
+            block = policy.noise(cast(np.random.Generator, self._running(row).rng), NOISE_BLOCK)
             if self.noise is None:
                 self.noise = np.empty((len(rows), *block.shape))
             self.noise[row] = block
@@ -211,21 +214,22 @@ class _Lockstep:
             self._end(reasons, {})
             return
         self.state = state
-        self._keep_step(actions)
+        if self.keeps_obs:
+            self._keep_step(actions)
         env_actions, outside = self.owner.to_env(actions)
         self.clipped_steps += 0 if outside is None else int(outside.sum())
         rewards, ended = np.zeros(len(actions)), {}
         obs, observe = self.obs, self.owner.observe
-        for row, episode in enumerate(cast(list[_Episode], self.episodes)):
+        for row, step in enumerate(self.env_steps):
             try:
-                seen, reward, terminated, truncated, _ = self.owner.copy(episode.slot).step(env_actions[row])
+                seen, reward, terminated, truncated, _ = step(env_actions[row])
                 obs[row] = observe(seen)
                 rewards[row] = reward
                 if terminated or truncated:
                     ended[row] = (bool(terminated), bool(truncated))
             except Exception as error:  # the user's code may raise anything
                 reasons[row] = _reason("step", error)
-                self.owner.discard(episode.slot)
+                self.owner.discard(self._running(row).slot)
         self.total += rewards
         self.length += 1
         for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
@@ -238,8 +242,7 @@ class _Lockstep:
 
     def _keep_step(self, actions: Float[Array, "m a"]) -> None:
         for row, episode in enumerate(cast(list[_Episode], self.episodes)):
-            if self.keeps_obs:
-                episode.obs.append(self.obs[row].copy())
+            episode.obs.append(self.obs[row].copy())
             if self.proposal.record:
                 episode.actions.append(actions[row].copy())
 
