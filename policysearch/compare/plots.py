@@ -92,6 +92,7 @@ def _finals(axis: "Axes", study: Study, summary: pd.DataFrame, low: float, high:
         if np.isfinite(ends).all():
             axis.plot(np.clip(ends, low, high), (y, y), linewidth=1.5, **style)
         axis.plot(x, y, marker="o", color=style["color"], markersize=4.5)
+    axis.locator_params(axis="x", nbins=5)
     axis.set_yticks(range(len(ranked)), ranked["optimizer"].astype(str))
     axis.set_xlim(low, high)
     axis.set_ylim(-0.7, len(ranked) - 0.3)
