@@ -198,5 +198,7 @@ def make_problem(task: Task, optimizer: Optimizer, *, whitened: bool, seed: int,
     start = policy.start(stream(seed, "start", task.name, run))
     evaluator = EpisodeEvaluator(task.factory(), policy, deploy=task.deploy)
     if whitened:
+        size = evaluator.interface.obs_size
+        policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
         optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
     return Problem(policy, Domain.unbounded(np.asarray(start)), evaluator, optimizer)

@@ -71,10 +71,8 @@ class EpisodeEvaluator:
 
     def close(self) -> None:
         """Close all environment copies."""
-        for env in self._copies:
-            with contextlib.suppress(Exception):
-                env.close()
-        self._copies.clear()
+        for slot in range(len(self._copies)):
+            self.discard(slot)
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
@@ -89,16 +87,19 @@ class EpisodeEvaluator:
         return _Lockstep(self, proposal, key).run()
 
     def copy(self, slot: int) -> Any:
-        """The environment copy of a slot, built when first needed."""
-        while len(self._copies) <= slot:
-            self._copies.append(self._make())
+        """The environment copy of a slot, built when needed."""
+        self._copies += [None] * (slot + 1 - len(self._copies))
+        if self._copies[slot] is None:
+            self._copies[slot] = self._make()
         return self._copies[slot]
 
     def discard(self, slot: int) -> None:
-        """Replace a copy that raised: its state cannot be trusted."""
-        with contextlib.suppress(Exception):
-            self._copies[slot].close()
-        self._copies[slot] = self._make()
+        """Close a copy, for example one that raised: its state cannot be trusted."""
+        env = self._copies[slot] if slot < len(self._copies) else None
+        if env is not None:
+            self._copies[slot] = None
+            with contextlib.suppress(Exception):
+                env.close()
 
 
 @dataclass(eq=False)

@@ -1,0 +1,25 @@
+"""What the README says is what happens."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+from policysearch.optimizers import OPTIMIZERS
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_prints_what_the_readme_says() -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    said = re.findall(r"# (\{.*\})", code)[0]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
+    expected = re.escape(said).replace("…", r"\d*")
+    assert re.fullmatch(expected, printed.getvalue().strip()), f"{printed.getvalue()} is not {said}"
+
+
+def test_the_table_of_methods_is_the_registry() -> None:
+    section = README.split("## Methods")[1].split("##")[0]
+    assert re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE) == list(OPTIMIZERS)
