@@ -190,11 +190,14 @@ class _Lockstep:
         self.noise = None if self.noise is None else self.noise[keep]
 
     def _act(self) -> tuple[Array, Array]:
-        """Actions as the policy gives them, and its next states."""
+        """Actions as the policy gives them, and its next states. What overflows fails as not finite."""
         policy = self.owner.policy
-        if not self.sampling:
-            return policy.act(self.params, self.obs, self.state)
-        policy = cast(StochasticPolicy, policy)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not self.sampling:
+                return policy.act(self.params, self.obs, self.state)
+            return self._sample(cast(StochasticPolicy, policy))
+
+    def _sample(self, policy: StochasticPolicy) -> tuple[Array, Array]:
         rows, cursor = np.arange(len(self.episodes)), self.length % NOISE_BLOCK
         for row in np.flatnonzero(cursor == 0).tolist():
             block = policy.noise(cast(np.random.Generator, self._running(row).rng), NOISE_BLOCK)

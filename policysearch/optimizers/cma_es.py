@@ -83,6 +83,8 @@ class CMAES:
             recommendation = mean if kept is None else kept
             diagnostics = {"sigma": float(es.sigma), "episodes": float(episodes)}
             evaluation = yield Proposal(np.array(sampled), recommendation, episodes, diagnostics=diagnostics)
+            if not np.isfinite(evaluation.returns).any():
+                continue  # nothing to learn from, and `cma` would take equal values for convergence
             fitness = evaluation.fitness
             if noise:
                 repeated = noise.indices(fitness, rng)

@@ -1,0 +1,289 @@
+"""What every optimizer promises, whatever its method."""
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import ALL, DIRECT, EPISODIC, D, Values, evaluator_of, proposals, sphere, walk
+
+from policysearch.core import Domain, Evaluation, Optimizer, Proposal
+from policysearch.optimizers import OPTIMIZERS
+from policysearch.search import AskTell, Budget, SearchFailed, generations
+from policysearch.seeding import stream
+
+DOMAIN = Domain.unbounded(np.zeros(D))
+TURNS = 6
+
+every_optimizer = pytest.mark.parametrize("name", ALL)
+every_direct = pytest.mark.parametrize("name", DIRECT)
+
+
+def conversation(name: str, seed: int = 3) -> tuple[list[Proposal], list[Evaluation]]:
+    """A recorded search: proposals, and what was told."""
+    evaluator, search = evaluator_of(name), ALL[name].search(DOMAIN, stream(seed))
+    asked, told = [next(search)], []
+    for turn in range(TURNS):
+        told.append(evaluator.evaluate(asked[-1], (seed, turn)))
+        asked.append(search.send(told[-1]))
+    return asked, told
+
+
+def same(a: Proposal, b: Proposal) -> bool:
+    return (
+        a.params.tobytes() == b.params.tobytes()
+        and a.recommendation.tobytes() == b.recommendation.tobytes()
+        and (a.episodes, a.sample, a.record, a.moments, a.purpose)
+        == (b.episodes, b.sample, b.record, b.moments, b.purpose)
+    )
+
+
+def freeze(*arrays: Any) -> None:
+    for array in arrays:
+        array.flags.writeable = False
+
+
+@every_optimizer
+def test_the_same_seed_gives_the_same_search_and_another_seed_another(name: str) -> None:
+    first, second, other = conversation(name), conversation(name), conversation(name, seed=4)
+    assert all(same(a, b) for a, b in zip(first[0], second[0], strict=True))
+    assert any(not same(a, b) for a, b in zip(first[0], other[0], strict=True))
+
+
+@every_optimizer
+def test_replaying_the_recorded_evaluations_gives_the_same_proposals(name: str) -> None:
+    asked, told = conversation(name)
+    search = ALL[name].search(DOMAIN, stream(3))
+    again = [next(search), *(search.send(evaluation) for evaluation in told)]
+    assert all(same(a, b) for a, b in zip(asked, again, strict=True))
+
+
+@every_optimizer
+def test_nothing_that_was_given_or_proposed_is_ever_changed(name: str) -> None:
+    start = np.zeros(D)
+    freeze(start)
+    evaluator, search = evaluator_of(name), ALL[name].search(Domain.unbounded(start), stream(3))
+    proposal = next(search)
+    kept = []
+    for turn in range(TURNS):
+        kept.append((proposal, proposal.params.tobytes(), proposal.recommendation.tobytes()))
+        evaluation = evaluator.evaluate(proposal, (3, turn))
+        freeze(evaluation.params, evaluation.returns, evaluation.steps)
+        freeze(*(r.rewards for rollouts in evaluation.rollouts for r in rollouts))
+        proposal = search.send(evaluation)
+    for before, params, recommendation in kept:
+        assert before.params.tobytes() == params
+        assert before.recommendation.tobytes() == recommendation
+
+
+@every_optimizer
+def test_global_numpy_randomness_is_neither_read_nor_changed(name: str) -> None:
+    np.random.seed(11)  # noqa: NPY002 - the point of the test
+    state = np.random.get_state()[1].tobytes()  # type: ignore[union-attr,index] # noqa: NPY002
+    first = conversation(name)[0]
+    assert np.random.get_state()[1].tobytes() == state  # type: ignore[union-attr,index] # noqa: NPY002
+    np.random.seed(12)  # noqa: NPY002
+    assert all(same(a, b) for a, b in zip(first, conversation(name)[0], strict=True))
+
+
+@every_optimizer
+@pytest.mark.parametrize("rollouts", [100, 157])
+def test_a_search_never_overspends_and_every_rollout_is_counted(name: str, rollouts: int) -> None:
+    evaluator = evaluator_of(name)
+    spent, last = 0, None
+    for last in generations(ALL[name], evaluator, DOMAIN, budget=Budget(rollouts), seed=1):
+        spent += last.evaluation.returns.size
+        assert last.rollouts == spent <= rollouts
+    assert last is not None
+    if name not in EPISODIC:
+        assert evaluator.episodes == spent
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(sorted(DIRECT)), st.integers(1, 300))
+def test_a_proposal_that_does_not_fit_is_not_run(name: str, rollouts: int) -> None:
+    evaluator = Values()
+    for _ in generations(DIRECT[name], evaluator, DOMAIN, budget=Budget(rollouts), seed=1):
+        pass
+    assert evaluator.episodes <= rollouts
+
+
+@every_direct
+def test_failed_candidates_leave_every_proposal_finite(name: str) -> None:
+    search = DIRECT[name].search(DOMAIN, stream(5))
+    evaluator, proposal = Values(failing=0.4), next(search)
+    for turn in range(20):
+        assert np.isfinite(proposal.params).all()
+        assert np.isfinite(proposal.recommendation).all()
+        proposal = search.send(evaluator.evaluate(proposal, (5, turn)))
+
+
+@every_optimizer
+def test_a_search_in_which_everything_fails_stops_after_three_generations(name: str) -> None:
+    def failing(proposal: Proposal) -> Evaluation:
+        shape = (len(proposal.params), proposal.episodes)
+        empty = tuple(() for _ in proposal.params) if proposal.record else ()
+        return Evaluation(proposal.params, np.full(shape, np.nan), np.zeros(shape, dtype=int), rollouts=empty)
+
+    class Broken:
+        def evaluate(self, proposal: Proposal, key: Any) -> Evaluation:
+            return failing(proposal)
+
+    turns = []
+    with pytest.raises(SearchFailed, match="last three generations failed"):
+        for turn in generations(ALL[name], Broken(), DOMAIN, budget=Budget(10_000), seed=1):
+            turns.append(turn)
+    assert len(turns) >= 3
+    assert sum(turn.proposal.cost for turn in turns) >= 10
+    assert sum(turn.proposal.cost for turn in turns[:-1]) < 10 or len(turns) == 3
+
+
+@every_direct
+def test_candidates_and_recommendations_stay_within_the_bounds(name: str) -> None:
+    domain = Domain(np.full(D, 0.5), np.zeros(D), np.ones(D))
+    for proposal in proposals(DIRECT[name], 25, lambda x: np.sum(x, axis=1), domain):
+        for params in (proposal.params, proposal.recommendation[None]):
+            assert (params >= domain.lower).all()
+            assert (params <= domain.upper).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(DIRECT) - {"random-search", "repeated random-search"}))
+def test_an_optimum_on_the_bound_is_approached(name: str) -> None:
+    domain = Domain(np.full(D, 0.5), np.zeros(D), np.ones(D))
+    turns = 400 if name in ("nelder-mead", "spsa", "evolution-strategy") else 150
+    last = None
+    search, evaluator = DIRECT[name].search(domain, stream(2)), Values(lambda x: np.sum(x, axis=1))
+    try:
+        last = next(search)
+        for turn in range(turns):
+            last = search.send(evaluator.evaluate(last, (2, turn)))
+    except StopIteration as end:
+        assert end.value.sum() > 0.95 * D
+        return
+    assert last.recommendation.sum() > 0.95 * D
+
+
+@every_direct
+def test_equal_returns_give_no_nan(name: str) -> None:
+    search, evaluator = DIRECT[name].search(DOMAIN, stream(1)), Values(lambda x: np.full(len(x), 3.0))
+    proposal = next(search)
+    try:
+        for turn in range(30):
+            assert np.isfinite(proposal.params).all()
+            proposal = search.send(evaluator.evaluate(proposal, (1, turn)))
+    except StopIteration as end:  # cma has stopped: the landscape is flat
+        assert np.isfinite(end.value).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["evolution-strategy", "ars", "ars top", "spsa", "finite-difference", "finite-difference central"]
+)
+def test_equal_returns_make_no_step(name: str) -> None:
+    steps = proposals(DIRECT[name], 10, lambda x: np.full(len(x), -7.25))
+    assert all((proposal.recommendation == 0).all() for proposal in steps)
+
+
+@every_direct
+def test_a_search_on_a_sphere_improves_on_its_start(name: str) -> None:
+    *_, final = generations(DIRECT[name], Values(), DOMAIN, budget=Budget(2000), seed=1)
+    start = -float(D)
+    assert sphere(final.recommendation[None])[0] > 0.8 * start
+
+
+@pytest.mark.parametrize("name", EPISODIC)
+def test_a_search_on_episodes_improves_on_its_start(name: str) -> None:
+    optimizer = ALL[name]
+    if "reinforce" in name:
+        inner = optimizer if name != "whitened reinforce" else optimizer.optimizer  # type: ignore[attr-defined]
+        rate = 0.0003 if name == "reinforce plain" else 0.05
+        faster = dataclasses.replace(inner, learning_rate=rate, episodes=10)
+        whitened = name == "whitened reinforce"
+        optimizer = dataclasses.replace(optimizer, optimizer=faster) if whitened else faster  # type: ignore[type-var]
+    evaluator = walk()
+    *_, final = generations(optimizer, evaluator, DOMAIN, budget=Budget(1500), seed=1)
+    points = np.array([DOMAIN.start, final.recommendation])
+    start, end = evaluator.evaluate(Proposal(points, points[0], 100), (1, "fresh")).fitness
+    assert end > 0.8 * start
+
+
+@every_optimizer
+def test_ask_and_tell_give_the_same_search_as_generations(name: str) -> None:
+    evaluator, optimizer = evaluator_of(name), ALL[name]
+    turns = list(generations(optimizer, evaluator, DOMAIN, budget=Budget(120), seed=2, label="x"))
+    outside = AskTell(optimizer, DOMAIN, 2, "x")
+    for turn in turns:
+        assert same(outside.ask(), turn.proposal)
+        outside.tell(turn.evaluation)
+        assert outside.recommendation.tobytes() == turn.recommendation.tobytes()
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_its_frozen_hyperparameters(name: str) -> None:
+    optimizer = OPTIMIZERS[name]()
+    field = dataclasses.fields(optimizer)[0].name  # type: ignore[arg-type]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(optimizer, field, 1)
+    assert dataclasses.replace(optimizer) == optimizer  # type: ignore[type-var]
+    assert repr(optimizer).startswith(type(optimizer).__name__)
+
+
+BAD = [
+    ("random-search", {"population_size": 0}, "population_size: expected at least 1, got 0"),
+    ("random-search", {"sigma": 0.0}, "sigma: expected a positive number, got 0.0"),
+    ("hill-climbing", {"sigma": float("nan")}, "sigma: expected a positive number, got nan"),
+    ("hill-climbing", {"neighbours": 0}, "neighbours: expected at least 1, got 0"),
+    ("nelder-mead", {"edge": -1.0}, "edge: expected a positive number, got -1.0"),
+    ("nelder-mead", {"contraction": 1.5}, "contraction: expected at least 0 and at most 1, got 1.5"),
+    ("genetic", {"elites": 20}, "elites: expected at least 0 and at most 19, got 20"),
+    (
+        "genetic",
+        {"selection": "roulette"},
+        "selection: expected 'tournament' or 'truncation', got 'roulette'",
+    ),
+    ("genetic", {"mutation_rate": 2.0}, "mutation_rate: expected at least 0 and at most 1, got 2.0"),
+    ("cross-entropy", {"elites": 1}, "elites: expected 2 <= elites <= population_size = 50, got 1"),
+    ("cross-entropy", {"elites": 51}, "elites: expected 2 <= elites <= population_size = 50, got 51"),
+    ("cma-es", {"sigma": float("inf")}, "sigma: expected a positive number, got inf"),
+    ("cma-es", {"population_size": 2}, "population_size: expected at least 3, got 2"),
+    ("finite-difference", {"variant": "forward"}, "variant: expected 'kohl-stone', 'central' or"),
+    ("finite-difference", {"epsilon": 0.0}, "epsilon: expected a positive number, got 0.0"),
+    ("spsa", {"pairs": 0}, "pairs: expected at least 1, got 0"),
+    ("evolution-strategy", {"population_size": 7}, "population_size: expected an even number, got 7"),
+    ("ars", {"top": 9}, "top: expected at least 1 and at most 8, got 9"),
+    ("reinforce", {"baseline": "best"}, "baseline: expected 'none', 'mean' or 'step', got 'best'"),
+    ("reinforce", {"discount": 1.1}, "discount: expected at least 0 and at most 1, got 1.1"),
+    ("reinforce", {"episodes": 1}, "episodes: a baseline from the other episodes needs at least 2, got 1"),
+    ("reinforce", {"ascent": "sgd"}, "ascent: expected 'adam' or 'plain', got 'sgd'"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "message"), BAD)
+def test_a_bad_hyperparameter_is_named_with_what_was_expected_and_given(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    optimizer = object.__new__(OPTIMIZERS[name])  # past the type checker of the tests
+    for field in dataclasses.fields(optimizer):  # type: ignore[arg-type]
+        object.__setattr__(optimizer, field.name, options.get(field.name, field.default))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        optimizer.__post_init__()  # type: ignore[attr-defined]
+
+
+def test_cma_es_says_that_it_needs_two_parameters() -> None:
+    search = OPTIMIZERS["cma-es"]().search(Domain.unbounded(np.zeros(1)), stream(0))
+    with pytest.raises(ValueError, match="at least 2 parameters, got 1; use another optimizer"):
+        next(search)
+
+
+def test_reinforce_goes_on_when_too_few_episodes_are_left_for_its_baseline() -> None:
+    optimizer: Optimizer = ALL["reinforce"]
+    search = optimizer.search(DOMAIN, stream(0))
+    first = next(search)
+    whole = walk().evaluate(first, (0,))
+    one_left = dataclasses.replace(whole, rollouts=(whole.rollouts[0][:1],))
+    second = search.send(one_left)
+    assert second.params.tobytes() == first.params.tobytes()
+    assert second.diagnostics["dropped_episodes"] == 3
+    assert search.send(whole).params.tobytes() != first.params.tobytes()

@@ -1,0 +1,129 @@
+"""Problems with known answers, and every optimizer of the registry with its variants, for the tests."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal
+from policysearch.evaluators import EpisodeEvaluator
+from policysearch.optimizers import (
+    ARS,
+    CMAES,
+    OPTIMIZERS,
+    FiniteDifference,
+    Genetic,
+    HillClimbing,
+    RandomSearch,
+    Reinforce,
+    Repeated,
+    Whitened,
+)
+from policysearch.policies import Gaussian, Linear
+from policysearch.seeding import Key, stream
+
+Function = Callable[[Array], Array]
+
+D = 4
+
+
+def sphere(params: Array) -> Array:
+    """−‖x − 1‖², a row per candidate: the optimum is at one."""
+    return -np.sum((params - 1.0) ** 2, axis=1)
+
+
+class Values:
+    """An evaluator of a function of the candidates, with optional noise and failures."""
+
+    def __init__(self, function: Function = sphere, noise: float = 0.0, failing: float = 0.0) -> None:
+        self.function, self.noise, self.failing = function, noise, failing
+        self.episodes = 0
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        rng = stream(*key)
+        shape = (len(proposal.params), proposal.episodes)
+        self.episodes += shape[0] * shape[1]
+        returns = self.function(proposal.params)[:, None] + self.noise * rng.standard_normal(shape)
+        returns[rng.random(shape) < self.failing] = np.nan
+        return Evaluation(proposal.params, returns, np.ones(shape, dtype=int))
+
+
+class Walk(gym.Env[Any, Any]):
+    """Five steps of x' = x + u + noise, rewarded by −x² − u²/10, and a bonus on the last step."""
+
+    def __init__(self, bonus: float = 0.0) -> None:
+        self.bonus = bonus
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        self.action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.x, self.t = float(self.np_random.standard_normal()), 0
+        return np.array([self.x, 5.0 + 2.0 * self.x]), {}
+
+    def step(self, action: Array) -> Any:
+        reward = -(self.x**2) - 0.1 * float(action[0]) ** 2
+        self.x += float(action[0]) + 0.1 * float(self.np_random.standard_normal())
+        self.t += 1
+        last = self.t == 5
+        return np.array([self.x, 5.0 + 2.0 * self.x]), reward + self.bonus * last, last, False, {}
+
+
+WALKER = Gaussian(Linear(2, 1))
+
+
+def walk(bonus: float = 0.0) -> EpisodeEvaluator:
+    """Episodes of `Walk` under a linear-Gaussian policy with four parameters."""
+    return EpisodeEvaluator(lambda: Walk(bonus), WALKER)
+
+
+def proposals(
+    optimizer: Optimizer,
+    generations: int,
+    function: Function = sphere,
+    domain: Domain | None = None,
+    seed: int = 1,
+    noise: float = 0.0,
+) -> list[Proposal]:
+    """The first proposals of a search on a function, one more than the generations that are told."""
+    search = optimizer.search(domain or Domain.unbounded(np.zeros(D)), stream(seed))
+    evaluator = Values(function, noise)
+    out = [next(search)]
+    for generation in range(generations):
+        out.append(search.send(evaluator.evaluate(out[-1], (seed, "values", generation))))
+    return out
+
+
+#: Every method of the registry and its variants that search a function.
+DIRECT: dict[str, Optimizer] = {
+    **{name: cls() for name, cls in OPTIMIZERS.items() if not getattr(cls, "uses_scores", False)},
+    "ars top": ARS(top=4),
+    "cma-es passive": CMAES(active=False),
+    "cma-es noise handling": CMAES(noise_handling=True),
+    "cma-es restarts": CMAES(restarts=2),
+    "finite-difference central": FiniteDifference(variant="central"),
+    "finite-difference regression": FiniteDifference(variant="regression"),
+    "genetic truncation": Genetic(selection="truncation"),
+    "hill-climbing adapt": HillClimbing(adapt=True),
+    "hill-climbing remembering": HillClimbing(reevaluate=False),
+    "repeated random-search": Repeated(RandomSearch(), 3),
+}
+
+#: Those that need episodes of a policy: scores, or observations.
+EPISODIC: dict[str, Optimizer] = {
+    "reinforce": Reinforce(episodes=4),
+    "reinforce plain": Reinforce(
+        episodes=4, ascent="plain", learning_rate=1e-3, baseline="mean", discount=1.0
+    ),
+    "whitened ars": Whitened(ARS(), WALKER),
+    "whitened cma-es": Whitened(CMAES(), WALKER),
+    "whitened reinforce": Whitened(Reinforce(episodes=4), WALKER),
+}
+
+ALL: dict[str, Optimizer] = DIRECT | EPISODIC
+
+
+def evaluator_of(name: str) -> Any:
+    """An evaluator that suits an optimizer of `ALL`."""
+    return walk() if name in EPISODIC else Values(noise=0.1)
