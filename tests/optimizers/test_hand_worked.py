@@ -1,0 +1,462 @@
+"""One step of every update rule, worked by hand from the published pseudocode."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from problems import WALKER, walk
+
+from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer, Proposal
+from policysearch.gradients import finite_difference as estimate
+from policysearch.optimizers import (
+    ARS,
+    SPSA,
+    CrossEntropy,
+    EvolutionStrategy,
+    FiniteDifference,
+    Genetic,
+    HillClimbing,
+    NelderMead,
+    RandomSearch,
+    Reinforce,
+    Whitened,
+)
+from policysearch.optimizers.cma_es import _NoiseHandling
+from policysearch.optimizers.evolution_strategy import centred_ranks
+from policysearch.policies import Linear
+from policysearch.seeding import stream
+
+
+def told(proposal: Proposal, returns: Sequence[float]) -> Evaluation:
+    values = np.array(returns, dtype=float)[:, None]
+    return Evaluation(proposal.params, values, np.ones(values.shape, dtype=int))
+
+
+def begin(optimizer: Optimizer, start: Sequence[float], seed: int = 1) -> Any:
+    return optimizer.search(Domain.unbounded(np.array(start, dtype=float)), stream(seed))
+
+
+# Cross-entropy ---------------------------------------------------------------------------------------
+
+
+def test_cross_entropy_refits_mean_and_variance_to_the_elites_and_adds_the_noise() -> None:
+    search = begin(
+        CrossEntropy(population_size=4, elites=2, sigma=2.0, noise=0.25, noise_generations=2), [0.0]
+    )
+    first = next(search)
+    order = [2, 0, 3, 1]  # from best to worst
+    returns = np.empty(4)
+    returns[order] = [4.0, 3.0, 2.0, 1.0]
+    second = search.send(told(first, returns))
+    x, y = first.params[2, 0], first.params[0, 0]
+    assert second.recommendation[0] == pytest.approx((x + y) / 2)
+    # var of two numbers is ((x − y)/2)²; Z_0 = 0.25·2² = 1 in generation 0
+    assert second.diagnostics["sigma"] == pytest.approx(np.sqrt(((x - y) / 2) ** 2 + 1.0))
+
+
+def test_the_noise_of_cross_entropy_decreases_by_generation_and_not_by_candidate() -> None:
+    optimizer = CrossEntropy(population_size=10, elites=2, sigma=1.0, noise=1.0, noise_generations=4)
+    search = begin(optimizer, [0.0])
+    proposal, added = next(search), []
+    for _ in range(6):
+        evaluation = told(proposal, list(range(10)))
+        spread = proposal.params[-2:, 0].var()  # the two best are the last
+        proposal = search.send(evaluation)
+        added.append(proposal.diagnostics["sigma"] ** 2 - spread)
+    assert added == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0, 0.0], abs=1e-12)  # max(1 − t/4, 0)
+
+
+# Evolution strategy ----------------------------------------------------------------------------------
+
+
+def test_centred_ranks_lie_between_minus_a_half_and_a_half_and_ties_share_theirs() -> None:
+    # sorted 1 2 2 5: ranks 0, (1 + 2)/2, (1 + 2)/2, 3; over 3, minus a half
+    assert centred_ranks(np.array([2.0, 5.0, 1.0, 2.0])) == pytest.approx([0.0, 0.5, -0.5, 0.0])
+
+
+def test_the_first_step_of_the_evolution_strategy_is_adams_on_the_decayed_rank_gradient() -> None:
+    optimizer = EvolutionStrategy(population_size=4, sigma=0.5, learning_rate=0.1, weight_decay=0.01)
+    search = begin(optimizer, [2.0, -1.0])
+    first = next(search)
+    epsilon = (first.params - [2.0, -1.0]) / 0.5
+    assert epsilon[2:] == pytest.approx(-epsilon[:2])  # mirrored
+    second = search.send(told(first, [10.0, 20.0, 40.0, 30.0]))
+    F = np.array([-1 / 2, -1 / 6, 1 / 2, 1 / 6])
+    g = sum(F[i] * epsilon[i] for i in range(4)) / (4 * 0.5) - 0.01 * np.array([2.0, -1.0])
+    # Adam's first step: m̂ = g, v̂ = g², so α g/(|g| + 1e-8)
+    assert second.recommendation == pytest.approx([2.0, -1.0] + 0.1 * g / (np.abs(g) + 1e-8))
+    third = search.send(told(second, [1.0, 2.0, 3.0, 4.0]))
+    epsilon = (second.params - second.recommendation) / 0.5
+    g2 = np.array([-1 / 2, -1 / 6, 1 / 6, 1 / 2]) @ epsilon / 2 - 0.01 * second.recommendation
+    m_hat = (0.9 * 0.1 * g + 0.1 * g2) / (1 - 0.9**2)
+    v_hat = (0.999 * 0.001 * g**2 + 0.001 * g2**2) / (1 - 0.999**2)
+    expected = second.recommendation + 0.1 * m_hat / (np.sqrt(v_hat) + 1e-8)
+    assert third.recommendation == pytest.approx(expected)
+
+
+# ARS -------------------------------------------------------------------------------------------------
+
+
+def test_ars_v1_divides_by_the_number_of_directions_and_the_spread_of_the_returns() -> None:
+    search = begin(ARS(directions=2, step_size=0.5, sigma=0.1), [1.0, 1.0])
+    first = next(search)
+    delta = (first.params[:2] - 1.0) / 0.1
+    assert first.params[2:] == pytest.approx(1.0 - 0.1 * delta)
+    second = search.send(told(first, [3.0, 1.0, 1.0, 3.0]))
+    # r⁺ − r⁻ = (2, −2); σ_R of (3, 1, 1, 3) is 1; α/(bσ_R) = 0.5/2
+    assert second.recommendation == pytest.approx(1.0 + 0.25 * (2 * delta[0] - 2 * delta[1]))
+
+
+def test_ars_t_uses_the_directions_with_the_best_of_either_sign_and_their_spread_only() -> None:
+    search = begin(ARS(directions=3, top=1, step_size=0.5, sigma=0.1), [0.0, 0.0])
+    first = next(search)
+    delta = first.params[:3] / 0.1
+    second = search.send(told(first, [1.0, 2.0, 0.0, 1.5, 0.0, 6.0]))
+    # best of either sign: 1.5, 2, 6: direction 2, whose returns (0, 6) have spread 3; α/(bσ_R) = 0.5/3
+    assert second.recommendation == pytest.approx(0.5 / 3 * (0.0 - 6.0) * delta[2])
+
+
+# SPSA ------------------------------------------------------------------------------------------------
+
+
+def test_spsa_follows_spalls_gain_sequences() -> None:
+    optimizer = SPSA(c=0.2, first_step=0.1, expected_iterations=50, max_step=10.0)
+    search = begin(optimizer, [0.0, 0.0])
+    first = next(search)
+    delta = np.sign(first.params[0])
+    assert first.params == pytest.approx(np.array([0.2 * delta, -0.2 * delta]))
+    second = search.send(told(first, [3.0, 1.0]))
+    # ĝ_0 = (3 − 1)/(2·0.2 Δ) = 5Δ; a is such that the first step is 0.1 per parameter
+    assert second.recommendation == pytest.approx(0.1 * delta)
+    a = 0.1 * (1 + 5) ** 0.602 / 5  # A = 5
+    c_1 = 0.2 / 2**0.101
+    delta_1 = np.sign(second.params[0] - second.recommendation)
+    assert second.params[0] == pytest.approx(second.recommendation + c_1 * delta_1)
+    third = search.send(told(second, [0.0, 1.0]))
+    g_1 = (0.0 - 1.0) / (2 * c_1) * delta_1
+    assert third.recommendation == pytest.approx(second.recommendation + a / (1 + 1 + 5) ** 0.602 * g_1)
+
+
+def test_spsa_shortens_a_step_that_is_too_long() -> None:
+    search = begin(SPSA(first_step=0.1, max_step=0.15), [0.0, 0.0, 0.0])
+    second = search.send(told(next(search), [1.0, 0.0]))
+    third = search.send(told(second, [1e6, 0.0]))
+    assert np.abs(third.recommendation - second.recommendation) == pytest.approx(0.15)
+
+
+# Finite differences ----------------------------------------------------------------------------------
+
+
+def test_kohl_and_stones_rule_compares_the_averages_of_three_groups() -> None:
+    signs = np.array(
+        [[1, 1, 0, 1], [1, 0, -1, 1], [0, 1, 1, -1], [0, -1, 0, -1], [-1, 0, -1, -1], [-1, -1, 1, 1]],
+        dtype=float,
+    )
+    fitness = np.array([6.0, 4.0, 9.0, 9.0, 1.0, 1.0])
+    # parameter 0: Avg₊ = 5, Avg₀ = 9, Avg₋ = 1: the middle is best, so 0
+    # parameter 1: Avg₊ = 7.5, Avg₀ = 2.5, Avg₋ = 5: 7.5 − 5
+    # parameter 2: Avg₊ = 5, Avg₀ = 7.5, Avg₋ = 2.5: the middle is best, so 0
+    # parameter 3: nobody at 0: the group is empty, so 0
+    assert estimate.kohl_stone(signs, fitness) == pytest.approx([0.0, 2.5, 0.0, 0.0])
+    # negated, the middle of 0 and of 2 is the worst and the slopes count; the middle of 1 is now the best
+    assert estimate.kohl_stone(signs, -fitness) == pytest.approx([-4.0, 0.0, -2.5, 0.0])
+
+
+def test_kohl_and_stones_step_has_the_length_eta_times_epsilon() -> None:
+    search = begin(FiniteDifference(epsilon=0.1, step_size=2.0), [0.0] * 6)
+    first = next(search)
+    assert set(np.round(first.params / 0.1, 9).ravel()) == {-1.0, 0.0, 1.0}
+    second = search.send(told(first, first.params @ np.arange(6.0)))
+    assert np.linalg.norm(second.recommendation) == pytest.approx(0.2)
+    A = estimate.kohl_stone(np.round(first.params / 0.1), first.params @ np.arange(6.0))
+    assert second.recommendation == pytest.approx(0.2 * A / np.linalg.norm(A))
+
+
+def test_central_differences_follow_the_gradient_of_a_quadratic_exactly() -> None:
+    search = begin(FiniteDifference(variant="central", epsilon=0.5, step_size=1.0), [1.0, 3.0])
+    first = next(search)
+    assert first.params == pytest.approx(np.array([[1.5, 3.0], [1.0, 3.5], [0.5, 3.0], [1.0, 2.5]]))
+    second = search.send(told(first, -(first.params**2).sum(axis=1)))
+    # the gradient is (−2, −6), the step 0.5 long
+    assert second.recommendation == pytest.approx([1.0, 3.0] - 0.5 * np.array([2.0, 6.0]) / np.sqrt(40.0))
+    assert estimate.central(np.array([3.0]), np.array([1.0]), 0.5) == pytest.approx([2.0])
+
+
+def test_the_regression_has_an_intercept() -> None:
+    rng, gradient = stream(4), np.array([1.0, -2.0, 0.5, 3.0, -1.0])
+    offsets = rng.choice((-1.0, 1.0), size=(10, 5))
+    found = estimate.regression(offsets, offsets @ gradient + 10.0)
+    assert found == pytest.approx(gradient)
+
+
+# Nelder–Mead -----------------------------------------------------------------------------------------
+# Two parameters, simplex (0,0), (1,0), (0,1) with values 3, 2, 1: best (0,0), worst (0,1), centroid of the
+# others c = (½, 0), reflection x_r = c + (c − x_w) = (1, −1).
+
+
+def simplex() -> tuple[Any, Proposal]:
+    search = begin(NelderMead(edge=1.0), [0.0, 0.0])
+    first = next(search)
+    assert first.params == pytest.approx(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    reflected = search.send(told(first, [3.0, 2.0, 1.0]))
+    assert reflected.params == pytest.approx(np.array([[1.0, -1.0]]))
+    return search, reflected
+
+
+def test_nelder_mead_accepts_a_reflection_that_is_better_than_the_second_worst() -> None:
+    search, reflected = simplex()
+    following = search.send(told(reflected, [2.5]))
+    # now (0,0), (1,−1), (1,0) with 3, 2.5, 2: c = (½, −½), x_r = (0, −1)
+    assert following.params == pytest.approx(np.array([[0.0, -1.0]]))
+
+
+def test_nelder_mead_expands_after_a_reflection_that_beats_the_best() -> None:
+    search, reflected = simplex()
+    expanded = search.send(told(reflected, [4.0]))
+    assert expanded.params == pytest.approx(np.array([[1.5, -2.0]]))  # c + 2(x_r − c)
+    assert expanded.recommendation == pytest.approx([1.0, -1.0])
+    following = search.send(told(expanded, [5.0]))
+    assert following.recommendation == pytest.approx([1.5, -2.0])
+    # (1.5,−2), (0,0), (1,0): c = (0.75, −1), x_r = (0.5, −2)
+    assert following.params == pytest.approx(np.array([[0.5, -2.0]]))
+
+
+def test_nelder_mead_keeps_the_reflection_when_the_expansion_is_no_better() -> None:
+    search, reflected = simplex()
+    following = search.send(told(search.send(told(reflected, [4.0])), [4.0]))
+    assert following.recommendation == pytest.approx([1.0, -1.0])
+
+
+def test_nelder_mead_contracts_outside_towards_a_reflection_better_than_the_worst() -> None:
+    search, reflected = simplex()
+    contracted = search.send(told(reflected, [1.5]))
+    assert contracted.params == pytest.approx(np.array([[0.75, -0.5]]))  # c + ½(x_r − c)
+    following = search.send(told(contracted, [2.5]))
+    # (0,0), (0.75,−0.5), (1,0): c = (0.375, −0.25), x_r = (−0.25, −0.5)
+    assert following.params == pytest.approx(np.array([[-0.25, -0.5]]))
+
+
+def test_nelder_mead_contracts_inside_after_a_reflection_worse_than_all() -> None:
+    search, reflected = simplex()
+    contracted = search.send(told(reflected, [0.5]))
+    assert contracted.params == pytest.approx(np.array([[0.25, 0.5]]))  # c + ½(x_w − c)
+    following = search.send(told(contracted, [1.5]))
+    # (0,0), (1,0), (0.25,0.5) with 3, 2, 1.5: c = (½, 0), x_r = (0.75, −0.5)
+    assert following.params == pytest.approx(np.array([[0.75, -0.5]]))
+
+
+def test_nelder_mead_shrinks_towards_the_best_when_the_contraction_fails() -> None:
+    search, reflected = simplex()
+    shrunk = search.send(told(search.send(told(reflected, [0.5])), [0.9]))
+    assert shrunk.params == pytest.approx(np.array([[0.5, 0.0], [0.0, 0.5]]))
+    following = search.send(told(shrunk, [2.0, 1.0]))
+    assert following.params == pytest.approx(np.array([[0.5, -0.5]]))
+
+
+# Hill climbing, genetic, random search ---------------------------------------------------------------
+
+
+def test_a_lucky_incumbent_is_dethroned_when_it_is_measured_again() -> None:
+    search = begin(HillClimbing(neighbours=2), [0.0])
+    first = next(search)
+    second = search.send(told(first, [0.0, 100.0, 1.0]))  # a lucky neighbour
+    assert second.recommendation.tobytes() == first.params[1].tobytes() == second.params[0].tobytes()
+    third = search.send(told(second, [1.0, 2.0, 3.0]))
+    assert third.recommendation.tobytes() == second.params[2].tobytes()
+
+
+def test_without_measuring_again_a_lucky_incumbent_stays() -> None:
+    search = begin(HillClimbing(neighbours=2, reevaluate=False), [0.0])
+    first = next(search)
+    second = search.send(told(first, [0.0, 100.0, 1.0]))
+    assert len(second.params) == 2
+    third = search.send(told(second, [50.0, 99.0]))
+    assert third.recommendation.tobytes() == first.params[1].tobytes()
+    fourth = search.send(told(third, [101.0, 99.0]))
+    assert fourth.recommendation.tobytes() == third.params[0].tobytes()
+
+
+def test_the_one_fifth_rule_widens_after_a_success_and_narrows_after_a_failure() -> None:
+    search = begin(HillClimbing(neighbours=1, sigma=1.0, adapt=True), [0.0] * 3)
+    second = search.send(told(next(search), [0.0, 1.0]))
+    assert second.diagnostics["sigma"] == pytest.approx(np.exp(0.8 / 2))  # √(d + 1) = 2
+    third = search.send(told(second, [1.0, 0.0]))
+    assert third.diagnostics["sigma"] == pytest.approx(np.exp(0.8 / 2 - 0.2 / 2))
+
+
+def test_the_elite_of_a_genetic_algorithm_survives_unchanged_and_is_measured_again() -> None:
+    search = begin(Genetic(population_size=6, elites=2), [0.0] * 3)
+    first = next(search)
+    assert (first.params[0] == 0).all()  # the start is in the first population
+    second = search.send(told(first, [1.0, 5.0, 2.0, 6.0, 3.0, 4.0]))
+    assert second.params[0].tobytes() == first.params[3].tobytes() == second.recommendation.tobytes()
+    assert second.params[1].tobytes() == first.params[1].tobytes()
+    third = search.send(told(second, [0.0, 0.0, 9.0, 0.0, 0.0, 0.0]))
+    assert third.recommendation.tobytes() == second.params[2].tobytes()
+
+
+def test_truncation_breeds_from_the_best_fraction_only() -> None:
+    optimizer = Genetic(
+        population_size=40, elites=0, selection="truncation", truncation=0.1, mutation_rate=0.0
+    )
+    search = begin(optimizer, [0.0] * 3)
+    first = next(search)
+    second = search.send(told(first, np.arange(40.0)))
+    for gene in range(3):  # the best tenth are the last four
+        assert set(second.params[:, gene]) == set(first.params[36:, gene])
+
+
+def test_a_tournament_prefers_the_better_and_still_lets_others_win() -> None:
+    search = begin(
+        Genetic(population_size=2000, elites=0, crossover_rate=0.0, mutation_rate=0.0, tournament_size=2),
+        [0.0],
+    )
+    first = next(search)
+    children = search.send(told(first, np.arange(2000.0))).params[:, 0]
+    rank = {value: i for i, value in enumerate(first.params[:, 0])}
+    mean_rank = np.mean([rank[value] for value in children])
+    # the larger of two uniform numbers has mean 2/3 and standard deviation √(1/18)
+    assert abs(mean_rank / 2000 - 2 / 3) < 4 * np.sqrt(1 / 18 / 2000)
+
+
+def test_uniform_crossover_takes_genes_from_both_parents_at_the_given_rate() -> None:
+    optimizer = Genetic(population_size=2000, elites=0, crossover_rate=0.6, mutation_rate=0.0)
+    search = begin(optimizer, [0.0, 0.0])
+    first = next(search)
+    children = search.send(told(first, np.arange(2000.0))).params
+    whole = {tuple(row) for row in first.params}
+    mixed = np.mean([tuple(row) not in whole for row in children])
+    # crossed (0.6) and the two genes from different parents (½), save rare equal parents
+    assert abs(mixed - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 2000) + 0.002
+
+
+def test_random_search_recommends_the_best_candidate_ever_seen() -> None:
+    search = begin(RandomSearch(population_size=3), [0.0])
+    first = next(search)
+    second = search.send(told(first, [1.0, 7.0, 3.0]))
+    third = search.send(told(second, [6.0, 7.0, 5.0]))  # equal is not better
+    assert third.recommendation.tobytes() == first.params[1].tobytes()
+
+
+def test_random_search_is_uniform_between_two_bounds() -> None:
+    domain = Domain(np.array([1.0]), np.array([0.0]), np.array([10.0]))
+    search = RandomSearch(population_size=4000).search(domain, stream(3))
+    x = next(search).params[:, 0]
+    assert abs(x.mean() - 5.0) < 4 * np.sqrt(100 / 12 / 4000)
+    assert x.min() < 0.01
+    assert x.max() > 9.99
+
+
+# Noise handling of CMA-ES ----------------------------------------------------------------------------
+
+
+def test_noise_handling_measures_rank_changes_as_hansen_and_others_define_them() -> None:
+    noise = _NoiseHandling(10, max_episodes=30)
+    alpha = 1 + 2 / (10 + 10)
+    steady = np.arange(8.0)[::-1]
+    # nothing changes rank: s = 0 − max(1, limits) < 0, so fewer episodes (never below 1), σ as it is
+    assert noise.update(steady, steady[:2], [0, 1]) == 1.0
+    assert noise.episodes == 1
+    # best and worst change places: |Δ| is near 2λ − 2, far over its limit
+    disturbed = _NoiseHandling(10, max_episodes=30)
+    for turn in range(1, 9):
+        assert disturbed.update(steady, np.array([-1.0, 9.0]), [0, 7]) == pytest.approx(alpha)
+        assert disturbed.episodes == int(alpha**turn)
+    assert disturbed.episodes == 2
+
+
+def test_noise_handling_repeats_the_earliest_and_the_best_of_the_others() -> None:
+    noise = _NoiseHandling(10, max_episodes=30)
+    fitness = np.array([0.0, 9.0, 1.0, 5.0, 8.0, 2.0])
+    seen = {tuple(noise.indices(fitness, stream(i))) for i in range(40)}
+    # λ_reev = 2 + 6/20 is 2 or 3: the first one or two, and the best of the rest
+    assert seen == {(0, 1), (0, 1, 4)}
+
+
+# Whitened --------------------------------------------------------------------------------------------
+
+
+class Spy:
+    """A random search that remembers what it is told."""
+
+    uses_scores = True
+
+    def __init__(self) -> None:
+        self.asked: list[Proposal] = []
+        self.told: list[Evaluation] = []
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Any:
+        while True:
+            params = domain.start + rng.standard_normal((2, domain.start.size))
+            self.asked.append(Proposal(params, params[0], episodes=3, sample=True, record=True))
+            self.told.append((yield self.asked[-1]))
+
+
+def test_the_inner_optimizer_sees_its_own_parameters_and_normalised_observations() -> None:
+    spy, evaluator = Spy(), walk()
+    search = Whitened(spy, WALKER).search(Domain.unbounded(np.zeros(4)), stream(1))
+    proposal, moments = next(search), Moments.empty(2)
+    for turn in range(3):
+        evaluation = evaluator.evaluate(proposal, (turn,))
+        mean, std = moments.mean, moments.std
+        proposal = search.send(evaluation)
+        asked, told = spy.asked[turn], spy.told[turn]
+        assert told.params.tobytes() == asked.params.tobytes()
+        assert told.returns.tobytes() == evaluation.returns.tobytes()
+        for inner, outer in zip(told.rollouts, evaluation.rollouts, strict=True):
+            for ours, raw in zip(inner, outer, strict=True):
+                expected = raw.obs if turn == 0 else (raw.obs - mean) / std
+                assert ours.obs == pytest.approx(expected)
+                drawn = WALKER.log_prob(raw.params, raw.obs, raw.actions)
+                assert WALKER.log_prob(ours.params, ours.obs, ours.actions) == pytest.approx(drawn)
+        seen = np.concatenate([r.obs for rollouts in evaluation.rollouts for r in rollouts])
+        moments = moments + Moments(
+            len(seen), seen.mean(axis=0), ((seen - seen.mean(axis=0)) ** 2).sum(axis=0)
+        )
+
+
+def test_ars_v2_steps_in_normalised_coordinates_as_in_algorithm_2() -> None:
+    policy = Linear(2, 1)
+    search = Whitened(ARS(directions=1, step_size=0.5, sigma=0.1), policy).search(
+        Domain.unbounded(np.zeros(3)), stream(1)
+    )
+    first = next(search)
+    delta = first.params[0] / 0.1
+    assert first.moments
+    seen = Moments(100, np.array([1.0, -2.0]), 100 * np.array([4.0, 0.25]))  # μ = (1, −2), σ = (2, ½)
+    values = np.array([[3.0], [1.0]])
+    second = search.send(Evaluation(first.params, values, np.ones((2, 1), dtype=int), moments=seen))
+    M = 0.5 / 1.0 * 2.0 * delta  # α/(bσ_R) (r⁺ − r⁻) δ, in normalised coordinates
+    # W/σ and b − W μ/σ act on s as W, b act on (s − μ)/σ
+    expected = [M[0] / 2, M[1] / 0.5, M[2] - M[0] / 2 * 1.0 + M[1] / 0.5 * 2.0]
+    assert second.recommendation == pytest.approx(expected)
+
+
+def test_an_observation_that_never_changes_is_ignored() -> None:
+    search = Whitened(ARS(directions=1), Linear(2, 1)).search(Domain.unbounded(np.zeros(3)), stream(1))
+    first = next(search)
+    seen = Moments(10, np.array([1.0, 5.0]), np.array([10.0, 1e-9]))
+    values = np.array([[3.0], [1.0]])
+    second = search.send(Evaluation(first.params, values, np.ones((2, 1), dtype=int), moments=seen))
+    assert second.params[0, 1] == 0.0
+    assert second.params[0, 0] != 0.0
+
+
+# REINFORCE -------------------------------------------------------------------------------------------
+
+
+def test_a_plain_step_of_reinforce_is_the_learning_rate_times_the_estimate() -> None:
+    optimizer = Reinforce(
+        episodes=3, learning_rate=0.01, ascent="plain", discount=1.0, baseline="none", reward_to_go=False
+    )
+    evaluator, search = walk(), begin(optimizer, [0.1, 0.0, 0.0, 0.0])
+    first = next(search)
+    evaluation = evaluator.evaluate(first, (1,))
+    second = search.send(evaluation)
+    g: Array = np.zeros(4)
+    for rollout in evaluation.rollouts[0]:  # 1/N Σ_i R_i Σ_t ∇ log π
+        z = (rollout.actions - 0.1 * rollout.obs[:, :1]) / 1.0  # σ = exp 0 = 1
+        score = np.concatenate([(z * rollout.obs).sum(axis=0), z.sum(axis=0), (z**2 - 1).sum(axis=0)])
+        g += rollout.rewards.sum() * score / 3
+    assert second.recommendation == pytest.approx(first.recommendation + 0.01 * g)
