@@ -4,8 +4,9 @@
 `AskTell` is the same search seen from outside, for people who run their own loop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -121,7 +122,7 @@ class AskTell:
             raise RuntimeError("ask: the search has ended by itself; use .recommendation")
         return self._proposal
 
-    def tell(self, result: "Evaluation | list[float] | Float[Array, '...']") -> None:
+    def tell(self, result: Evaluation | Sequence[Any] | Array) -> None:
         """Hand back the returns of the asked candidates: an `Evaluation`, n numbers, or n × k of them.
 
         Raises:
