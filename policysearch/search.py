@@ -82,14 +82,6 @@ class _FitnessOfFailure:
         return replace(evaluation, failed_fitness=self.worst - (spread if spread > 0 else 1.0))
 
 
-def _check(proposal: Proposal, evaluation: Evaluation) -> None:
-    expected = (proposal.params.shape[0], proposal.episodes)
-    if evaluation.returns.shape != expected:
-        raise ValueError(
-            f"returns: expected shape (candidates, episodes) = {expected}, got {evaluation.returns.shape}"
-        )
-
-
 class AskTell:
     """A search seen from outside: `ask`, run the candidates yourself, `tell`.
 
@@ -129,14 +121,18 @@ class AskTell:
             ValueError: if the returns do not have the shape of the proposal.
         """
         proposal = self.ask()
+        returns = result.returns if isinstance(result, Evaluation) else np.array(result, dtype=float)
+        returns = returns[:, None] if returns.ndim == 1 else returns
+        expected = (proposal.params.shape[0], proposal.episodes)
+        if returns.shape != expected:
+            raise ValueError(
+                f"returns: expected shape (candidates, episodes) = {expected}, got {returns.shape}"
+            )
         if isinstance(result, Evaluation):
             evaluation = result
         else:
-            returns = np.array(result, dtype=float)
-            returns = returns[:, None] if returns.ndim == 1 else returns
-            returns[~np.isfinite(returns)] = np.nan
-            evaluation = Evaluation(proposal.params, returns, np.zeros(returns.shape, dtype=int))
-        _check(proposal, evaluation)
+            returns = np.where(np.isfinite(returns), returns, np.nan)
+            evaluation = Evaluation(proposal.params, returns, np.zeros(expected, dtype=int))
         try:
             self._proposal = self._search.send(self._failed.fill(evaluation))
             self.recommendation = self._proposal.recommendation

@@ -15,7 +15,7 @@ import numpy as np
 import policysearch.simulators  # noqa: F401 - registers its environments
 from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy
 from policysearch.evaluators.episodes import Deploy, EpisodeEvaluator
-from policysearch.evaluators.interface import Interface, make_factory
+from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.gradients.exact import LQR
 from policysearch.optimizers import Whitened
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
@@ -44,13 +44,13 @@ class Task:
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
-        return self.max_episode_steps or gym.spec(self.env_id).max_episode_steps or DEFAULT_EPISODE_STEPS
+        return self.max_episode_steps or find_spec(self.env_id).max_episode_steps or DEFAULT_EPISODE_STEPS
 
     def factory(self) -> Callable[[], Any]:
         """A function that builds one environment copy."""
         try:
             return make_factory(self.env_id, self.episode_steps())
-        except (gym.error.Error, ImportError) as error:
+        except Exception as error:  # the user's module may raise anything
             raise ValueError(_unknown(self.name, error)) from error
 
     def make_env(self) -> Any:

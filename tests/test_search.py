@@ -1,6 +1,7 @@
 """The loop, the budget, the seeds and the named parameters."""
 
 import doctest
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_told_numbers_may_be_a_list_or_a_matrix_and_what_is_not_finite_has_faile
 
 
 @pytest.mark.parametrize("returns", [[1.0], [1.0] * 5, [[1.0, 2.0]] * 4])
-def test_returns_of_the_wrong_shape_are_refused(returns: list[float]) -> None:
+def test_returns_of_the_wrong_shape_are_refused(returns: list[Any]) -> None:
     search = AskTell(CrossEntropy(population_size=4, elites=2), DOMAIN, 1)
     with pytest.raises(ValueError, match=r"returns: expected shape \(candidates, episodes\) = \(4, 1\), got"):
         search.tell(returns)

@@ -155,10 +155,10 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
 
         show.registry()
         return 0
-    study = _study(arguments)
-    workers = arguments.workers or os.cpu_count() or 1
+    workers = (os.cpu_count() or 1) if arguments.workers is None else arguments.workers
     if workers < 1:
         raise Refusal([f"workers: expected at least 1, got {workers}"])
+    study = _study(arguments)
     _prepare(arguments.out, study, overwrite=arguments.overwrite)
     from policysearch.compare import report, show  # noqa: PLC0415 - heavy
 

@@ -65,6 +65,7 @@ def _curves(axis: "Axes", study: Study, task: str, curves: pd.DataFrame) -> tupl
         axis.axhline(value, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
         axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
         seen.append(value)
+    seen = [value for value in seen if np.isfinite(value)] or [0.0]
     low, high = min(seen), max(seen)
     if high > start:  # a method that ruins the start may leave the frame
         low = max(low, start - 0.5 * (high - start))

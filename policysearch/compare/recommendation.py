@@ -135,7 +135,6 @@ def record_video(path: Path, video: Path, progress: Callable[[str], None] = lamb
     from PIL import Image  # noqa: PLC0415
 
     header, params = load(path)
-    spec = gym.spec(header.env_id)
     frames: list[Any] = []
     try:
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)
@@ -152,7 +151,7 @@ def record_video(path: Path, video: Path, progress: Callable[[str], None] = lamb
     if evaluation.failures:
         raise ValueError(f"{header.env_id}: cannot render: {evaluation.failures[0].reason}")
     progress(f"writing {len(frames)} frames")
-    fps = (spec and getattr(env, "metadata", {}).get("render_fps")) or 30
+    fps = env.metadata.get("render_fps") or 30
     stride = max(1, round(fps / 25))  # GIF viewers do not keep up with more than about 25 frames per second
     images = [Image.fromarray(frame).quantize(64) for frame in frames[::stride]]
     video.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """What a policy needs to know of an environment: flat observations in, actions of the right form out."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 
 from policysearch.core import Array
@@ -99,6 +101,14 @@ class Interface:
 
 def _unchanged(obs: Any) -> Any:
     return obs
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """Gymnasium's specification of `env_id`, after importing the module of a `module:EnvId`."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(name)
 
 
 def make_factory(env_id: str, max_episode_steps: int | None = None) -> Callable[[], gym.Env[Any, Any]]:

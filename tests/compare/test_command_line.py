@@ -1,0 +1,303 @@
+"""The command line as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from policysearch.compare.__main__ import main
+from policysearch.optimizers import OPTIMIZERS
+
+TESTS = Path(__file__).parent.parent
+SMALL = [
+    "--tasks", "lqr", "CartPole-v1", "--optimizers", "random-search", "cma-es", "reinforce", "whitened:ars",
+    "--rollouts", "30", "--runs", "2",
+]  # fmt: skip
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "policysearch.compare", *arguments]
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env={**os.environ, "PYTHONPATH": paths}
+    )
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("compare") / "out"
+    return out, run(*SMALL, "--workers", "2", "--out", str(out))
+
+
+def test_a_comparison_ends_with_a_table_and_the_path_of_the_picture(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, finished = done
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    for label in ("random-search", "cma-es", "reinforce", "whitened:ars"):
+        assert label in finished.stdout
+    assert f"picture: {out / 'curves.png'}" in finished.stdout.replace("\n", "")
+    assert "16/16 runs" in finished.stderr
+
+
+def test_the_folder_holds_exactly_what_is_promised(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, _ = done
+    names = {path.name for path in out.iterdir()}
+    assert names == {"study.toml", "runs.csv", "curves.csv", "summary.csv", "summary.md", "curves.png", "curves.svg", "recommendations"}  # fmt: skip
+    assert len(list((out / "recommendations").iterdir())) == 16
+    runs, curves, summary = (pd.read_csv(out / f"{name}.csv") for name in ("runs", "curves", "summary"))
+    assert list(runs) == [
+        "task",
+        "policy",
+        "optimizer",
+        "run",
+        "seed",
+        "rollouts",
+        "steps",
+        "report_rollouts",
+        "wall_seconds",
+        "failed_rollouts",
+        "start_return",
+        "claimed_return",
+        "final_return",
+        "final_return_se",
+    ]
+    assert list(curves) == "task policy optimizer run rollouts steps return_mean best_seen".split()  # noqa: SIM905
+    assert list(summary) == "task optimizer runs iqm ci_low ci_high median mean std".split()  # noqa: SIM905
+    assert len(runs) == 16
+    assert len(curves) == 16 * 11
+    assert (runs["rollouts"] <= 30).all()
+    assert "python -m policysearch.compare --tasks lqr" in (out / "summary.md").read_text()
+    group = runs[(runs["task"] == "lqr") & (runs["optimizer"] == "cma-es")]["final_return"]
+    row = summary[(summary["task"] == "lqr") & (summary["optimizer"] == "cma-es")].iloc[0]
+    assert row["mean"] == pytest.approx(group.mean())
+    assert row["median"] == pytest.approx(group.median())
+    assert row["std"] == pytest.approx(group.std())
+
+
+def test_one_worker_and_the_written_study_give_the_same_tables(
+    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    out, _ = done
+    again = run(str(out / "study.toml"), "--workers", "1", "--out", str(tmp_path / "again"))
+    assert again.returncode == 0, again.stderr
+    first, second = (pd.read_csv(folder / "runs.csv", dtype=str) for folder in (out, tmp_path / "again"))
+    assert first.drop(columns="wall_seconds").equals(second.drop(columns="wall_seconds"))
+    for name in ("curves.csv", "summary.csv", "study.toml", "curves.svg"):
+        assert (out / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_replay_says_that_the_return_is_the_same(
+    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = done[0] / "recommendations" / "CartPole-v1__whitened-ars__1.npz"
+    assert main(["replay", str(file), "--video", str(tmp_path / "clip.gif")]) == 0
+    said = capsys.readouterr().out
+    assert "the same to the last digit" in said
+    from PIL import Image
+
+    steps = int(said.split("first episode, ")[1].split()[0])
+    with Image.open(tmp_path / "clip.gif") as clip:
+        frames = getattr(clip, "n_frames", 1)
+    assert 1 < frames <= steps + 1
+    with np.load(file) as saved:
+        changed = {"params": -saved["params"], "header": saved["header"]}
+    np.savez(tmp_path / "changed.npz", **changed)
+    assert main(["replay", str(tmp_path / "changed.npz")]) == 1
+    assert "DIFFERENT" in capsys.readouterr().out
+
+
+def test_what_cannot_be_replayed_or_filmed_is_refused_in_one_line(
+    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = done[0] / "recommendations" / "lqr__cma-es__0.npz"
+    with np.load(file) as saved:
+        header = json.loads(str(saved["header"]))
+    np.savez(tmp_path / "short.npz", params=np.zeros(2), header=np.array(json.dumps(header)))
+    np.savez(tmp_path / "pickled.npz", params=np.zeros(12), header=np.array([{"a": 1}], dtype=object))
+    header["stray"] = 1
+    np.savez(tmp_path / "stray.npz", params=np.zeros(12), header=np.array(json.dumps(header)))
+    (tmp_path / "text.npz").write_text("not an archive")
+    for name, message in (
+        ("short", "expected 12 parameters, got shape (2,)"),
+        ("pickled", "expected a saved recommendation (.npz)"),
+        ("stray", "header: stray: Extra inputs are not permitted"),
+        ("text", "expected a saved recommendation (.npz)"),
+        ("none", "no such file"),
+    ):
+        assert main(["replay", str(tmp_path / f"{name}.npz")]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert message in said
+        assert said.count("\n") == 1
+    assert main(["replay", str(file), "--video", str(tmp_path / "lqr.gif")]) == 2
+    assert "policysearch/LQR-v0: cannot render" in capsys.readouterr().err
+    assert not (tmp_path / "lqr.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tasks", "CartPol-v1"], "unknown task; did you mean CartPole-v1"),
+        (["--optimizers", "cma"], "unknown optimizer 'cma'; did you mean cma-es"),
+        (["--rollouts", "5", "--optimizers", "cma-es", "ars"], "a budget of 5 rollouts is smaller than one generation of cma-es (10), ars (16)"),
+        (["--rollouts", "-5"], "rollouts: Input should be greater than or equal to 1, got -5"),
+        (["--workers", "0"], "workers: expected at least 1, got 0"),
+        (["--tasks", "Pendulum-v1", "--policy", "softmax-mlp"], "policy 'softmax-mlp' is for discrete actions"),
+        (["--set", "cma-es.sigma"], "--set cma-es.sigma: expected NAME.FIELD=VALUE"),
+        (["--optimizers", "ars", "--set", "cma-es.sigma=1"], "'cma-es' is not in the comparison, which has ars"),
+        (["--set", "cma-es.sigma=nan"], "sigma: Input should be a finite number"),
+        (["no-such-study.toml"], "no-such-study.toml: cannot read the study file"),
+    ],
+)  # fmt: skip
+def test_bad_input_gets_a_message_exit_code_2_and_no_folder(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([*arguments, "--out", str(out)]) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--taskz", "x"], "Unrecognized options"),
+        (["--rollouts", "many"], "expected a whole number, got 'many'"),
+    ],
+)
+def test_a_wrong_flag_is_refused_with_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_study_file_with_five_mistakes_gets_five_messages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'runs = 0\nrollouts = "many"\npolicy = "linaer"\n[tasks.CartPol-v1]\n[optimizers.cma-ess]\n',
+        encoding="utf-8",
+    )
+    assert main([str(file), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 5
+    for word in ("runs", "rollouts", "policy", "CartPol-v1", "cma-ess"):
+        assert any(word in line for line in said)
+    file.write_text("runs = = 3", encoding="utf-8")
+    assert main([str(file)]) == 2
+    assert "not valid TOML" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_or_holds_another_study_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = [
+        "--tasks",
+        "lqr",
+        "--optimizers",
+        "random-search",
+        "--rollouts",
+        "10",
+        "--runs",
+        "1",
+        "--workers",
+        "1",
+    ]
+    (tmp_path / "file").write_text("in the way")
+    assert main([*quick, "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot write there" in capsys.readouterr().err
+    out = tmp_path / "out"
+    assert main([*quick, "--out", str(out)]) == 0
+    before = (out / "runs.csv").read_bytes()
+    assert main([*quick, "--seed", "5", "--out", str(out)]) == 2
+    assert "holds another study; choose another folder or pass --overwrite" in capsys.readouterr().err
+    assert (out / "runs.csv").read_bytes() == before
+    assert main([*quick, "--seed", "5", "--out", str(out), "--overwrite"]) == 0
+    assert (out / "runs.csv").read_bytes() != before
+
+
+def test_hyperparameters_are_set_by_flag_and_flags_override_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'tasks = ["lqr"]\nrollouts = 20\nruns = 1\n[optimizers.ars]\nsigma = 0.5\n', encoding="utf-8"
+    )
+    out = tmp_path / "out"
+    flags = ["--set", "ars.directions=5", "--rollouts", "10", "--workers", "1", "--out", str(out)]
+    assert main([str(file), *flags]) == 0
+    written = (out / "study.toml").read_text()
+    assert "sigma = 0.5" in written
+    assert "directions = 5" in written
+    assert pd.read_csv(out / "runs.csv")["rollouts"].tolist() == [10]
+
+
+def test_failing_environments_do_not_stop_a_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = ["counting_env:Failing-v0", "counting_env:Broken-v0", "lqr"]
+    assert main(["--tasks", *tasks, "--optimizers", "random-search", "reinforce", "--rollouts", "30", "--runs", "1",
+                 "--workers", "1", "--out", str(tmp_path / "out")]) == 0  # fmt: skip
+    runs = pd.read_csv(tmp_path / "out" / "runs.csv").set_index(["task", "optimizer"])
+    assert 0 < runs.loc[(tasks[0], "random-search"), "failed_rollouts"] < 20
+    assert runs.loc[(tasks[1], "random-search"), "failed_rollouts"] == 30
+    assert runs.loc[("lqr", "reinforce"), "failed_rollouts"] == 0
+    page = (tmp_path / "out" / "summary.md").read_text()
+    assert "RuntimeError: a leg broke" in page
+    assert "RuntimeError: out of order" in page
+    assert "note:" in capsys.readouterr().out
+
+
+def test_ctrl_c_writes_the_runs_that_have_finished(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "policysearch.compare", "--tasks", "lqr", "--optimizers", "random-search",
+               "--rollouts", "100", "--runs", "3000", "--workers", "2", "--out", str(out)]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert "/3000 runs" in line
+    os.killpg(process.pid, signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "those are written" in rest
+    assert "Traceback" not in rest
+    assert 0 < len(pd.read_csv(out / "runs.csv")) < 3000
+
+
+def test_the_list_names_every_method_and_its_hyperparameters(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    said = capsys.readouterr().out
+    for name in OPTIMIZERS:
+        assert f"  {name} " in said
+    assert "population_size=50, elites=10, sigma=0.5" in said
+
+
+def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
+    code = (
+        "import sys; from policysearch.compare.__main__ import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as stop: code = stop.code\n"
+        "heavy = {'numpy', 'scipy', 'pandas', 'gymnasium', 'cma', 'matplotlib'} & set(sys.modules)\n"
+        "print('code', code, 'heavy', sorted(heavy))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+    )  # fmt: skip
+    assert "code 0 heavy []" in finished.stdout
+    assert "python -m policysearch.compare replay DIR/recommendations/FILE.npz" in finished.stdout
