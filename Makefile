@@ -37,5 +37,8 @@ tests: .venv/ready
 nightly: .venv/ready
 	$(BIN)/pytest -n 2 -m "nightly or not nightly"
 
+mutants: .venv/ready
+	$(BIN)/pytest -n 2 -m nightly tests/test_mutants.py
+
 clean:
 	rm -rf .venv

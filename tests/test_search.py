@@ -159,6 +159,16 @@ def test_a_failure_never_looks_good_to_a_method_that_tries_one_point_at_a_time()
     assert np.abs(last.recommendation - 0.3).max() < 1e-3
 
 
+def test_failed_generations_stop_a_search_only_in_a_row() -> None:
+    class Flickering(Values):
+        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+            self.failing = 0.0 if int(key[-1]) % 3 == 2 else 1.0  # two of three generations fail wholly
+            return super().evaluate(proposal, key)
+
+    *_, last = generations(RandomSearch(), Flickering(), DOMAIN, budget=Budget(300), seed=1)
+    assert last.rollouts == 300
+
+
 # Seeds -----------------------------------------------------------------------------------------------
 
 

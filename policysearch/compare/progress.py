@@ -16,7 +16,7 @@ from rich.progress import (
 
 from policysearch.compare.run import Result
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 
 
 def shown(results: Iterable[Result], total: int) -> Iterator[Result]:
@@ -32,7 +32,7 @@ def shown(results: Iterable[Result], total: int) -> Iterator[Result]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    rollouts, last_line = 0, time.monotonic()
+    rollouts, last_line = 0, time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=total)
         for done, result in enumerate(results, start=1):

@@ -117,8 +117,9 @@ class Study(BaseModel):
             return data
         data = dict(data)
         for section in ("tasks", "optimizers"):
-            if isinstance(data.get(section), list):
-                data[section] = {name: {} for name in data[section]}
+            names = data.get(section)
+            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+                data[section] = {name: {} for name in names}
         rows = data.get("optimizers")
         if isinstance(rows, dict):
             data["optimizers"] = {label: _choice(label, row) for label, row in rows.items()}

@@ -95,6 +95,12 @@ def test_the_first_step_of_the_evolution_strategy_is_adams_on_the_decayed_rank_g
     assert third.recommendation == pytest.approx(expected)
 
 
+def test_equal_returns_do_not_even_decay_the_weights() -> None:
+    search = begin(EvolutionStrategy(population_size=4, weight_decay=0.5), [3.0, -2.0])
+    second = search.send(told(next(search), [7.0, 7.0, 7.0, 7.0]))
+    assert second.recommendation.tolist() == [3.0, -2.0]
+
+
 # ARS -------------------------------------------------------------------------------------------------
 
 
@@ -112,9 +118,9 @@ def test_ars_t_uses_the_directions_with_the_best_of_either_sign_and_their_spread
     search = begin(ARS(directions=3, top=1, step_size=0.5, sigma=0.1), [0.0, 0.0])
     first = next(search)
     delta = first.params[:3] / 0.1
-    second = search.send(told(first, [1.0, 2.0, 0.0, 1.5, 0.0, 6.0]))
-    # best of either sign: 1.5, 2, 6: direction 2, whose returns (0, 6) have spread 3; α/(bσ_R) = 0.5/3
-    assert second.recommendation == pytest.approx(0.5 / 3 * (0.0 - 6.0) * delta[2])
+    second = search.send(told(first, [3.0, 2.0, 0.0, 3.0, 0.0, 4.0]))
+    # best of either sign: 3, 2, 4: direction 2, whose returns (0, 4) have spread 2; α/(bσ_R) = 0.5/2
+    assert second.recommendation == pytest.approx(0.5 / 2 * (0.0 - 4.0) * delta[2])
 
 
 # SPSA ------------------------------------------------------------------------------------------------
@@ -252,6 +258,14 @@ def test_nelder_mead_shrinks_towards_the_best_when_the_contraction_fails() -> No
     assert shrunk.params == pytest.approx(np.array([[0.5, 0.0], [0.0, 0.5]]))
     following = search.send(told(shrunk, [2.0, 1.0]))
     assert following.params == pytest.approx(np.array([[0.5, -0.5]]))
+
+
+def test_nelder_mead_shrinks_towards_a_best_point_that_is_not_the_origin() -> None:
+    search = begin(NelderMead(edge=1.0), [2.0, 1.0])
+    reflected = search.send(told(next(search), [3.0, 2.0, 1.0]))  # (2,1), (3,1), (2,2): x_r = (3, 0)
+    assert reflected.params == pytest.approx(np.array([[3.0, 0.0]]))
+    shrunk = search.send(told(search.send(told(reflected, [0.5])), [0.9]))
+    assert shrunk.params == pytest.approx(np.array([[2.5, 1.0], [2.0, 1.5]]))
 
 
 # Hill climbing, genetic, random search ---------------------------------------------------------------
