@@ -393,6 +393,16 @@ def test_an_action_that_is_not_a_number_never_reaches_the_environment() -> None:
     assert proposal(params).cost == 3  # failures are charged like any other rollout
 
 
+def test_a_candidate_that_fails_does_not_disturb_the_draws_of_the_others() -> None:
+    good, bad = np.array([[0.1, 0.0, 0.0, 0.0]]), np.full((1, 4), np.nan)
+    evaluator = EpisodeEvaluator(Walk, WALKER)
+    alone = evaluator.evaluate(proposal(good, episodes=3, sample=True), (1,)).returns[0]
+    together = evaluator.evaluate(
+        proposal(np.concatenate([good, bad]), episodes=3, sample=True), (1,)
+    ).returns[0]
+    assert together.tobytes() == alone.tobytes()
+
+
 def test_failed_episodes_are_left_out_of_the_record() -> None:
     kind = type("Kind", (Faulty,), {"where": "step", "fault": staticmethod(raises)})
     evaluation = EpisodeEvaluator(kind, WALKER).evaluate(

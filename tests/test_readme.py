@@ -3,11 +3,13 @@
 import contextlib
 import io
 import re
+import runpy
 from pathlib import Path
 
 from policysearch.optimizers import OPTIMIZERS
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_prints_what_the_readme_says() -> None:
@@ -18,6 +20,12 @@ def test_the_python_example_prints_what_the_readme_says() -> None:
         exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
     expected = re.escape(said).replace("…", r"\d*")
     assert re.fullmatch(expected, printed.getvalue().strip()), f"{printed.getvalue()} is not {said}"
+
+
+def test_the_table_of_results_is_the_one_that_its_command_prints() -> None:
+    printed = runpy.run_path(str(ROOT / "experiments/classic_control/table.py"))["table"]
+    shown = README.split("<!-- table -->\n")[1].split("\n<!-- /table -->")[0]
+    assert shown == printed(ROOT / "results/classic_control")
 
 
 def test_the_table_of_methods_is_the_registry() -> None:

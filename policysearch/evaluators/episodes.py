@@ -138,7 +138,8 @@ class _Lockstep:
         self.obs = np.empty((rows, size))
         self.state = np.zeros((rows, owner.policy.state_size))
         self.total, self.length = np.zeros(rows), np.zeros(rows, dtype=int)
-        self.noise: Array | None = None
+        self.noise: Array | None = None  # a block per row, and for how many steps it has been drawn
+        self.drawn = np.zeros(rows, dtype=int)
 
     def run(self) -> Evaluation:
         for row in range(len(self.episodes)):
@@ -176,7 +177,7 @@ class _Lockstep:
                 continue
             self.episodes[row], self.env_steps[row] = episode, self.owner.copy(slot).step
             self.params[row], self.obs[row] = self.proposal.params[i], obs
-            self.state[row], self.total[row], self.length[row] = 0.0, 0.0, 0
+            self.state[row], self.total[row], self.length[row], self.drawn[row] = 0.0, 0.0, 0, 0
             return
 
     def _drop_idle_rows(self) -> None:
@@ -186,7 +187,7 @@ class _Lockstep:
         self.episodes = [self.episodes[row] for row in keep]
         self.env_steps = [self.env_steps[row] for row in keep]
         self.params, self.obs, self.state = self.params[keep], self.obs[keep], self.state[keep]
-        self.total, self.length = self.total[keep], self.length[keep]
+        self.total, self.length, self.drawn = self.total[keep], self.length[keep], self.drawn[keep]
         self.noise = None if self.noise is None else self.noise[keep]
 
     def _act(self) -> tuple[Array, Array]:
@@ -198,14 +199,15 @@ class _Lockstep:
             return self._sample(cast(StochasticPolicy, policy))
 
     def _sample(self, policy: StochasticPolicy) -> tuple[Array, Array]:
-        rows, cursor = np.arange(len(self.episodes)), self.length % NOISE_BLOCK
-        for row in np.flatnonzero(cursor == 0).tolist():
+        for row in np.flatnonzero(self.drawn == self.length).tolist():
             block = policy.noise(cast(np.random.Generator, self._running(row).rng), NOISE_BLOCK)
             if self.noise is None:
-                self.noise = np.empty((len(rows), *block.shape))
+                self.noise = np.empty((len(self.episodes), *block.shape))
             self.noise[row] = block
+            self.drawn[row] += NOISE_BLOCK
         assert self.noise is not None  # noqa: S101 - every row drew its block at its first step
-        return policy.sample(self.params, self.obs, self.state, self.noise[rows, cursor])
+        now = self.noise[np.arange(len(self.episodes)), self.length % NOISE_BLOCK]
+        return policy.sample(self.params, self.obs, self.state, now)
 
     def _step(self) -> None:
         """One step of every running episode."""
