@@ -43,10 +43,10 @@ class Broken(Walk):
 
 
 class OneNumber(gym.Env[Any, Any]):
-    """Nothing to see: one observation, one discrete action of one alternative."""
+    """Nothing to see: one observation, and a choice that changes nothing."""
 
     observation_space = gym.spaces.Discrete(1)
-    action_space = gym.spaces.Discrete(1)
+    action_space = gym.spaces.Discrete(2)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
@@ -70,5 +70,18 @@ class Bits(OneNumber):
     action_space = gym.spaces.MultiBinary(2)  # type: ignore[assignment]
 
 
-for _cls in (Counting, Failing, Broken, OneNumber, Unbuildable, Bits):
+class OneWeight(OneNumber):
+    """A single alternative: a tabular policy has one parameter."""
+
+    action_space = gym.spaces.Discrete(1)
+
+
+class Luck(OneNumber):
+    """One step, whose reward is noise whatever one does."""
+
+    def step(self, action: Any) -> Any:
+        return 0, float(self.np_random.standard_normal()), True, False, {}
+
+
+for _cls in (Counting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Bits):
     gym.register(f"{_cls.__name__}-v0", entry_point=f"counting_env:{_cls.__name__}")

@@ -100,6 +100,20 @@ def test_the_claim_is_the_best_noisy_value_and_the_curve_is_what_was_recommended
     )  # the last, not the best
 
 
+def test_luck_is_claimed_but_not_reported() -> None:
+    # All candidates are equal; the best of 200 draws of N(0, 1) looks 2.7 better than it is.
+    name = "counting_env:Luck-v0"
+    results = [
+        execute(study(tasks=[name], rollouts=200, runs=8), Job(name, "random-search", run))
+        for run in range(8)
+    ]
+    finals, claims = (
+        [result.row[column] for result in results] for column in ("final_return", "claimed_return")
+    )
+    assert abs(np.mean(finals)) < 4 / np.sqrt(8 * 20)
+    assert 2.2 < np.mean(claims) < 3.3
+
+
 def test_all_methods_start_at_the_same_policy_also_a_random_one() -> None:
     chosen = study(
         tasks={WALK: {"policy": "mlp:4"}}, optimizers=["random-search", "reinforce", "whitened:ars"]
