@@ -101,7 +101,8 @@ def test_the_claim_is_the_best_noisy_value_and_the_curve_is_what_was_recommended
 
 
 def test_luck_is_claimed_but_not_reported() -> None:
-    # All candidates are equal; the best of 200 draws of N(0, 1) looks 2.7 better than it is.
+    # All candidates are equal, and those of a generation meet the same episode: the best of 20 generations is
+    # the best of 20 draws of N(0, 1), which looks 1.87 better than it is (standard deviation 0.53).
     name = "counting_env:Luck-v0"
     results = [
         execute(study(tasks=[name], rollouts=200, runs=8), Job(name, "random-search", run))
@@ -111,7 +112,7 @@ def test_luck_is_claimed_but_not_reported() -> None:
         [result.row[column] for result in results] for column in ("final_return", "claimed_return")
     )
     assert abs(np.mean(finals)) < 4 / np.sqrt(8 * 20)
-    assert 2.2 < np.mean(claims) < 3.3
+    assert abs(np.mean(claims) - 1.87) < 4 * 0.53 / np.sqrt(8)
 
 
 def test_all_methods_start_at_the_same_policy_also_a_random_one() -> None:
