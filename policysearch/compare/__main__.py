@@ -182,11 +182,15 @@ def _study(arguments: Arguments) -> "Study":
 
     data = dict(QUICK) if arguments.study is None else _read(arguments.study)
     problems: list[str] = []
-    flags = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes")
-    data |= {name: getattr(arguments, name) for name in flags if getattr(arguments, name) is not None}
+    names = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes")
+    flags = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    data |= flags
     if arguments.tasks is not None:
         data["tasks"] = {name: _rows(data.get("tasks")).get(name, {}) for name in arguments.tasks}
-    data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
+    if isinstance(data.get("tasks"), dict):  # a flag also wins over what the file says of a single task
+        data["tasks"] = {name: _without(choice, flags) for name, choice in data["tasks"].items()}
+    if arguments.optimizers is not None or arguments.set:
+        data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
     for setting in arguments.set:
         problems += _apply(setting, data["optimizers"])
     try:
@@ -203,6 +207,11 @@ def _rows(section: Any) -> dict[str, Any]:
     if isinstance(section, list):
         return {name: {} for name in section if isinstance(name, str)}
     return dict(section) if isinstance(section, dict) else {}
+
+
+def _without(choice: Any, flags: dict[str, Any]) -> Any:
+    """The choices for one task, less those that flags decide."""
+    return {k: v for k, v in choice.items() if k not in flags} if isinstance(choice, dict) else choice
 
 
 def _chosen_optimizers(arguments: Arguments, rows: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +235,7 @@ def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    rows[label] = {**rows[label], name: parsed}
+    rows[label] = {**_rows(rows[label]), name: parsed}
     return []
 
 

@@ -197,6 +197,10 @@ def test_a_study_file_with_five_mistakes_gets_five_messages(
     assert len(said) == 5
     for word in ("runs", "rollouts", "policy", "CartPol-v1", "cma-ess"):
         assert any(word in line for line in said)
+    file.write_text('tasks = ["lqr"]\n[optimizers]\nars = 3\n', encoding="utf-8")
+    assert main([str(file), "--set", "ars.sigma=nan"]) == 2
+    assert main([str(file)]) == 2
+    assert "optimizers.ars: Input should be a valid dictionary" in capsys.readouterr().err
     file.write_text("runs = = 3", encoding="utf-8")
     assert main([str(file)]) == 2
     assert "not valid TOML" in capsys.readouterr().err
@@ -232,9 +236,7 @@ def test_a_folder_that_cannot_be_written_or_holds_another_study_is_refused(
 
 def test_hyperparameters_are_set_by_flag_and_flags_override_the_file(tmp_path: Path) -> None:
     file = tmp_path / "study.toml"
-    file.write_text(
-        'tasks = ["lqr"]\nrollouts = 20\nruns = 1\n[optimizers.ars]\nsigma = 0.5\n', encoding="utf-8"
-    )
+    file.write_text("runs = 1\n[tasks.lqr]\nrollouts = 20\n[optimizers.ars]\nsigma = 0.5\n", encoding="utf-8")
     out = tmp_path / "out"
     flags = ["--set", "ars.directions=5", "--rollouts", "10", "--workers", "1", "--out", str(out)]
     assert main([str(file), *flags]) == 0
