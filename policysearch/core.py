@@ -9,6 +9,8 @@ episode, m rows of a batch, o observation, a action, h policy state, z noise.
 Returns are maximised. Randomness enters only through an explicit `numpy.random.Generator`.
 """
 
+import math
+import sys
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -206,7 +208,7 @@ class Proposal:
     """What an optimizer wants run next.
 
     Raises:
-        ValueError: if `params` is not a finite n × d matrix with n >= 1, or `episodes` is below 1.
+        ValueError: if `params` is not an n × d matrix with n >= 1, or `episodes` is below 1.
     """
 
     params: Float[Array, "n d"]
@@ -267,13 +269,18 @@ class Evaluation:
             return mean
         if not finite.any():
             return np.full(mean.shape, self.failed_fitness)
-        worst, best = mean[finite].min(), mean[finite].max()
+        worst, best = float(mean[finite].min()), float(mean[finite].max())
         failed = worst - (best - worst) if best > worst else min(self.failed_fitness, worst - 1.0)
-        return np.where(finite, mean, failed)
+        return np.where(finite, mean, just_below(worst, failed))
 
     def ranking(self) -> Int[Array, "n"]:
         """Candidate indices from best to worst; equal fitness keeps the proposal's order."""
         return np.argsort(-self.fitness, kind="stable")
+
+
+def just_below(worst: float, failed: float) -> float:
+    """`failed`, kept finite and, against rounding, below `worst`."""
+    return max(min(failed, math.nextafter(worst, -math.inf)), -sys.float_info.max)
 
 
 #: A running optimizer: yields proposals, is sent evaluations, and returns its final recommendation if

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import NO_FITNESS_YET, Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
+from policysearch.core import (
+    NO_FITNESS_YET,
+    Array,
+    Domain,
+    Evaluation,
+    Evaluator,
+    Optimizer,
+    Proposal,
+    just_below,
+)
 from policysearch.seeding import Key, stream
 
 
@@ -79,7 +88,8 @@ class _FitnessOfFailure:
         if self.worst > self.best:
             return replace(evaluation, failed_fitness=NO_FITNESS_YET)
         spread = self.best - self.worst
-        return replace(evaluation, failed_fitness=self.worst - (spread if spread > 0 else 1.0))
+        failed = self.worst - (spread if spread > 0 else 1.0)
+        return replace(evaluation, failed_fitness=just_below(self.worst, failed))
 
 
 class AskTell:
@@ -118,10 +128,18 @@ class AskTell:
         """Hand back the returns of the asked candidates: an `Evaluation`, n numbers, or n × k of them.
 
         Raises:
-            ValueError: if the returns do not have the shape of the proposal.
+            ValueError: if the returns do not have the shape of the proposal or are not real numbers, or if
+                the proposal asks for rollouts and gets numbers.
         """
         proposal = self.ask()
-        returns = result.returns if isinstance(result, Evaluation) else np.array(result, dtype=float)
+        if isinstance(result, Evaluation):
+            returns = result.returns
+        elif proposal.record:
+            raise ValueError("tell: the proposal asks for rollouts (record=True); expected an Evaluation")
+        elif np.iscomplexobj(result):
+            raise ValueError(f"returns: expected real numbers, got {result}")
+        else:
+            returns = np.array(result, dtype=float)
         returns = returns[:, None] if returns.ndim == 1 else returns
         expected = (proposal.params.shape[0], proposal.episodes)
         if returns.shape != expected:

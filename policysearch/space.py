@@ -108,7 +108,8 @@ class Space:
         """The optimizer's coordinates to parameter values, never outside the bounds."""
         origin, unit = self._origin_and_unit
         values = coordinates * unit + origin
-        values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
+        with np.errstate(over="ignore"):  # infinity is clipped
+            values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
         return np.clip(values, *self._bounds)
 
     @property

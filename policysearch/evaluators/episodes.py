@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation, Failure, Moments, Policy, Proposal, Rollout, StochasticPolicy
-from policysearch.evaluators.interface import Interface
+from policysearch.evaluators.interface import COMPLEX, Interface
 from policysearch.seeding import Key, seed_of, stream
 
 Deploy = Literal["mode", "sample"]
@@ -33,7 +33,7 @@ class EpisodeEvaluator:
         max_copies: the most environment copies to hold.
 
     Raises:
-        ValueError: if the policy does not fit the environment's spaces.
+        ValueError: if the policy does not fit the environment's spaces, or for an option that is not one.
     """
 
     def __init__(
@@ -45,6 +45,10 @@ class EpisodeEvaluator:
         common_random_numbers: bool = True,
         max_copies: int = 64,
     ) -> None:
+        if deploy not in ("mode", "sample"):
+            raise ValueError(f"deploy: expected 'mode' or 'sample', got {deploy!r}")
+        if max_copies < 1:
+            raise ValueError(f"max_copies: expected at least 1, got {max_copies}")
         self.policy, self.deploy = policy, deploy
         self.common_random_numbers, self.max_copies = common_random_numbers, max_copies
         self._make = make
@@ -67,6 +71,12 @@ class EpisodeEvaluator:
             raise ValueError(
                 f"policy: expected actions of {self.interface.action_size} numbers, "
                 f"got {actions.shape[1]} from {self.policy}"
+            )
+        choices = getattr(self.policy, "choices", self.interface.choices)
+        if choices != self.interface.choices:
+            raise ValueError(
+                f"policy: expected alternatives {self.interface.choices} for actions "
+                f"{self.interface.action_space}, got {choices} from {self.policy}"
             )
 
     def close(self) -> None:
@@ -225,18 +235,24 @@ class _Lockstep:
         env_actions, outside = self.owner.to_env(actions)
         self.clipped_steps += 0 if outside is None else int(outside.sum())
         rewards, ended = np.zeros(len(actions)), {}
-        obs, observe = self.obs, self.owner.observe
+        obs, observe, shape = self.obs, self.owner.observe, self.obs.shape[1:]
         for row, step in enumerate(self.env_steps):
             try:
                 seen, reward, terminated, truncated, _ = step(env_actions[row])
-                obs[row] = observe(seen)
+                seen = np.asarray(observe(seen))
+                if seen.shape != shape:
+                    raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
+                obs[row] = seen
+                if isinstance(reward, COMPLEX):
+                    raise TypeError(f"expected a real number as reward, got {reward!r}")
                 rewards[row] = reward
                 if terminated or truncated:
                     ended[row] = (bool(terminated), bool(truncated))
             except Exception as error:  # the user's code may raise anything
                 reasons[row] = _reason("step", error)
                 self.owner.discard(self._running(row).slot)
-        self.total += rewards
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.total += rewards
         self.length += 1
         for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
             reasons.setdefault(row, f"the reward is {rewards[row]} at step {self.length[row] - 1}")
@@ -260,6 +276,8 @@ class _Lockstep:
             self.steps[i, j] = self.length[row]
             if row in reasons:
                 self._fail(episode, reasons[row])
+            elif not np.isfinite(self.total[row]):
+                self._fail(episode, f"the return is {self.total[row]}")
             else:
                 self.returns[i, j] = self.total[row]
                 self._file(episode, row, *ended[row])

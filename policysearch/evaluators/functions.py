@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from policysearch.core import Evaluation, Failure, Proposal
+from policysearch.evaluators.interface import COMPLEX
 from policysearch.seeding import Key, seed_of
 from policysearch.space import Space
 
@@ -34,7 +35,10 @@ class FunctionEvaluator:
             for j in range(proposal.episodes):
                 seed = seed_of(*key, j)
                 try:
-                    value = float(self.function(params, seed))
+                    value = self.function(params, seed)
+                    if isinstance(value, COMPLEX):
+                        raise TypeError(f"expected a real number, got {value!r}")
+                    value = float(value)
                     if not math.isfinite(value):
                         raise ValueError(f"the function returned {value}")
                     returns[i, j] = value

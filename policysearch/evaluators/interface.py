@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float
 
 from policysearch.core import Array
 
+#: Numbers that convert to a float with only a warning, losing their imaginary part.
+COMPLEX = (complex, np.complexfloating)
+
 
 @dataclass(frozen=True)
 class Interface:

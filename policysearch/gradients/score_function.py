@@ -49,7 +49,7 @@ def weights(
         baseline: "none"; "mean", the average return of the other episodes; "step", their average
             reward-to-go at the same step, an episode that has ended counting as 0.
         reward_to_go: whether past rewards are left out (causality); otherwise G_it is the whole return.
-        discounted_start: whether to keep the factor γ^t.
+        discounted_start: whether to keep the factor γ^t, which the whole return has already.
     """
     lengths = [rollout.rewards.size for rollout in rollouts]
     to_go = np.zeros((len(rollouts), max(lengths)))
@@ -61,7 +61,7 @@ def weights(
         G = G - mean_of_others(returns)
     elif baseline == "step":
         G = G - mean_of_others(G)
-    if discounted_start:
+    if discounted_start and reward_to_go:  # the whole return is discounted from the start already
         G = G * discount ** np.arange(to_go.shape[1])
     return [row[:length] for row, length in zip(G, lengths, strict=True)]
 

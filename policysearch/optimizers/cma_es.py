@@ -8,8 +8,8 @@ The recommendation is the distribution's mean.
 candidates are evaluated twice and, when their ranks disagree, the step size grows and further candidates
 get more episodes. It is not reliable for populations of five or fewer.
 `restarts` allows restarts with a doubled population (IPOP, Auger & Hansen 2005) from the start point when
-`cma` finds that it has converged; otherwise the search ends there. The means of the runs are then compared
-on fresh episodes and the better one is kept.
+`cma` finds that it has converged; otherwise the search ends there. The mean of an earlier run stays the
+recommendation until the latest generation of the running one does better, on average, than its last one.
 
 Invariant to: constants added to returns, monotone transformations of returns, rotation and, after
 adaptation, any affine transformation of the parameters.
@@ -48,13 +48,11 @@ class CMAES:
         if domain.start.size < 2:
             raise ValueError("cma-es: expected at least 2 parameters, got 1; use another optimizer")
         es = self._strategy(domain, rng, self.population_size)
-        kept = yield from self._run(es, domain, rng, None)
+        kept = yield from self._run(es, domain, rng, _Kept(domain.start, -np.inf))
         for _ in range(self.restarts):
             es = self._strategy(domain, rng, 2 * es.popsize)
-            mean = yield from self._run(es, domain, rng, kept)
-            evaluation = yield Proposal(np.array([kept, mean]), kept, purpose="re-evaluation")
-            kept = (kept, mean)[int(evaluation.fitness.argmax())]
-        return kept
+            kept = yield from self._run(es, domain, rng, kept)
+        return kept.mean
 
     def _strategy(self, domain: Domain, rng: np.random.Generator, population_size: int | None) -> Any:
         import cma  # noqa: PLC0415 - takes over a second
@@ -72,15 +70,14 @@ class CMAES:
         return cma.CMAEvolutionStrategy(domain.start, self.sigma, options)
 
     def _run(
-        self, es: Any, domain: Domain, rng: np.random.Generator, kept: Float[Array, "d"] | None
-    ) -> Generator[Proposal, Evaluation, Float[Array, "d"]]:
-        """One run until `cma` stops it; recommends `kept` meanwhile, or its own mean."""
+        self, es: Any, domain: Domain, rng: np.random.Generator, kept: "_Kept"
+    ) -> Generator[Proposal, Evaluation, "_Kept"]:
+        """One run until `cma` stops it; returns the better of its mean and what was kept before."""
         noise = _NoiseHandling(domain.start.size, self.max_episodes) if self.noise_handling else None
-        episodes = 1
+        episodes, own = 1, _Kept(domain.start, -np.inf)
         while not es.stop():
             sampled = es.ask()
-            mean = domain.start if es.countiter == 0 else _mean(es)
-            recommendation = mean if kept is None else kept
+            recommendation = own.mean if own.value >= kept.value else kept.mean
             diagnostics = {"sigma": float(es.sigma), "episodes": float(episodes)}
             evaluation = yield Proposal(np.array(sampled), recommendation, episodes, diagnostics=diagnostics)
             if not np.isfinite(evaluation.returns).any():
@@ -93,7 +90,16 @@ class CMAES:
                 es.sigma *= noise.update(fitness, again.fitness, repeated)
                 episodes = noise.episodes
             es.tell(sampled, (-fitness).tolist())
-        return _mean(es)
+            own = _Kept(_mean(es), float(fitness.mean()))
+        return own if own.value >= kept.value else kept
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """The mean of a run, and the mean fitness of the generation that led to it."""
+
+    mean: Float[Array, "d"]
+    value: float
 
 
 class _NoiseHandling:

@@ -156,6 +156,7 @@ class Softmax:
 
 def _log_softmax(y: Float[Array, "m c"]) -> Float[Array, "m c"]:
     with np.errstate(invalid="ignore"):
+        y = np.where(np.isfinite(y).all(axis=1, keepdims=True), y, np.nan)
         y = y - y.max(axis=1, keepdims=True)
         return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
 

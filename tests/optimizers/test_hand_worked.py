@@ -11,6 +11,7 @@ from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer, Pro
 from policysearch.gradients import finite_difference as estimate
 from policysearch.optimizers import (
     ARS,
+    CMAES,
     SPSA,
     CrossEntropy,
     EvolutionStrategy,
@@ -386,6 +387,26 @@ def test_noise_handling_repeats_the_earliest_and_the_best_of_the_others() -> Non
     seen = {tuple(noise.indices(fitness, stream(i))) for i in range(40)}
     # λ_reev = 2 + 6/20 is 2 or 3: the first one or two, and the best of the rest
     assert seen == {(0, 1), (0, 1, 4)}
+
+
+def test_a_restarted_cma_es_keeps_its_old_mean_only_until_the_new_run_does_better() -> None:
+    def plateau(
+        x: Array,
+    ) -> Array:  # flat around the start: the first, small population takes it for convergence
+        far = np.abs(x).max(axis=1) > 0.75
+        return np.where(far, 1.0 + x[:, 0], 0.0)
+
+    search = begin(CMAES(sigma=0.3, population_size=4, restarts=9), [0.0, 0.0, 0.0])
+    proposal, sizes, values = next(search), [], []
+    for _ in range(60):
+        sizes.append(len(proposal.params))
+        values.append(float(plateau(proposal.recommendation[None])[0]))
+        proposal = search.send(told(proposal, plateau(proposal.params).tolist()))
+    assert sizes[0] == 4
+    assert set(sizes) <= {4 * 2**i for i in range(10)}
+    assert max(sizes) > 4  # it did start again
+    assert values[0] == 0.0
+    assert values[-1] > 1.0  # and what the new run found is recommended while that run goes on
 
 
 # Whitened --------------------------------------------------------------------------------------------
