@@ -28,6 +28,13 @@ def test_the_table_of_results_is_the_one_that_its_command_prints() -> None:
     assert shown == printed(ROOT / "results/classic_control")
 
 
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) >= 5
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
 def test_the_table_of_methods_is_the_registry() -> None:
     section = README.split("## Methods")[1].split("##")[0]
     assert re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE) == list(OPTIMIZERS)

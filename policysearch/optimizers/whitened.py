@@ -57,7 +57,7 @@ class Whitened:
             try:
                 proposal = search.send(_unfolded(evaluation, proposal, mean, gain))
             except StopIteration as end:
-                return self.policy.fold(end.value, mean, gain) if moments else end.value
+                return end.value if mean is None else self.policy.fold(end.value, mean, gain)
             new = evaluation.moments
             if new is not None:
                 moments = new if moments is None else moments + new

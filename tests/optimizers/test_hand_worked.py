@@ -468,6 +468,29 @@ def test_ars_v2_steps_in_normalised_coordinates_as_in_algorithm_2() -> None:
     assert second.recommendation == pytest.approx(expected)
 
 
+def test_a_whitened_search_that_ends_recommends_folded_parameters_and_survives_failures() -> None:
+    policy = Linear(2, 1)
+    search = Whitened(CMAES(), policy).search(Domain.unbounded(np.zeros(3)), stream(1))
+    proposal = next(search)
+    nothing = Evaluation(
+        proposal.params, np.full((7, 1), np.nan), np.zeros((7, 1), dtype=int), moments=Moments.empty(2)
+    )
+    proposal = search.send(nothing)  # not a single observation: nothing to normalise by
+    assert np.isfinite(proposal.params).all()
+    seen, end = Moments(10, np.array([1.0, 2.0]), 10 * np.array([4.0, 9.0])), None
+    while end is None:  # equal returns: cma stops by itself
+        values = np.zeros((len(proposal.params), 1))
+        kept = proposal
+        try:
+            proposal = search.send(
+                Evaluation(proposal.params, values, np.ones(values.shape, dtype=int), moments=seen)
+            )
+        except StopIteration as stop:
+            end = stop.value
+    assert end.shape == (3,)
+    assert np.abs(end - kept.recommendation).max() < 1.0
+
+
 def test_an_observation_that_never_changes_is_ignored() -> None:
     search = Whitened(ARS(directions=1), Linear(2, 1)).search(Domain.unbounded(np.zeros(3)), stream(1))
     first = next(search)
