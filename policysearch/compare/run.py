@@ -165,7 +165,7 @@ def _held(path: list[_Point], rollouts: int) -> _Point:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's: it ends the workers
     threadpool_limits(1)
 
 
@@ -182,5 +182,8 @@ def execute_all(study: Study, workers: int) -> Iterator[Result]:
         try:
             for future in as_completed(futures):
                 yield future.result()
-        finally:
+        except (KeyboardInterrupt, GeneratorExit):
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise

@@ -1,0 +1,255 @@
+"""The loop and the conversation seen from outside, where `test_search.py` does not look."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import Values, walk
+
+from policysearch.core import Domain, Evaluation, Failure, Proposal
+from policysearch.optimizers import CrossEntropy, RandomSearch, Reinforce
+from policysearch.search import AskTell, Budget, SearchFailed, generations
+from policysearch.seeding import Key, stream
+
+DOMAIN = Domain.unbounded(np.zeros(3))
+
+
+class Told:
+    """Proposes `size` candidates for ever and keeps the fitness that it is told."""
+
+    def __init__(self, size: int, episodes: int = 1, turns: int = 10**9) -> None:
+        self.size, self.episodes, self.turns = size, episodes, turns
+        self.fitness: list[list[float]] = []
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Any:
+        for turn in range(self.turns):
+            params = np.full((self.size, domain.start.size), float(turn))
+            evaluation = yield Proposal(params, domain.start + turn, self.episodes)
+            self.fitness.append(evaluation.fitness.tolist())
+        return domain.start - 1.0
+
+
+class Scripted:
+    """An evaluator with the given returns per generation; the last row repeats."""
+
+    def __init__(self, *rows: list[float]) -> None:
+        self.rows, self.keys = list(rows), list[Key]()
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        self.keys.append(key)
+        row = self.rows[min(len(self.keys), len(self.rows)) - 1]
+        returns = np.array(row, dtype=float).reshape(len(proposal.params), proposal.episodes)
+        failed = np.argwhere(np.isnan(returns)).tolist()
+        failures = tuple(Failure(i, j, 99, f"fault {len(self.keys)}") for i, j in failed)
+        return Evaluation(proposal.params, returns, 2 * np.ones(returns.shape, dtype=int), failures)
+
+
+NAN = float("nan")
+
+
+# Asking and telling ----------------------------------------------------------------------------------
+
+
+def test_a_proposal_stays_until_it_is_told() -> None:
+    search = AskTell(Told(2), DOMAIN, 1)
+    assert search.ask() is search.ask()
+    before = search.ask()
+    search.tell([1.0, 2.0])
+    assert search.ask() is not before
+    assert search.recommendation.tolist() == search.ask().recommendation.tolist() == [1.0] * 3
+
+
+def test_the_search_draws_from_the_stream_of_its_names() -> None:
+    asked = AskTell(RandomSearch(), DOMAIN, 5, "task", 2, "label").ask().params
+    expected = next(RandomSearch().search(DOMAIN, stream(5, "search", "task", 2, "label"))).params
+    assert asked.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("returns", "message"),
+    [
+        ([1.0, 2.0, 3.0], r"returns: expected shape \(candidates, episodes\) = \(2, 1\), got \(3, 1\)"),
+        (np.zeros((1, 2)), r"= \(2, 1\), got \(1, 2\)"),
+        (np.zeros((2, 1, 1)), r"= \(2, 1\), got \(2, 1, 1\)"),
+        (3.0, r"= \(2, 1\), got \(\)"),
+        ([1 + 2j, 1.0], "returns: expected real numbers, got"),
+        (np.array([1 + 2j, 1.0]), "returns: expected real numbers, got"),
+        (["fast", "slow"], "could not convert string to float"),
+    ],
+)
+def test_what_cannot_be_the_returns_is_refused_and_the_search_goes_on(returns: Any, message: str) -> None:
+    optimizer = Told(2)
+    search = AskTell(optimizer, DOMAIN, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ValueError, match=message):
+            search.tell(returns if not isinstance(returns, float) else np.array(returns))
+    assert optimizer.fitness == []
+    search.tell([1.0, 2.0])
+    assert optimizer.fitness == [[1.0, 2.0]]
+
+
+def test_none_and_infinity_are_failures() -> None:
+    optimizer = Told(4)
+    AskTell(optimizer, DOMAIN, 1).tell([None, 1.0, float("-inf"), 3.0])
+    assert optimizer.fitness == [[-1.0, 1.0, -1.0, 3.0]]
+
+
+def test_a_method_that_needs_rollouts_refuses_numbers() -> None:
+    search = AskTell(Reinforce(episodes=2), Domain.unbounded(np.zeros(4)), 1)
+    with pytest.raises(ValueError, match=r"the proposal asks for rollouts \(record=True\); expected an Eval"):
+        search.tell(np.zeros((1, 2)))
+    before = search.recommendation
+    search.tell(walk().evaluate(search.ask(), (1,)))
+    assert search.recommendation.tolist() != before.tolist()
+
+
+def test_a_search_that_returns_is_finished_and_recommends_what_it_returned() -> None:
+    search = AskTell(Told(1, turns=2), DOMAIN, 1)
+    search.tell([0.0])
+    assert not search.finished
+    search.tell([0.0])
+    assert search.finished
+    assert search.recommendation.tolist() == [-1.0] * 3
+    for call in (search.ask, lambda: search.tell([0.0])):
+        with pytest.raises(RuntimeError, match=r"the search has ended by itself; use \.recommendation"):
+            call()
+
+
+# What a failure is worth -----------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(st.one_of(st.just(NAN), st.floats(allow_nan=False)), min_size=2, max_size=2),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_what_an_optimizer_is_told_is_finite_whatever_happened_before(history: list[list[float]]) -> None:
+    optimizer = Told(2)
+    search = AskTell(optimizer, DOMAIN, 1)
+    for returns in history:
+        search.tell(returns)
+    assert np.isfinite(optimizer.fitness).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.just(NAN), st.floats(-1e12, 1e12)), min_size=1, max_size=12))
+def test_a_failure_of_one_point_at_a_time_is_worse_than_everything_before_it(history: list[float]) -> None:
+    optimizer = Told(1)
+    search = AskTell(optimizer, DOMAIN, 1)
+    for value in history:
+        search.tell([value])
+    told = [row[0] for row in optimizer.fitness]
+    for turn, value in enumerate(history):
+        before = [earlier for earlier in history[:turn] if np.isfinite(earlier)]
+        if np.isnan(value) and before:
+            spread = max(before) - min(before)
+            assert told[turn] == pytest.approx(min(before) - (spread or 1.0), rel=1e-12)
+            assert told[turn] < min(before)
+        elif np.isfinite(value):
+            assert told[turn] == value
+
+
+def test_a_range_beyond_what_numbers_can_hold_stays_finite() -> None:
+    optimizer = Told(1)
+    search = AskTell(optimizer, DOMAIN, 1)
+    for value in (1.7e308, -1.7e308, NAN):
+        search.tell([value])
+    assert optimizer.fitness[2] == [-np.finfo(float).max]
+
+
+# The loop --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("candidates", "episodes", "expected"),
+    [(10, 1, 3), (5, 2, 3), (4, 1, 3), (3, 1, 4), (2, 1, 5), (1, 1, 10), (1, 4, 3)],
+)
+def test_a_search_fails_after_three_generations_and_ten_episodes_without_a_return(
+    candidates: int, episodes: int, expected: int
+) -> None:
+    evaluator = Scripted([NAN] * candidates * episodes)
+    turns = []
+    with pytest.raises(SearchFailed, match=rf"\(fault {expected}\), parameters \[{expected - 1}") as failed:
+        for turn in generations(Told(candidates, episodes), evaluator, DOMAIN, budget=Budget(500), seed=1):
+            turns.append(turn)
+    assert len(turns) == len(evaluator.keys) == expected
+    assert turns[-1].rollouts == expected * candidates * episodes  # failures are paid for
+    assert turns[-1].steps == 2 * turns[-1].rollouts
+    assert failed.value.params.tolist() == turns[-1].proposal.params.tolist()
+
+
+def test_a_single_finite_return_keeps_a_search_going() -> None:
+    evaluator = Scripted([NAN] * 10, [NAN] * 10, [NAN] * 9 + [1.0], [NAN] * 10, [NAN] * 10, [NAN] * 9 + [2.0])
+    turns = list(generations(Told(10), evaluator, DOMAIN, budget=Budget(60), seed=1))
+    assert len(turns) == 6
+
+
+def test_ten_failed_episodes_are_counted_in_a_row() -> None:
+    row = [NAN, NAN]
+    evaluator = Scripted(*[row] * 4, [NAN, 1.0], *[row] * 4, [NAN, 1.0], *[row] * 4, [1.0, 1.0])
+    turns = list(generations(Told(2), evaluator, DOMAIN, budget=Budget(30), seed=1))
+    assert len(turns) == 15
+
+
+def test_a_failure_without_a_reason_is_called_non_finite() -> None:
+    with pytest.raises(SearchFailed, match=r"\(non-finite returns\)"):
+        list(generations(Told(10), Values(failing=1.1), DOMAIN, budget=Budget(100), seed=1))
+
+
+def test_a_budget_is_spent_to_the_last_rollout_and_not_beyond() -> None:
+    for budget, expected in ((4, 0), (5, 1), (9, 1), (10, 2), (11, 2)):
+        evaluator = Scripted([1.0] * 5)
+        turns = list(generations(Told(5), evaluator, DOMAIN, budget=Budget(budget), seed=1))
+        assert len(turns) == len(evaluator.keys) == expected
+
+
+def test_a_budget_of_steps_may_be_overshot_by_the_last_proposal_only() -> None:
+    for budget, expected in ((1, 10), (10, 10), (11, 20), (20, 20)):
+        *_, last = generations(Told(5), Scripted([1.0] * 5), DOMAIN, budget=Budget(steps=budget), seed=1)
+        assert last.steps == expected
+
+
+def test_the_problem_separates_both_the_episodes_and_the_randomness_of_the_search() -> None:
+    def first(**options: Any) -> tuple[bytes, Key]:
+        evaluator = Scripted([1.0] * 10)
+        (turn,) = generations(RandomSearch(), evaluator, DOMAIN, budget=Budget(10), **options)
+        return turn.proposal.params.tobytes(), evaluator.keys[0]
+
+    plain, task, run = first(seed=1), first(seed=1, problem=("t",)), first(seed=1, problem=("t", 1))
+    other = first(seed=2)
+    assert len({params for params, _ in (plain, task, run, other)}) == 4
+    assert [key for _, key in (plain, task, run, other)] == [
+        (1, "evaluate", 0), (1, "evaluate", "t", 0), (1, "evaluate", "t", 1, 0), (2, "evaluate", 0),
+    ]  # fmt: skip
+    assert first(seed=1, label="RandomSearch") == plain  # the default label
+    assert first(seed=1, label="random-search")[0] != plain[0]
+
+
+def test_the_recommendation_of_a_generation_is_what_the_optimizer_made_of_it() -> None:
+    turns = list(generations(Told(2, turns=3), Scripted([1.0, 2.0]), DOMAIN, budget=Budget(100), seed=1))
+    assert [turn.recommendation.tolist() for turn in turns] == [[1.0] * 3, [2.0] * 3, [-1.0] * 3]
+    assert [turn.proposal.recommendation.tolist() for turn in turns] == [[0.0] * 3, [1.0] * 3, [2.0] * 3]
+
+
+def test_replaying_the_evaluations_gives_the_search_again() -> None:
+    turns = list(generations(CrossEntropy(), Values(noise=0.5), DOMAIN, budget=Budget(200), seed=3))
+    again = AskTell(CrossEntropy(), DOMAIN, 3, "CrossEntropy")
+    for turn in turns:
+        assert again.ask().params.tobytes() == turn.proposal.params.tobytes()
+        again.tell(turn.evaluation.returns)
+        assert again.recommendation.tobytes() == turn.recommendation.tobytes()
+
+
+def test_a_loop_that_is_left_early_runs_nothing_more() -> None:
+    evaluator = Scripted([1.0, 1.0])
+    for turn in generations(Told(2), evaluator, DOMAIN, budget=Budget(100), seed=1):
+        if turn.index == 2:
+            break
+    assert len(evaluator.keys) == 3
