@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,7 +122,7 @@ def same(a: float, b: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b))
 
 
-def record_video(path: Path, video: Path, progress: Callable[[str], None] = lambda _: None) -> int:
+def record_video(path: Path, video: Path) -> int:
     """Write the first report episode as an animated GIF; returns its number of steps.
 
     Raises:
@@ -150,7 +149,6 @@ def record_video(path: Path, video: Path, progress: Callable[[str], None] = lamb
         ) from error
     if evaluation.failures:
         raise ValueError(f"{header.env_id}: cannot render: {evaluation.failures[0].reason}")
-    progress(f"writing {len(frames)} frames")
     fps = env.metadata.get("render_fps") or 30
     stride = max(1, round(fps / 25))  # GIF viewers do not keep up with more than about 25 frames per second
     images = [Image.fromarray(frame).quantize(64) for frame in frames[::stride]]
