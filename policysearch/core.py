@@ -11,10 +11,10 @@ Returns are maximised. Randomness enters only through an explicit `numpy.random.
 
 import math
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -113,6 +113,21 @@ class StochasticPolicy(Policy, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class PolicyKernel:
+    """A policy's compiled form, for policies that have one as their attribute `kernel`.
+
+    `act(params, obs, state, noise, scratch, action)` is a Numba function of one row (shapes d, o, h, z,
+    `scratch_size`, a) that writes `action` and updates `state`; with noise of size 0 it takes the mode. It
+    computes what the policy's `act` and `sample` do, up to rounding. `act_on_rows` is the same for a batch.
+    """
+
+    act: Callable[..., None]
+    act_on_rows: Callable[..., None]
+    scratch_size: int
+    noise_size: int  # z; 0 for a policy that cannot sample
+
+
+@dataclass(frozen=True, eq=False)
 class Rollout:
     """The record of one episode: what the policy saw, drew and was paid."""
 
@@ -143,18 +158,24 @@ class Moments:
     M2: Float[Array, "o"]
 
     @classmethod
-    def empty(cls, size: int) -> "Moments":
-        """The moments of no observation at all."""
-        return cls(0, np.zeros(size), np.zeros(size))
+    def merged(cls, parts: "Sequence[Moments]") -> "Moments":
+        """The moments of the observations of all `parts` together."""
+        counts = np.array([part.count for part in parts])
+        means = np.array([part.mean for part in parts])
+        return cls.of_groups(counts, means, np.array([part.M2 for part in parts]))
+
+    @classmethod
+    def of_groups(
+        cls, counts: Int[Array, "g"], means: Float[Array, "g o"], M2s: Float[Array, "g o"]
+    ) -> "Moments":
+        """The moments of all observations, given those of g groups of them."""
+        count = int(counts.sum())
+        weights = counts[:, None] / max(count, 1)
+        mean = (weights * means).sum(axis=0)
+        return cls(count, mean, M2s.sum(axis=0) + count * (weights * (means - mean) ** 2).sum(axis=0))
 
     def __add__(self, other: "Moments") -> "Moments":
-        count = self.count + other.count
-        if count == 0:
-            return self
-        delta = other.mean - self.mean
-        mean = self.mean + delta * (other.count / count)
-        M2 = self.M2 + other.M2 + delta**2 * (self.count * other.count / count)
-        return Moments(count, mean, M2)
+        return Moments.merged((self, other))
 
     @property
     def std(self) -> Float[Array, "o"]:

@@ -1,6 +1,7 @@
 """Evaluators: the ways to run a proposal."""
 
+from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
 
-__all__ = ["EpisodeEvaluator", "FunctionEvaluator"]
+__all__ = ["CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator"]

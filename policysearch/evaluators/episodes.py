@@ -3,22 +3,31 @@
 One episode per environment copy: the policy acts on a batch with one row per running episode, then every
 copy takes one step. When an episode ends, its copy takes the next pending episode; nothing is stepped after
 its end, and nothing is auto-reset. Since a policy computes each row by itself and every episode draws from
-its own streams, the numbers do not depend on how many copies there are.
+its own streams, the numbers do not depend on how many copies there are. A policy that has a kernel acts by
+it, as in compiled rollouts.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation, Failure, Moments, Policy, Proposal, Rollout, StochasticPolicy
 from policysearch.evaluators.interface import COMPLEX, Interface
-from policysearch.seeding import Key, seed_of, stream
+from policysearch.evaluators.shared import (
+    Deploy,
+    Outcome,
+    action_stream,
+    check_deploy,
+    check_fit,
+    check_proposal,
+    collect,
+    episode_seed,
+)
+from policysearch.seeding import Key
 
-Deploy = Literal["mode", "sample"]
 NOISE_BLOCK = 64  # steps of action noise drawn at a time; the numbers do not depend on it
 
 
@@ -45,8 +54,7 @@ class EpisodeEvaluator:
         common_random_numbers: bool = True,
         max_copies: int = 64,
     ) -> None:
-        if deploy not in ("mode", "sample"):
-            raise ValueError(f"deploy: expected 'mode' or 'sample', got {deploy!r}")
+        check_deploy(deploy)
         if max_copies < 1:
             raise ValueError(f"max_copies: expected at least 1, got {max_copies}")
         self.policy, self.deploy = policy, deploy
@@ -55,29 +63,8 @@ class EpisodeEvaluator:
         self._copies: list[Any] = [make()]
         self.interface = Interface(self._copies[0].observation_space, self._copies[0].action_space)
         self.observe, self.to_env = self.interface.observer(), self.interface.actor()
-        self._probe()
-
-    def _probe(self) -> None:
-        """Act once on a real first observation, so that a misfit shows before the first rollout."""
-        obs = np.array(self.observe(self._copies[0].reset(seed=0)[0]), dtype=float)[None]
-        params = self.policy.start(stream(0))[None]
-        try:
-            actions, _ = self.policy.act(params, obs, np.zeros((1, self.policy.state_size)))
-        except (ValueError, IndexError) as error:
-            raise ValueError(
-                f"policy: expected one for observations of {obs.shape[1]} numbers, got {self.policy}"
-            ) from error
-        if actions.shape != (1, self.interface.action_size):
-            raise ValueError(
-                f"policy: expected actions of {self.interface.action_size} numbers, "
-                f"got {actions.shape[1]} from {self.policy}"
-            )
-        choices = getattr(self.policy, "choices", self.interface.choices)
-        if choices != self.interface.choices:
-            raise ValueError(
-                f"policy: expected alternatives {self.interface.choices} for actions "
-                f"{self.interface.action_space}, got {choices} from {self.policy}"
-            )
+        first = np.array(self.observe(self._copies[0].reset(seed=0)[0]), dtype=float)
+        check_fit(policy, self.interface, first)
 
     def close(self) -> None:
         """Close all environment copies."""
@@ -86,15 +73,15 @@ class EpisodeEvaluator:
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
-        if proposal.params.shape[1] != self.policy.num_params:
-            raise ValueError(
-                f"params: expected {self.policy.num_params} numbers per candidate, "
-                f"got {proposal.params.shape[1]}"
-            )
-        needs_samples = proposal.sample or proposal.record or self.deploy == "sample"
-        if needs_samples and not hasattr(self.policy, "sample"):
-            raise ValueError(f"policy: expected a stochastic one to sample from, got {self.policy}")
-        return _Lockstep(self, proposal, key).run()
+        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
+        return collect(proposal, self.outcomes(proposal, key, pairs))
+
+    def outcomes(
+        self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]
+    ) -> Iterable[Outcome]:
+        """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""
+        check_proposal(proposal, self.policy, self.deploy)
+        return _Lockstep(self, proposal, key, pairs).run()
 
     def copy(self, slot: int) -> Any:
         """The environment copy of a slot, built when needed."""
@@ -129,51 +116,41 @@ class _Episode:
 class _Lockstep:
     """One evaluation. Every array has one row per running episode, in the order of `self.episodes`."""
 
-    def __init__(self, owner: EpisodeEvaluator, proposal: Proposal, key: Key) -> None:
+    def __init__(
+        self, owner: EpisodeEvaluator, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]
+    ) -> None:
         self.owner, self.proposal, self.key = owner, proposal, key
         self.sampling = proposal.sample or owner.deploy == "sample"
-        self.keeps_obs = proposal.record or proposal.moments
-        n, k = len(proposal.params), proposal.episodes
-        self.returns, self.steps = np.full((n, k), np.nan), np.zeros((n, k), dtype=int)
-        self.clipped_steps = 0
-        self.failures: list[Failure] = []
-        self.rollouts: dict[tuple[int, int], Rollout] = {}
-        self.moments: dict[tuple[int, int], Moments] = {}
-
-        self.pending = [(i, j) for i in range(n) for j in range(k)][::-1]
-        rows, size = min(n * k, owner.max_copies), owner.interface.obs_size
+        self.act = _actor(owner.policy, owner.interface.action_size, sampling=self.sampling)
+        self.outcomes: list[Outcome] = []
+        self.pending = list(pairs)[::-1]
+        rows, size = min(len(pairs), owner.max_copies), owner.interface.obs_size
         self.episodes: list[_Episode | None] = [None] * rows
         self.env_steps: list[Any] = [None] * rows  # the step method of each row's environment copy
         self.params = np.empty((rows, proposal.params.shape[1]))
         self.obs = np.empty((rows, size))
         self.state = np.zeros((rows, owner.policy.state_size))
         self.total, self.length = np.zeros(rows), np.zeros(rows, dtype=int)
+        self.clipped = np.zeros(rows, dtype=int)
+        watched = size if proposal.moments else 0
+        self.mean, self.M2 = np.zeros((rows, watched)), np.zeros((rows, watched))
         self.noise: Array | None = None  # a block per row, and for how many steps it has been drawn
         self.drawn = np.zeros(rows, dtype=int)
 
-    def run(self) -> Evaluation:
+    def run(self) -> list[Outcome]:
         for row in range(len(self.episodes)):
             self._admit(row, slot=row)
         self._drop_idle_rows()
         while self.episodes:
             self._step()
-        return Evaluation(
-            self.proposal.params,
-            self.returns,
-            self.steps,
-            failures=tuple(sorted(self.failures, key=lambda failure: (failure.candidate, failure.episode))),
-            rollouts=self._recorded() if self.proposal.record else (),
-            moments=self._merged_moments() if self.proposal.moments else None,
-            clipped_steps=self.clipped_steps,
-        )
+        return self.outcomes
 
     def _admit(self, row: int, slot: int) -> None:
         """Start the next pending episode in this row, if there is one that resets."""
         while self.pending:
             i, j = self.pending.pop()
-            common = self.owner.common_random_numbers
-            seed = seed_of(*self.key, "episode", j) if common else seed_of(*self.key, "episode", j, i)
-            rng = stream(*self.key, "action", i, j) if self.sampling else None
+            seed = episode_seed(self.key, i, j, common=self.owner.common_random_numbers)
+            rng = action_stream(self.key, i, j) if self.sampling else None
             episode = _Episode(i, j, seed, slot, rng)
             try:
                 obs = np.asarray(self.owner.observe(self.owner.copy(slot).reset(seed=seed)[0]), dtype=float)
@@ -182,12 +159,13 @@ class _Lockstep:
                         f"expected an observation of shape {self.obs.shape[1:]}, got {obs.shape}"
                     )
             except Exception as error:  # the user's code may raise anything
-                self._fail(episode, _reason("reset", error))
+                self.outcomes.append(_failed(episode, _reason("reset", error)))
                 self.owner.discard(slot)
                 continue
             self.episodes[row], self.env_steps[row] = episode, self.owner.copy(slot).step
             self.params[row], self.obs[row] = self.proposal.params[i], obs
             self.state[row], self.total[row], self.length[row], self.drawn[row] = 0.0, 0.0, 0, 0
+            self.clipped[row], self.mean[row], self.M2[row] = 0, 0.0, 0.0
             return
 
     def _drop_idle_rows(self) -> None:
@@ -196,134 +174,152 @@ class _Lockstep:
             return
         self.episodes = [self.episodes[row] for row in keep]
         self.env_steps = [self.env_steps[row] for row in keep]
-        self.params, self.obs, self.state = self.params[keep], self.obs[keep], self.state[keep]
-        self.total, self.length, self.drawn = self.total[keep], self.length[keep], self.drawn[keep]
+        for name in ("params", "obs", "state", "total", "length", "clipped", "mean", "M2", "drawn"):
+            setattr(self, name, getattr(self, name)[keep])
         self.noise = None if self.noise is None else self.noise[keep]
 
-    def _act(self) -> tuple[Array, Array]:
-        """Actions as the policy gives them, and its next states. What overflows fails as not finite."""
-        policy = self.owner.policy
-        with np.errstate(over="ignore", invalid="ignore"):
-            if not self.sampling:
-                return policy.act(self.params, self.obs, self.state)
-            return self._sample(cast(StochasticPolicy, policy))
-
-    def _sample(self, policy: StochasticPolicy) -> tuple[Array, Array]:
+    def _noise_now(self) -> Array:
+        """The noise of this step's actions: no numbers where the mode is taken."""
+        if not self.sampling:
+            return np.empty((len(self.episodes), 0))
         for row in np.flatnonzero(self.drawn == self.length).tolist():
-            block = policy.noise(cast(np.random.Generator, self._running(row).rng), NOISE_BLOCK)
+            policy, rng = cast(StochasticPolicy, self.owner.policy), self._running(row).rng
+            block = policy.noise(cast(np.random.Generator, rng), NOISE_BLOCK)
             if self.noise is None:
                 self.noise = np.empty((len(self.episodes), *block.shape))
             self.noise[row] = block
             self.drawn[row] += NOISE_BLOCK
         assert self.noise is not None  # noqa: S101 - every row drew its block at its first step
-        now = self.noise[np.arange(len(self.episodes)), self.length % NOISE_BLOCK]
-        return policy.sample(self.params, self.obs, self.state, now)
+        return self.noise[np.arange(len(self.episodes)), self.length % NOISE_BLOCK]
 
     def _step(self) -> None:
         """One step of every running episode."""
-        actions, state = self._act()
+        actions = self.act(self.params, self.obs, self.state, self._noise_now())
         reasons: dict[int, str] = {}  # rows that fail now, and why
-        for row in np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist():
-            what = "action" if np.isfinite(self.obs[row]).all() else "observation"
-            reasons[row] = f"the {what} is not finite at step {self.length[row]}"
-        if reasons:
+        if not np.isfinite(actions).all():
+            for row in np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist():
+                what = "action" if np.isfinite(self.obs[row]).all() else "observation"
+                reasons[row] = f"the {what} is not finite at step {self.length[row]}"
             self._end(reasons, {})
             return
-        self.state = state
-        if self.keeps_obs:
-            self._keep_step(actions)
+        if self.proposal.moments:
+            delta = self.obs - self.mean  # Welford 1962
+            self.mean += delta / (self.length + 1)[:, None]
+            self.M2 += delta * (self.obs - self.mean)
+        if self.proposal.record:
+            for row, episode in enumerate(cast(list[_Episode], self.episodes)):
+                episode.obs.append(self.obs[row].copy())
+                episode.actions.append(actions[row].copy())
         env_actions, outside = self.owner.to_env(actions)
-        self.clipped_steps += 0 if outside is None else int(outside.sum())
-        rewards, ended = np.zeros(len(actions)), {}
-        obs, observe, shape = self.obs, self.owner.observe, self.obs.shape[1:]
-        for row, step in enumerate(self.env_steps):
-            try:
-                seen, reward, terminated, truncated, _ = step(env_actions[row])
-                seen = np.asarray(observe(seen))
-                if seen.shape != shape:
-                    raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
-                obs[row] = seen
-                if isinstance(reward, COMPLEX):
-                    raise TypeError(f"expected a real number as reward, got {reward!r}")
-                rewards[row] = reward
-                if terminated or truncated:
-                    ended[row] = (bool(terminated), bool(truncated))
-            except Exception as error:  # the user's code may raise anything
-                reasons[row] = _reason("step", error)
-                self.owner.discard(self._running(row).slot)
+        if outside is not None:
+            self.clipped += outside
+        rewards, ended = self._step_environments(env_actions, reasons)
         with np.errstate(over="ignore", invalid="ignore"):
             self.total += rewards
         self.length += 1
-        for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
-            reasons.setdefault(row, f"the reward is {rewards[row]} at step {self.length[row] - 1}")
+        if not np.isfinite(rewards).all():
+            for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
+                reasons.setdefault(row, f"the reward is not finite at step {self.length[row] - 1}")
         if self.proposal.record:
             for episode, reward in zip(cast(list[_Episode], self.episodes), rewards.tolist(), strict=True):
                 episode.rewards.append(reward)
         if ended or reasons:
             self._end(reasons, ended)
 
-    def _keep_step(self, actions: Float[Array, "m a"]) -> None:
-        for row, episode in enumerate(cast(list[_Episode], self.episodes)):
-            episode.obs.append(self.obs[row].copy())
-            if self.proposal.record:
-                episode.actions.append(actions[row].copy())
+    def _step_environments(
+        self, actions: Any, reasons: dict[int, str]
+    ) -> tuple[Array, dict[int, tuple[bool, bool]]]:
+        """The rewards, and which episodes ended how; failures go to `reasons`. The loop that has to be fast."""
+        rewards, ended = [0.0] * len(actions), {}
+        obs, observe, shape = self.obs, self.owner.observe, self.obs.shape[1:]
+        for row, step in enumerate(self.env_steps):
+            try:
+                seen, reward, terminated, truncated, _ = step(actions[row])
+                seen = observe(seen)
+                if getattr(seen, "shape", None) != shape:
+                    seen = np.asarray(seen)
+                    if seen.shape != shape:
+                        raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
+                obs[row] = seen
+                if type(reward) is not float:
+                    if isinstance(reward, COMPLEX):
+                        raise TypeError(f"expected a real number as reward, got {reward!r}")
+                    reward = float(reward)  # noqa: PLW2901
+                rewards[row] = reward
+                if terminated or truncated:
+                    ended[row] = (bool(terminated), bool(truncated))
+            except Exception as error:  # the user's code may raise anything
+                reasons[row] = _reason("step", error)
+                self.owner.discard(self._running(row).slot)
+        return np.array(rewards), ended
 
     def _end(self, reasons: dict[int, str], ended: dict[int, tuple[bool, bool]]) -> None:
         """Book the episodes of these rows and give the rows to pending ones."""
         for row in sorted(reasons.keys() | ended.keys()):
-            episode = self._running(row)
-            i, j = episode.candidate, episode.index
-            self.steps[i, j] = self.length[row]
+            episode, counts = self._running(row), (int(self.length[row]), int(self.clipped[row]))
+            if row not in reasons and not np.isfinite(self.total[row]):
+                reasons[row] = "the return is not finite"
             if row in reasons:
-                self._fail(episode, reasons[row])
-            elif not np.isfinite(self.total[row]):
-                self._fail(episode, f"the return is {self.total[row]}")
+                self.outcomes.append(_failed(episode, reasons[row], *counts))
             else:
-                self.returns[i, j] = self.total[row]
-                self._file(episode, row, *ended[row])
+                self.outcomes.append(self._done(episode, row, counts, *ended[row]))
             self.episodes[row] = None
             self._admit(row, episode.slot)
         self._drop_idle_rows()
 
-    def _fail(self, episode: _Episode, reason: str) -> None:
-        self.failures.append(Failure(episode.candidate, episode.index, episode.seed, reason))
-
-    def _file(self, episode: _Episode, row: int, terminated: bool, truncated: bool) -> None:
-        """Keep the record of an episode that ended well."""
-        if not self.keeps_obs:
-            return
-        i, j = episode.candidate, episode.index
-        obs = np.array(episode.obs)
+    def _done(
+        self, episode: _Episode, row: int, counts: tuple[int, int], terminated: bool, truncated: bool
+    ) -> Outcome:
+        """The outcome of an episode that ended well, with its record."""
+        i, rollout, moments = episode.candidate, None, None
         if self.proposal.moments:
-            mean = obs.mean(axis=0)
-            self.moments[i, j] = Moments(len(obs), mean, ((obs - mean) ** 2).sum(axis=0))
+            moments = Moments(counts[0], self.mean[row].copy(), self.M2[row].copy())
         if self.proposal.record:
-            self.rollouts[i, j] = Rollout(
+            rollout = Rollout(
                 cast(StochasticPolicy, self.owner.policy),
                 self.proposal.params[i],
-                obs,
+                np.array(episode.obs),
                 np.array(episode.actions),
                 np.array(episode.rewards),
                 self.obs[row].copy(),
                 terminated,
                 truncated,
             )
+        ret = float(self.total[row])
+        return Outcome(i, episode.index, ret, *counts, rollout=rollout, moments=moments)
 
     def _running(self, row: int) -> _Episode:
         return cast(_Episode, self.episodes[row])
 
-    def _recorded(self) -> tuple[tuple[Rollout, ...], ...]:
-        n, k = self.returns.shape
-        return tuple(
-            tuple(self.rollouts[i, j] for j in range(k) if (i, j) in self.rollouts) for i in range(n)
-        )
 
-    def _merged_moments(self) -> Moments:
-        """The moments of all episodes, merged in the order of candidates and episodes."""
-        merged = Moments.empty(self.owner.interface.obs_size)
-        for key in sorted(self.moments):
-            merged = merged + self.moments[key]
-        return merged
+def _actor(policy: Policy, action_size: int, *, sampling: bool) -> Callable[[Array, Array, Array, Array], Array]:
+    """(params, obs, state, noise) → actions, the state updated in place, by the kernel if there is one."""
+    kernel = getattr(policy, "kernel", None)
+    if kernel is not None:
+        scratch = np.empty(kernel.scratch_size)
+
+        def act_compiled(params: Array, obs: Array, state: Array, noise: Array) -> Array:
+            actions = np.empty((len(obs), action_size))
+            kernel.act_on_rows(params, obs, state, noise, scratch, actions)
+            return actions
+
+        return act_compiled
+
+    def act(params: Array, obs: Array, state: Array, noise: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows fails as not finite
+            if sampling:
+                actions, after = cast(StochasticPolicy, policy).sample(params, obs, state, noise)
+            else:
+                actions, after = policy.act(params, obs, state)
+        state[:] = after
+        return actions
+
+    return act
+
+
+def _failed(episode: _Episode, reason: str, steps: int = 0, clipped: int = 0) -> Outcome:
+    failure = Failure(episode.candidate, episode.index, episode.seed, reason)
+    return Outcome(episode.candidate, episode.index, np.nan, steps, clipped, failure)
 
 
 def _reason(where: str, error: Exception) -> str:

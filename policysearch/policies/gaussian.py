@@ -7,11 +7,13 @@ Parameters: those of the mean, then ℓ, which does not depend on the observatio
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array
+from policysearch.core import Array, PolicyKernel
+from policysearch.policies import kernels
 from policysearch.policies.linear import Linear
 from policysearch.policies.mlp import MLP
 
@@ -77,6 +79,11 @@ class Gaussian:
         mean, state = self.mean.act(theta, obs, state)
         return mean + np.exp(log_std) * noise, state
 
+    @property
+    def kernel(self) -> PolicyKernel:
+        """The compiled form of `act` and `sample`."""
+        return _kernel(self)
+
     def _z(
         self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
     ) -> tuple[Float[Array, "T a"], Float[Array, "a"]]:
@@ -132,3 +139,17 @@ class Gaussian:
         """Parameters that act on s as `params` act on gain·(s − mean)."""
         theta, log_std = self._split(params)
         return np.concatenate([self.mean.fold(theta, mean, gain), log_std], axis=-1)
+
+
+@lru_cache
+def _kernel(policy: Gaussian) -> PolicyKernel:
+    forward, scratch = policy.mean.forward_kernel()
+    actions = policy.mean.action_size
+    return kernels.policy_kernel(
+        kernels.gaussian,
+        scratch_size=scratch,
+        noise_size=actions,
+        forward=forward,
+        ACTIONS=actions,
+        LOG_STD=policy.mean.num_params,
+    )

@@ -4,11 +4,15 @@ Parameters: W row by row, then b. The start is zero, as in Mania, Guy & Recht 20
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array
+from policysearch.core import Array, PolicyKernel
+from policysearch.jit import specialise
+from policysearch.policies import kernels
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,19 @@ class Linear:
         W, b = self._unpack(params)
         return np.matmul(W, obs[:, :, None])[:, :, 0] + b, state
 
+    @property
+    def kernel(self) -> PolicyKernel:
+        """The compiled form of `act`."""
+        return _kernel(self)
+
+    def forward_kernel(self, reserved: int = 0) -> tuple[Any, int]:
+        """The compiled map (params, obs, scratch, out), and the size of its scratch.
+
+        The first `reserved` numbers of scratch are left to the caller.
+        """
+        names = {"ROWS": self.action_size, "COLUMNS": self.obs_size, "BIAS": self.bias}
+        return specialise(kernels.linear, **names), reserved
+
     def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
         """The actions for many observations under one parameter vector."""
         W, b = self._unpack(params)
@@ -85,3 +102,9 @@ class Linear:
         W = W * gain
         folded = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
         return np.asarray(folded)
+
+
+@lru_cache
+def _kernel(policy: Linear) -> PolicyKernel:
+    forward, scratch = policy.forward_kernel()
+    return kernels.policy_kernel(kernels.deterministic, scratch_size=scratch, forward=forward)

@@ -9,11 +9,15 @@ zero itself would be a saddle at which every gradient through the hidden layers 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array
+from policysearch.core import Array, PolicyKernel
+from policysearch.jit import specialise
+from policysearch.policies import kernels
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,20 @@ class MLP:
             h = np.tanh(z)
         return z, state
 
+    @property
+    def kernel(self) -> PolicyKernel:
+        """The compiled form of `act`."""
+        return _kernel(self)
+
+    def forward_kernel(self, reserved: int = 0) -> tuple[Any, int]:
+        """The compiled map (params, obs, scratch, out), and the size of its scratch.
+
+        The first `reserved` numbers of scratch are left to the caller.
+        """
+        sizes = (self.obs_size, *self.hidden, self.action_size)
+        offsets = (0, *np.cumsum((reserved, *self.hidden)).tolist())  # of h_l in scratch
+        return specialise(kernels.mlp, SIZES=sizes, OFFSETS=offsets), offsets[-1]
+
     def _activations(
         self, params: Float[Array, "d"], obs: Float[Array, "T o"]
     ) -> tuple[list[Float[Array, "T _"]], Float[Array, "T a"]]:
@@ -126,3 +144,9 @@ class MLP:
         W = W * gain
         first = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
         return np.concatenate([first, params[..., first.shape[-1] :]], axis=-1)
+
+
+@lru_cache
+def _kernel(policy: MLP) -> PolicyKernel:
+    forward, scratch = policy.forward_kernel()
+    return kernels.policy_kernel(kernels.deterministic, scratch_size=scratch, forward=forward)

@@ -8,12 +8,14 @@ indices held as floats. The mode takes the largest logit, the first of equals.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from policysearch.core import Array
+from policysearch.core import Array, PolicyKernel
+from policysearch.policies import kernels
 from policysearch.policies.linear import Linear
 from policysearch.policies.mlp import MLP
 
@@ -96,6 +98,11 @@ class Softmax:
             actions[:, i] = np.where(np.isnan(cumulative[:, -1]), np.nan, index)
         return actions, state
 
+    @property
+    def kernel(self) -> PolicyKernel:
+        """The compiled form of `act` and `sample`."""
+        return _kernel(self)
+
     def _log_probs(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> list[Float[Array, "T _"]]:
         return self._blocks(self.logits.forward(params, obs))
 
@@ -163,3 +170,18 @@ def _log_softmax(y: Float[Array, "m c"]) -> Float[Array, "m c"]:
 
 def _indices(actions: Float[Array, "T a"]) -> Int[Array, "T a"]:
     return actions.astype(np.intp)
+
+
+@lru_cache
+def _kernel(policy: Softmax) -> PolicyKernel:
+    logits = policy.logits.action_size
+    forward, scratch = policy.logits.forward_kernel(reserved=logits)
+    return kernels.policy_kernel(
+        kernels.softmax if len(policy.choices) == 1 else kernels.softmaxes,
+        scratch_size=scratch,
+        noise_size=len(policy.choices),
+        forward=forward,
+        LOGITS=logits,
+        CHOICES=policy.choices,
+        TEMPERATURE=policy.temperature,
+    )

@@ -1,5 +1,50 @@
-"""Simulators that ship with the package; importing this module registers them with Gymnasium."""
+"""Simulators that ship with the package; importing this module registers them with Gymnasium.
 
-import gymnasium
+`find_simulator` knows which environments have a compiled form: ours, any `SimulatorEnv`, and those of
+Gymnasium that `policysearch.simulators` reproduces.
+"""
 
-gymnasium.register("policysearch/LQR-v0", entry_point="policysearch.simulators.lqr:LQREnv")
+import importlib
+from typing import Any, cast
+
+import gymnasium as gym
+from gymnasium import wrappers
+
+from policysearch.simulators.simulator import Simulator, SimulatorEnv
+
+__all__ = ["GYMNASIUM", "Simulator", "SimulatorEnv", "find_simulator"]
+
+#: Gymnasium's environments that a simulator of ours reproduces, and where it is.
+GYMNASIUM = {
+    "CartPole-v1": "cart_pole:CartPoleEnv",
+    "Pendulum-v1": "pendulum:PendulumEnv",
+    "Acrobot-v1": "acrobot:AcrobotEnv",
+    "MountainCar-v0": "mountain_car:MountainCarEnv",
+    "MountainCarContinuous-v0": "mountain_car:MountainCarContinuousEnv",
+}
+
+gym.register("policysearch/LQR-v0", entry_point="policysearch.simulators.lqr:LQREnv")
+for _id, _place in GYMNASIUM.items():
+    gym.register(
+        f"policysearch/{_id}",
+        entry_point=f"policysearch.simulators.{_place}",
+        max_episode_steps=gym.spec(_id).max_episode_steps,
+    )
+
+#: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.
+_TRANSPARENT = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
+
+
+def find_simulator(env: Any) -> Simulator | None:
+    """The compiled form of an environment, if there is one."""
+    spec = env.spec
+    while isinstance(env, gym.Wrapper):
+        if not isinstance(env, _TRANSPARENT):
+            return None
+        env = env.env
+    if isinstance(env, SimulatorEnv):
+        return env.simulator
+    if spec is None or spec.kwargs or spec.id not in GYMNASIUM:
+        return None
+    module, _, name = GYMNASIUM[spec.id].partition(":")
+    return cast(Simulator, getattr(importlib.import_module(f"{__name__}.{module}"), name).simulator)

@@ -7,14 +7,18 @@ costs 3.5 and the best controller 0.24, while most gains of size 0.3 are unstabl
 and the optimum are in `policysearch.gradients.exact`.
 """
 
-from typing import Any
+# mypy: disable-error-code="no-untyped-def"
+
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
+from numba import njit
 
 from policysearch.core import Array
 from policysearch.gradients.exact import LQR
+from policysearch.simulators.simulator import Simulator, SimulatorEnv
 
 
 def chain() -> LQR:
@@ -27,46 +31,105 @@ def chain() -> LQR:
     )  # fmt: skip
 
 
-class LQREnv(gym.Env[Any, Any]):
-    """x' = A x + B u + w, rewarded by −(xᵀQx + uᵀRu); the last step also pays −xᵀQ_f x.
-
-    The horizon ends the episode with `terminated`: it belongs to the problem. Actions are not bounded.
-    """
-
-    metadata = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own attribute
-
-    def __init__(self, problem: LQR | None = None) -> None:
-        self.problem = problem or chain()
-        size, inputs = self.problem.B.shape
-        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (size,), np.float64)
-        self.action_space = gym.spaces.Box(-np.inf, np.inf, (inputs,), np.float64)
-        self._start_root = _root(self.problem.S_0)
-        self._noise_root = _root(self.problem.W)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float[Array, "x"], dict[str, Any]]:
-        """A start state from N(μ_0, S_0)."""
-        super().reset(seed=seed)
-        size = self.problem.mu_0.size
-        self._x = self.problem.mu_0 + self._start_root @ self.np_random.standard_normal(size)
-        self._noise = self.np_random.standard_normal((self.problem.horizon, size)) @ self._noise_root.T
-        self._t = 0
-        return self._x.copy(), {}
-
-    def step(self, action: Float[Array, "u"]) -> tuple[Float[Array, "x"], float, bool, bool, dict[str, Any]]:
-        """One step of the dynamics."""
-        p, x = self.problem, self._x
-        last = self._t + 1 == p.horizon
-        with np.errstate(over="ignore", invalid="ignore"):  # an unstable controller may get to infinity
-            cost = x @ p.Q @ x + action @ p.R @ action
-            self._x = p.A @ x + p.B @ action + self._noise[self._t]
-            cost += self._x @ p.Q_f @ self._x if last else 0.0
-        self._t += 1
-        return self._x.copy(), -float(cost), last, False, {}
-
-
 def _root(covariance: Float[Array, "x x"]) -> Float[Array, "x x"]:
     """A matrix S with S Sᵀ = covariance, which may be singular."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+class World(NamedTuple):
+    """The state x at step t[0], the noise of all steps, and the matrices of the problem."""
+
+    x: Float[Array, "x"]
+    t: Array
+    noise: Float[Array, "horizon x"]
+    A: Float[Array, "x x"]
+    B: Float[Array, "x u"]
+    Q: Float[Array, "x x"]
+    R: Float[Array, "u u"]
+    Q_f: Float[Array, "x x"]
+
+
+@njit(cache=True)
+def reset(world, noise):
+    """The start, then the noise of every step."""
+    size = world.x.size
+    world.x[:] = noise[:size]
+    world.noise[:] = noise[size:].reshape(world.noise.shape)
+    world.t[0] = 0
+
+
+@njit(cache=True)
+def observe(world, obs):
+    """The state."""
+    for i in range(obs.size):
+        obs[i] = world.x[i]
+
+
+@njit(cache=True)
+def quadratic(M, v):
+    """vᵀ M v."""
+    total = 0.0
+    for i in range(v.size):
+        for j in range(v.size):
+            total += v[i] * M[i, j] * v[j]
+    return total
+
+
+@njit(cache=True)
+def step(world, action):
+    """x' = A x + B u + w, rewarded by −(xᵀQx + uᵀRu); the last step also pays −xᵀQ_f x."""
+    x, A, B = world.x, world.A, world.B
+    cost = quadratic(world.Q, x) + quadratic(world.R, action)
+    w = world.noise[world.t[0]]
+    for i in range(x.size):  # w becomes the next state
+        for j in range(x.size):
+            w[i] += A[i, j] * x[j]
+        for j in range(action.size):
+            w[i] += B[i, j] * action[j]
+    x[:] = w
+    world.t[0] += 1
+    last = world.t[0] == len(world.noise)
+    if last:
+        cost += quadratic(world.Q_f, x)
+    return -cost, last
+
+
+def make_simulator(problem: LQR) -> Simulator:
+    """The problem as a simulator; actions are not bounded."""
+    size, inputs = problem.B.shape
+    start_root, noise_root = _root(problem.S_0), _root(problem.W)
+
+    def draw(rng: np.random.Generator) -> Float[Array, "z"]:
+        start = problem.mu_0 + start_root @ rng.standard_normal(size)
+        noise = rng.standard_normal((problem.horizon, size)) @ noise_root.T
+        return np.concatenate([start, noise.ravel()])
+
+    def make_world() -> World:
+        noise, t = np.zeros((problem.horizon, size)), np.zeros(1, dtype=np.int64)
+        matrices = (problem.A, problem.B, problem.Q, problem.R, problem.Q_f)
+        return World(np.zeros(size), t, noise, *(np.array(M, dtype=float, order="C") for M in matrices))
+
+    return Simulator(
+        observation_space=gym.spaces.Box(-np.inf, np.inf, (size,), np.float64),
+        action_space=gym.spaces.Box(-np.inf, np.inf, (inputs,), np.float64),
+        make_world=make_world,
+        draw=draw,
+        reset=reset,
+        observe=observe,
+        step=step,
+    )
+
+
+class LQREnv(SimulatorEnv):
+    """The regulator as an environment; `chain()` unless another problem is given.
+
+    The horizon ends the episode with `terminated`: it belongs to the problem.
+    """
+
+    simulator = make_simulator(chain())
+
+    def __init__(self, problem: LQR | None = None) -> None:
+        if problem is not None:
+            self.simulator = make_simulator(problem)
+        super().__init__()

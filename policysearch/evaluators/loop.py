@@ -1,0 +1,150 @@
+"""The closed loop of policy and simulator, as a template for `specialise`.
+
+Threads run it side by side, each in a world of its own, and take episodes from one counter until none is
+left. It holds neither the interpreter lock nor any Python object. Free names: `reset`, `observe`, `step` of
+the simulator; `act` of the policy; `to_environment`, one of the two functions for actions below; the sizes
+OBS, ACTIONS, STATE and SCRATCH; FIRST_CHOICE, the numbers of the first alternatives; WHOLE, whether
+continuous actions are whole numbers; SINGLE_OBS and SINGLE_ACTION, whether they are in single precision.
+"""
+
+# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call"
+# ruff: noqa: F821
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from numba import njit
+
+from policysearch.core import Array
+from policysearch.jit import fetch_add
+
+# How an episode ended; −1, −2, … are the simulator's own failures.
+TERMINATED, TRUNCATED, BAD_ACTION, BAD_OBSERVATION, BAD_REWARD, BAD_RETURN = range(1, 7)
+
+
+class Orders(NamedTuple):
+    """What to run: E episodes, of candidate[e] under draws[draw_of[e]]."""
+
+    params: Array  # (n, d)
+    candidate: Array  # (E,)
+    draws: Array  # (S, …) of the simulator
+    draw_of: Array  # (E,)
+    action_noise: Array  # (E, limit, z), or no episodes: the mode
+    low: Array  # (a,) bounds of continuous actions
+    high: Array  # (a,)
+    limit: int  # steps per episode
+
+
+class Books(NamedTuple):
+    """What came of each episode. The logs and moments have no episodes when they are not wanted."""
+
+    returns: Array  # (E,)
+    steps: Array  # (E,)
+    clipped: Array  # (E,) steps whose action lay outside the bounds
+    end: Array  # (E,)
+    obs: Array  # (E, limit + 1, o)
+    actions: Array  # (E, limit, a) as drawn
+    rewards: Array  # (E, limit)
+    mean: Array  # (E, o) of the observations acted on
+    M2: Array  # (E, o)
+
+
+def run_episodes(world, counter, orders, books):
+    """Run episodes until the counter has passed the last one."""
+    state, scratch, silence = np.zeros(STATE), np.empty(SCRATCH), np.empty(0)
+    obs, action, env_action = np.empty(OBS), np.empty(ACTIONS), np.empty(ACTIONS)
+    recording, counting = len(books.obs) > 0, len(books.mean) > 0
+    sampling = len(orders.action_noise) > 0
+    while True:
+        e = fetch_add(counter)
+        if e >= len(orders.candidate):
+            return
+        params = orders.params[orders.candidate[e]]
+        reset(world, orders.draws[orders.draw_of[e]])
+        state[:] = 0.0
+        total, t, clipped, end = 0.0, 0, 0, 0
+        look(world, obs)
+        while end == 0:
+            if sampling:
+                act(params, obs, state, orders.action_noise[e, t], scratch, action)
+            else:
+                act(params, obs, state, silence, scratch, action)
+            if not all_finite(action):
+                end = BAD_ACTION if all_finite(obs) else BAD_OBSERVATION
+                break
+            if counting:
+                count_in(obs, t + 1, books.mean[e], books.M2[e])
+            if recording:
+                books.obs[e, t] = obs
+                books.actions[e, t] = action
+            clipped += to_environment(action, orders.low, orders.high, env_action)
+            reward, status = step(world, env_action)
+            if recording:
+                books.rewards[e, t] = reward
+            total += reward
+            t += 1
+            if status < 0:
+                end = int(status)
+            elif not math.isfinite(reward):
+                end = BAD_REWARD
+            elif status:
+                end = TERMINATED
+            elif t == orders.limit:
+                end = TRUNCATED
+            if end == 0 or recording:
+                look(world, obs)
+        if recording:
+            books.obs[e, t] = obs
+        if end in (TERMINATED, TRUNCATED) and not math.isfinite(total):
+            end = BAD_RETURN
+        books.returns[e] = total if end in (TERMINATED, TRUNCATED) else math.nan
+        books.steps[e], books.clipped[e], books.end[e] = t, clipped, end
+
+
+def look(world, obs):
+    """The observation in the precision of its space."""
+    observe(world, obs)
+    if SINGLE_OBS:
+        for i in range(OBS):
+            obs[i] = np.float32(obs[i])
+
+
+@njit(error_model="numpy")
+def all_finite(numbers):
+    """Whether every number is finite."""
+    finite = True
+    for i in range(numbers.size):
+        finite = finite and math.isfinite(numbers[i])
+    return finite
+
+
+def discrete_action(action, low, high, out):
+    """The alternatives counted from the space's first."""
+    for i in range(ACTIONS):
+        out[i] = action[i] + FIRST_CHOICE[i]
+    return 0
+
+
+def continuous_action(action, low, high, out):
+    """The action within the bounds and in the precision of its space; 1 if it had to be clipped."""
+    clipped = 0
+    for i in range(ACTIONS):
+        out[i] = min(max(action[i], low[i]), high[i])
+        if out[i] != action[i]:
+            clipped = 1
+        if WHOLE:
+            out[i] = np.rint(out[i])
+        elif SINGLE_ACTION:
+            out[i] = np.float32(out[i])
+    return clipped
+
+
+@njit(error_model="numpy")
+def count_in(obs, count, mean, M2):
+    """One more observation in the running mean and sum of squared deviations (Welford 1962)."""
+    for i in range(obs.size):
+        delta = obs[i] - mean[i]
+        mean[i] += delta / count
+        M2[i] += delta * (obs[i] - mean[i])

@@ -1,0 +1,106 @@
+"""Compiled functions made from templates.
+
+A rollout is one compiled loop around three things that are not known before the user has chosen: a simulator,
+a policy, and their sizes. The loop is therefore written once, as a *template*: an ordinary function whose
+free names (`step`, `act`, `OBS`, …) are filled in by `specialise`, which compiles it with these names bound
+to compiled functions and constants. LLVM then sees one function with fixed sizes.
+
+Numba caches compiled code on disk by the file of a function, and does not notice when a function that it
+calls has changed. Here the name under which code is cached contains a fingerprint of everything that went
+into it, so an edited simulator is compiled again.
+"""
+
+import hashlib
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core.registry import CPUDispatcher
+from numba.extending import intrinsic
+
+
+def specialise(template: Callable[..., Any], **names: Any) -> Any:
+    """`template` compiled with its free names bound to `names`: compiled functions, numbers, tuples, arrays.
+
+    The compiled code releases the interpreter lock, divides as NumPy does (no exception for zero), and is
+    cached on disk where Numba can.
+    """
+    assert isinstance(template, types.FunctionType)  # noqa: S101 - templates are written in this package
+    function = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
+    function.__module__ = template.__module__
+    function.__qualname__ = f"{template.__name__}_{fingerprint(function)}"
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(function, cache=True, **options)
+    except RuntimeError:  # no folder to cache in
+        return numba.njit(function, **options)
+
+
+def fingerprint(value: Any) -> str:
+    """A hexadecimal digest of a function's code and, recursively, of everything that it refers to."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for piece in _pieces(value, set()):
+        digest.update(piece.encode() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _pieces(value: Any, seen: set[int]) -> Iterator[str]:
+    """The text of `value`: code, constants and globals, functions seen once."""
+    if isinstance(value, CPUDispatcher):
+        value = value.py_func
+    defined = inspect.unwrap(getattr(value, "_defn", value))  # an intrinsic's definition
+    if isinstance(defined, types.FunctionType):
+        if id(defined) not in seen:
+            seen.add(id(defined))
+            yield from _function_pieces(defined, seen)
+    elif isinstance(value, types.CodeType):
+        yield value.co_code.hex()
+        for constant in value.co_consts:
+            yield from _pieces(constant, seen)
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _pieces(item, seen)
+    elif isinstance(value, bool | int | float | str | None):
+        yield repr(value)
+    else:
+        yield getattr(value, "__name__", type(value).__qualname__)
+
+
+def _function_pieces(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
+    code = function.__code__
+    yield from (code.co_name, *code.co_names, *code.co_varnames)
+    yield from _pieces(code, seen)
+    for cell in function.__closure__ or ():
+        yield from _pieces(cell.cell_contents, seen)
+    for name in _names(code):
+        if name in function.__globals__:
+            yield name
+            yield from _pieces(function.__globals__[name], seen)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The names that a function and the functions inside it look up."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+@intrinsic
+def fetch_add(typing: Any, counter: Any) -> Any:
+    """The value of `counter[0]`, which is then one more: atomic, for threads that share work.
+
+    `counter` is a one-element int64 array.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return numba.types.int64(numba.types.Array(numba.types.int64, 1, "C")), codegen

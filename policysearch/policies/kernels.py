@@ -1,0 +1,136 @@
+"""The policies' compiled forms: one row at a time, inside a rollout.
+
+`policysearch.core.PolicyKernel` says what an `act` is. The capitals are free names that `specialise` fills
+in. Sums run in the order of their index, without reassociation, so that every evaluator that uses a kernel
+gets the same bits.
+"""
+
+# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call"
+# ruff: noqa: F821
+
+import math
+from typing import Any
+
+from numba import njit
+
+from policysearch.core import PolicyKernel
+from policysearch.jit import specialise
+
+
+def linear(params, obs, scratch, out):
+    """W s + b."""
+    for i in range(ROWS):
+        total = params[ROWS * COLUMNS + i] if BIAS else 0.0
+        for j in range(COLUMNS):
+            total += params[i * COLUMNS + j] * obs[j]
+        out[i] = total
+
+
+def mlp(params, obs, scratch, out):
+    """h_l = tanh(W_l h_{l−1} + b_l), without tanh in the last layer; h_l lies in `scratch` at OFFSETS[l]."""
+    weights, h = 0, obs
+    for layer in range(1, len(SIZES)):
+        rows, columns = SIZES[layer], SIZES[layer - 1]
+        biases = weights + rows * columns
+        last = layer == len(SIZES) - 1
+        z = out if last else scratch[OFFSETS[layer] : OFFSETS[layer] + rows]
+        for i in range(rows):
+            z[i] = params[biases + i]
+        add_product(params[weights:biases].reshape((rows, columns)), h, z)
+        if not last:
+            for i in range(rows):
+                z[i] = math.tanh(z[i])
+        weights, h = biases + rows, z
+
+
+@njit(error_model="numpy")
+def add_product(W, x, z):
+    """z += W x, four rows at a time: their sums do not wait for each other."""
+    rows, columns = W.shape
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
+        z0, z1, z2, z3 = z[i], z[i + 1], z[i + 2], z[i + 3]
+        for j in range(columns):
+            z0 += W[i, j] * x[j]
+            z1 += W[i + 1, j] * x[j]
+            z2 += W[i + 2, j] * x[j]
+            z3 += W[i + 3, j] * x[j]
+        z[i], z[i + 1], z[i + 2], z[i + 3] = z0, z1, z2, z3
+    for i in range(whole, rows):
+        for j in range(columns):
+            z[i] += W[i, j] * x[j]
+
+
+def deterministic(params, obs, state, noise, scratch, action):
+    """The map itself."""
+    forward(params, obs, scratch, action)
+
+
+def gaussian(params, obs, state, noise, scratch, action):
+    """μ + σ·noise; the mean, where there is no noise."""
+    forward(params, obs, scratch, action)
+    if noise.size:
+        for i in range(ACTIONS):
+            action[i] += math.exp(params[LOG_STD + i]) * noise[i]
+
+
+def softmax(params, obs, state, noise, scratch, action):
+    """One discrete action; the logits are the first numbers of `scratch`."""
+    forward(params, obs, scratch, scratch)
+    if noise.size:
+        action[0] = draw(scratch, 0, LOGITS, TEMPERATURE, noise[0])
+    else:
+        action[0] = largest(scratch, 0, LOGITS)
+
+
+def softmaxes(params, obs, state, noise, scratch, action):
+    """Several discrete actions, each with its own block of logits."""
+    forward(params, obs, scratch, scratch)
+    start = 0
+    for k in range(len(CHOICES)):
+        stop = start + CHOICES[k]
+        if noise.size:
+            action[k] = draw(scratch, start, stop, TEMPERATURE, noise[k])
+        else:
+            action[k] = largest(scratch, start, stop)
+        start = stop
+
+
+@njit(error_model="numpy")
+def largest(y, start, stop):
+    """The index within y[start:stop] of its largest entry, the first of equals; NaN if one is not finite."""
+    best, top, finite = 0, -math.inf, True
+    for i in range(stop - start):
+        finite = finite and math.isfinite(y[start + i])
+        if y[start + i] > top:
+            best, top = i, y[start + i]
+    return float(best) if finite else math.nan
+
+
+@njit(error_model="numpy")
+def draw(y, start, stop, temperature, u):
+    """The first index at which the cumulative sum of softmax(y[start:stop]/τ) exceeds u times its total."""
+    best = largest(y, start, stop)
+    if math.isnan(best):
+        return best
+    top, total = y[start + int(best)], 0.0
+    for i in range(start, stop):
+        total += math.exp((y[i] - top) / temperature)
+    cumulative = 0.0
+    for i in range(start, stop - 1):
+        cumulative += math.exp((y[i] - top) / temperature)
+        if u * total < cumulative:
+            return float(i - start)
+    return float(stop - 1 - start)
+
+
+def act_on_rows(params, obs, state, noise, scratch, actions):
+    """`act` for every row; `noise` has no columns where the mode is wanted. State is updated in place."""
+    for row in range(len(obs)):
+        act(params[row], obs[row], state[row], noise[row], scratch, actions[row])
+
+
+def policy_kernel(head: Any, *, scratch_size: int, noise_size: int = 0, **names: Any) -> PolicyKernel:
+    """The kernel whose `act` is the template `head` with its free names bound."""
+    act = specialise(head, **names)
+    return PolicyKernel(act, specialise(act_on_rows, act=act), scratch_size, noise_size)
