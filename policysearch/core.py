@@ -158,6 +158,11 @@ class Moments:
     M2: Float[Array, "o"]
 
     @classmethod
+    def empty(cls, size: int) -> "Moments":
+        """The moments of no observation at all."""
+        return cls(0, np.zeros(size), np.zeros(size))
+
+    @classmethod
     def merged(cls, parts: "Sequence[Moments]") -> "Moments":
         """The moments of the observations of all `parts` together."""
         counts = np.array([part.count for part in parts])
@@ -274,6 +279,7 @@ class Evaluation:
     rollouts: tuple[tuple[Rollout, ...], ...] = ()  # per candidate, the successful episodes, if recorded
     moments: Moments | None = None
     clipped_steps: int = 0  # steps whose action lay outside the action space
+    retried_rollouts: int = 0  # run again because their process was lost; not part of the budget
     failed_fitness: float = NO_FITNESS_YET  # when this generation alone cannot tell; set by the search loop
 
     @cached_property

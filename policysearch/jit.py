@@ -104,3 +104,18 @@ def fetch_add(typing: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return numba.types.int64(numba.types.Array(numba.types.int64, 1, "C")), codegen
+
+
+@intrinsic
+def call_c(typing: Any, function: Any, first: Any, second: Any) -> Any:
+    """Call the C function `void f(void *, void *)` at an address; all three arguments are addresses."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer]).as_pointer()
+        target = builder.inttoptr(arguments[0], kind)
+        builder.call(target, [builder.inttoptr(argument, pointer) for argument in arguments[1:]])
+        return context.get_dummy_value()
+
+    int64 = numba.types.int64
+    return numba.types.void(int64, int64, int64), codegen

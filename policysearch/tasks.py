@@ -12,14 +12,15 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-import policysearch.simulators  # noqa: F401 - registers its environments
 from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy
-from policysearch.evaluators.episodes import Deploy, EpisodeEvaluator
+from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
+from policysearch.evaluators.shared import Deploy
 from policysearch.gradients.exact import LQR
 from policysearch.optimizers import Whitened
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream
+from policysearch.simulators import Simulator, find_simulator
 from policysearch.simulators.lqr import chain
 
 #: The limit given to environments that would otherwise never end an episode.
@@ -176,18 +177,66 @@ def make_policy(spec: str, interface: Interface) -> StochasticPolicy:
     return Softmax(mean, choices) if discrete else Gaussian(mean)
 
 
+#: Ways to run rollouts; see `make_evaluator`.
+EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
+RolloutEvaluator = CompiledEvaluator | EpisodeEvaluator | PoolEvaluator
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """One search to be run: the policy that it searches, where it starts, and what evaluates it."""
 
     policy: Policy
     domain: Domain
-    evaluator: EpisodeEvaluator
+    evaluator: RolloutEvaluator
     optimizer: Optimizer
 
 
-def make_problem(task: Task, optimizer: Optimizer, *, whitened: bool, seed: int, run: int) -> Problem:
-    """The search of `optimizer` on `task`.
+def make_evaluator(
+    task: Task, policy: Policy, *, kind: EvaluatorKind = "auto", threads: int = 1, timeout: float | None = None
+) -> RolloutEvaluator:
+    """What runs `policy` on `task`.
+
+    Args:
+        task: the environment and how policies are deployed in it.
+        policy: what is searched.
+        kind: "compiled" rollouts; "episodes" of the environment itself; a "pool" of processes that run such
+            episodes; "auto" is compiled where simulator and policy have a compiled form, else episodes.
+        threads: how many threads run compiled rollouts, or processes those of a pool.
+        timeout: the longest that a rollout of a pool may take, in seconds.
+
+    Raises:
+        ValueError: for compiled rollouts of a task or a policy without a compiled form.
+    """
+    env = task.make_env()
+    simulator: Simulator | None = find_simulator(env)
+    env.close()
+    compiles = simulator is not None and hasattr(policy, "kernel")
+    if kind == "compiled" and not compiles:
+        raise ValueError(
+            f"evaluator: {task.env_id} with {policy} has no compiled form; use 'episodes', or write the "
+            "environment as a policysearch.simulators.Simulator"
+        )
+    if kind in ("auto", "compiled") and simulator is not None and compiles:
+        return CompiledEvaluator(
+            simulator, policy, max_episode_steps=task.episode_steps(), deploy=task.deploy, threads=threads
+        )
+    episodes = EpisodeEvaluator(task.factory(), policy, deploy=task.deploy)
+    return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
+
+
+def make_problem(
+    task: Task,
+    optimizer: Optimizer,
+    *,
+    whitened: bool,
+    seed: int,
+    run: int,
+    evaluator: EvaluatorKind = "auto",
+    threads: int = 1,
+    timeout: float | None = None,
+) -> Problem:
+    """The search of `optimizer` on `task`; see `make_evaluator` for the last three arguments.
 
     A method that does not use scores searches the parameters of the policy's mode only, where the mode is
     deployed. All methods start at the same policy, drawn from `stream(seed, "start", task, run)`.
@@ -196,9 +245,9 @@ def make_problem(task: Task, optimizer: Optimizer, *, whitened: bool, seed: int,
     full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
     policy: Policy = stochastic if full else stochastic.mode
     start = policy.start(stream(seed, "start", task.name, run))
-    evaluator = EpisodeEvaluator(task.factory(), policy, deploy=task.deploy)
+    runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout)
     if whitened:
-        size = evaluator.interface.obs_size
+        size = runner.interface.obs_size
         policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
         optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
-    return Problem(policy, Domain.unbounded(np.asarray(start)), evaluator, optimizer)
+    return Problem(policy, Domain.unbounded(np.asarray(start)), runner, optimizer)

@@ -55,7 +55,9 @@ def test_drawn_episodes_are_those_of_a_plain_loop_that_draws_one_action_at_a_tim
         while not over:
             row = np.asarray(obs, dtype=float)[None]
             acted_on.append(row[0])
-            action = policy.sample(params[[i]], row, np.zeros((1, 0)), policy.noise(rng, 1))[0][0]
+            action = np.empty(len(policy.noise(stream(0), 1)[0]))
+            scratch = np.empty(policy.kernel.scratch_size)
+            policy.kernel.act(params[i], row[0], np.zeros(0), policy.noise(rng, 1)[0], scratch, action)
             drawn.append(action)
             told: Any = int(action[0])
             if isinstance(env.action_space, spaces.Box):
@@ -194,13 +196,13 @@ def assert_only_the_bad_episode_failed(found: Evaluation, reason: str, steps: in
     [
         (np.float32(np.nan), "the reward is nan at step 2"),
         (np.inf, "the reward is inf at step 2"),
-        (None, "the reward is nan at step 2"),
+        (None, "step: TypeError"),
         (np.complex128(1 + 2j), "step: TypeError: expected a real number as reward"),
         (np.complex64(1), "step: TypeError: expected a real number as reward"),
         (np.ones((1, 1)), "step: "),
-        (np.array([]), "step: ValueError"),
+        (np.array([]), "step: TypeError"),
         ({}, "step: TypeError"),
-        ("text", "step: ValueError"),
+        ("text", "step: TypeError"),
         (10**400, "step: OverflowError"),
     ],
 )

@@ -92,6 +92,12 @@ class Arguments:
     report_episodes: Annotated[Whole, _flag("N", "20")] = None
     """Fresh episodes on which a recommendation is reported; not charged to the search."""
 
+    evaluator: Annotated[str | None, _flag("KIND", "auto")] = None
+    """auto (compiled rollouts where there are any), compiled, episodes, or pool (processes that may crash)."""
+
+    rollout_timeout: Annotated[float | None, _flag("S", "none")] = None
+    """Seconds after which a pool ends a rollout."""
+
     set: Annotated[list[str], _flag("NAME.FIELD=VALUE …")] = dataclasses.field(default_factory=list)
     """Hyperparameters, as in cma-es.sigma=0.3; --list shows the fields."""
 
@@ -160,8 +166,9 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         raise Refusal([f"workers: expected at least 1, got {workers}"])
     study = _study(arguments)
     _prepare(arguments.out, study, overwrite=arguments.overwrite)
-    from policysearch.compare import report, show  # noqa: PLC0415 - heavy
+    from policysearch.compare import progress, report, show  # noqa: PLC0415 - heavy
 
+    progress.announce(study)
     results, interrupted = _run(study, workers)
     if not results:
         raise Refusal(["interrupted before the first run had finished; nothing was written"], INTERRUPTED)
@@ -182,7 +189,8 @@ def _study(arguments: Arguments) -> "Study":
 
     data = dict(QUICK) if arguments.study is None else _read(arguments.study)
     problems: list[str] = []
-    names = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes")
+    names = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator")
+    names += ("rollout_timeout",)
     flags = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     data |= flags
     if arguments.tasks is not None:

@@ -15,8 +15,35 @@ from rich.progress import (
 )
 
 from policysearch.compare.run import Result
+from policysearch.compare.study import Study
+from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
+
+KINDS: dict[type, str] = {
+    CompiledEvaluator: "compiled rollouts",
+    EpisodeEvaluator: "rollouts by the environment's step",
+    PoolEvaluator: "rollouts in a pool of processes",
+}
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
+
+
+def announce(study: Study) -> None:
+    """Say how the rollouts are run, after compiling what is compiled."""
+    console = Console(file=sys.stderr, highlight=False)
+    began, anew, by_kind = time.monotonic(), 0, dict[str, list[str]]()
+    with console.status("compiling the rollouts; the code is kept on disk for the next time …"):
+        for task in study.tasks:
+            evaluators = {}
+            for label in study.optimizers:
+                problem = study.problem(task, label, run=0)
+                evaluators[problem.policy] = problem.evaluator
+            anew += sum(evaluator.compile() for evaluator in evaluators.values())
+            by_kind.setdefault(KINDS[type(problem.evaluator)], []).append(task)
+            for evaluator in evaluators.values():
+                evaluator.close()
+    if anew:
+        console.print(f"compiled {anew} loops in {time.monotonic() - began:.1f} s; the next start is faster")
+    console.print("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()))
 
 
 def shown(results: Iterable[Result], total: int) -> Iterator[Result]:

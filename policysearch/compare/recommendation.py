@@ -19,9 +19,9 @@ from threadpoolctl import threadpool_limits
 import policysearch
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
-from policysearch.core import Array
+from policysearch.core import Array, Policy
 from policysearch.evaluators.episodes import EpisodeEvaluator
-from policysearch.tasks import Task
+from policysearch.tasks import EvaluatorKind, RolloutEvaluator, Task, make_evaluator
 
 #: The largest file that is opened: a header and tens of millions of parameters.
 MAX_BYTES = 512 * 1024 * 1024
@@ -38,6 +38,7 @@ class Header(BaseModel):
     policy: str
     deploy: Literal["mode", "sample"]
     max_episode_steps: int
+    evaluator: EvaluatorKind = "auto"
     stochastic: bool  # whether the parameters are those of the stochastic policy or of its mode
     optimizer: str
     seed: int
@@ -47,14 +48,18 @@ class Header(BaseModel):
     final_return_se: float
     param_names: tuple[str, ...]
 
-    def evaluator(self) -> EpisodeEvaluator:
+    @property
+    def _task(self) -> Task:
+        return Task(self.task, self.env_id, self.policy, self.deploy, self.max_episode_steps)
+
+    def make_policy(self) -> Policy:
+        """The policy whose parameters these are."""
+        policy = self._task.make_policy()
+        return policy if self.stochastic else policy.mode
+
+    def make_evaluator(self) -> RolloutEvaluator:
         """The evaluator that reported the return."""
-        task = Task(self.task, self.env_id, self.policy, self.deploy, self.max_episode_steps)
-        task.make_env().close()
-        policy = task.make_policy()
-        return EpisodeEvaluator(
-            task.factory(), policy if self.stochastic else policy.mode, deploy=self.deploy
-        )
+        return make_evaluator(self._task, self.make_policy(), kind=self.evaluator)
 
 
 def save(folder: Path, study: Study, result: Result) -> Path:
@@ -66,6 +71,7 @@ def save(folder: Path, study: Study, result: Result) -> Path:
         policy=task.policy,
         deploy=task.deploy,
         max_episode_steps=task.episode_steps(),
+        evaluator=study.evaluator,
         stochastic=task.make_policy().num_params == result.params.size,
         optimizer=result.job.optimizer,
         seed=study.seed,
@@ -109,7 +115,7 @@ def load(path: Path) -> tuple[Header, Float[Array, "d"]]:
 def replay(path: Path) -> tuple[Header, float]:
     """The header, and the return that its parameters give now on the very same episodes."""
     header, params = load(path)
-    evaluator = header.evaluator()
+    evaluator = header.make_evaluator()
     key = report_key(header.seed, header.task, header.run)
     with threadpool_limits(1):
         evaluation = evaluate_fresh(evaluator, params[None], header.report_episodes, key)
@@ -137,8 +143,7 @@ def record_video(path: Path, video: Path) -> int:
     frames: list[Any] = []
     try:
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)
-        evaluator = header.evaluator()
-        filmed = EpisodeEvaluator(lambda: _Filmed(env, frames), evaluator.policy, deploy=header.deploy)
+        filmed = EpisodeEvaluator(lambda: _Filmed(env, frames), header.make_policy(), deploy=header.deploy)
         key = report_key(header.seed, header.task, header.run)
         evaluation = evaluate_fresh(filmed, params[None], 1, key)
         filmed.close()

@@ -13,11 +13,10 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from policysearch.compare.study import Study
-from policysearch.core import Array, Evaluation, Proposal
-from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.core import Array, Evaluation, Evaluator, Proposal
 from policysearch.search import Budget, Generation, SearchFailed, generations
 from policysearch.seeding import Key
-from policysearch.tasks import Problem, make_problem
+from policysearch.tasks import Problem
 
 
 @dataclass(frozen=True)
@@ -68,19 +67,17 @@ def report_key(study_seed: int, task: str, run: int) -> Key:
 
 
 def evaluate_fresh(
-    evaluator: EpisodeEvaluator, params: Float[Array, "n d"], episodes: int, key: Key
+    evaluator: Evaluator, params: Float[Array, "n d"], episodes: int, key: Key
 ) -> Evaluation:
     """Each parameter vector on the same `episodes` fresh episodes."""
     return evaluator.evaluate(Proposal(params, params[0], episodes, purpose="report"), key)
 
 
-def execute(study: Study, job: Job) -> Result:
+def execute(study: Study, job: Job, threads: int = 1) -> Result:
     """Search, then report the recommendations along the way on fresh episodes."""
     began = time.perf_counter()
     task, budget = study.task(job.task), study.budget(job.task)
-    optimizer = study.optimizer(job.task, job.optimizer)
-    whitened = study.optimizers[job.optimizer].whitened
-    problem = make_problem(task, optimizer, whitened=whitened, seed=study.seed, run=job.run)
+    problem = study.problem(job.task, job.optimizer, job.run, threads)
     path, tally, remarks = _search(study, job, problem, budget)
     held = [_held(path, budget * i // study.curve_points) for i in range(study.curve_points + 1)]
     rows = {
@@ -176,9 +173,10 @@ def execute_all(study: Study, workers: int) -> Iterator[Result]:
             for job in jobs(study):
                 yield execute(study, job)
         return
+    threads = max(1, workers // len(jobs(study)))  # few runs share the processors by threads
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        futures = [pool.submit(execute, study, job) for job in jobs(study)]
+        futures = [pool.submit(execute, study, job, threads) for job in jobs(study)]
         try:
             for future in as_completed(futures):
                 yield future.result()

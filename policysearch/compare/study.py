@@ -20,7 +20,7 @@ from pydantic import (
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.seeding import stream
-from policysearch.tasks import Task, find_task, make_problem, parse_policy
+from policysearch.tasks import EvaluatorKind, Problem, Task, find_task, make_problem, parse_policy
 
 #: What `python -m policysearch.compare` runs when nothing is asked for.
 QUICK: dict[str, Any] = {
@@ -108,6 +108,8 @@ class Study(BaseModel):
     seed: int = Field(0, ge=0)
     report_episodes: int = Field(20, ge=20)
     curve_points: int = Field(10, ge=1)
+    evaluator: EvaluatorKind = "auto"
+    rollout_timeout: float | None = Field(None, gt=0)  # s; of the pool
 
     @model_validator(mode="before")
     @classmethod
@@ -137,6 +139,8 @@ class Study(BaseModel):
         except ValidationError as error:
             raise StudyError(_messages(error, known=list(cls.model_fields))) from error
         problems = [message for name in study.tasks for message in study._misfits(name)]
+        if study.rollout_timeout is not None and study.evaluator != "pool":
+            problems.append("rollout_timeout: only a pool of processes can end a rollout; set evaluator = 'pool'")
         if problems:
             raise StudyError(problems)
         return study
@@ -161,6 +165,23 @@ class Study(BaseModel):
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
 
+    def problem(self, task: str, label: str, run: int, threads: int = 1) -> Problem:
+        """The search of one run, with what evaluates it.
+
+        Raises:
+            ValueError: if task, policy and evaluator do not go together.
+        """
+        return make_problem(
+            self.task(task),
+            self.optimizer(task, label),
+            whitened=self.optimizers[label].whitened,
+            seed=self.seed,
+            run=run,
+            evaluator=self.evaluator,
+            threads=threads,
+            timeout=self.rollout_timeout,
+        )
+
     def document(self) -> dict[str, Any]:
         """The study as plain data in the form of a study file, without what is default."""
         data = self.model_dump(exclude_none=True, exclude={"optimizers"})
@@ -175,10 +196,9 @@ class Study(BaseModel):
         except ValueError as error:
             return [f"tasks.{name}: {error}"]
         too_large: dict[str, int] = {}
-        for label, choice in self.optimizers.items():
+        for label in self.optimizers:
             try:
-                optimizer = self.optimizer(name, label)
-                problem = make_problem(task, optimizer, whitened=choice.whitened, seed=self.seed, run=0)
+                problem = self.problem(name, label, run=0)
                 cost = next(problem.optimizer.search(problem.domain, stream(0))).cost
                 problem.evaluator.close()
             except ValueError as error:

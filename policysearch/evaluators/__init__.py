@@ -3,5 +3,6 @@
 from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
+from policysearch.evaluators.pool import PoolEvaluator
 
-__all__ = ["CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator"]
+__all__ = ["CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator", "PoolEvaluator"]

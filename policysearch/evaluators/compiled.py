@@ -102,10 +102,16 @@ class CompiledEvaluator:
         self.simulator.observe(self._worlds[0], obs)
         return obs
 
-    @property
-    def compiled_now(self) -> bool:
-        """Whether the loop had to be compiled by this process, instead of being found on disk."""
-        return bool(self._run.stats.cache_misses or (self._run.signatures and not self._run.stats.cache_hits))
+    def compile(self) -> bool:
+        """Compile ahead of the first rollout; returns whether it was neither in memory nor on disk."""
+        if self._run.signatures:
+            return False
+        nothing, no_draws = np.empty(0, dtype=np.int64), self.simulator.draw(stream(0))[None]
+        params, noise = np.empty((0, self.policy.num_params)), np.empty((0, 0, 0))
+        bounds = (self._low, self._high, self.max_episode_steps)
+        orders = loop.Orders(params, nothing, no_draws, nothing, noise, *bounds)
+        self._run(self._worlds[0], np.zeros(1, dtype=np.int64), orders, self._books(0, moments=False))
+        return not self._run.stats.cache_hits
 
     def close(self) -> None:
         """End the threads."""
@@ -122,7 +128,7 @@ class CompiledEvaluator:
         draw_of = np.arange(episodes) % len(seeds)
         sampling = proposal.sample or self.deploy == "sample"
         params = np.ascontiguousarray(proposal.params, dtype=float)
-        books = self._books(episodes, proposal.moments)
+        books = self._books(episodes, moments=proposal.moments)
         rollouts: dict[int, Rollout] = {}
         for part in self._parts(episodes, recording=proposal.record, sampling=sampling):
             noise = self._action_noise(part, k, key) if sampling else np.empty((0, 0, 0))
@@ -134,15 +140,15 @@ class CompiledEvaluator:
                 rollouts |= self._rollouts(proposal, candidate, page, part.start)
         well = (books.end == loop.TERMINATED) | (books.end == loop.TRUNCATED)
         failures = [
-            Failure(e // k, e % k, seeds[draw_of[e]], self._reason(int(books.end[e]), int(books.steps[e])))
+            Failure(e // k, e % k, seeds[draw_of[e]], self._reason(books, e))
             for e in np.flatnonzero(~well).tolist()
         ]
         moments = None
-        if proposal.moments and well.any():
+        if proposal.moments:
             moments = Moments.of_groups(books.steps[well], books.mean[well], books.M2[well])
         return Evaluation(
             proposal.params,
-            books.returns.reshape(n, k),
+            np.where(well, books.returns, np.nan).reshape(n, k),
             books.steps.reshape(n, k),
             failures=tuple(failures),
             rollouts=_by_candidate(rollouts, n, k) if proposal.record else (),
@@ -150,7 +156,7 @@ class CompiledEvaluator:
             clipped_steps=int(books.clipped.sum()),
         )
 
-    def _books(self, episodes: int, moments: bool) -> loop.Books:
+    def _books(self, episodes: int, *, moments: bool) -> loop.Books:
         """Empty books, without logs."""
         counts = [np.zeros(episodes, dtype=np.int64) for _ in range(3)]
         shape = (episodes if moments else 0, self.interface.obs_size)
@@ -215,15 +221,16 @@ class CompiledEvaluator:
                 )
         return out
 
-    def _reason(self, end: int, steps: int) -> str:
+    def _reason(self, books: loop.Books, e: int) -> str:
         """Why an episode failed."""
+        end, steps, number = int(books.end[e]), int(books.steps[e]), float(books.returns[e])
         if end < 0:
             return f"{self.simulator.failures[-end - 1]} at step {steps - 1}"
         return {
             loop.BAD_ACTION: f"the action is not finite at step {steps}",
             loop.BAD_OBSERVATION: f"the observation is not finite at step {steps}",
-            loop.BAD_REWARD: f"the reward is not finite at step {steps - 1}",
-            loop.BAD_RETURN: "the return is not finite",
+            loop.BAD_REWARD: f"the reward is {number} at step {steps - 1}",
+            loop.BAD_RETURN: f"the return is {number}",
         }[end]
 
 

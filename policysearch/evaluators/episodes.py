@@ -8,13 +8,24 @@ it, as in compiled rollouts.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 
-from policysearch.core import Array, Evaluation, Failure, Moments, Policy, Proposal, Rollout, StochasticPolicy
+from policysearch.core import (
+    Array,
+    Evaluation,
+    Failure,
+    Moments,
+    Policy,
+    PolicyKernel,
+    Proposal,
+    Rollout,
+    StochasticPolicy,
+)
 from policysearch.evaluators.interface import COMPLEX, Interface
 from policysearch.evaluators.shared import (
     Deploy,
@@ -65,6 +76,25 @@ class EpisodeEvaluator:
         self.observe, self.to_env = self.interface.observer(), self.interface.actor()
         first = np.array(self.observe(self._copies[0].reset(seed=0)[0]), dtype=float)
         check_fit(policy, self.interface, first)
+
+    def __reduce__(self) -> Any:
+        """Another process builds it anew."""
+        options = {
+            "deploy": self.deploy,
+            "common_random_numbers": self.common_random_numbers,
+            "max_copies": self.max_copies,
+        }
+        return functools.partial(EpisodeEvaluator, **options), (self._make, self.policy)
+
+    def compile(self) -> bool:
+        """Compile the policy's kernel, if it has one; returns whether it was neither in memory nor on disk."""
+        kernel: PolicyKernel | None = getattr(self.policy, "kernel", None)
+        if kernel is None or kernel.act_on_rows.signatures:  # type: ignore[attr-defined] # Numba's
+            return False
+        sizes = (self.policy.num_params, self.interface.obs_size, self.policy.state_size, 0)
+        rows = (np.empty((0, size)) for size in sizes)
+        kernel.act_on_rows(*rows, np.empty(kernel.scratch_size), np.empty((0, self.interface.action_size)))
+        return not kernel.act_on_rows.stats.cache_hits  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Close all environment copies."""
@@ -219,7 +249,7 @@ class _Lockstep:
         self.length += 1
         if not np.isfinite(rewards).all():
             for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
-                reasons.setdefault(row, f"the reward is not finite at step {self.length[row] - 1}")
+                reasons.setdefault(row, f"the reward is {rewards[row]} at step {self.length[row] - 1}")
         if self.proposal.record:
             for episode, reward in zip(cast(list[_Episode], self.episodes), rewards.tolist(), strict=True):
                 episode.rewards.append(reward)
@@ -242,7 +272,7 @@ class _Lockstep:
                         raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
                 obs[row] = seen
                 if type(reward) is not float:
-                    if isinstance(reward, COMPLEX):
+                    if isinstance(reward, (*COMPLEX, str)):
                         raise TypeError(f"expected a real number as reward, got {reward!r}")
                     reward = float(reward)  # noqa: PLW2901
                 rewards[row] = reward
@@ -258,7 +288,7 @@ class _Lockstep:
         for row in sorted(reasons.keys() | ended.keys()):
             episode, counts = self._running(row), (int(self.length[row]), int(self.clipped[row]))
             if row not in reasons and not np.isfinite(self.total[row]):
-                reasons[row] = "the return is not finite"
+                reasons[row] = f"the return is {self.total[row]}"
             if row in reasons:
                 self.outcomes.append(_failed(episode, reasons[row], *counts))
             else:

@@ -1,13 +1,12 @@
 """Evaluation of a plain Python function of named parameters."""
 
 import math
-from collections.abc import Callable, Mapping
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
 
 from policysearch.core import Evaluation, Failure, Proposal
 from policysearch.evaluators.interface import COMPLEX
-from policysearch.seeding import Key, seed_of
+from policysearch.evaluators.shared import Outcome, collect, episode_seed
+from policysearch.seeding import Key
 from policysearch.space import Space
 
 
@@ -24,24 +23,35 @@ class FunctionEvaluator:
     def __init__(self, function: Callable[[Mapping[str, float], int], float], space: Space) -> None:
         self.function, self.space = function, space
 
+    common_random_numbers, interface = True, None
+
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-        """One call of the function per candidate and episode; episode j has the seed of (*key, j)."""
+        """One call of the function per candidate and episode; episode j has the same seed for every candidate."""
+        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
+        return collect(proposal, self.outcomes(proposal, key, pairs))
+
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
+        """What comes of these (candidate, episode) pairs of a proposal."""
         if proposal.sample or proposal.record:
             raise ValueError("a function has no actions to draw or record; use a method without scores")
-        shape = (len(proposal.params), proposal.episodes)
-        returns, failures = np.full(shape, np.nan), []
-        for i, coordinates in enumerate(proposal.params):
-            params = self.space.named(coordinates)
-            for j in range(proposal.episodes):
-                seed = seed_of(*key, j)
-                try:
-                    value = self.function(params, seed)
-                    if isinstance(value, COMPLEX):
-                        raise TypeError(f"expected a real number, got {value!r}")
-                    value = float(value)
-                    if not math.isfinite(value):
-                        raise ValueError(f"the function returned {value}")
-                    returns[i, j] = value
-                except Exception as error:  # the user's code may raise anything
-                    failures.append(Failure(i, j, seed, f"{type(error).__name__}: {error}"))
-        return Evaluation(proposal.params, returns, np.ones(shape, dtype=int), tuple(failures))
+        return [self._call(proposal, key, i, j) for i, j in pairs]
+
+    def compile(self) -> bool:
+        """Nothing to compile."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _call(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
+        seed = episode_seed(key, i, j, common=True)
+        try:
+            value = self.function(self.space.named(proposal.params[i]), seed)
+            if isinstance(value, (*COMPLEX, str)):
+                raise TypeError(f"expected a real number, got {value!r}")
+            value = float(value)
+            if not math.isfinite(value):
+                raise ValueError(f"the function returned {value}")
+            return Outcome(i, j, value, steps=1)
+        except Exception as error:  # the user's code may raise anything
+            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, f"{type(error).__name__}: {error}"))

@@ -1,5 +1,6 @@
 """What a policy needs to know of an environment: flat observations in, actions of the right form out."""
 
+import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,5 +120,9 @@ def make_factory(env_id: str, max_episode_steps: int | None = None) -> Callable[
 
     `module:EnvId` imports the module first, as in `gymnasium.make`.
     """
+    return functools.partial(_make, env_id, max_episode_steps)
+
+
+def _make(env_id: str, max_episode_steps: int | None) -> gym.Env[Any, Any]:
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    return lambda: gym.make(env_id, disable_env_checker=True, **limit)
+    return gym.make(env_id, disable_env_checker=True, **limit)

@@ -40,7 +40,7 @@ class Orders(NamedTuple):
 class Books(NamedTuple):
     """What came of each episode. The logs and moments have no episodes when they are not wanted."""
 
-    returns: Array  # (E,)
+    returns: Array  # (E,); of a failed episode the number that failed it
     steps: Array  # (E,)
     clipped: Array  # (E,) steps whose action lay outside the bounds
     end: Array  # (E,)
@@ -64,7 +64,7 @@ def run_episodes(world, counter, orders, books):
         params = orders.params[orders.candidate[e]]
         reset(world, orders.draws[orders.draw_of[e]])
         state[:] = 0.0
-        total, t, clipped, end = 0.0, 0, 0, 0
+        total, reward, t, clipped, end = 0.0, 0.0, 0, 0, 0
         look(world, obs)
         while end == 0:
             if sampling:
@@ -99,7 +99,7 @@ def run_episodes(world, counter, orders, books):
             books.obs[e, t] = obs
         if end in (TERMINATED, TRUNCATED) and not math.isfinite(total):
             end = BAD_RETURN
-        books.returns[e] = total if end in (TERMINATED, TRUNCATED) else math.nan
+        books.returns[e] = reward if end == BAD_REWARD else total  # also what a failure is about
         books.steps[e], books.clipped[e], books.end[e] = t, clipped, end
 
 

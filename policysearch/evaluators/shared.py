@@ -46,7 +46,7 @@ def collect(proposal: Proposal, outcomes: Iterable[Outcome]) -> Evaluation:
         steps,
         failures=tuple(outcome.failure for outcome in ordered if outcome.failure is not None),
         rollouts=tuple(map(tuple, rollouts)) if proposal.record else (),
-        moments=Moments.merged(moments) if proposal.moments and moments else None,
+        moments=Moments.merged(moments) if moments else None,
         clipped_steps=sum(outcome.clipped_steps for outcome in ordered),
     )
 

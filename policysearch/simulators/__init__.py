@@ -12,19 +12,24 @@ from gymnasium import wrappers
 
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
 
-__all__ = ["GYMNASIUM", "Simulator", "SimulatorEnv", "find_simulator"]
+__all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "find_simulator"]
 
-#: Gymnasium's environments that a simulator of ours reproduces, and where it is.
-GYMNASIUM = {
+#: Gymnasium's environments of classic control that a simulator of ours reproduces, and where it is.
+CLASSIC_CONTROL = {
     "CartPole-v1": "cart_pole:CartPoleEnv",
     "Pendulum-v1": "pendulum:PendulumEnv",
     "Acrobot-v1": "acrobot:AcrobotEnv",
     "MountainCar-v0": "mountain_car:MountainCarEnv",
     "MountainCarContinuous-v0": "mountain_car:MountainCarContinuousEnv",
 }
+#: Those of MuJoCo.
+MUJOCO = (
+    "Swimmer-v5", "Hopper-v5", "HalfCheetah-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5",
+    "InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5",
+)  # fmt: skip
 
 gym.register("policysearch/LQR-v0", entry_point="policysearch.simulators.lqr:LQREnv")
-for _id, _place in GYMNASIUM.items():
+for _id, _place in CLASSIC_CONTROL.items():
     gym.register(
         f"policysearch/{_id}",
         entry_point=f"policysearch.simulators.{_place}",
@@ -33,6 +38,9 @@ for _id, _place in GYMNASIUM.items():
 
 #: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.
 _TRANSPARENT = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
+
+
+_found: dict[str, Simulator] = {}  # one of each, so that its rollouts are compiled once
 
 
 def find_simulator(env: Any) -> Simulator | None:
@@ -44,7 +52,17 @@ def find_simulator(env: Any) -> Simulator | None:
         env = env.env
     if isinstance(env, SimulatorEnv):
         return env.simulator
-    if spec is None or spec.kwargs or spec.id not in GYMNASIUM:
+    if spec is None or spec.kwargs or spec.id not in (*CLASSIC_CONTROL, *MUJOCO):
         return None
-    module, _, name = GYMNASIUM[spec.id].partition(":")
+    if spec.id not in _found:
+        _found[spec.id] = _make_simulator(env, spec.id)
+    return _found[spec.id]
+
+
+def _make_simulator(env: Any, env_id: str) -> Simulator:
+    if env_id in MUJOCO:
+        from policysearch.simulators import mujoco_robots  # noqa: PLC0415 - needs the extra mujoco
+
+        return mujoco_robots.make_simulator(env)
+    module, _, name = CLASSIC_CONTROL[env_id].partition(":")
     return cast(Simulator, getattr(importlib.import_module(f"{__name__}.{module}"), name).simulator)
