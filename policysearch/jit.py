@@ -26,14 +26,16 @@ from numba.extending import intrinsic
 def specialise(template: Callable[..., Any], **names: Any) -> Any:
     """`template` compiled with its free names bound to `names`: compiled functions, numbers, tuples, arrays.
 
-    The compiled code releases the interpreter lock, divides as NumPy does (no exception for zero), and is
-    cached on disk where Numba can.
+    A Numba function may be given too. The compiled code releases the interpreter lock, divides as NumPy does
+    (no exception for zero), and is cached on disk where Numba can.
     """
-    assert isinstance(template, types.FunctionType)  # noqa: S101 - templates are written in this package
+    template = getattr(template, "py_func", template)
+    if not isinstance(template, types.FunctionType):
+        raise TypeError(f"expected a function that Numba can compile, got {template!r}")
     function = types.FunctionType(template.__code__, {**template.__globals__, **names}, template.__name__)
     function.__module__ = template.__module__
     function.__qualname__ = f"{template.__name__}_{fingerprint(function)}"
-    options = {"nogil": True, "error_model": "numpy"}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(function, cache=True, **options)
     except RuntimeError:  # no folder to cache in

@@ -193,7 +193,12 @@ class Problem:
 
 
 def make_evaluator(
-    task: Task, policy: Policy, *, kind: EvaluatorKind = "auto", threads: int = 1, timeout: float | None = None
+    task: Task,
+    policy: Policy,
+    *,
+    kind: EvaluatorKind = "auto",
+    threads: int = 1,
+    timeout: float | None = None,
 ) -> RolloutEvaluator:
     """What runs `policy` on `task`.
 
@@ -214,8 +219,8 @@ def make_evaluator(
     compiles = simulator is not None and hasattr(policy, "kernel")
     if kind == "compiled" and not compiles:
         raise ValueError(
-            f"evaluator: {task.env_id} with {policy} has no compiled form; use 'episodes', or write the "
-            "environment as a policysearch.simulators.Simulator"
+            f"evaluator: {task.env_id} with policy {task.policy} has no compiled form; use 'episodes', or "
+            "write the environment as a policysearch.simulators.Simulator"
         )
     if kind in ("auto", "compiled") and simulator is not None and compiles:
         return CompiledEvaluator(

@@ -23,6 +23,10 @@ DEFAULT_OUT = Path("policysearch-results/quick")
 WRONG_REQUEST, MACHINE_TROUBLE, INTERRUPTED = 2, 3, 130
 
 
+#: Flags that are fields of the study.
+FLAGS = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator",
+         "rollout_timeout")  # fmt: skip
+
 DESCRIPTION = """Compare methods of policy search on equal rollout budgets.
 
 Without flags, runs the quick study: every method on two small tasks, within two minutes. A study file and
@@ -93,7 +97,7 @@ class Arguments:
     """Fresh episodes on which a recommendation is reported; not charged to the search."""
 
     evaluator: Annotated[str | None, _flag("KIND", "auto")] = None
-    """auto (compiled rollouts where there are any), compiled, episodes, or pool (processes that may crash)."""
+    """auto (compiled rollouts where there are any), compiled, episodes, or pool (of processes)."""
 
     rollout_timeout: Annotated[float | None, _flag("S", "none")] = None
     """Seconds after which a pool ends a rollout."""
@@ -189,9 +193,7 @@ def _study(arguments: Arguments) -> "Study":
 
     data = dict(QUICK) if arguments.study is None else _read(arguments.study)
     problems: list[str] = []
-    names = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator")
-    names += ("rollout_timeout",)
-    flags = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    flags = {name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None}
     data |= flags
     if arguments.tasks is not None:
         data["tasks"] = {name: _rows(data.get("tasks")).get(name, {}) for name in arguments.tasks}

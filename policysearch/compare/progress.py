@@ -31,7 +31,10 @@ def announce(study: Study) -> None:
     """Say how the rollouts are run, after compiling what is compiled."""
     console = Console(file=sys.stderr, highlight=False)
     began, anew, by_kind = time.monotonic(), 0, dict[str, list[str]]()
-    with console.status("compiling the rollouts; the code is kept on disk for the next time …"):
+    doing = "compiling the rollouts, unless their code is on disk from before …"
+    if not console.is_terminal:
+        console.print(doing)
+    with console.status(doing):
         for task in study.tasks:
             evaluators = {}
             for label in study.optimizers:
@@ -43,7 +46,7 @@ def announce(study: Study) -> None:
                 evaluator.close()
     if anew:
         console.print(f"compiled {anew} loops in {time.monotonic() - began:.1f} s; the next start is faster")
-    console.print("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()))
+    console.print("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()), soft_wrap=True)
 
 
 def shown(results: Iterable[Result], total: int) -> Iterator[Result]:

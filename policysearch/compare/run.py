@@ -66,9 +66,7 @@ def report_key(study_seed: int, task: str, run: int) -> Key:
     return (study_seed, "report", task, run)
 
 
-def evaluate_fresh(
-    evaluator: Evaluator, params: Float[Array, "n d"], episodes: int, key: Key
-) -> Evaluation:
+def evaluate_fresh(evaluator: Evaluator, params: Float[Array, "n d"], episodes: int, key: Key) -> Evaluation:
     """Each parameter vector on the same `episodes` fresh episodes."""
     return evaluator.evaluate(Proposal(params, params[0], episodes, purpose="report"), key)
 

@@ -20,7 +20,15 @@ from pydantic import (
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.seeding import stream
-from policysearch.tasks import EvaluatorKind, Problem, Task, find_task, make_problem, parse_policy
+from policysearch.tasks import (
+    EvaluatorKind,
+    Problem,
+    Task,
+    find_task,
+    make_evaluator,
+    make_problem,
+    parse_policy,
+)
 
 #: What `python -m policysearch.compare` runs when nothing is asked for.
 QUICK: dict[str, Any] = {
@@ -140,7 +148,9 @@ class Study(BaseModel):
             raise StudyError(_messages(error, known=list(cls.model_fields))) from error
         problems = [message for name in study.tasks for message in study._misfits(name)]
         if study.rollout_timeout is not None and study.evaluator != "pool":
-            problems.append("rollout_timeout: only a pool of processes can end a rollout; set evaluator = 'pool'")
+            problems.append(
+                "rollout_timeout: only a pool of processes can end a rollout; set evaluator = 'pool'"
+            )
         if problems:
             raise StudyError(problems)
         return study
@@ -192,7 +202,7 @@ class Study(BaseModel):
         """What cannot work on this task: its environment, its policy, or a generation over the budget."""
         task, problems = self.task(name), []
         try:
-            task.make_policy()
+            make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
         except ValueError as error:
             return [f"tasks.{name}: {error}"]
         too_large: dict[str, int] = {}

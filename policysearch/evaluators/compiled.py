@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import lru_cache
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ from policysearch.evaluators.shared import (
 )
 from policysearch.jit import specialise
 from policysearch.seeding import Key, stream
-from policysearch.simulators import Simulator
+from policysearch.simulators import Simulator, compiled_functions
 
 #: Memory for logs and action noise at a time.
 LOG_BYTES = 64 * 2**20
@@ -92,25 +92,34 @@ class CompiledEvaluator:
         self._worlds = [simulator.make_world()]
         self._threads, self._seconds_per_episode = threads, np.inf
         self._crew = _Crew()
+        self._raised: dict[int, str] = {}  # by the episodes of a part: what the simulator raised
         check_fit(policy, self.interface, self._first_observation())
-        self._run = _compiled_loop(simulator, policy)
+        self._run = _compiled_loop(simulator, cast(Hashable, policy))
         self._low, self._high = _bounds(self.interface)
 
     def _first_observation(self) -> Float[Array, "o"]:
         obs = np.empty(self.interface.obs_size)
-        self.simulator.reset(self._worlds[0], self.simulator.draw(stream(0)))
-        self.simulator.observe(self._worlds[0], obs)
+        reset, observe, _ = compiled_functions(self.simulator)
+        reset(self._worlds[0], self.simulator.draw(stream(0)))
+        observe(self._worlds[0], obs)
         return obs
 
     def compile(self) -> bool:
         """Compile ahead of the first rollout; returns whether it was neither in memory nor on disk."""
         if self._run.signatures:
             return False
-        nothing, no_draws = np.empty(0, dtype=np.int64), self.simulator.draw(stream(0))[None]
-        params, noise = np.empty((0, self.policy.num_params)), np.empty((0, 0, 0))
-        bounds = (self._low, self._high, self.max_episode_steps)
-        orders = loop.Orders(params, nothing, no_draws, nothing, noise, *bounds)
-        self._run(self._worlds[0], np.zeros(1, dtype=np.int64), orders, self._books(0, moments=False))
+        nothing, counter = np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        orders = loop.Orders(
+            params=np.empty((0, self.policy.num_params)),
+            candidate=nothing,
+            draws=self.simulator.draw(stream(0))[None],
+            draw_of=nothing,
+            action_noise=np.empty((0, 0, 0)),
+            low=self._low,
+            high=self._high,
+            limit=self.max_episode_steps,
+        )
+        self._run(self._worlds[0], counter, counter.copy(), orders, _empty_books(0, self.interface.obs_size))
         return not self._run.stats.cache_hits
 
     def close(self) -> None:
@@ -124,23 +133,34 @@ class CompiledEvaluator:
         n, k = len(proposal.params), proposal.episodes
         episodes, common = n * k, self.common_random_numbers
         seeds = [episode_seed(key, i, j, common=common) for i in range(1 if common else n) for j in range(k)]
-        draws = np.array([self.simulator.draw(Generator(PCG64(seed))) for seed in seeds])  # as Gymnasium seeds
+        draws = np.array([self.simulator.draw(_as_gymnasium_seeds(seed)) for seed in seeds])
         draw_of = np.arange(episodes) % len(seeds)
         sampling = proposal.sample or self.deploy == "sample"
         params = np.ascontiguousarray(proposal.params, dtype=float)
-        books = self._books(episodes, moments=proposal.moments)
+        books = _empty_books(episodes, self.interface.obs_size if proposal.moments else None)
         rollouts: dict[int, Rollout] = {}
+        raised: dict[int, str] = {}
         for part in self._parts(episodes, recording=proposal.record, sampling=sampling):
-            noise = self._action_noise(part, k, key) if sampling else np.empty((0, 0, 0))
-            candidate = np.arange(part.start, part.stop) // k
-            bounds = (self._low, self._high, self.max_episode_steps)
-            page = _page(books, part, self._logs(len(candidate)) if proposal.record else None)
-            self._work(loop.Orders(params, candidate, draws, draw_of[part], noise, *bounds), page)
+            orders = loop.Orders(
+                params=params,
+                candidate=np.arange(part.start, part.stop) // k,
+                draws=draws,
+                draw_of=draw_of[part],
+                action_noise=self._action_noise(part, k, key) if sampling else np.empty((0, 0, 0)),
+                low=self._low,
+                high=self._high,
+                limit=self.max_episode_steps,
+            )
+            page = _page(books, part)
             if proposal.record:
-                rollouts |= self._rollouts(proposal, candidate, page, part.start)
+                page = self._with_logs(page)
+            self._work(orders, page)
+            raised |= {part.start + e: reason for e, reason in self._raised.items()}
+            if proposal.record:
+                rollouts |= self._rollouts(proposal, orders.candidate, page, part.start)
         well = (books.end == loop.TERMINATED) | (books.end == loop.TRUNCATED)
         failures = [
-            Failure(e // k, e % k, seeds[draw_of[e]], self._reason(books, e))
+            Failure(e // k, e % k, seeds[draw_of[e]], raised.get(e) or self._reason(books, e))
             for e in np.flatnonzero(~well).tolist()
         ]
         moments = None
@@ -156,19 +176,17 @@ class CompiledEvaluator:
             clipped_steps=int(books.clipped.sum()),
         )
 
-    def _books(self, episodes: int, *, moments: bool) -> loop.Books:
-        """Empty books, without logs."""
-        counts = [np.zeros(episodes, dtype=np.int64) for _ in range(3)]
-        shape = (episodes if moments else 0, self.interface.obs_size)
-        nothing = np.empty((0, 0, 0))
-        return loop.Books(
-            np.empty(episodes), *counts, nothing, nothing, np.empty((0, 0)), np.zeros(shape), np.zeros(shape)
+    def _with_logs(self, page: loop.Books) -> loop.Books:
+        """Books with room for every observation, action and reward."""
+        E, T, o, a = (
+            len(page.end),
+            self.max_episode_steps,
+            self.interface.obs_size,
+            self.interface.action_size,
         )
-
-    def _logs(self, episodes: int) -> tuple[Array, Array, Array]:
-        """Room for the observations, actions and rewards of so many episodes."""
-        T, o, a = self.max_episode_steps, self.interface.obs_size, self.interface.action_size
-        return np.empty((episodes, T + 1, o)), np.empty((episodes, T, a)), np.empty((episodes, T))
+        return page._replace(
+            obs=np.empty((E, T + 1, o)), actions=np.empty((E, T, a)), rewards=np.empty((E, T))
+        )
 
     def _parts(self, episodes: int, *, recording: bool, sampling: bool) -> Iterator[slice]:
         """All episodes, in parts whose logs and noise stay within LOG_BYTES."""
@@ -185,22 +203,36 @@ class CompiledEvaluator:
 
     def _work(self, orders: loop.Orders, books: loop.Books) -> None:
         """Run the loop on every thread until all episodes are done."""
+        self._raised.clear()
         began, episodes = time.perf_counter(), len(orders.candidate)
         counter = np.zeros(1, dtype=np.int64)
         joins = self._seconds_per_episode * episodes < SHORT_SECONDS
         threads = min(self._threads, episodes)
         self._worlds += [self.simulator.make_world() for _ in range(threads - len(self._worlds))]
         for world in self._worlds[joins:threads]:
-            self._crew.start(self._run, world, counter, orders, books)
+            self._crew.start(self._run_all, world, counter, orders, books)
         try:
             if joins:
-                self._run(self._worlds[0], counter, orders, books)
+                self._run_all(self._worlds[0], counter, orders, books)
             self._crew.wait()
         except BaseException:
             counter[0] = episodes  # nobody starts another episode
             self._crew.wait()
             raise
         self._seconds_per_episode = (time.perf_counter() - began) / episodes
+
+    def _run_all(self, world: Any, counter: Int[Array, "1"], orders: loop.Orders, books: loop.Books) -> None:
+        """The loop, begun again after an episode in which the simulator raised something."""
+        current = np.full(1, -1)
+        while True:
+            try:
+                self._run(world, counter, current, orders, books)
+                return
+            except Exception as error:  # the user's code may raise anything
+                if current[0] < 0:
+                    raise  # it did not even start
+                e, current[0] = int(current[0]), -1
+                books.end[e], self._raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
 
     def _rollouts(
         self, proposal: Proposal, candidate: Int[Array, "E"], page: loop.Books, first: int
@@ -217,7 +249,7 @@ class CompiledEvaluator:
                     page.rewards[e, :T].copy(),
                     page.obs[e, T].copy(),
                     terminated=bool(end == loop.TERMINATED),
-                    truncated=bool(T == self.max_episode_steps),
+                    truncated=bool(self.max_episode_steps == T),
                 )
         return out
 
@@ -235,7 +267,7 @@ class CompiledEvaluator:
 
 
 class _Crew:
-    """Threads that wait for work. A hand-over takes half the time of `concurrent.futures`: rollouts are short."""
+    """Threads that wait for work; a hand-over takes half the time of `concurrent.futures`."""
 
     def __init__(self) -> None:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -245,7 +277,8 @@ class _Crew:
     def start(self, function: Any, *arguments: Any) -> None:
         """Have a thread call `function(*arguments)`."""
         if self._busy == self._hired:
-            threading.Thread(target=self._serve, name="rollouts", daemon=True).start()
+            queues = (self._inbox, self._outbox)
+            threading.Thread(target=_serve, args=queues, name="rollouts", daemon=True).start()
             self._hired += 1
         self._busy += 1
         self._inbox.put((function, arguments))
@@ -264,21 +297,49 @@ class _Crew:
             self._inbox.put(None)
         self._hired = 0
 
-    def _serve(self) -> None:
-        while (work := self._inbox.get()) is not None:
-            function, arguments = work
-            try:
-                function(*arguments)
-                self._outbox.put(None)
-            except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-                self._outbox.put(error)
-            del work, arguments
+    __del__ = dismiss
 
 
-def _page(books: loop.Books, part: slice, logs: tuple[Array, Array, Array] | None) -> loop.Books:
-    """The books of a part of the episodes, with logs where they are wanted."""
-    returns, *counts = (column[part] for column in books[:4])
-    return loop.Books(returns, *counts, *(logs or books[4:7]), books.mean[part], books.M2[part])
+def _serve(inbox: "queue.SimpleQueue[Any]", outbox: "queue.SimpleQueue[BaseException | None]") -> None:
+    """What a thread does until it is dismissed; it holds on to nothing in between."""
+    while (work := inbox.get()) is not None:
+        function, arguments = work
+        del work
+        error = None
+        try:
+            function(*arguments)
+        except BaseException as raised:  # the caller's thread raises it
+            error = raised
+        del function, arguments
+        outbox.put(error)
+
+
+def _as_gymnasium_seeds(seed: int) -> Generator:
+    """The generator that an environment of Gymnasium has after `reset(seed=seed)`."""
+    return Generator(PCG64(seed))
+
+
+def _empty_books(episodes: int, obs_size: int | None) -> loop.Books:
+    """Books without logs, and with moments only where the size of an observation is given."""
+    nothing, watched = np.empty((0, 0, 0)), (0, 0) if obs_size is None else (episodes, obs_size)
+    steps, clipped, end = np.zeros((3, episodes), dtype=np.int64)
+    return loop.Books(
+        returns=np.empty(episodes),
+        steps=steps,
+        clipped=clipped,
+        end=end,
+        obs=nothing,
+        actions=nothing,
+        rewards=np.empty((0, 0)),
+        mean=np.zeros(watched),
+        M2=np.zeros(watched),
+    )
+
+
+def _page(books: loop.Books, part: slice) -> loop.Books:
+    """The books of a part of the episodes."""
+    names = ("returns", "steps", "clipped", "end", "mean", "M2")
+    return books._replace(**{name: getattr(books, name)[part] for name in names})
 
 
 def _by_candidate(rollouts: dict[int, Rollout], n: int, k: int) -> tuple[tuple[Rollout, ...], ...]:
@@ -295,10 +356,10 @@ def _bounds(interface: Interface) -> tuple[Float[Array, "a"], Float[Array, "a"]]
 
 
 @lru_cache
-def _compiled_loop(simulator: Simulator, policy: Policy) -> Any:
+def _compiled_loop(simulator: Simulator, policy: Any) -> Any:
     """`loop.run_episodes` for this simulator and this policy."""
     interface = Interface(simulator.observation_space, simulator.action_space)
-    kernel: PolicyKernel = policy.kernel  # type: ignore[attr-defined]
+    kernel: PolicyKernel = policy.kernel
     space = simulator.action_space
     names = {"OBS": interface.obs_size, "ACTIONS": interface.action_size}
     if isinstance(space, spaces.Box):
@@ -308,11 +369,12 @@ def _compiled_loop(simulator: Simulator, policy: Policy) -> Any:
         first = tuple(np.ravel(space.start).tolist())
         to_environment = specialise(loop.discrete_action, FIRST_CHOICE=first, **names)
     single_obs = simulator.observation_space.dtype == np.float32
+    reset, observe, step = compiled_functions(simulator)
     return specialise(
         loop.run_episodes,
-        reset=simulator.reset,
-        step=simulator.step,
-        look=specialise(loop.look, observe=simulator.observe, SINGLE_OBS=single_obs, **names),
+        reset=reset,
+        step=step,
+        look=specialise(loop.look, observe=observe, SINGLE_OBS=single_obs, **names),
         act=kernel.act,
         to_environment=to_environment,
         STATE=policy.state_size,

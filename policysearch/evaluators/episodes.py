@@ -9,11 +9,13 @@ it, as in compiled rollouts.
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
+from jaxtyping import Float
 
 from policysearch.core import (
     Array,
@@ -39,6 +41,7 @@ from policysearch.evaluators.shared import (
 )
 from policysearch.seeding import Key
 
+PLAIN = {float, np.float64, np.float32}  # types of ordinary rewards
 NOISE_BLOCK = 64  # steps of action noise drawn at a time; the numbers do not depend on it
 
 
@@ -74,12 +77,12 @@ class EpisodeEvaluator:
         self._copies: list[Any] = [make()]
         self.interface = Interface(self._copies[0].observation_space, self._copies[0].action_space)
         self.observe, self.to_env = self.interface.observer(), self.interface.actor()
-        first = np.array(self.observe(self._copies[0].reset(seed=0)[0]), dtype=float)
-        check_fit(policy, self.interface, first)
+        self.row_to_env = self.interface.row_actor()
+        check_fit(policy, self.interface, self.begin(0, seed=0))
 
     def __reduce__(self) -> Any:
         """Another process builds it anew."""
-        options = {
+        options: dict[str, Any] = {
             "deploy": self.deploy,
             "common_random_numbers": self.common_random_numbers,
             "max_copies": self.max_copies,
@@ -87,14 +90,16 @@ class EpisodeEvaluator:
         return functools.partial(EpisodeEvaluator, **options), (self._make, self.policy)
 
     def compile(self) -> bool:
-        """Compile the policy's kernel, if it has one; returns whether it was neither in memory nor on disk."""
-        kernel: PolicyKernel | None = getattr(self.policy, "kernel", None)
-        if kernel is None or kernel.act_on_rows.signatures:  # type: ignore[attr-defined] # Numba's
+        """Compile the policy's kernel, if any; returns whether it was neither in memory nor on disk."""
+        kernel: Any = getattr(self.policy, "kernel", None)
+        if kernel is None or kernel.act_on_rows.signatures:
             return False
         sizes = (self.policy.num_params, self.interface.obs_size, self.policy.state_size, 0)
-        rows = (np.empty((0, size)) for size in sizes)
-        kernel.act_on_rows(*rows, np.empty(kernel.scratch_size), np.empty((0, self.interface.action_size)))
-        return not kernel.act_on_rows.stats.cache_hits  # type: ignore[attr-defined]
+        scratch, actions = np.empty(kernel.scratch_size), np.empty((1, self.interface.action_size))
+        rows = [np.zeros((1, size)) for size in sizes]
+        kernel.act_on_rows(*rows, scratch, actions)
+        kernel.act(*(row[0] for row in rows), scratch, actions[0])
+        return not kernel.act_on_rows.stats.cache_hits
 
     def close(self) -> None:
         """Close all environment copies."""
@@ -103,15 +108,25 @@ class EpisodeEvaluator:
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
+        self.check(proposal)
         pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         return collect(proposal, self.outcomes(proposal, key, pairs))
 
-    def outcomes(
-        self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]
-    ) -> Iterable[Outcome]:
-        """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""
+    def check(self, proposal: Proposal) -> None:
+        """Raise ValueError for a proposal that the policy cannot run."""
         check_proposal(proposal, self.policy, self.deploy)
-        return _Lockstep(self, proposal, key, pairs).run()
+
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> Iterable[Outcome]:
+        """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""
+        if min(len(pairs), self.max_copies) > 1:
+            return _Lockstep(self, proposal, key, pairs).run()
+        return [_run_alone(self, proposal, key, pair) for pair in pairs]
+
+    def begin(self, slot: int, seed: int) -> Float[Array, "o"]:
+        """Reset the environment copy of a slot; returns its first observation."""
+        seen = self.copy(slot).reset(seed=seed)[0]
+        seen = seen if self.observe is None else self.observe(seen)
+        return _of_shape(np.array(seen, dtype=float), (self.interface.obs_size,))
 
     def copy(self, slot: int) -> Any:
         """The environment copy of a slot, built when needed."""
@@ -183,11 +198,7 @@ class _Lockstep:
             rng = action_stream(self.key, i, j) if self.sampling else None
             episode = _Episode(i, j, seed, slot, rng)
             try:
-                obs = np.asarray(self.owner.observe(self.owner.copy(slot).reset(seed=seed)[0]), dtype=float)
-                if obs.shape != self.obs.shape[1:]:
-                    raise ValueError(
-                        f"expected an observation of shape {self.obs.shape[1:]}, got {obs.shape}"
-                    )
+                obs = self.owner.begin(slot, seed)
             except Exception as error:  # the user's code may raise anything
                 self.outcomes.append(_failed(episode, _reason("reset", error)))
                 self.owner.discard(slot)
@@ -246,8 +257,9 @@ class _Lockstep:
         rewards, ended = self._step_environments(env_actions, reasons)
         with np.errstate(over="ignore", invalid="ignore"):
             self.total += rewards
+            suspicious = not math.isfinite(rewards.sum())  # almost always a reward that is not finite
         self.length += 1
-        if not np.isfinite(rewards).all():
+        if suspicious:
             for row in np.flatnonzero(~np.isfinite(rewards)).tolist():
                 reasons.setdefault(row, f"the reward is {rewards[row]} at step {self.length[row] - 1}")
         if self.proposal.record:
@@ -259,29 +271,36 @@ class _Lockstep:
     def _step_environments(
         self, actions: Any, reasons: dict[int, str]
     ) -> tuple[Array, dict[int, tuple[bool, bool]]]:
-        """The rewards, and which episodes ended how; failures go to `reasons`. The loop that has to be fast."""
-        rewards, ended = [0.0] * len(actions), {}
+        """The rewards, and which episodes ended how; failures go to `reasons`. This loop has to be fast."""
+        rewards: list[Any] = [0.0] * len(actions)
+        ended: dict[int, tuple[bool, bool]] = {}
         obs, observe, shape = self.obs, self.owner.observe, self.obs.shape[1:]
         for row, step in enumerate(self.env_steps):
             try:
-                seen, reward, terminated, truncated, _ = step(actions[row])
-                seen = observe(seen)
-                if getattr(seen, "shape", None) != shape:
-                    seen = np.asarray(seen)
-                    if seen.shape != shape:
-                        raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
+                seen, rewards[row], terminated, truncated, _ = step(actions[row])
+                if observe is not None:
+                    seen = observe(seen)
+                if type(seen) is not np.ndarray or seen.shape != shape:
+                    seen = _of_shape(seen, shape)
                 obs[row] = seen
-                if type(reward) is not float:
-                    if isinstance(reward, (*COMPLEX, str)):
-                        raise TypeError(f"expected a real number as reward, got {reward!r}")
-                    reward = float(reward)  # noqa: PLW2901
-                rewards[row] = reward
                 if terminated or truncated:
                     ended[row] = (bool(terminated), bool(truncated))
             except Exception as error:  # the user's code may raise anything
-                reasons[row] = _reason("step", error)
+                reasons[row], rewards[row] = _reason("step", error), 0.0
                 self.owner.discard(self._running(row).slot)
-        return np.array(rewards), ended
+        return self._real(rewards, reasons), ended
+
+    def _real(self, rewards: list[Any], reasons: dict[int, str]) -> Array:
+        """The rewards as numbers; one that is none fails its row."""
+        if PLAIN.issuperset(map(type, rewards)):
+            return np.array(rewards, dtype=float)
+        for row, reward in enumerate(rewards):
+            try:
+                rewards[row] = _real_number(reward)
+            except Exception as error:  # the user's objects may raise anything
+                reasons[row], rewards[row] = _reason("step", error), 0.0
+                self.owner.discard(self._running(row).slot)
+        return np.array(rewards)
 
     def _end(self, reasons: dict[int, str], ended: dict[int, tuple[bool, bool]]) -> None:
         """Book the episodes of these rows and give the rows to pending ones."""
@@ -322,7 +341,86 @@ class _Lockstep:
         return cast(_Episode, self.episodes[row])
 
 
-def _actor(policy: Policy, action_size: int, *, sampling: bool) -> Callable[[Array, Array, Array, Array], Array]:
+def _run_alone(owner: EpisodeEvaluator, proposal: Proposal, key: Key, pair: tuple[int, int]) -> Outcome:
+    """One episode by itself: what `_Lockstep` does, without the overhead of arrays with one row."""
+    i, j = pair
+    sampling = proposal.sample or owner.deploy == "sample"
+    rng = action_stream(key, i, j) if sampling else None
+    episode = _Episode(i, j, episode_seed(key, i, j, common=owner.common_random_numbers), 0, rng)
+    try:
+        obs = owner.begin(0, episode.seed)
+    except Exception as error:  # the user's code may raise anything
+        owner.discard(0)
+        return _failed(episode, _reason("reset", error))
+    act = _row_actor(owner.policy, owner.interface.action_size, sampling=sampling)
+    params, state = proposal.params[i], np.zeros(owner.policy.state_size)
+    observe, to_env, step = owner.observe, owner.row_to_env, owner.copy(0).step
+    mean, M2 = np.zeros(obs.size), np.zeros(obs.size)
+    noise, total, length, clipped = np.empty((NOISE_BLOCK, 0)), 0.0, 0, 0
+    terminated = truncated = False
+    while not (terminated or truncated):
+        if sampling and length % NOISE_BLOCK == 0:
+            noise = cast(StochasticPolicy, owner.policy).noise(cast(np.random.Generator, rng), NOISE_BLOCK)
+        action = act(params, obs, state, noise[length % NOISE_BLOCK])
+        if not all(map(math.isfinite, action.tolist())):
+            what = "action" if np.isfinite(obs).all() else "observation"
+            return _failed(episode, f"the {what} is not finite at step {length}", length, clipped)
+        if proposal.moments:
+            delta = obs - mean  # Welford 1962
+            mean += delta / (length + 1)
+            M2 += delta * (obs - mean)
+        if proposal.record:
+            episode.obs.append(obs.copy())
+            episode.actions.append(action.copy())
+        env_action, outside = to_env(action)
+        clipped += outside
+        length += 1
+        try:
+            seen, reward, terminated, truncated, _ = step(env_action)
+            seen = seen if observe is None else observe(seen)
+            obs[:] = (
+                seen if type(seen) is np.ndarray and seen.shape == obs.shape else _of_shape(seen, obs.shape)
+            )
+            reward = _real_number(reward)
+        except Exception as error:  # the user's code may raise anything
+            owner.discard(0)
+            return _failed(episode, _reason("step", error), length, clipped)
+        if not math.isfinite(reward):
+            return _failed(episode, f"the reward is {reward} at step {length - 1}", length, clipped)
+        total += reward
+        episode.rewards.append(reward)
+    if not math.isfinite(total):
+        return _failed(episode, f"the return is {total}", length, clipped)
+    rollout = None
+    if proposal.record:
+        record = (np.array(episode.obs), np.array(episode.actions), np.array(episode.rewards), obs)
+        rollout = Rollout(
+            cast(StochasticPolicy, owner.policy), params, *record, bool(terminated), bool(truncated)
+        )
+    moments = Moments(length, mean, M2) if proposal.moments else None
+    return Outcome(i, j, total, length, clipped, rollout=rollout, moments=moments)
+
+
+def _row_actor(
+    policy: Policy, action_size: int, *, sampling: bool
+) -> Callable[[Array, Array, Array, Array], Array]:
+    """As `_actor`, for a single row."""
+    kernel: PolicyKernel | None = getattr(policy, "kernel", None)
+    if kernel is not None:
+        scratch, action, act_kernel = np.empty(kernel.scratch_size), np.empty(action_size), kernel.act
+
+        def act_compiled(params: Array, obs: Array, state: Array, noise: Array) -> Array:
+            act_kernel(params, obs, state, noise, scratch, action)
+            return action
+
+        return act_compiled
+    batch = _actor(policy, action_size, sampling=sampling)
+    return lambda params, obs, state, noise: batch(params[None], obs[None], state[None], noise[None])[0]
+
+
+def _actor(
+    policy: Policy, action_size: int, *, sampling: bool
+) -> Callable[[Array, Array, Array, Array], Array]:
     """(params, obs, state, noise) → actions, the state updated in place, by the kernel if there is one."""
     kernel = getattr(policy, "kernel", None)
     if kernel is not None:
@@ -345,6 +443,20 @@ def _actor(policy: Policy, action_size: int, *, sampling: bool) -> Callable[[Arr
         return actions
 
     return act
+
+
+def _real_number(reward: Any) -> float:
+    if isinstance(reward, (*COMPLEX, str)):
+        raise TypeError(f"expected a real number as reward, got {reward!r}")
+    return float(reward)
+
+
+def _of_shape(seen: Any, shape: tuple[int, ...]) -> Array:
+    """The observation as an array of this shape."""
+    seen = np.asarray(seen)
+    if seen.shape != shape:
+        raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
+    return seen
 
 
 def _failed(episode: _Episode, reason: str, steps: int = 0, clipped: int = 0) -> Outcome:

@@ -26,14 +26,18 @@ class FunctionEvaluator:
     common_random_numbers, interface = True, None
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-        """One call of the function per candidate and episode; episode j has the same seed for every candidate."""
+        """One call of the function per candidate and episode, with the seed of that episode."""
+        self.check(proposal)
         pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         return collect(proposal, self.outcomes(proposal, key, pairs))
 
-    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
-        """What comes of these (candidate, episode) pairs of a proposal."""
+    def check(self, proposal: Proposal) -> None:
+        """Raise ValueError for a proposal that wants actions."""
         if proposal.sample or proposal.record:
             raise ValueError("a function has no actions to draw or record; use a method without scores")
+
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
+        """What comes of these (candidate, episode) pairs of a proposal."""
         return [self._call(proposal, key, i, j) for i, j in pairs]
 
     def compile(self) -> bool:

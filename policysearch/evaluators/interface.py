@@ -73,15 +73,15 @@ class Interface:
         """a: numbers per action."""
         return len(self.choices) or int(np.prod(self.action_space.shape or (1,)))
 
-    def observer(self) -> Callable[[Any], Any]:
-        """A function from the environment's observation to a flat vector."""
+    def observer(self) -> Callable[[Any], Any] | None:
+        """A function from the environment's observation to a flat vector; none where it is one already."""
         space = self.observation_space
         if isinstance(space, spaces.Box):
-            return _unchanged if len(space.shape) == 1 else np.ravel
+            return None if len(space.shape) == 1 else np.ravel
         return lambda obs: spaces.flatten(space, obs)
 
     def actor(self) -> Callable[[Float[Array, "m a"]], tuple[Any, Bool[Array, "m"] | None]]:
-        """A function from a batch of actions to the environments' actions, and which were clipped."""
+        """A function from a batch of actions to the environments' actions, and which were clipped, if any."""
         space = self.action_space
         if isinstance(space, spaces.Discrete):
             start = int(space.start)
@@ -94,17 +94,38 @@ class Interface:
         box_shape, box_dtype = space.shape, space.dtype
         whole = np.issubdtype(box_dtype, np.integer)
 
-        def clip(actions: Float[Array, "m a"]) -> tuple[Any, Bool[Array, "m"]]:
+        def clip(actions: Float[Array, "m a"]) -> tuple[Any, Bool[Array, "m"] | None]:
             clipped = np.minimum(np.maximum(actions, low), high)
-            outside = (clipped != actions).any(axis=1)
+            changed = clipped != actions
+            outside = changed.any(axis=1) if changed.any() else None
             clipped = np.rint(clipped) if whole else clipped
             return clipped.astype(box_dtype).reshape(-1, *box_shape), outside
 
         return clip
 
+    def row_actor(self) -> Callable[[Float[Array, "a"]], tuple[Any, bool]]:
+        """The same for a single action, without the overhead of a batch."""
+        space = self.action_space
+        if isinstance(space, spaces.Discrete):
+            start = int(space.start)
+            return lambda action: (int(action[0]) + start, False)
+        if not isinstance(space, spaces.Box) or np.issubdtype(space.dtype, np.integer):
+            batch = self.actor()
 
-def _unchanged(obs: Any) -> Any:
-    return obs
+            def act(action: Float[Array, "a"]) -> tuple[Any, bool]:
+                actions, outside = batch(action[None])
+                return actions[0], outside is not None and bool(outside[0])
+
+            return act
+        low, high = space.low.ravel().astype(float).tolist(), space.high.ravel().astype(float).tolist()
+        shape, dtype = space.shape, space.dtype
+
+        def clip(action: Float[Array, "a"]) -> tuple[Any, bool]:
+            numbers = action.tolist()
+            clipped = [min(max(x, lo), hi) for x, lo, hi in zip(numbers, low, high, strict=True)]
+            return np.array(clipped, dtype=dtype).reshape(shape), clipped != numbers
+
+        return clip
 
 
 def find_spec(env_id: str) -> EnvSpec:

@@ -7,21 +7,19 @@ OBS, ACTIONS, STATE and SCRATCH; FIRST_CHOICE, the numbers of the first alternat
 continuous actions are whole numbers; SINGLE_OBS and SINGLE_ACTION, whether they are in single precision.
 """
 
-# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call"
-# ruff: noqa: F821
+# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-
 from numba import njit
 
 from policysearch.core import Array
 from policysearch.jit import fetch_add
 
 # How an episode ended; −1, −2, … are the simulator's own failures.
-TERMINATED, TRUNCATED, BAD_ACTION, BAD_OBSERVATION, BAD_REWARD, BAD_RETURN = range(1, 7)
+RUNNING, TERMINATED, TRUNCATED, BAD_ACTION, BAD_OBSERVATION, BAD_REWARD, BAD_RETURN, RAISED = range(8)
 
 
 class Orders(NamedTuple):
@@ -51,8 +49,8 @@ class Books(NamedTuple):
     M2: Array  # (E, o)
 
 
-def run_episodes(world, counter, orders, books):
-    """Run episodes until the counter has passed the last one."""
+def run_episodes(world, counter, current, orders, books):
+    """Run episodes until the counter has passed the last one; `current[0]` is the one that is running."""
     state, scratch, silence = np.zeros(STATE), np.empty(SCRATCH), np.empty(0)
     obs, action, env_action = np.empty(OBS), np.empty(ACTIONS), np.empty(ACTIONS)
     recording, counting = len(books.obs) > 0, len(books.mean) > 0
@@ -61,12 +59,13 @@ def run_episodes(world, counter, orders, books):
         e = fetch_add(counter)
         if e >= len(orders.candidate):
             return
+        current[0] = e
         params = orders.params[orders.candidate[e]]
         reset(world, orders.draws[orders.draw_of[e]])
         state[:] = 0.0
-        total, reward, t, clipped, end = 0.0, 0.0, 0, 0, 0
+        total, reward, t, clipped, end = 0.0, 0.0, 0, 0, RUNNING
         look(world, obs)
-        while end == 0:
+        while end == RUNNING:
             if sampling:
                 act(params, obs, state, orders.action_noise[e, t], scratch, action)
             else:
@@ -79,6 +78,7 @@ def run_episodes(world, counter, orders, books):
             if recording:
                 books.obs[e, t] = obs
                 books.actions[e, t] = action
+            books.steps[e] = t + 1
             clipped += to_environment(action, orders.low, orders.high, env_action)
             reward, status = step(world, env_action)
             if recording:
@@ -93,7 +93,7 @@ def run_episodes(world, counter, orders, books):
                 end = TERMINATED
             elif t == orders.limit:
                 end = TRUNCATED
-            if end == 0 or recording:
+            if end == RUNNING or recording:
                 look(world, obs)
         if recording:
             books.obs[e, t] = obs

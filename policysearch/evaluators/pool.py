@@ -36,7 +36,12 @@ Pair = tuple[int, int]  # candidate, episode
 #: How often a rollout is run again after its worker was lost (or took too long), and after it crashed.
 RETRIES_LOST, RETRIES_CRASHED = 2, 1
 #: Signals that come from outside, or from us, and not from the simulator's own mistakes.
-_FROM_OUTSIDE = {-signal.SIGTERM, -getattr(signal, "SIGKILL", 9), -signal.SIGINT, -getattr(signal, "SIGHUP", 1)}
+_FROM_OUTSIDE = {
+    -signal.SIGTERM,
+    -getattr(signal, "SIGKILL", 9),
+    -signal.SIGINT,
+    -getattr(signal, "SIGHUP", 1),
+}
 _PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.1  # how often memory is looked at
 _STARTS = 5  # how often in a row a worker may fail to start
@@ -48,6 +53,9 @@ class Divisible(Protocol):
 
     common_random_numbers: bool
     interface: Any  # of its environment (`Interface`), if it has one
+
+    def check(self, proposal: Proposal) -> None:
+        """Raise ValueError for a proposal that it cannot run."""
 
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> Iterable[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal."""
@@ -88,17 +96,15 @@ class PoolEvaluator:
         start_timeout: float = 60.0,
     ) -> None:
         workers = (os.cpu_count() or 1) if workers is None else workers
-        limits = {
-            "workers": workers, "timeout": timeout, "memory_limit": memory_limit, "start_timeout": start_timeout
-        }  # fmt: skip
-        for name, value in limits.items():
+        limits = {"workers": workers, "timeout": timeout, "memory_limit": memory_limit}
+        for name, value in {**limits, "start_timeout": start_timeout}.items():
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: expected a positive number, got {value}")
         self.inner, self.timeout, self.memory_limit = inner, timeout, memory_limit
         self.interface = inner.interface
         self.start_timeout = start_timeout
         methods = multiprocessing.get_all_start_methods()
-        self._context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             self._context.set_forkserver_preload([__name__])
         self._workers: list[_Worker | None] = [None] * workers
@@ -123,13 +129,10 @@ class PoolEvaluator:
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
+        self.inner.check(proposal)
         pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         outcomes, retried = self._run(proposal, key, pairs)
         return replace(collect(proposal, outcomes), retried_rollouts=retried)
-
-    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> Iterable[Outcome]:
-        """What comes of these (candidate, episode) pairs of a proposal."""
-        return self._run(proposal, key, pairs)[0]
 
     def _run(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> tuple[list[Outcome], int]:
         batch = _Batch(self, proposal, key, deque(pairs))
@@ -167,7 +170,7 @@ class PoolEvaluator:
         return [worker for worker in self._workers if worker is not None]
 
     def _hear(self, slot: int, worker: "_Worker", batch: "_Batch") -> None:
-        """Read what a worker says: that it is ready, an outcome, or, with the end of its pipe, that it died."""
+        """Read what a worker says: that it is ready, an outcome, or, by the end of its pipe, that it died."""
         try:
             message = worker.pipe.recv()
         except (EOFError, OSError):
@@ -216,8 +219,8 @@ class PoolEvaluator:
             process.start()
         except Exception as error:  # whatever the objects inside raise when they are to be sent
             raise TypeError(
-                f"inner: expected an evaluator that can be sent to another process, got {self.inner}: {error}; "
-                "define its environment factory at the top level of a module"
+                f"inner: expected an evaluator that can be sent to another process, got {self.inner}: "
+                f"{error}; define its environment factory at the top level of a module"
             ) from error
         theirs.close()
         return _Worker(process, ours)
@@ -320,7 +323,7 @@ class _Worker:
 
 
 def _serve(pipe: Any, inner: Divisible, memory_limit: int | None) -> None:
-    """What a worker does: run rollouts until it is told to stop, its parent is gone, or it has grown too big."""
+    """What a worker does: run rollouts until it is told to stop, its parent is gone, or it is too big."""
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     threadpool_limits(1)

@@ -1,4 +1,4 @@
-"""What the evaluators of episodes share: checks, seeds, and how the outcomes of episodes become an evaluation."""
+"""What the evaluators of episodes share: checks, seeds, and outcomes that become an evaluation."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -73,10 +73,13 @@ def check_fit(policy: Policy, interface: Interface, obs: Float[Array, "o"]) -> N
     try:
         actions, _ = policy.act(params, obs[None], np.zeros((1, policy.state_size)))
     except (ValueError, IndexError) as error:
-        raise ValueError(f"policy: expected one for observations of {obs.size} numbers, got {policy}") from error
+        raise ValueError(
+            f"policy: expected one for observations of {obs.size} numbers, got {policy}"
+        ) from error
     if actions.shape != (1, interface.action_size):
         raise ValueError(
-            f"policy: expected actions of {interface.action_size} numbers, got {actions.shape[1]} from {policy}"
+            f"policy: expected actions of {interface.action_size} numbers, "
+            f"got {actions.shape[1]} from {policy}"
         )
     choices = getattr(policy, "choices", interface.choices)
     if choices != interface.choices:

@@ -5,8 +5,7 @@ in. Sums run in the order of their index, without reassociation, so that every e
 gets the same bits.
 """
 
-# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call"
-# ruff: noqa: F821
+# mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"
 
 import math
 from typing import Any

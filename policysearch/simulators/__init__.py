@@ -10,9 +10,9 @@ from typing import Any, cast
 import gymnasium as gym
 from gymnasium import wrappers
 
-from policysearch.simulators.simulator import Simulator, SimulatorEnv
+from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
 
-__all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "find_simulator"]
+__all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "compiled_functions", "find_simulator"]
 
 #: Gymnasium's environments of classic control that a simulator of ours reproduces, and where it is.
 CLASSIC_CONTROL = {

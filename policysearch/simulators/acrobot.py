@@ -26,14 +26,14 @@ MAX_SPEED_1, MAX_SPEED_2 = 4 * np.pi, 9 * np.pi
 DT = 0.2  # s
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """The start is the noise."""
     for i in range(world.size):
         world[i] = noise[i]
 
 
-@njit(cache=True)
+@njit
 def observe(world, obs):
     """cos θ1, sin θ1, cos θ2, sin θ2 and the speeds."""
     for i in range(4):
@@ -41,7 +41,7 @@ def observe(world, obs):
     obs[4], obs[5] = world[2], world[3]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def accelerations(theta1, theta2, dtheta1, dtheta2, torque):
     """(θ̈1, θ̈2), as in Sutton & Barto's book."""
     c2, s2 = math.cos(theta2), math.sin(theta2)
@@ -60,7 +60,7 @@ def accelerations(theta1, theta2, dtheta1, dtheta2, torque):
     return -(d2 * ddtheta2 + phi1) / d1, ddtheta2
 
 
-@njit(cache=True)
+@njit
 def wrap(angle):
     """The angle in [−π, π]."""
     while angle > math.pi:
@@ -70,7 +70,7 @@ def wrap(angle):
     return angle
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step(world, action):
     """One Runge–Kutta step; −1 until the tip is a link's length above the pivot."""
     q1, q2, v1, v2 = world[0], world[1], world[2], world[3]

@@ -24,21 +24,21 @@ X_LIMIT = 2.4  # m
 THETA_LIMIT = 12 * 2 * math.pi / 360
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """The start is the noise."""
     for i in range(world.size):
         world[i] = noise[i]
 
 
-@njit(cache=True)
+@njit
 def observe(world, obs):
     """The state."""
     for i in range(4):
         obs[i] = world[i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step(world, action):
     """One Euler step; 1 for every step until the pole or the cart leaves its range."""
     x, x_dot, theta, theta_dot = world[0], world[1], world[2], world[3]

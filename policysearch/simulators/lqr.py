@@ -50,7 +50,7 @@ class World(NamedTuple):
     Q_f: Float[Array, "x x"]
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """The start, then the noise of every step."""
     size = world.x.size
@@ -59,14 +59,14 @@ def reset(world, noise):
     world.t[0] = 0
 
 
-@njit(cache=True)
+@njit
 def observe(world, obs):
     """The state."""
     for i in range(obs.size):
         obs[i] = world.x[i]
 
 
-@njit(cache=True)
+@njit
 def quadratic(M, v):
     """vᵀ M v."""
     total = 0.0
@@ -76,7 +76,7 @@ def quadratic(M, v):
     return total
 
 
-@njit(cache=True)
+@njit
 def step(world, action):
     """x' = A x + B u + w, rewarded by −(xᵀQx + uᵀRu); the last step also pays −xᵀQ_f x."""
     x, A, B = world.x, world.A, world.B

@@ -25,20 +25,20 @@ LEFT_32, RIGHT_32, MAX_SPEED_32 = np.float32(LEFT), np.float32(RIGHT), np.float3
 GOAL_32 = np.float32(GOAL_CONTINUOUS)
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """The start is the noise."""
     for i in range(world.size):
         world[i] = noise[i]
 
 
-@njit(cache=True)
+@njit
 def observe(world, obs):
     """Position and velocity."""
     obs[0], obs[1] = world[0], world[1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step(world, action):
     """Push left, not at all, or right; −1 for every step."""
     position, velocity = world[0], world[1]
@@ -51,7 +51,7 @@ def step(world, action):
     return -1.0, position >= GOAL and velocity >= 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step_continuous(world, action):
     """Push by a force; 100 at the goal, minus the squared force."""
     push = np.float32(action[0]) * POWER

@@ -34,7 +34,7 @@ Start = tuple[Float[Array, "nq"], Float[Array, "nv"]]
 # ------------------------------------------------------------------------------------- what they share
 
 
-@njit(cache=True)
+@njit
 def observe_joints(world, obs, skipped, limit):
     """Positions but for the first `skipped`, then velocities within ±limit."""
     n = world.qpos.size - skipped
@@ -45,7 +45,7 @@ def observe_joints(world, obs, skipped, limit):
     return n + world.qvel.size
 
 
-@njit(cache=True)
+@njit
 def append(obs, start, numbers):
     """Write a flattened array into `obs`; returns where it ends."""
     flat = numbers.ravel()
@@ -54,7 +54,7 @@ def append(obs, start, numbers):
     return start + flat.size
 
 
-@njit(cache=True)
+@njit
 def distance(a, b):
     """‖a − b‖ in space."""
     return math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
@@ -83,13 +83,13 @@ def normal_speeds(scale: float) -> Callable[[np.random.Generator, Start], Start]
 # -------------------------------------------------------------------------- swimmer, hopper, cheetah, walker
 
 
-@njit(cache=True)
+@njit
 def observe_swimmer(world, obs):
     """Angles and velocities."""
     observe_joints(world, obs, 2, np.inf)
 
 
-@njit(cache=True)
+@njit
 def step_swimmer(world, action):
     """Forward speed minus the cost of control."""
     x = world.qpos[0]
@@ -97,13 +97,13 @@ def step_swimmer(world, action):
     return (world.qpos[0] - x) / world.dt - control_cost(1e-4, action), status
 
 
-@njit(cache=True)
+@njit
 def observe_cheetah(world, obs):
     """Positions but for x, and velocities."""
     observe_joints(world, obs, 1, np.inf)
 
 
-@njit(cache=True)
+@njit
 def step_cheetah(world, action):
     """Forward speed minus the cost of control."""
     x = world.qpos[0]
@@ -111,13 +111,13 @@ def step_cheetah(world, action):
     return (world.qpos[0] - x) / world.dt - control_cost(0.1, action), status
 
 
-@njit(cache=True)
+@njit
 def observe_upright(world, obs):
     """Positions but for x, and velocities within ±10: hopper and walker."""
     observe_joints(world, obs, 1, 10.0)
 
 
-@njit(cache=True)
+@njit
 def step_hopper(world, action):
     """Forward speed, 1 for being healthy, minus the cost of control; ends when it falls."""
     x = world.qpos[0]
@@ -128,30 +128,34 @@ def step_hopper(world, action):
     for i in range(world.qvel.size):
         healthy = healthy and -100.0 < world.qvel[i] < 100.0
     speed = (world.qpos[0] - x) / world.dt
-    return speed + (1.0 if healthy else 0.0) - control_cost(1e-3, action), status if status else int(not healthy)
+    return speed + (1.0 if healthy else 0.0) - control_cost(1e-3, action), status if status else int(
+        not healthy
+    )
 
 
-@njit(cache=True)
+@njit
 def step_walker(world, action):
     """Forward speed, 1 for being healthy, minus the cost of control; ends when it falls."""
     x = world.qpos[0]
     status = advance(world, action)
     healthy = 0.8 < world.qpos[1] < 2.0 and -1.0 < world.qpos[2] < 1.0
     speed = (world.qpos[0] - x) / world.dt
-    return speed + (1.0 if healthy else 0.0) - control_cost(1e-3, action), status if status else int(not healthy)
+    return speed + (1.0 if healthy else 0.0) - control_cost(1e-3, action), status if status else int(
+        not healthy
+    )
 
 
 # --------------------------------------------------------------------------------------- ant and humanoid
 
 
-@njit(cache=True)
+@njit
 def observe_ant(world, obs):
     """Positions but for x and y, velocities, and contact forces within ±1."""
     end = observe_joints(world, obs, 2, np.inf)
     append(obs, end, np.minimum(np.maximum(world.cfrc_ext[1:], -1.0), 1.0))
 
 
-@njit(cache=True)
+@njit
 def step_ant(world, action):
     """Forward speed of the torso, 1 for being healthy, minus the costs of control and contact."""
     x = world.xpos[1, 0]
@@ -167,7 +171,7 @@ def step_ant(world, action):
     return speed + (1.0 if healthy else 0.0) - costs, status if status else int(not healthy)
 
 
-@njit(cache=True)
+@njit
 def observe_humanoid(world, obs):
     """Positions but for x and y, velocities, inertias, their velocities, joint and contact forces."""
     end = observe_joints(world, obs, 2, np.inf)
@@ -177,7 +181,7 @@ def observe_humanoid(world, obs):
     append(obs, end, world.cfrc_ext[1:])
 
 
-@njit(cache=True)
+@njit
 def centre_of_mass(world):
     """Its x coordinate."""
     total = 0.0
@@ -186,7 +190,7 @@ def centre_of_mass(world):
     return total / world.body_mass.sum()
 
 
-@njit(cache=True)
+@njit
 def step_humanoid(world, action):
     """1.25 times the forward speed, 5 for being healthy, minus the costs of control and contact."""
     x = centre_of_mass(world)
@@ -200,13 +204,13 @@ def step_humanoid(world, action):
 # ---------------------------------------------------------------------------------------------- pendulums
 
 
-@njit(cache=True)
+@njit
 def observe_pendulum(world, obs):
     """Positions and velocities."""
     observe_joints(world, obs, 0, np.inf)
 
 
-@njit(cache=True)
+@njit
 def step_pendulum(world, action):
     """1 until the pole leans by more than 0.2 rad."""
     status = advance(world, action)
@@ -218,7 +222,7 @@ def step_pendulum(world, action):
     return 1.0 if up else 0.0, status if status else int(not up)
 
 
-@njit(cache=True)
+@njit
 def observe_double_pendulum(world, obs):
     """Cart position, sines and cosines of the angles, velocities and the force on the cart, within ±10."""
     obs[0] = world.qpos[0]
@@ -229,7 +233,7 @@ def observe_double_pendulum(world, obs):
     obs[8] = min(max(world.qfrc_constraint[0], -10.0), 10.0)
 
 
-@njit(cache=True)
+@njit
 def step_double_pendulum(world, action):
     """10 for staying up, minus penalties of the tip's distance and of the speeds."""
     status = advance(world, action)
@@ -247,7 +251,7 @@ FINGERTIP, TARGET = 3, 4  # bodies of the reacher
 TIPS_ARM, OBJECT, GOAL = 10, 11, 12  # bodies of the pusher; checked when the simulator is made
 
 
-@njit(cache=True)
+@njit
 def observe_reacher(world, obs):
     """Cosines and sines of the angles, target, joint velocities, and the way from target to fingertip."""
     for i in range(2):
@@ -256,7 +260,7 @@ def observe_reacher(world, obs):
         obs[8 + i] = world.xpos[FINGERTIP, i] - world.xpos[TARGET, i]
 
 
-@njit(cache=True)
+@njit
 def step_reacher(world, action):
     """Minus the distance from fingertip to target, minus the squared action."""
     status = advance(world, action)
@@ -276,7 +280,7 @@ def draw_reacher(rng: np.random.Generator, first: Start) -> Start:
     return qpos, qvel
 
 
-@njit(cache=True)
+@njit
 def observe_pusher(world, obs):
     """Angles and velocities of the arm, and where its tip, the object and the goal are."""
     for i in range(7):
@@ -286,7 +290,7 @@ def observe_pusher(world, obs):
         obs[20 + i] = world.xpos[GOAL, i]
 
 
-@njit(cache=True)
+@njit
 def step_pusher(world, action):
     """Minus the distances from object to goal and, by half, to the tip, minus the cost of control."""
     status = advance(world, action)

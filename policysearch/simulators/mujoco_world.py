@@ -4,7 +4,7 @@ A world is one `mjData` seen as arrays (they share its memory), with the address
 Python is not involved in a step, so threads step their worlds side by side at the speed of `mj_step`.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, call-arg"
 
 import ctypes
 from functools import lru_cache
@@ -74,7 +74,7 @@ def make_world(model: Any, frame_skip: int) -> World:
         if name not in ("body_mass", "warnings", "model", "data") and hasattr(data, name)
     }
     return World(
-        **_addresses(),
+        **_addresses(),  # type: ignore[arg-type] # whole numbers
         **views,
         model=model._address,
         data=data._address,
@@ -95,7 +95,7 @@ def _ignore(message: str) -> None:
     """What MuJoCo is given to call with a warning."""
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """Start from the positions and velocities in `noise`."""
     call_c(world.mj_resetData, world.model, world.data)
@@ -107,7 +107,7 @@ def reset(world, noise):
     call_c(world.mj_forward, world.model, world.data)
 
 
-@njit(cache=True)
+@njit
 def advance(world, action):
     """One control step; 0, or −i if MuJoCo has raised the i-th of `WARNINGS` in this episode."""
     for i in range(world.ctrl.size):
@@ -120,7 +120,7 @@ def advance(world, action):
     return 0
 
 
-@njit(cache=True)
+@njit
 def advance_with_forces(world, action):
     """`advance`, then the forces between bodies (`cfrc_ext`), which `mj_step` leaves alone."""
     status = advance(world, action)
@@ -128,7 +128,7 @@ def advance_with_forces(world, action):
     return status
 
 
-@njit(cache=True)
+@njit
 def sum_of_squares(numbers):
     """Σ numbers², rounded as NumPy rounds it: one running sum below 8 numbers, else 8 side by side."""
     n = numbers.size
@@ -148,7 +148,7 @@ def sum_of_squares(numbers):
     return total
 
 
-@njit(cache=True)
+@njit
 def control_cost(weight, action):
     """weight · Σ action², in single precision, as Gymnasium has it with actions of its own space."""
     return np.float32(weight) * sum_of_squares(action.astype(np.float32))

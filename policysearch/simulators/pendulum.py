@@ -22,20 +22,20 @@ GAIN = np.float32(3.0 / (MASS * LENGTH**2))
 TORQUE_COST = np.float32(0.001)
 
 
-@njit(cache=True)
+@njit
 def reset(world, noise):
     """The start is the noise."""
     for i in range(world.size):
         world[i] = noise[i]
 
 
-@njit(cache=True)
+@njit
 def observe(world, obs):
     """cos θ, sin θ, θ̇."""
     obs[0], obs[1], obs[2] = math.cos(world[0]), math.sin(world[0]), world[1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit
 def step(world, action):
     """One semi-implicit Euler step; minus the cost of angle, speed and torque before it."""
     theta, speed = world[0], world[1]

@@ -4,14 +4,16 @@
     observe(world, obs)            writes the observation
     step(world, action)            moves the world on; returns (reward, status)
 
-A world is whatever an episode lives in: an array of numbers, or a named tuple of arrays. All randomness of an
-episode is drawn beforehand by `draw`, as one vector, so that an episode is a function of its noise and its
-actions. `status` is 0 (or False) to go on, 1 (or True) for a terminal state, and −i where the simulator gives
-up for the i-th reason of `failures`; the episode has then failed.
+They are plain `@njit` functions; `specialise` compiles and caches them. A world is whatever an episode lives
+in: an array of numbers, or a named tuple of arrays. All randomness of an episode is drawn beforehand by
+`draw`, as one vector, so that an episode is a function of its noise and its actions. `status` is 0 (or False)
+to go on, 1 (or True) for a terminal state, and −i where the simulator gives up for the i-th reason of
+`failures`; the episode has then failed.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -19,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.jit import specialise
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,12 @@ class Simulator:
     failures: tuple[str, ...] = ()
 
 
+@lru_cache
+def compiled_functions(simulator: Simulator) -> tuple[Any, Any, Any]:
+    """Its `reset`, `observe` and `step`, compiled the same way for every use."""
+    return specialise(simulator.reset), specialise(simulator.observe), specialise(simulator.step)
+
+
 class SimulatorEnv(gym.Env[Any, Any]):
     """A simulator as a Gymnasium environment; subclasses name theirs as the class attribute `simulator`."""
 
@@ -49,6 +58,7 @@ class SimulatorEnv(gym.Env[Any, Any]):
         self.observation_space = self.simulator.observation_space
         self.action_space = self.simulator.action_space
         self._world = self.simulator.make_world()
+        self._reset_world, self._look, self._move = compiled_functions(self.simulator)
         self._obs = np.empty(self.observation_space.shape)
 
     def reset(
@@ -56,17 +66,17 @@ class SimulatorEnv(gym.Env[Any, Any]):
     ) -> tuple[Float[Array, "o"], dict[str, Any]]:
         """The first observation of an episode."""
         super().reset(seed=seed)
-        self.simulator.reset(self._world, self.simulator.draw(self.np_random))
+        self._reset_world(self._world, self.simulator.draw(self.np_random))
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Float[Array, "o"], float, bool, bool, dict[str, Any]]:
         """One step; raises RuntimeError where the simulator gives up."""
         numbers = np.array(action, dtype=float).reshape(-1)
-        reward, status = self.simulator.step(self._world, numbers)
+        reward, status = self._move(self._world, numbers)
         if status < 0:
             raise RuntimeError(self.simulator.failures[-status - 1])
         return self._observe(), float(reward), bool(status), False, {}
 
     def _observe(self) -> Float[Array, "o"]:
-        self.simulator.observe(self._world, self._obs)
+        self._look(self._world, self._obs)
         return self._obs.astype(self.observation_space.dtype)

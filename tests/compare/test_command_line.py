@@ -271,8 +271,8 @@ def test_ctrl_c_writes_the_runs_that_have_finished(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     )  # fmt: skip
     assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "/3000 runs" in line
+    while "/3000 runs" not in process.stderr.readline():
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -303,3 +303,68 @@ def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
     )  # fmt: skip
     assert "code 0 heavy []" in finished.stdout
     assert "python -m policysearch.compare replay DIR/recommendations/FILE.npz" in finished.stdout
+
+
+def test_how_rollouts_are_run_is_said_in_one_line(
+    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert "compiled rollouts: lqr, CartPole-v1\n" in done[1].stderr
+    small = ("--optimizers", "random-search", "--rollouts", "10", "--runs", "1", "--workers", "1")
+    plain = run("--tasks", "lqr", "counting_env:Counting-v0", *small, "--out", str(tmp_path / "a"))
+    said = "compiled rollouts: lqr; rollouts by the environment's step: counting_env:Counting-v0"
+    assert said in plain.stderr.replace("\n", " ")
+    pool = run(
+        "--tasks",
+        "lqr",
+        *small,
+        "--evaluator",
+        "pool",
+        "--rollout-timeout",
+        "30",
+        "--out",
+        str(tmp_path / "b"),
+    )
+    assert pool.returncode == 0, pool.stderr
+    assert "rollouts in a pool of processes: lqr" in pool.stderr
+    one, other = (pd.read_csv(tmp_path / name / "runs.csv").iloc[0] for name in "ab")
+    assert one["final_return"] == other["final_return"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--evaluator", "fast"],
+            "evaluator: Input should be 'auto', 'compiled', 'episodes' or 'pool', got 'fast'",
+        ),
+        (["--rollout-timeout", "3"], "rollout_timeout: only a pool of processes can end a rollout"),
+        (["--rollout-timeout", "-1"], "rollout_timeout: Input should be greater than 0, got -1.0"),
+        (
+            ["--evaluator", "compiled", "--tasks", "FrozenLake-v1"],
+            "tasks.FrozenLake-v1: evaluator: FrozenLake-v1 with policy linear has no compiled form; use 'episodes'",
+        ),
+    ],
+)
+def test_a_wrong_evaluator_gets_one_message(
+    flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*flags, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("error:") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_example_of_a_plant_of_ones_own_runs_compiled(tmp_path: Path) -> None:
+    example = TESTS.parent / "experiments/own_plant"
+    command = [
+        sys.executable, "-m", "policysearch.compare", "--tasks", "balancer:Balancer-v0", "--optimizers", "cma-es",
+        "--rollouts", "100", "--runs", "1", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    finished = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=example,
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+    )  # fmt: skip
+    assert "compiled rollouts: balancer:Balancer-v0" in finished.stderr
+    best = pd.read_csv(tmp_path / "out/runs.csv")
+    assert best["final_return"][0] > 4 * best["start_return"][0]

@@ -191,3 +191,35 @@ def test_a_saved_recommendation_reproduces_its_return_to_the_last_digit(
     assert load(path)[1].tobytes() == result.params.tobytes()
     assert header.param_names == result.param_names
     assert len(header.param_names) == result.params.size
+
+
+def test_compiled_rollouts_give_the_tables_of_the_environments_own_step() -> None:
+    """To the last bit where the simulator is the environment to the last bit."""
+    small = {
+        "tasks": ["CartPole-v1", "MountainCarContinuous-v0", "lqr"],
+        "optimizers": ["cma-es", "reinforce", "whitened:ars", "whitened:reinforce"],
+        "runs": 1,
+    }
+    compiled, general = study(**small), study(**small, evaluator="episodes")
+    for job in jobs(compiled):
+        assert repr(rows(execute(compiled, job))) == repr(rows(execute(general, job))), job
+
+
+def test_threads_and_processes_change_nothing() -> None:
+    small: dict[str, Any] = {"optimizers": ["cma-es", "whitened:reinforce"], "runs": 1}
+    for task, kinds in (("CartPole-v1", ("auto", "compiled")), ("counting_env:Failing-v0", ("auto", "pool"))):
+        for label in small["optimizers"]:
+            results = [
+                repr(rows(execute(study(**small, tasks=[task], evaluator=kind), Job(task, label, 0), n)))
+                for kind in kinds
+                for n in (1, 2)
+            ]
+            assert all(result == results[0] for result in results), (task, label)
+
+
+def test_a_recommendation_is_replayed_by_the_evaluator_that_reported_it(tmp_path: Path) -> None:
+    for kind in ("episodes", "pool", "compiled"):
+        chosen = study(tasks=["Acrobot-v1"], optimizers=["random-search"], rollouts=10, evaluator=kind)
+        path = save(tmp_path / kind, chosen, execute(chosen, Job("Acrobot-v1", "random-search", 0)))
+        header, now = replay(path)
+        assert (header.evaluator, now) == (kind, header.final_return)
