@@ -25,7 +25,6 @@ import importlib.metadata
 import importlib.util
 import itertools
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -57,6 +56,7 @@ CLASSIC = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "Mounta
 LOCOMOTION = ("Hopper-v5", "HalfCheetah-v5", "Swimmer-v5")
 SPIN = "spin 50 µs"
 SLOW_CANDIDATES = 8  # of which slow rows run
+TURN_SECONDS = 0.2  # a row runs its candidates again and again for at least so long
 KEY = (0, "benchmark")
 
 Run = Callable[[], int]  # one round: returns its control steps
@@ -368,10 +368,11 @@ def measure(case: Case, *, full: bool, repeats: int) -> list[dict[str, Any]]:
     speeds: list[list[float]] = [[] for _ in rows]
     for repeat in range(repeats + 1):
         for run, measured in zip(runs, speeds, strict=True):
-            began = time.perf_counter()
-            steps = run()
+            steps, began = 0, time.perf_counter()
+            while (seconds := time.perf_counter() - began) < TURN_SECONDS:
+                steps += run()
             if repeat:  # the first round warms up
-                measured.append(steps / (time.perf_counter() - began))
+                measured.append(steps / seconds)
     naive = np.array(speeds[0])
     return [
         {
@@ -464,8 +465,8 @@ def main() -> None:
         task, policy, n, method, threads = arguments.row
         with threadpool_limits(1):
             Row(Case(task, policy, int(n)), method, int(threads)).prepare()()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
-        sys.stdout.flush()
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        print(next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")))
         return
     warnings.simplefilter("ignore")
     records: list[dict[str, Any]] = []

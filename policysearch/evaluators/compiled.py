@@ -151,7 +151,7 @@ class CompiledEvaluator:
                 high=self._high,
                 limit=self.max_episode_steps,
             )
-            page = _page(books, part)
+            page = books if part == slice(0, episodes) else _page(books, part)
             if proposal.record:
                 page = self._with_logs(page)
             self._work(orders, page)
@@ -159,16 +159,20 @@ class CompiledEvaluator:
             if proposal.record:
                 rollouts |= self._rollouts(proposal, orders.candidate, page, part.start)
         well = (books.end == loop.TERMINATED) | (books.end == loop.TRUNCATED)
-        failures = [
-            Failure(e // k, e % k, seeds[draw_of[e]], raised.get(e) or self._reason(books, e))
-            for e in np.flatnonzero(~well).tolist()
-        ]
+        failures = (
+            []
+            if well.all()
+            else [
+                Failure(e // k, e % k, seeds[draw_of[e]], raised.get(e) or self._reason(books, e))
+                for e in np.flatnonzero(~well).tolist()
+            ]
+        )
         moments = None
         if proposal.moments:
             moments = Moments.of_groups(books.steps[well], books.mean[well], books.M2[well])
         return Evaluation(
             proposal.params,
-            np.where(well, books.returns, np.nan).reshape(n, k),
+            (np.where(well, books.returns, np.nan) if failures else books.returns).reshape(n, k),
             books.steps.reshape(n, k),
             failures=tuple(failures),
             rollouts=_by_candidate(rollouts, n, k) if proposal.record else (),
