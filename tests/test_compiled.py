@@ -3,7 +3,9 @@
 import dataclasses
 import gc
 import itertools
+import signal
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -343,6 +345,19 @@ def test_tall_populations_need_no_memory_beyond_their_parameters() -> None:
     tracemalloc.stop()
     assert evaluation.returns.shape == (4096, 1)
     assert peak < 0.2 * params.nbytes
+
+
+def test_ctrl_c_stops_a_long_evaluation_and_the_next_one_is_right() -> None:
+    simulator = dataclasses.replace(Fragile.simulator, step=step_echo)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=500_000, threads=2)
+    evaluator.compile()
+    params = np.array([[0.0, 0.0, 0.1]])
+    threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.evaluate(Proposal(params, params[0], 2000), (1,))
+    assert time.monotonic() - began < 10
+    assert evaluator.evaluate(Proposal(params, params[0], 2), (1,)).steps.tolist() == [[500_000] * 2]
 
 
 def test_the_threads_are_given_back() -> None:

@@ -1,6 +1,7 @@
 """Policies: their actions, distributions and scores."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -287,3 +288,42 @@ def test_a_temperature_divides_the_logits() -> None:
 def test_a_bad_policy_is_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+KERNELS: list[Any] = [*POLICIES.values(), Linear(O, 2), MLP(O, 2, (7, 6))]
+
+
+@pytest.mark.parametrize("policy", KERNELS, ids=repr)
+def test_a_kernel_computes_what_the_numpy_form_computes(policy: Any) -> None:
+    rng, kernel, m = stream(1), policy.kernel, 200
+    params, obs, state = (
+        rng.standard_normal((m, policy.num_params)),
+        rng.standard_normal((m, O)),
+        np.zeros((m, 0)),
+    )
+    for noise in (np.empty((m, 0)), *([policy.noise(rng, m)] if kernel.noise_size else [])):
+        expected = (
+            policy.sample(params, obs, state, noise) if noise.size else policy.act(params, obs, state)
+        )[0]
+        scratch = np.full(kernel.scratch_size, np.nan)
+        rows, alone = np.full(expected.shape, np.nan), np.full(expected.shape, np.nan)
+        kernel.act_on_rows(params, obs, state, noise, scratch, rows)
+        for i in range(m):
+            kernel.act(params[i], obs[i], state[i], noise[i], scratch, alone[i])
+        assert rows == pytest.approx(expected, rel=1e-12, abs=1e-13)
+        assert rows.tobytes() == alone.tobytes()
+        assert noise.shape[1] in (0, kernel.noise_size)
+        assert len(np.unique(rows[:, 0])) > 1
+
+
+@pytest.mark.parametrize("policy", KERNELS, ids=repr)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_kernel_gives_no_action_for_what_is_not_finite(policy: Any, bad: float) -> None:
+    kernel = policy.kernel
+    for noise in (np.empty(0), *([np.full(kernel.noise_size, 0.5)] if kernel.noise_size else [])):
+        params = np.ones(policy.num_params)
+        params[: len(params) if np.isnan(bad) else 1] = bad
+        action = np.zeros(policy.act(params[None], np.ones((1, O)), np.zeros((1, 0)))[0].shape[1])
+        kernel.act(params, np.ones(O), np.zeros(0), noise, np.empty(kernel.scratch_size), action)
+        if np.isnan(bad) or not isinstance(getattr(policy, "mean", getattr(policy, "logits", policy)), MLP):
+            assert not np.isfinite(action).all()  # a tanh unit may swallow an infinity, as in NumPy

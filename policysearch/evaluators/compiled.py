@@ -290,7 +290,10 @@ class _Crew:
     def wait(self) -> None:
         """Wait for all that was started; raises what it raised."""
         while self._busy:
-            error = self._outbox.get()
+            try:
+                error = self._outbox.get(timeout=0.2)  # so that Ctrl-C is heard
+            except queue.Empty:
+                continue
             self._busy -= 1
             if error is not None:
                 raise error
