@@ -22,6 +22,9 @@ from llvmlite import ir
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
+#: Modules whose content changes with their versions only.
+_LIBRARIES = ("math", "cmath", "numpy", "numba")
+
 
 def specialise(template: Callable[..., Any], **names: Any) -> Any:
     """`template` compiled with its free names bound to `names`: compiled functions, numbers, tuples, arrays.
@@ -44,7 +47,7 @@ def specialise(template: Callable[..., Any], **names: Any) -> Any:
 
 def fingerprint(value: Any) -> str:
     """A hexadecimal digest of a function's code and, recursively, of everything that it refers to."""
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256(f"{numba.__version__} {np.__version__}".encode())
     for piece in _pieces(value, set()):
         digest.update(piece.encode() + b"\0")
     return digest.hexdigest()[:24]
@@ -68,22 +71,28 @@ def _pieces(value: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _pieces(item, seen)
-    elif isinstance(value, bool | int | float | str | None):
-        yield repr(value)
-    else:
+    elif " at 0x" in repr(value):  # an object that says nothing of itself but where it is
         yield getattr(value, "__name__", type(value).__qualname__)
+    else:
+        yield repr(value)
 
 
 def _function_pieces(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
     code = function.__code__
     yield from (code.co_name, *code.co_names, *code.co_varnames)
     yield from _pieces(code, seen)
+    yield from _pieces(function.__defaults__ or (), seen)
     for cell in function.__closure__ or ():
         yield from _pieces(cell.cell_contents, seen)
-    for name in _names(code):
-        if name in function.__globals__:
-            yield name
-            yield from _pieces(function.__globals__[name], seen)
+    names = list(_names(code))
+    for name in names:
+        value = function.__globals__.get(name)
+        yield name
+        if not isinstance(value, types.ModuleType):
+            yield from _pieces(value, seen)
+        elif value.__name__.partition(".")[0] not in _LIBRARIES:
+            for attribute in names:
+                yield from _pieces(getattr(value, attribute, None), seen)
 
 
 def _names(code: types.CodeType) -> Iterator[str]:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,35 @@ def test_a_fingerprint_sees_everything_that_a_function_is_made_of() -> None:
         bound(FACTOR=np.array([2.0]), helper=plus_one),
         bound(FACTOR=np.array([3.0]), helper=plus_one),
         bound(FACTOR=True, helper=plus_one),
+        bound(FACTOR=np.float32(2.0), helper=plus_one),
+        bound(FACTOR=np.float32(3.0), helper=plus_one),
         bound(FACTOR=2.0, helper=specialise(scaled, FACTOR=1.0, helper=plus_one)),
         bound(FACTOR=2.0, helper=specialise(scaled, FACTOR=1.5, helper=plus_one)),
     ]
     assert len(set(prints)) == len(prints)
     assert bound(FACTOR=2.0, helper=plus_one) == prints[0]
+
+
+def test_defaults_and_the_attributes_of_modules_are_seen_too() -> None:
+    def with_default(value: float) -> Any:
+        def function(x: Any, y: Any = value) -> Any:
+            return x + y
+
+        return function
+
+    assert fingerprint(with_default(1.0)) != fingerprint(with_default(2.0))
+    assert fingerprint(with_default(1.0)) == fingerprint(with_default(1.0))
+
+    def of_module(value: float) -> str:
+        module = types.ModuleType("constants")
+        module.FACTOR = value  # type: ignore[attr-defined]
+
+        def function(x: Any) -> Any:
+            return constants.FACTOR * x  # type: ignore[name-defined]
+
+        return fingerprint(specialise(function, constants=module))
+
+    assert of_module(1.0) == of_module(1.0) != of_module(2.0)
 
 
 FILES = {

@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_prints_what_the_readme_says() -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "print(" in code)
     said = re.findall(r"# (\{.*\})", code)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -26,6 +26,19 @@ def test_the_table_of_results_is_the_one_that_its_command_prints() -> None:
     printed = runpy.run_path(str(ROOT / "experiments/classic_control/table.py"))["table"]
     shown = README.split("<!-- table -->\n")[1].split("\n<!-- /table -->")[0]
     assert shown == printed(ROOT / "results/classic_control")
+
+
+def test_the_table_of_speeds_is_the_one_that_its_command_prints() -> None:
+    printed = runpy.run_path(str(ROOT / "experiments/benchmarks/speed_table.py"))["table"]
+    shown = README.split("<!-- speed -->\n")[1].split("\n<!-- /speed -->")[0]
+    assert shown == printed(ROOT / "results/benchmarks")
+
+
+def test_the_excerpt_of_the_plant_is_in_its_file() -> None:
+    excerpt = next(
+        code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def step(" in code
+    )
+    assert excerpt in (ROOT / "experiments/own_plant/balancer.py").read_text(encoding="utf-8")
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:

@@ -16,7 +16,8 @@ and the median is reported.
     mujoco.rollout      MuJoCo's threaded C++ rollouts under the recorded controls
     episodes, pool, compiled   ours, with 1 or 2 threads or processes
 
-Slow rows run the first of the candidates only. Peak memory is that of a process that runs one row.
+Episodes of HalfCheetah and Swimmer end after 250 steps here. Slow rows run the first of the candidates only.
+Peak memory is that of a process that runs one row.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ from matplotlib import pyplot as plt
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0")
 LOCOMOTION = ("Hopper-v5", "HalfCheetah-v5", "Swimmer-v5")
 SPIN = "spin 50 µs"
+LIMITS = {SPIN: 200, "HalfCheetah-v5": 250, "Swimmer-v5": 250}  # steps per episode, where not Gymnasium's
 SLOW_CANDIDATES = 8  # of which slow rows run
 TURN_SECONDS = 0.2  # a row runs its candidates again and again for at least so long
 KEY = (0, "benchmark")
@@ -85,7 +88,7 @@ class Spin(gym.Env[Any, Any]):
 
 def make_env(task: str) -> Any:
     """The environment without Gymnasium's checks."""
-    return Spin() if task == SPIN else gym.make(task, disable_env_checker=True)
+    return Spin() if task == SPIN else gym.make(task, LIMITS.get(task), disable_env_checker=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Case:
 
     def limit(self) -> int:
         """Steps per episode."""
-        return 200 if self.task == SPIN else int(gym.spec(self.task).max_episode_steps or 1000)
+        return LIMITS.get(self.task) or int(gym.spec(self.task).max_episode_steps or 1000)
 
 
 def batch_actor(case: Case) -> Callable[[Array, Array], Any]:
@@ -138,7 +141,7 @@ def batch_actor(case: Case) -> Callable[[Array, Array], Any]:
 
 def naive_loop(case: Case, threads: int) -> Run:
     """What one writes first."""
-    env: Any = gym.make(case.task) if case.task != SPIN else Spin()
+    env: Any = gym.make(case.task, case.limit()) if case.task != SPIN else Spin()
     params = case.params()[:SLOW_CANDIDATES]
     policy: Any = case.make_policy()
     body, discrete = (policy.logits, True) if isinstance(policy, Softmax) else (policy, False)
@@ -198,7 +201,10 @@ def vectorised(case: Case, threads: int, make: Callable[[], Any]) -> Run:
 def gymnasium_vector(case: Case, threads: int) -> Run:
     """Gymnasium's own, with a vectorised implementation where it has one."""
     mode = "vector_entry_point" if gym.spec(case.task).vector_entry_point else "sync"
-    return vectorised(case, threads, lambda: gym.make_vec(case.task, case.n, vectorization_mode=mode))
+    options: dict[str, Any] = {"vectorization_mode": mode}
+    if case.task in LIMITS:
+        options["max_episode_steps"] = case.limit()
+    return vectorised(case, threads, lambda: gym.make_vec(case.task, case.n, **options))
 
 
 def envpool_vector(case: Case, threads: int) -> Run:
@@ -206,6 +212,7 @@ def envpool_vector(case: Case, threads: int) -> Run:
     import envpool  # noqa: PLC0415 - optional
 
     options: dict[str, Any] = {"env_type": "gymnasium", "num_envs": case.n, "num_threads": threads}
+    options["max_episode_steps"] = case.limit()
     return vectorised(case, threads, lambda: envpool.make(case.task, **options))
 
 
@@ -374,6 +381,8 @@ def measure(case: Case, *, full: bool, repeats: int) -> list[dict[str, Any]]:
             if repeat:  # the first round warms up
                 measured.append(steps / seconds)
     naive = np.array(speeds[0])
+    with ThreadPoolExecutor(2) as pool:
+        memories = list(pool.map(peak_memory, rows))
     return [
         {
             "task": case.task,
@@ -385,9 +394,9 @@ def measure(case: Case, *, full: bool, repeats: int) -> list[dict[str, Any]]:
             "slowest": round(min(measured)),
             "fastest": round(max(measured)),
             "times_naive": round(float(np.median(np.array(measured) / naive)), 2),
-            "peak_memory_mb": peak_memory(row),
+            "peak_memory_mb": memory,
         }
-        for row, measured in zip(rows, speeds, strict=True)
+        for row, measured, memory in zip(rows, speeds, memories, strict=True)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 
 from policysearch.core import Array
+from policysearch.simulators.mujoco_log import divert_warnings
 
 #: Numbers that convert to a float with only a warning, losing their imaginary part.
 COMPLEX = (complex, np.complexfloating)
@@ -145,5 +147,7 @@ def make_factory(env_id: str, max_episode_steps: int | None = None) -> Callable[
 
 
 def _make(env_id: str, max_episode_steps: int | None) -> gym.Env[Any, Any]:
+    if "mujoco" in str(find_spec(env_id).entry_point) and importlib.util.find_spec("mujoco"):
+        divert_warnings()  # building a model may warn
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
     return gym.make(env_id, disable_env_checker=True, **limit)

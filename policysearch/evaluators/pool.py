@@ -162,7 +162,7 @@ class PoolEvaluator:
                 self._hear(slot, worker, batch)
             elif (limit := worker.deadline(self)) is not None and time.monotonic() >= limit:
                 self._overdue(slot, worker, batch)
-            elif self.memory_limit is not None and worker.memory() > 2 * self.memory_limit:
+            elif worker.assigned and self.memory_limit and worker.memory() > 2 * self.memory_limit:
                 batch.again(worker, f"it used more than {2 * self.memory_limit} bytes", RETRIES_CRASHED)
                 self._kill(slot)
 

@@ -17,6 +17,7 @@ from numba import njit
 
 from policysearch.core import Array
 from policysearch.jit import call_c
+from policysearch.simulators.mujoco_log import divert_warnings
 
 
 class World(NamedTuple):
@@ -66,7 +67,7 @@ def _addresses() -> dict[str, int]:
 
 def make_world(model: Any, frame_skip: int) -> World:
     """A new world of this model, which is shared and not changed."""
-    silence_warnings()
+    divert_warnings()
     data = mujoco.MjData(model)
     views = {
         name: getattr(data, name)
@@ -83,16 +84,6 @@ def make_world(model: Any, frame_skip: int) -> World:
         body_mass=model.body_mass,
         warnings=data.warning.number,
     )
-
-
-def silence_warnings() -> None:
-    """Keep MuJoCo from writing MUJOCO_LOG.TXT; its warnings fail a rollout, so they are not lost."""
-    if mujoco.get_mju_user_warning() is None:
-        mujoco.set_mju_user_warning(_ignore)
-
-
-def _ignore(message: str) -> None:
-    """What MuJoCo is given to call with a warning."""
 
 
 @njit

@@ -5,6 +5,8 @@ whose distances Gymnasium computes by BLAS.
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,17 @@ def test_a_bad_state_fails_its_rollout_and_leaves_no_log(
     assert all(failure.reason.startswith("MuJoCo: BAD") for failure in evaluation.failures)
     assert np.isnan(evaluation.returns[0, sorted(failed)]).all()
     assert np.isfinite(np.delete(evaluation.returns[0], sorted(failed))).all()
+    assert os.listdir(tmp_path) == []
+
+
+def test_building_a_model_that_mujoco_warns_of_leaves_no_log(tmp_path: Path) -> None:
+    """HalfCheetah's model has an attribute that MuJoCo calls deprecated."""
+    code = (
+        "from policysearch.tasks import find_task, make_evaluator; task = find_task('HalfCheetah-v5'); "
+        "make_evaluator(task, task.make_policy()).close()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
     assert os.listdir(tmp_path) == []
 
 
