@@ -133,12 +133,12 @@ def test_a_rollout_that_always_kills_its_worker_has_failed_and_the_others_have_n
 def test_a_rollout_that_hangs_is_ended_at_the_time_out(
     make_pool: Callable[..., PoolEvaluator], env: Any
 ) -> None:
-    made = make_pool(functools.partial(with_environment, env, ""), timeout=0.5)
+    made = make_pool(functools.partial(with_environment, env, ""), timeout=1.5)
     made.evaluate(proposal(PARAMS[:1], episodes=1, sample=True), (77,))  # workers are up
     began = time.monotonic()
     found = made.evaluate(proposal(PARAMS[:1]), KEY)
-    assert_only_bad_episodes_failed(found, "it took more than 0.5 s, 3 times")
-    assert time.monotonic() - began < len(bad_episodes(4)) * 3 * 0.5 + 2
+    assert_only_bad_episodes_failed(found, "it took more than 1.5 s, 3 times")
+    assert time.monotonic() - began < len(bad_episodes(4)) * 3 * 1.5 + 3
 
 
 def test_a_worker_that_leaks_is_replaced_between_rollouts(make_pool: Callable[..., PoolEvaluator]) -> None:

@@ -327,6 +327,7 @@ def _serve(pipe: Any, inner: Divisible, memory_limit: int | None) -> None:
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     threadpool_limits(1)
+    inner.compile()  # not in the time of the first rollout
     pipe.send(None)
     current: tuple[Proposal, Key] | None = None
     with contextlib.suppress(EOFError, BrokenPipeError):
