@@ -265,7 +265,8 @@ class Failure:
     candidate: int
     episode: int
     seed: int  # the environment seed that reproduces it
-    reason: str
+    reason: str  # in one line
+    traceback: str = ""  # of the environment's own exception, if there was one
 
 
 @dataclass(frozen=True, eq=False)
@@ -315,12 +316,18 @@ def just_below(worst: float, failed: float) -> float:
 Search = Generator[Proposal, Evaluation, Float[Array, "d"]]
 
 
+#: Hyperparameters that are worth tuning, and between which values: whole numbers where the default is one.
+#: Sensible values differ by factors, so tuning draws their logarithm uniformly.
+Ranges = Mapping[str, tuple[float, float]]
+
+
 @runtime_checkable
 class Optimizer(Protocol):
     """A frozen dataclass of hyperparameters whose `search` is the method, as a coroutine.
 
-    A class whose method needs the policy's scores sets the class attribute `uses_scores = True`; it then
-    searches all parameters of a stochastic policy, where other methods search those of its mode.
+    The class attribute `tunable` (`Ranges`) says which of them are worth tuning. A class whose method needs the
+    policy's scores sets the class attribute `uses_scores = True`; it then searches all parameters of a stochastic
+    policy, where other methods search those of its mode.
     """
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:

@@ -477,7 +477,9 @@ def test_a_function_that_raises_or_returns_no_number_fails_that_episode() -> Non
     evaluation = FunctionEvaluator(function, SPACE).evaluate(proposal(params), (1,))
     assert np.isnan(evaluation.returns[:3, 0]).all()
     assert evaluation.returns[3, 0] == 2.0
-    assert evaluation.failures[0].reason == "RuntimeError: stalled"
+    assert evaluation.failures[0].reason.startswith("RuntimeError: stalled (")
+    assert "test_episodes.py" in evaluation.failures[0].reason
+    assert 'raise RuntimeError("stalled")' in evaluation.failures[0].traceback
     assert "the function returned nan" in evaluation.failures[2].reason
     with pytest.raises(ValueError, match="no actions to draw or record"):
         FunctionEvaluator(function, SPACE).evaluate(proposal(params, sample=True), (1,))

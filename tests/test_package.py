@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "core": {"seeding"},
     "space": {"core"},
     "jit": set(),
+    "ledger": set(),
     "policies": {"core", "jit"},
     "gradients": {"core"},
     "simulators": {"core", "gradients", "jit"},
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "evaluators": {"core", "seeding", "space", "jit", "simulators"},
     "search": {"core", "seeding"},
     "tasks": {"core", "seeding", "policies", "gradients", "simulators", "optimizers", "evaluators"},
-    "compare": {"core", "seeding", "optimizers", "evaluators", "search", "tasks"},
+    "compare": {"core", "seeding", "optimizers", "evaluators", "search", "ledger", "tasks"},
 }
 
 

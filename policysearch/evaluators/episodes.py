@@ -37,6 +37,7 @@ from policysearch.evaluators.shared import (
     check_fit,
     check_proposal,
     collect,
+    describe_error,
     episode_seed,
 )
 from policysearch.seeding import Key
@@ -200,7 +201,7 @@ class _Lockstep:
             try:
                 obs = self.owner.begin(slot, seed)
             except Exception as error:  # the user's code may raise anything
-                self.outcomes.append(_failed(episode, _reason("reset", error)))
+                self.outcomes.append(_failed(episode, describe_error("reset: ", error)))
                 self.owner.discard(slot)
                 continue
             self.episodes[row], self.env_steps[row] = episode, self.owner.copy(slot).step
@@ -286,7 +287,7 @@ class _Lockstep:
                 if terminated or truncated:
                     ended[row] = (bool(terminated), bool(truncated))
             except Exception as error:  # the user's code may raise anything
-                reasons[row], rewards[row] = _reason("step", error), 0.0
+                reasons[row], rewards[row] = describe_error("step: ", error), 0.0
                 self.owner.discard(self._running(row).slot)
         return self._real(rewards, reasons), ended
 
@@ -298,7 +299,7 @@ class _Lockstep:
             try:
                 rewards[row] = _real_number(reward)
             except Exception as error:  # the user's objects may raise anything
-                reasons[row], rewards[row] = _reason("step", error), 0.0
+                reasons[row], rewards[row] = describe_error("step: ", error), 0.0
                 self.owner.discard(self._running(row).slot)
         return np.array(rewards)
 
@@ -351,7 +352,7 @@ def _run_alone(owner: EpisodeEvaluator, proposal: Proposal, key: Key, pair: tupl
         obs = owner.begin(0, episode.seed)
     except Exception as error:  # the user's code may raise anything
         owner.discard(0)
-        return _failed(episode, _reason("reset", error))
+        return _failed(episode, describe_error("reset: ", error))
     act = _row_actor(owner.policy, owner.interface.action_size, sampling=sampling)
     params, state = proposal.params[i], np.zeros(owner.policy.state_size)
     observe, to_env, step = owner.observe, owner.row_to_env, owner.copy(0).step
@@ -384,7 +385,7 @@ def _run_alone(owner: EpisodeEvaluator, proposal: Proposal, key: Key, pair: tupl
             reward = _real_number(reward)
         except Exception as error:  # the user's code may raise anything
             owner.discard(0)
-            return _failed(episode, _reason("step", error), length, clipped)
+            return _failed(episode, describe_error("step: ", error), length, clipped)
         if not math.isfinite(reward):
             return _failed(episode, f"the reward is {reward} at step {length - 1}", length, clipped)
         total += reward
@@ -460,14 +461,6 @@ def _of_shape(seen: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _failed(episode: _Episode, reason: str, steps: int = 0, clipped: int = 0) -> Outcome:
-    failure = Failure(episode.candidate, episode.index, episode.seed, reason)
+    line, _, traceback = reason.partition("\n")
+    failure = Failure(episode.candidate, episode.index, episode.seed, line, traceback)
     return Outcome(episode.candidate, episode.index, np.nan, steps, clipped, failure)
-
-
-def _reason(where: str, error: Exception) -> str:
-    """The error in one line, with the place in the user's code that raised it."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = "" if frame is None else f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})"
-    return f"{where}: {type(error).__name__}: {error}{place}"

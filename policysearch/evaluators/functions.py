@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from policysearch.core import Evaluation, Failure, Proposal
 from policysearch.evaluators.interface import COMPLEX
-from policysearch.evaluators.shared import Outcome, collect, episode_seed
+from policysearch.evaluators.shared import Outcome, collect, describe_error, episode_seed
 from policysearch.seeding import Key
 from policysearch.space import Space
 
@@ -58,4 +58,5 @@ class FunctionEvaluator:
                 raise ValueError(f"the function returned {value}")
             return Outcome(i, j, value, steps=1)
         except Exception as error:  # the user's code may raise anything
-            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, f"{type(error).__name__}: {error}"))
+            line, _, traceback = describe_error("", error).partition("\n")
+            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, line, traceback))

@@ -324,7 +324,7 @@ class _Worker:
 
 def _serve(pipe: Any, inner: Divisible, memory_limit: int | None) -> None:
     """What a worker does: run rollouts until it is told to stop, its parent is gone, or it is too big."""
-    _die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     threadpool_limits(1)
     inner.compile()  # not in the time of the first rollout
@@ -345,7 +345,7 @@ def _serve(pipe: Any, inner: Divisible, memory_limit: int | None) -> None:
         inner.close()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel kill this process when the one that started it ends; only Linux can."""
     if sys.platform == "linux":
         parent = os.getppid()

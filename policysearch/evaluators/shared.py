@@ -1,5 +1,6 @@
 """What the evaluators of episodes share: checks, seeds, and outcomes that become an evaluation."""
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,9 @@ from policysearch.evaluators.interface import Interface
 from policysearch.seeding import Key, seed_of, stream
 
 Deploy = Literal["mode", "sample"]
+
+#: Characters that are kept of a traceback: its end.
+MAX_TRACEBACK = 4000
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +63,20 @@ def episode_seed(key: Key, candidate: int, episode: int, *, common: bool) -> int
 def action_stream(key: Key, candidate: int, episode: int) -> np.random.Generator:
     """The stream of an episode's action noise."""
     return stream(*key, "action", candidate, episode)
+
+
+def describe_error(where: str, error: Exception) -> str:
+    """The error in one line, with the place in the user's code that raised it; then its traceback."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = "" if frame is None else f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})"
+    try:
+        said = " ".join(str(error).split())
+        trace = "".join(traceback.format_exception(error))
+    except Exception:  # the user's exception may raise when it is shown
+        said, trace = "(an exception that cannot be shown)", ""
+    return f"{where}{type(error).__name__}: {said}{place}\n{trace[-MAX_TRACEBACK:]}"
 
 
 def check_deploy(deploy: str) -> None:

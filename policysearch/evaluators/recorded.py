@@ -1,0 +1,103 @@
+"""Evaluations that are written down, and taken from what was written when a search is run again.
+
+A search is rebuilt by replay: the optimizer is asked again, and what it asked for before is answered from the
+record. Every proposal is compared with the recorded one by a digest of all that decides its evaluation, so a
+search that would go another way (another NumPy, a changed method) stops instead of continuing silently.
+Rollouts are not recorded: where the optimizer needs them, they are run again from their seeds and their returns
+compared with the recorded ones.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
+from policysearch.seeding import Key
+
+#: What is kept of one evaluation, as plain data.
+Record = dict[str, Any]
+
+
+class ReplayDiffers(RuntimeError):  # noqa: N818 - it states what was found
+    """A search that is replayed asks for, or gets, something else than what is recorded."""
+
+
+class Recorded:
+    """`inner`, whose evaluations are written down by `write`, and the first of which are known from `records`.
+
+    Raises:
+        ReplayDiffers: from `evaluate`, when a recorded evaluation does not belong to the proposal.
+    """
+
+    def __init__(self, inner: Evaluator, records: Sequence[Record], write: Callable[[Record], None]) -> None:
+        self.inner, self._records, self._write = inner, records, write
+        self._index = 0
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        """The recorded evaluation if there is one, else one that is run now and written down."""
+        if self._index == len(self._records):
+            evaluation = self.inner.evaluate(proposal, key)
+            self._write(record(proposal, evaluation))
+            self._records, self._index = (), 0
+            return evaluation
+        known = self._records[self._index]
+        if known["proposal"] != digest(proposal):
+            raise ReplayDiffers(f"generation {self._index} asks for other parameters than it did before")
+        evaluation = recall(proposal, known)
+        if proposal.record:
+            again = self.inner.evaluate(proposal, key)
+            if not np.array_equal(again.returns, evaluation.returns, equal_nan=True):
+                raise ReplayDiffers(
+                    f"the rollouts of generation {self._index} give other returns than before"
+                )
+            evaluation = again
+        self._index += 1
+        return evaluation
+
+
+def digest(proposal: Proposal) -> str:
+    """What decides an evaluation, and what would be deployed, in 32 hexadecimal digits."""
+    flags = [proposal.episodes, proposal.sample, proposal.record, proposal.moments, proposal.purpose]
+    hashed = hashlib.sha256(json.dumps([*proposal.params.shape, *flags]).encode())
+    hashed.update(proposal.params.astype(float).tobytes())
+    hashed.update(proposal.recommendation.astype(float).tobytes())
+    return hashed.hexdigest()[:32]
+
+
+def record(proposal: Proposal, evaluation: Evaluation) -> Record:
+    """An evaluation as plain data, without its rollouts."""
+    moments = evaluation.moments
+    kept: Record = {
+        "proposal": digest(proposal),
+        "purpose": proposal.purpose,
+        "returns": evaluation.returns.tolist(),
+        "steps": evaluation.steps.tolist(),
+    }
+    if evaluation.failures:
+        kept["failures"] = [
+            [f.candidate, f.episode, f.seed, f.reason, f.traceback] for f in evaluation.failures
+        ]
+    if evaluation.clipped_steps:
+        kept["clipped_steps"] = evaluation.clipped_steps
+    if evaluation.retried_rollouts:
+        kept["retried_rollouts"] = evaluation.retried_rollouts
+    if moments is not None:
+        kept["moments"] = [moments.count, moments.mean.tolist(), moments.M2.tolist()]
+    return kept
+
+
+def recall(proposal: Proposal, kept: Record) -> Evaluation:
+    """The evaluation of `proposal` that `record` wrote down."""
+    moments = kept.get("moments")
+    return Evaluation(
+        proposal.params,
+        np.array(kept["returns"], dtype=float),
+        np.array(kept["steps"], dtype=int),
+        failures=tuple(Failure(*entry) for entry in kept.get("failures", ())),
+        moments=Moments(moments[0], np.array(moments[1]), np.array(moments[2])) if moments else None,
+        clipped_steps=kept.get("clipped_steps", 0),
+        retried_rollouts=kept.get("retried_rollouts", 0),
+    )

@@ -1,0 +1,339 @@
+"""An append-only log of events in one SQLite file: what a study or a session must never lose.
+
+An event has a number, a kind, a key and a body of plain data, and a checksum that covers the event and the
+checksum before it:
+
+    checksum_n = SHA-256(checksum_{n-1}, [n, kind, key, body])
+
+so a flipped bit, a missing row or a swapped pair is found at the event where it happened; SQLite's own checks
+see neither in a payload. Events are written in groups, and `commit` makes a group durable (write-ahead log,
+`synchronous=FULL`): after it, neither a killed process nor a lost power supply takes them back.
+
+One process writes; a lock file that the operating system releases when its owner dies keeps others out.
+Anybody may read at any time. What is read is data only: files with anything but the one table are refused.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+APPLICATION_ID = 0x706F6C73  # "pols" in SQLite's file header
+SCHEMA_VERSION = 1
+SCHEMA = (
+    "CREATE TABLE events (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL, "
+    "body TEXT NOT NULL, checksum BLOB NOT NULL) STRICT"
+)
+#: The longest row that is read: 64 MiB.
+MAX_ROW = 1 << 26
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the message says why and what to do."""
+
+
+class LedgerRefused(LedgerError):  # noqa: N818 - it states what happened
+    """The file is not a ledger, is damaged, or was written by a newer version."""
+
+
+class LedgerBusy(LedgerError):  # noqa: N818
+    """Another process has the ledger open for writing."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the log."""
+
+    number: int  # from 1, without gaps
+    kind: str
+    key: tuple[str | int, ...]
+    body: Any  # what JSON has, and non-finite floats
+
+
+class Ledger:
+    """A ledger open for writing, created if there is none; also a context manager.
+
+    Attributes:
+        events: what was in it when it was opened.
+
+    Raises:
+        LedgerBusy: if another process writes to it.
+        LedgerRefused: if the file is something else, damaged, or of a newer version. It is left as it is.
+        LedgerError: if it cannot be opened or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _Lock(path)
+        try:
+            self._db = self._open()
+            self.events = tuple(_events(self._db, path))
+        except BaseException:
+            self._lock.release()
+            raise
+        self._number = len(self.events)
+        self._checksum = _last_checksum(self._db)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            _harden(db)
+            if _is_empty(db):
+                _create(db)
+            _check(db, self.path)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{self.path}: cannot open the ledger: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise LedgerRefused(f"{self.path}: not a ledger, or damaged: {error}; {_KEPT}") from error
+        return db
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def append(self, kind: str, key: Sequence[str | int], body: Any) -> None:
+        """Add an event; it is safe from the next `commit` on.
+
+        Raises:
+            LedgerError: if it cannot be written (the disk is full, …); what was committed is kept.
+        """
+        number = self._number + 1
+        texts = (kind, encode(list(key)), encode(body))
+        checksum = _chained(self._checksum, number, *texts)
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (number, *texts, checksum))
+        except sqlite3.Error as error:
+            raise self._cannot_write(error) from error
+        self._number, self._checksum = number, checksum
+
+    def commit(self) -> None:
+        """Make everything appended so far durable.
+
+        Raises:
+            LedgerError: if it cannot be written; what was committed before is kept.
+        """
+        if self._db.in_transaction:
+            try:
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise self._cannot_write(error) from error
+
+    def close(self) -> None:
+        """Commit what can be committed, and let others write."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        with contextlib.suppress(sqlite3.Error):  # a full disk must not hide the first error
+            self._db.close()
+        self._lock.release()
+
+    def _cannot_write(self, error: sqlite3.Error) -> LedgerError:
+        with contextlib.suppress(sqlite3.Error):
+            self._db.execute("ROLLBACK")
+        return LedgerError(
+            f"{self.path}: cannot write: {error}; everything committed before is kept: "
+            "make room and run the same command again"
+        )
+
+
+def read(path: Path) -> list[Event]:
+    """The committed events of a ledger, which may be open for writing elsewhere.
+
+    Raises:
+        LedgerError: if there is no such file.
+        LedgerRefused: if it is not a ledger, is damaged, or was written by a newer version.
+    """
+    if not path.is_file():
+        raise LedgerError(f"{path}: no such ledger")
+    try:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
+            _harden(db)
+            _check(db, path)
+            return list(_events(db, path))
+    except sqlite3.DatabaseError as error:
+        raise LedgerRefused(f"{path}: not a ledger, or damaged: {error}; {_KEPT}") from error
+
+
+def encode(value: Any) -> str:
+    """JSON text of plain data and NumPy arrays; every float comes back to the last bit, NaN and ∞ too."""
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:  # it has numbers that JSON has not
+        return _ENCODER.encode(_plain(value))
+
+
+def decode(text: str) -> Any:
+    """The inverse of `encode`, arrays as lists.
+
+    Raises:
+        ValueError: for text that `encode` does not write, such as JSON's NaN.
+    """
+    return json.loads(text, object_hook=_number, parse_constant=_refuse_constant)
+
+
+def _without_numpy(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"expected plain data, got {value!r}")
+
+
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_without_numpy)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _number(found: dict[str, Any]) -> Any:
+    return float(found["float"]) if found.keys() == {"float"} else found
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+_KEPT = "the file is left as it is: move it away, or pass --fresh to start over beside it"
+
+
+def _harden(db: sqlite3.Connection) -> None:
+    """Nothing in the file is trusted: no code of its schema runs, no row is huge."""
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("PRAGMA busy_timeout = 5000")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW)
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Whether the file was just created: also by a process that died before its first commit."""
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return tables == 0 and db.execute("PRAGMA application_id").fetchone()[0] == 0
+
+
+def _create(db: sqlite3.Connection) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute(SCHEMA)
+    db.execute("COMMIT")
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    """Raise LedgerRefused unless this is a ledger of a version that is known, and whole."""
+    schema = db.execute("SELECT sql FROM sqlite_master").fetchall()
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION_ID:
+        raise LedgerRefused(f"{path}: an SQLite file, but not a ledger; {_KEPT}")
+    if version > SCHEMA_VERSION:
+        raise LedgerRefused(
+            f"{path}: a ledger of version {version}; this program knows versions up to {SCHEMA_VERSION}: "
+            "install a newer policysearch"
+        )
+    if schema != [(SCHEMA,)]:
+        raise LedgerRefused(f"{path}: holds more than a ledger does (tables, triggers or views); {_KEPT}")
+    findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+    if findings != ["ok"]:
+        raise LedgerRefused(f"{path}: damaged: {findings[0]}; {_KEPT}")
+
+
+def _events(db: sqlite3.Connection, path: Path) -> Iterator[Event]:
+    """All events in order, their checksums compared."""
+    expected, checksum = 1, b""
+    try:
+        for number, kind, key, body, stored in db.execute("SELECT * FROM events ORDER BY number"):
+            checksum = _chained(checksum, number, kind, key, body)
+            if number != expected or checksum != stored:
+                raise ValueError("its checksum does not fit")
+            yield Event(number, kind, tuple(decode(key)), decode(body))
+            expected += 1
+    except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
+        raise LedgerRefused(f"{path}: damaged at event {expected}: {error}; {_KEPT}") from error
+
+
+def _last_checksum(db: sqlite3.Connection) -> bytes:
+    row = db.execute("SELECT checksum FROM events ORDER BY number DESC LIMIT 1").fetchone()
+    return b"" if row is None else bytes(row[0])
+
+
+def _chained(before: bytes, number: int, kind: str, key: str, body: str) -> bytes:
+    entry = f"{number}\0{kind}\0{key}\0{body}"  # JSON has no NUL in it
+    return hashlib.sha256(before + entry.encode()).digest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep everybody from writing to a ledger.
+
+    Raises:
+        LedgerBusy: if somebody does.
+    """
+    lock = _Lock(path)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class _Lock:
+    """A file beside the ledger, locked for as long as this process lives and wants it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        while True:
+            try:
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise LedgerError(f"{path}: cannot open the ledger: {error}") from error
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                owner = os.read(self._file, 200).decode(errors="replace") or "another process"
+                os.close(self._file)
+                raise LedgerBusy(
+                    f"{path}: {owner} is writing to it; wait, or choose another folder"
+                ) from error
+            if self._is_current():
+                break
+            os.close(self._file)  # its owner has just removed it
+        os.truncate(self._file, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):  # a full disk: nameless, but locked
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}, since {since},".encode())
+
+    def _is_current(self) -> bool:
+        """Whether the file that is locked is still the one under that name."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Remove the file, then the lock on it."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._file)
