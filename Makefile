@@ -4,12 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help compare test lint types tests nightly mutants clean
+.PHONY: help compare test lint types tests nightly mutants rliable clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
 	@echo "make nightly   the long tests too"
+	@echo "make rliable   our statistics beside rliable's own code, in an environment with pandas < 3"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -40,5 +41,14 @@ nightly: .venv/ready
 mutants: .venv/ready
 	$(BIN)/pytest -n 2 -m nightly tests/test_mutants.py
 
+rliable: .venv-rliable/ready
+	.venv-rliable/bin/pytest -q tests/rliable_oracle.py
+
+.venv-rliable/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-rliable
+	.venv-rliable/bin/python -m pip install --quiet --disable-pip-version-check -e . 'pandas<3' rliable \
+	  beartype hypothesis pytest
+	@touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-rliable

@@ -59,6 +59,7 @@ class Generation:
     recommendation: Float[Array, "d"]  # what to deploy now
     rollouts: int  # spent so far, this generation included
     steps: int
+    key: Key = ()  # names the episodes of the generation
 
 
 class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the search failed"
@@ -181,11 +182,12 @@ def generations(
     rollouts = steps = index = failing = failed_episodes = 0
     while not search.finished and budget.allows(search.ask(), rollouts, steps):
         proposal = search.ask()
-        evaluation = evaluator.evaluate(proposal, (seed, "evaluate", *problem, index))
+        key = (seed, "evaluate", *problem, index)
+        evaluation = evaluator.evaluate(proposal, key)
         rollouts += proposal.cost
         steps += int(evaluation.steps.sum())
         search.tell(evaluation)
-        yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps)
+        yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)
         index += 1
         wholly_failed = not np.isfinite(evaluation.returns).any()
         failing = failing + 1 if wholly_failed else 0

@@ -42,6 +42,7 @@ class Task:
     deploy: Deploy = "mode"
     max_episode_steps: int | None = None  # None: the environment's own limit
     references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
+    normalise: tuple[float, float] | None = None  # returns that count as 0 and 1 across tasks
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
@@ -72,21 +73,37 @@ class Task:
             env.close()
 
 
-def _lqr_reference() -> Mapping[str, float]:
-    problem: LQR = chain()
-    return {"optimum (Riccati)": problem.optimal_return()}
+_LQR: LQR = chain()
 
 
+def _lqr_untouched() -> float:
+    """The return of doing nothing."""
+    inputs = _LQR.B.shape[1]
+    return _LQR.expected_return(np.zeros(_LQR.B.T.shape), np.full(inputs, -np.inf))
+
+
+#: Tasks with what we know of them. `normalise` is the return of uniformly random actions, and the one that
+#: Gymnasium's registry calls solved; experiments/classic_control/references.py computes both.
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("CartPole-v1", "CartPole-v1", references={"maximum": 500.0}),
-        Task("Acrobot-v1", "Acrobot-v1"),
-        Task("MountainCar-v0", "MountainCar-v0"),
-        Task("MountainCarContinuous-v0", "MountainCarContinuous-v0"),
+        Task("CartPole-v1", "CartPole-v1", references={"maximum": 500.0}, normalise=(22.3, 475.0)),
+        Task("Acrobot-v1", "Acrobot-v1", normalise=(-498.9, -100.0)),
+        Task("MountainCar-v0", "MountainCar-v0", normalise=(-200.0, -110.0)),
+        Task("MountainCarContinuous-v0", "MountainCarContinuous-v0", normalise=(-32.9, 90.0)),
         # A linear policy stays near −900 whatever the method: swinging up and balancing need different gains.
-        Task("Pendulum-v1", "Pendulum-v1", policy="mlp:16"),
-        Task("lqr", "policysearch/LQR-v0", references=_lqr_reference()),
+        # 1 is a controller that pumps energy and balances: Gymnasium declares no threshold.
+        Task("Pendulum-v1", "Pendulum-v1", policy="mlp:16", normalise=(-1235.0, -150.7)),
+        Task(
+            "lqr",
+            "policysearch/LQR-v0",
+            references={"optimum (Riccati)": _LQR.optimal_return()},
+            normalise=(_lqr_untouched(), _LQR.optimal_return()),
+        ),
+        Task("Swimmer-v5", "Swimmer-v5", normalise=(0.15, 360.0)),
+        Task("Hopper-v5", "Hopper-v5", normalise=(14.5, 3800.0)),
+        Task("HalfCheetah-v5", "HalfCheetah-v5", normalise=(-288.5, 4800.0)),
+        Task("Ant-v5", "Ant-v5", normalise=(-51.1, 6000.0)),
     )
 }
 

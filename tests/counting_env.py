@@ -1,5 +1,6 @@
 """Environments for the tests of comparisons, importable as `counting_env:NAME`."""
 
+import multiprocessing
 import os
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,15 @@ class Broken(Walk):
 
     def step(self, action: Any) -> Any:
         raise RuntimeError("out of order")
+
+
+class Exiting(Walk):
+    """A walk that ends its process, in a worker and nowhere else."""
+
+    def step(self, action: Any) -> Any:
+        if multiprocessing.parent_process() is not None:
+            os._exit(7)
+        return super().step(action)
 
 
 class OneNumber(gym.Env[Any, Any]):
@@ -83,5 +93,5 @@ class Luck(OneNumber):
         return 0, float(self.np_random.standard_normal()), True, False, {}
 
 
-for _cls in (Counting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Bits):
+for _cls in (Counting, Exiting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Bits):
     gym.register(f"{_cls.__name__}-v0", entry_point=f"counting_env:{_cls.__name__}")

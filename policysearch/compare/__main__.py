@@ -1,4 +1,4 @@
-"""The command line: `python -m policysearch.compare` and `python -m policysearch.compare replay`.
+"""The command line: `python -m policysearch.compare`, and its subcommands `report` and `replay`.
 
 Only light modules are imported here, so that `--help` answers at once.
 """
@@ -6,7 +6,6 @@ Only light modules are imported here, so that `--help` answers at once.
 import dataclasses
 import os
 import sys
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,30 +14,36 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
-    from policysearch.compare.run import Result
+    from policysearch.compare.session import Session, Shard
     from policysearch.compare.study import Study
+    from policysearch.ledger import LedgerError
 
 PROGRAM = "python -m policysearch.compare"
 DEFAULT_OUT = Path("policysearch-results/quick")
-WRONG_REQUEST, MACHINE_TROUBLE, INTERRUPTED = 2, 3, 130
+WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
 
-#: Flags that are fields of the study.
-FLAGS = ("policy", "rollouts", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator",
-         "rollout_timeout")  # fmt: skip
-
-DESCRIPTION = """Compare methods of policy search on equal rollout budgets.
+DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 
 Without flags, runs the quick study: every method on two small tasks, within two minutes. A study file and
-flags may be mixed; flags win. Ctrl-C writes the runs that have finished.
+flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it happens: whatever ends a
+comparison (Ctrl-C, kill -9, a power cut), the same command goes on where it was, with the same numbers.
 
   python -m policysearch.compare --tasks Pendulum-v1 --optimizers cma-es ars reinforce --rollouts 1000
   python -m policysearch.compare --tasks CartPole-v1 --optimizers all --set cma-es.sigma=0.5 --runs 10
   python -m policysearch.compare experiments/classic_control/study.toml --out DIR
+  python -m policysearch.compare --tasks Hopper-v5 --steps 1000000 --tune 30
+  python -m policysearch.compare --tasks CartPole-v1 --optimizers cma-es ars --runs 5 --plan
+  python -m policysearch.compare --tasks CartPole-v1 --optimizers cma-es ars --runs 5 --settle 6
+  python -m policysearch.compare report DIR1 DIR2 --out BOTH
   python -m policysearch.compare replay DIR/recommendations/FILE.npz --video clip.gif
 
-Look into DIR for summary.md (tables), curves.png (picture), runs.csv, curves.csv, summary.csv, study.toml
-(runs the same study again) and recommendations/ (parameters that replay reproduces)."""
+Open DIR/report.html (all of it on one page) or summary.md; there are also curves.png, tables (runs.csv,
+curves.csv, summary.csv, pairs.csv, …), study.toml (runs the same study again), recommendations/ and failures/
+(parameters that replay reproduces).
+
+Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost processes, damaged file),
+4 another process is at work in DIR, 130 interrupted."""
 
 
 def _flag(metavar: str, default: str = "") -> Any:
@@ -84,11 +89,24 @@ class Arguments:
     rollouts: Annotated[Whole, _flag("N", "300")] = None
     """The budget of every search: episodes that it may spend."""
 
+    steps: Annotated[Whole, _flag("N", "no limit")] = None
+    """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
+
     episodes_per_candidate: Annotated[Whole, _flag("K", "1")] = None
     """Episodes averaged for each candidate; all are charged."""
 
-    runs: Annotated[Whole, _flag("R", "5")] = None
-    """Repetitions of every search, each on its own episodes."""
+    runs: Annotated[Whole, _flag("R", "10")] = None
+    """Repetitions of every search, each on its own episodes. Asking for more later adds to those there are."""
+
+    tune: Annotated[Whole, _flag("N", "0")] = None
+    """First search every method's hyperparameters with N runs per task, on seeds of their own."""
+
+    settle: Annotated[Whole, _flag("G", "0")] = None
+    """Make groups of --runs until every pair of methods is told apart, at most G; equal methods are called
+    different with a probability of 5 % at most."""
+
+    plan: Annotated[bool, _flag("")] = False
+    """After the runs, say how many more would settle what they leave open."""
 
     seed: Annotated[Whole, _flag("S", "0")] = None
     """Seed of the study; the same seed gives the same tables."""
@@ -111,8 +129,14 @@ class Arguments:
     out: Annotated[Path, arg(metavar="DIR")] = DEFAULT_OUT
     """Folder for tables, pictures and recommendations."""
 
-    overwrite: Annotated[bool, _flag("")] = False
-    """Replace the results of a different study in that folder."""
+    fresh: Annotated[bool, _flag("")] = False
+    """Start over; the ledger that is there is kept beside the new one."""
+
+    shard: Annotated[str | None, _flag("I/N")] = None
+    """Make only the I-th of N parts of the runs; `report` puts the parts together."""
+
+    latex: Annotated[bool, _flag("")] = False
+    """Also write table.tex."""
 
     list: Annotated[bool, _flag("")] = False
     """Show tasks, policies, and methods with their hyperparameters, then stop."""
@@ -120,16 +144,33 @@ class Arguments:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayArguments:
-    """Run the recommendation of a finished run again, on the very episodes of its report.
+    """Run the recommendation of a finished run again, on the very episodes of its report; or a failed episode.
 
-    Says whether the return is the same to the last digit; the exit code is 1 if it is not.
+    Says whether the return is the same to the last digit, or the failure; the exit code is 1 if it is not.
     """
 
     file: Annotated[Positional[Path], arg(metavar="FILE.npz")]
-    """A file from DIR/recommendations."""
+    """A file from DIR/recommendations or DIR/failures."""
 
     video: Path | None = None
     """Also record the first of these episodes as an animated GIF."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportArguments:
+    """Write the report again from the tables in one or more folders, merging them.
+
+    The folders may hold shards of one study, or studies that differ in tasks, methods or runs only.
+    """
+
+    folders: Annotated[Positional[list[Path]], arg(metavar="DIR …")]
+    """Folders that a comparison has written."""
+
+    out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the only folder)")] = None
+    """Where the report goes."""
+
+    latex: Annotated[bool, _flag("")] = False
+    """Also write table.tex."""
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer
@@ -145,8 +186,10 @@ def main(argv: "list[str] | None" = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv[:1] == ["replay"]:
-            arguments = tyro.cli(ReplayArguments, args=argv[1:], prog=f"{PROGRAM} replay")
-            return _replay(arguments)
+            return _replay(tyro.cli(ReplayArguments, args=argv[1:], prog=f"{PROGRAM} replay"))
+        if argv[:1] == ["report"]:
+            config = (FlagCreatePairsOff,)
+            return _report(tyro.cli(ReportArguments, args=argv[1:], prog=f"{PROGRAM} report", config=config))
         return _compare(
             tyro.cli(
                 Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION, config=(FlagCreatePairsOff,)
@@ -168,99 +211,36 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
     workers = (os.cpu_count() or 1) if arguments.workers is None else arguments.workers
     if workers < 1:
         raise Refusal([f"workers: expected at least 1, got {workers}"])
-    study = _study(arguments)
-    _prepare(arguments.out, study, overwrite=arguments.overwrite)
-    from policysearch.compare import progress, report, show  # noqa: PLC0415 - heavy
+    from policysearch.compare import request  # noqa: PLC0415 - heavy
 
-    progress.announce(study)
-    results, interrupted = _run(study, workers)
-    if not results:
-        raise Refusal(["interrupted before the first run had finished; nothing was written"], INTERRUPTED)
     try:
-        table = report.write(study, results, arguments.out, report.command_line(argv))
-    except OSError as error:
-        raise Refusal([f"{arguments.out}: cannot write: {error}"], MACHINE_TROUBLE) from error
-    show.results(study, results, table, arguments.out)
-    if interrupted:
-        total = len(study.tasks) * len(study.optimizers) * study.runs
-        raise Refusal([f"interrupted after {len(results)} of {total} runs; those are written"], INTERRUPTED)
-    return 0
+        study = request.resolve(arguments)
+    except request.Refused as error:
+        raise Refusal(error.messages) from error
+    shard = _shard(arguments.shard, study)
+    _prepare(arguments.out, study, fresh=arguments.fresh)
+    return _run(study, shard, workers, arguments, argv)
 
 
-def _study(arguments: Arguments) -> "Study":
-    """The study from the file and the flags, checked as a whole."""
-    from policysearch.compare.study import QUICK, Study, StudyError  # noqa: PLC0415 - heavy
+def _shard(text: str | None, study: "Study") -> "Shard":
+    from policysearch.compare.session import Shard  # noqa: PLC0415 - heavy
 
-    data = dict(QUICK) if arguments.study is None else _read(arguments.study)
-    problems: list[str] = []
-    flags = {name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None}
-    data |= flags
-    if arguments.tasks is not None:
-        data["tasks"] = {name: _rows(data.get("tasks")).get(name, {}) for name in arguments.tasks}
-    if isinstance(data.get("tasks"), dict):  # a flag also wins over what the file says of a single task
-        data["tasks"] = {name: _without(choice, flags) for name, choice in data["tasks"].items()}
-    if arguments.optimizers is not None or arguments.set:
-        data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
-    for setting in arguments.set:
-        problems += _apply(setting, data["optimizers"])
-    try:
-        study = Study.resolve(data)
-    except StudyError as error:
-        raise Refusal(problems + error.problems) from error
-    if problems:
-        raise Refusal(problems)
-    return study
+    if text is None:
+        return Shard()
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise Refusal([f"--shard {text}: expected I/N with 1 <= I <= N, as in 1/4"])
+    if study.settle:
+        raise Refusal(["--shard: with --settle the runs depend on the results of all others; leave one out"])
+    return Shard(int(number), int(of))
 
 
-def _rows(section: Any) -> dict[str, Any]:
-    """A section of a study file, which may be a list of names."""
-    if isinstance(section, list):
-        return {name: {} for name in section if isinstance(name, str)}
-    return dict(section) if isinstance(section, dict) else {}
-
-
-def _without(choice: Any, flags: dict[str, Any]) -> Any:
-    """The choices for one task, less those that flags decide."""
-    return {k: v for k, v in choice.items() if k not in flags} if isinstance(choice, dict) else choice
-
-
-def _chosen_optimizers(arguments: Arguments, rows: dict[str, Any]) -> dict[str, Any]:
-    from policysearch.optimizers import OPTIMIZERS  # noqa: PLC0415 - heavy
-
-    if arguments.optimizers is None:
-        return rows
-    names = [n for name in arguments.optimizers for n in (OPTIMIZERS if name == "all" else [name])]
-    return {name: rows.get(name, {}) for name in names}
-
-
-def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
-    """Apply `name.field=value` to the rows; returns what is wrong with it."""
-    target, equals, value = setting.partition("=")
-    label, dot, name = target.rpartition(".")
-    if not (equals and dot and label and name):
-        return [f"--set {setting}: expected NAME.FIELD=VALUE, as in cma-es.sigma=0.3"]
-    if label not in rows:
-        return [f"--set {setting}: {label!r} is not in the comparison, which has {', '.join(rows)}"]
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    rows[label] = {**_rows(rows[label]), name: parsed}
-    return []
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal([f"{path}: cannot read the study file: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise Refusal([f"{path}: not valid TOML: {error}"]) from error
-
-
-def _prepare(out: Path, study: "Study", *, overwrite: bool) -> None:
+def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
     """Make the folder, if it may be written and holds no other study's results."""
     import tomli_w  # noqa: PLC0415
+
+    from policysearch.compare import journal  # noqa: PLC0415 - heavy
+    from policysearch.ledger import LedgerError  # noqa: PLC0415
 
     existing = out / "study.toml"
     try:
@@ -268,35 +248,129 @@ def _prepare(out: Path, study: "Study", *, overwrite: bool) -> None:
         probe = out / ".policysearch-write-test"
         probe.write_text("")
         probe.unlink()
-        other = existing.exists() and existing.read_text(encoding="utf-8") != tomli_w.dumps(study.document())
+        written = existing.read_text(encoding="utf-8") if existing.exists() else None
     except OSError as error:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
-    if other and not overwrite:
-        raise Refusal([f"--out {out}: holds another study; choose another folder or pass --overwrite"])
+    if fresh:
+        try:
+            kept = journal.set_aside(out)
+        except LedgerError as error:
+            raise _ledger_refusal(error) from error
+        if kept is not None:
+            print(f"the ledger that was there is kept as {kept}", file=sys.stderr)
+        return
+    without_ledger = not (out / journal.NAME).exists()
+    if without_ledger and written is not None and written != tomli_w.dumps(study.document()):
+        message = "holds the tables of another study; choose another folder, or pass --fresh to replace them"
+        raise Refusal([f"--out {out}: {message}"])
 
 
-def _run(study: "Study", workers: int) -> "tuple[list[Result], bool]":
-    """All results, with progress shown; and whether Ctrl-C ended them early."""
-    from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415
+def _ledger_refusal(error: "LedgerError") -> Refusal:
+    from policysearch.compare.journal import StudyChanged  # noqa: PLC0415
+    from policysearch.ledger import LedgerBusy  # noqa: PLC0415
 
-    from policysearch.compare.progress import shown  # noqa: PLC0415
-    from policysearch.compare.run import execute_all, jobs  # noqa: PLC0415
+    code = IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE
+    return Refusal([str(error)], WRONG_REQUEST if isinstance(error, StudyChanged) else code)
 
-    results: list[Result] = []
+
+def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, argv: "list[str]") -> int:
+    """Make the runs, write what has come of them, and say how it ended."""
+    from policysearch.compare import progress, report  # noqa: PLC0415 - heavy
+    from policysearch.compare.journal import Journal  # noqa: PLC0415
+    from policysearch.compare.session import Session  # noqa: PLC0415
+    from policysearch.compare.workers import CannotStart  # noqa: PLC0415
+    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415
+    from policysearch.ledger import LedgerError  # noqa: PLC0415
+
+    again = report.command_line([argument for argument in argv if argument != "--fresh"])
     try:
-        for result in shown(execute_all(study, workers), total=len(jobs(study))):
-            results.append(result)
-    except KeyboardInterrupt:
-        return results, True
-    except BrokenProcessPool as error:
-        raise Refusal([f"a worker process was killed (out of memory?): {error}"], MACHINE_TROUBLE) from error
-    return results, False
+        with Journal(arguments.out, study, report.command_line(argv)) as journal:
+            session = Session(study, journal, shard)
+            _say_what_is_there(session)
+            progress.announce(study)
+            try:
+                for _ in progress.shown(session.run(workers), session):
+                    pass
+            except KeyboardInterrupt:
+                _write(session, arguments)
+                raise Refusal(
+                    [f"interrupted; what was run is kept. To go on: {again}"], INTERRUPTED
+                ) from None
+            _write(session, arguments)
+    except LedgerError as error:
+        raise _ledger_refusal(error) from error
+    except (ReplayDiffers, CannotStart) as error:
+        raise Refusal([str(error)], MACHINE_TROUBLE) from error
+    if session.died:
+        lines = [f"{died.job} has no result: {died.reason}" for died in session.died]
+        raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
+    return 0
+
+
+def _say_what_is_there(session: "Session") -> None:
+    past, journal = session.journal.past, session.journal
+    if not past:
+        return
+    finished = sum(entry.result is not None for entry in past.values())
+    begun = sum(entry.result is None and bool(entry.records) for entry in past.values())
+    print(f"going on with what is there: {finished} runs finished, {begun} begun", file=sys.stderr)
+    for line in journal.grown:
+        print(f"  {line}", file=sys.stderr)
+    if journal.drift():
+        print(f"  since it was begun: {journal.drift()}", file=sys.stderr)
+
+
+def _write(session: "Session", arguments: Arguments) -> None:
+    """Write tables and report, and show them."""
+    from policysearch.compare import api, show  # noqa: PLC0415 - heavy
+    from policysearch.compare.comparison import Comparison  # noqa: PLC0415
+
+    if not session.results:
+        print("no run of the comparison has finished yet; there is nothing to report", file=sys.stderr)
+        return
+    comparison = Comparison.of(session)
+    try:
+        api.write(session, comparison, arguments.out, latex=arguments.latex)
+    except OSError as error:
+        place = getattr(error, "filename", None) or arguments.out
+        raise Refusal(
+            [f"{place}: cannot write: {error.strerror or error}; the runs are safe in the ledger: make room and run "
+             "the same command again"],
+            MACHINE_TROUBLE,
+        ) from error  # fmt: skip
+    show.results(comparison, arguments.out)
+    if arguments.plan:
+        show.plan(comparison)
+
+
+def _report(arguments: ReportArguments) -> int:
+    from policysearch.compare import report, show  # noqa: PLC0415 - heavy
+    from policysearch.compare.comparison import Comparison  # noqa: PLC0415
+
+    out = arguments.out or arguments.folders[0]
+    if arguments.out is None and len(arguments.folders) > 1:
+        raise Refusal(
+            [f"--out: expected a folder for the report of {len(arguments.folders)} folders, got none"]
+        )
+    try:
+        comparison = Comparison.merge([Comparison.read(folder) for folder in arguments.folders])
+        report.write(comparison, out, latex=arguments.latex)
+    except ValueError as error:
+        raise Refusal([str(error)]) from error
+    except OSError as error:
+        raise Refusal(
+            [f"{error.filename or out}: cannot write: {error.strerror or error}"], MACHINE_TROUBLE
+        ) from error
+    show.results(comparison, out)
+    return 0
 
 
 def _replay(arguments: ReplayArguments) -> int:
     from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
 
     try:
+        if recommendation.load(arguments.file)[0].failed is not None:
+            return _replay_failure(arguments)
         header, now = recommendation.replay(arguments.file)
         print(
             f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}, "
@@ -316,6 +390,22 @@ def _replay(arguments: ReplayArguments) -> int:
     except OSError as error:
         raise Refusal([f"{arguments.video}: cannot write: {error}"], MACHINE_TROUBLE) from error
     return 0 if equal else 1
+
+
+def _replay_failure(arguments: ReplayArguments) -> int:
+    from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
+
+    if arguments.video is not None:
+        raise Refusal([f"{arguments.file}: a failed episode, of which no video is made"])
+    failed, now = recommendation.replay_failure(arguments.file)
+    print(f"it failed: {failed.reason}")
+    if now is None:
+        print("it does NOT fail now: another version, machine or environment?")
+        return 1
+    print(f"it fails:  {now.reason}")
+    if now.traceback:
+        print(now.traceback.rstrip())
+    return 0 if now.reason == failed.reason else 1
 
 
 if __name__ == "__main__":

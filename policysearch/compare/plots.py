@@ -1,103 +1,244 @@
-"""The picture of a comparison: a row per task, the anytime curves beside the final returns."""
+"""The pictures of a comparison; the same tables give the same bytes.
 
+Colours are Okabe & Ito's, which differ for all kinds of colour vision; methods also differ by dashes.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from policysearch.compare.statistics import iqm
-from policysearch.compare.study import Study
+from policysearch.compare import statistics
+from policysearch.compare.comparison import TARGETS, Comparison
+from policysearch.compare.statistics import curve_interval, iqm
+from policysearch.compare.tuning import values_of
+from policysearch.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-#: Okabe & Ito's colours, which differ for all kinds of colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
-
-
-def write_curves(study: Study, curves: pd.DataFrame, summary: pd.DataFrame, out: Path) -> None:
-    """Write `curves.png` and `curves.svg`; the same data give the same bytes."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt  # noqa: PLC0415
-
-    tasks = [task for task in study.tasks if (curves["task"] == task).any()]
-    height = max(3.0, 0.6 + 0.2 * len(study.optimizers))
-    with mpl.rc_context({"svg.hashsalt": "policysearch", "font.size": 9, "svg.fonttype": "none"}):
-        figure, axes = plt.subplots(
-            len(tasks),
-            2,
-            figsize=(10.0, height * len(tasks) + 0.3),
-            squeeze=False,
-            layout="constrained",
-            width_ratios=(1.5, 1),
-            sharey=False,
-        )
-        for (left, right), task in zip(axes, tasks, strict=True):
-            mine = summary[summary["task"] == task]
-            low, high = _curves(left, study, task, curves[curves["task"] == task])
-            _finals(right, study, mine, low, high)
-        figure.savefig(out / "curves.png", dpi=110, metadata={"Software": None})
-        figure.savefig(out / "curves.svg", metadata={"Date": None})
-        plt.close(figure)
-
-
-def _style(study: Study, label: str) -> dict[str, Any]:
-    number = list(study.optimizers).index(label)
-    return {"color": COLOURS[number % 7], "linestyle": DASHES[number // 7 % 3]}
-
-
-def _curves(axis: "Axes", study: Study, task: str, curves: pd.DataFrame) -> tuple[float, float]:
-    """Interquartile means over the runs against rollouts; returns the range of returns shown."""
-    middles = {}
-    for label, mine in curves.groupby("optimizer", sort=False):
-        wide = mine.pivot_table(index="rollouts", columns="run", values="return_mean", dropna=False)
-        middles[label] = iqm(wide.to_numpy(dtype=float))
-        axis.plot(wide.index, middles[label], linewidth=1.5, **_style(study, str(label)))
-    start = float(curves.loc[curves["rollouts"] == 0, "return_mean"].mean())
-    axis.axhline(start, color="0.6", linewidth=0.8)
-    axis.annotate("start, untouched", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
-    seen = [start, *(value for middle in middles.values() for value in middle if np.isfinite(value))]
-    for name, value in study.task(task).references.items():
-        axis.axhline(value, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
-        axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
-        seen.append(value)
-    seen = [value for value in seen if np.isfinite(value)] or [0.0]
-    low, high = min(seen), max(seen)
-    if high > start:  # a method that ruins the start may leave the frame
-        low = max(low, start - 0.5 * (high - start))
-    margin = 0.07 * (high - low or 1.0)
-    axis.set_ylim(low - margin, high + margin)
-    axis.set_title(f"{task} ({study.task(task).policy}), {study.runs} runs", fontsize=10, loc="left")
-    axis.set_xlabel("rollouts")
-    axis.set_ylabel("return of the recommendation")
-    axis.spines[["top", "right"]].set_visible(False)
-    return low - margin, high + margin
-
-
 _SMALL: dict[str, Any] = {"fontsize": 7, "va": "bottom", "color": "0.4"}
 
 
-def _finals(axis: "Axes", study: Study, summary: pd.DataFrame, low: float, high: float) -> None:
-    """Final returns with their intervals, best on top; what lies outside the range is marked by an arrow."""
-    ranked = summary.sort_values("iqm", ascending=True, kind="stable", na_position="first")
-    for y, entry in enumerate(ranked.to_dict("records")):
-        style = _style(study, str(entry["optimizer"]))
-        x, ends = entry["iqm"], (entry["ci_low"], entry["ci_high"])
-        if not np.isfinite(x) or x < low:
-            axis.plot(low, y, marker="<", color=style["color"], markersize=5, clip_on=False)
+def write_curves(comparison: Comparison, out: Path) -> None:
+    """Write `curves.png` and `curves.svg`: a row per task, anytime curves beside final returns."""
+    figure = overview(comparison)
+    figure.savefig(out / "curves.png", dpi=110, metadata={"Software": None})
+    (out / "curves.svg").write_text(svg(figure, "curves"), encoding="utf-8")
+
+
+def svg(figure: "Figure", name: str) -> str:
+    """A figure as SVG text, its marks named after `name`, so that several fit into one page."""
+    import matplotlib as mpl  # noqa: PLC0415
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _figure(
+    rows: int, columns: int, width: float, height: float, **options: Any
+) -> Iterator[tuple[Any, Any]]:
+    """A figure that no window and no global state knows of, and its axes."""
+    import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def overview(comparison: Comparison) -> "Figure":
+    """A row per task: the anytime curves beside the final returns of all runs."""
+    tasks, height = comparison.tasks, max(3.0, 0.6 + 0.2 * len(comparison.labels))
+    with _figure(len(tasks), 2, 10.0, height * len(tasks) + 0.3, width_ratios=(1.5, 1)) as (figure, axes):
+        for (left, right), task in zip(axes, tasks, strict=True):
+            limits = frame(comparison, task)
+            unit, _ = comparison.study.grid(task)
+            _curves(left, comparison, task, unit, limits, bands=False)
+            _finals(right, comparison, task, limits)
+    return figure
+
+
+def anytime(comparison: Comparison, task: str, axis: str) -> "Figure":
+    """IQM of the recommendation's return with its 95 % interval, against rollouts or steps."""
+    labels = comparison.labels
+    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(labels) + 2) // 3)) as (figure, axes):
+        _curves(axes[0, 0], comparison, task, axis, frame(comparison, task), bands=True)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7,
+                      frameon=False, handlelength=2.2, columnspacing=1.0)  # fmt: skip
+    return figure
+
+
+def finals(comparison: Comparison, task: str) -> "Figure":
+    """Final returns of all runs, with the IQM and its 95 % interval."""
+    with _figure(1, 1, 4.8, 0.9 + 0.24 * len(comparison.labels)) as (figure, axes):
+        _finals(axes[0, 0], comparison, task, frame(comparison, task))
+    return figure
+
+
+def profile(comparison: Comparison) -> "Figure":
+    """Fraction of runs whose normalised final return exceeds τ, tasks weighted alike."""
+    tasks, taus = comparison.normalised_tasks, np.linspace(-0.25, 1.25, 121)
+    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(comparison.labels) + 2) // 3)) as (figure, axes):
+        for label in comparison.labels:
+            mine = [task for task in tasks if comparison.has(task, label)]
+            scores = [comparison.normalised(task, comparison.final(task, label)) for task in mine]
+            curve = np.mean([statistics.performance_profile(score, taus) for score in scores], axis=0)
+            axes[0, 0].plot(taus, curve, label=label, **_style(comparison, label))
+        axes[0, 0].set(xlabel="normalised return τ", ylabel="fraction of runs above τ", ylim=(-0.03, 1.03))
+        _legend(figure, axes[0, 0])
+    return figure
+
+
+def ecdf(comparison: Comparison) -> "Figure":
+    """Fraction of (task, run, target) that was reached, against the part of the budget that was spent."""
+    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(comparison.labels) + 2) // 3)) as (figure, axes):
+        spent = np.linspace(0, 1, 201)
+        for label in comparison.labels:
+            hits = comparison.hits(label)
+            if hits.size:
+                curve = (hits[:, None] <= spent).mean(axis=0)
+                axes[0, 0].step(spent, curve, where="post", label=label, **_style(comparison, label))
+        targets = ", ".join(f"{target:g}" for target in TARGETS)
+        axes[0, 0].set(xlabel="part of the budget", ylabel=f"targets reached ({targets})", ylim=(-0.03, 1.03))
+        _legend(figure, axes[0, 0])
+    return figure
+
+
+def sensitivity(comparison: Comparison, label: str) -> "Figure":
+    """Final returns of a method's tuning runs against each hyperparameter: a row per task."""
+    mine = comparison.tuning[comparison.tuning["optimizer"] == label]
+    names = list(OPTIMIZERS[comparison.study.optimizers[label].method].tunable)  # type: ignore[attr-defined]
+    tasks = list(dict.fromkeys(mine["task"]))
+    with _figure(len(tasks), len(names), max(2.4 * len(names), 3.2), 2.1 * len(tasks), sharey="row") as (
+        figure,
+        axes,
+    ):
+        for row, task in zip(axes, tasks, strict=True):
+            runs = mine[mine["task"] == task]
+            for axis, name in zip(row, names, strict=True):
+                x = np.array([values_of(text)[name] for text in runs["hyperparameters"]])
+                _tuning_dots(axis, x, runs)
+                axis.set_xlabel(name)
+            row[0].set_ylabel(f"final return\n{task}", fontsize=8)
+    return figure
+
+
+def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame) -> None:
+    y, chosen = runs["final_return"].to_numpy(dtype=float), runs["chosen"].to_numpy(dtype=bool)
+    first = runs["configuration"].to_numpy() == 0
+    axis.set_xscale("log")
+    axis.plot(x, y, "o", color="0.6", markersize=3, linestyle="none")
+    axis.plot(x[first], y[first], "s", color=COLOURS[0], markersize=4.5, fillstyle="none", label="as given")
+    axis.plot(x[chosen], y[chosen], "o", color=COLOURS[1], markersize=4.5, label="chosen")
+    finite = y[np.isfinite(y)]
+    if finite.size:  # a ruined run may leave the frame
+        low, high = (
+            max(finite.min(), np.median(finite) - 3 * (finite.max() - np.median(finite))),
+            finite.max(),
+        )
+        margin = 0.08 * (high - low or 1.0)
+        axis.set_ylim(low - margin, high + margin)
+
+
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7,
+                  frameon=False, handlelength=2.2, columnspacing=1.0)  # fmt: skip
+
+
+def _style(comparison: Comparison, label: str) -> dict[str, Any]:
+    number = list(comparison.study.optimizers).index(label)
+    return {"color": COLOURS[number % 7], "linestyle": DASHES[number // 7 % 3], "linewidth": 1.5}
+
+
+def frame(comparison: Comparison, task: str) -> tuple[float, float]:
+    """The range of returns that a task's pictures show: a method that ruins the start may leave it."""
+    start = _start(comparison, task)
+    unit, _ = comparison.study.grid(task)
+    shown = [start, *comparison.study.task(task).references.values()]
+    for label in comparison.labels:
+        if comparison.has(task, label):
+            shown += iqm(comparison.curve(task, label, unit)[1]).tolist()
+            shown += comparison.final(task, label).tolist()
+    shown = [value for value in shown if np.isfinite(value)] or [0.0]
+    low, high = min(shown), max(shown)
+    if high > start:
+        low = max(low, start - 0.5 * (high - start))
+    margin = 0.07 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def _start(comparison: Comparison, task: str) -> float:
+    runs = comparison.runs
+    return float(runs.loc[runs["task"] == task, "start_return"].mean())
+
+
+def _curves(
+    axis: "Axes", comparison: Comparison, task: str, unit: str, limits: tuple[float, float], *, bands: bool
+) -> None:
+    """Interquartile means over the runs against rollouts or steps."""
+    for label in comparison.labels:
+        if not comparison.has(task, label):
             continue
+        grid, values = comparison.curve(task, label, unit)
+        style = _style(comparison, label)
+        axis.plot(grid, iqm(values), label=label, **style)
+        if bands:
+            low, high = curve_interval(values, comparison.study.seed, "curve", task, label, unit)
+            axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
+    start = _start(comparison, task)
+    axis.axhline(start, color="0.6", linewidth=0.8)
+    axis.annotate("start, untouched", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
+    for name, value in comparison.study.task(task).references.items():
+        axis.axhline(value, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
+        axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
+    axis.set_ylim(*limits)
+    runs = comparison.runs.loc[comparison.runs["task"] == task].groupby("optimizer").size().max()
+    axis.set_title(f"{task} ({comparison.study.task(task).policy}), {runs} runs", fontsize=10, loc="left")
+    axis.set_xlabel(unit)
+    axis.set_ylabel("return of the recommendation")
+
+
+def _finals(axis: "Axes", comparison: Comparison, task: str, limits: tuple[float, float]) -> None:
+    """A dot per run, the IQM and its interval, best on top; what lies outside the frame is an arrow."""
+    mine = comparison.summary[comparison.summary["task"] == task]
+    ranked = mine.sort_values("iqm", ascending=True, kind="stable", na_position="first")
+    low, high = limits
+    for y, entry in enumerate(ranked.to_dict("records")):
+        label = str(entry["optimizer"])
+        style = _style(comparison, label)
+        runs = comparison.final(task, label)
+        runs = np.where(np.isnan(runs), -np.inf, runs)
+        inside = runs >= low
+        axis.plot(runs[inside], np.full(inside.sum(), y - 0.22), "o", color=style["color"], markersize=2.5, alpha=0.6,
+                  markeredgewidth=0)  # fmt: skip
+        if not inside.all():
+            axis.plot(low, y - 0.22, "<", color=style["color"], markersize=3.5, clip_on=False)
+            axis.annotate(
+                f" {(~inside).sum()}", (low, y - 0.22), fontsize=6, va="center", color=style["color"]
+            )
+        ends = (entry["ci_low"], entry["ci_high"])
         if np.isfinite(ends).all():
-            axis.plot(np.clip(ends, low, high), (y, y), linewidth=1.5, **style)
-        axis.plot(x, y, marker="o", color=style["color"], markersize=4.5)
+            axis.plot(np.clip(ends, low, high), (y, y), **style)
+        x = entry["iqm"]
+        axis.plot(max(x, low) if np.isfinite(x) else low, y, "D" if np.isfinite(x) and x >= low else "<",
+                  color=style["color"], markersize=4.5, clip_on=False)  # fmt: skip
     axis.locator_params(axis="x", nbins=5)
     axis.set_yticks(range(len(ranked)), ranked["optimizer"].astype(str))
     axis.set_xlim(low, high)
     axis.set_ylim(-0.7, len(ranked) - 0.3)
-    axis.set_xlabel("final return, IQM and 95 % interval")
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel("final return: runs, IQM and 95 % interval")
     axis.grid(axis="x", color="0.92")
     axis.set_axisbelow(True)

@@ -1,21 +1,21 @@
-"""Progress of many runs: a bar in a terminal, a line every few seconds elsewhere."""
+"""Watching a comparison: a live table in a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
+import numpy as np
+from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.live import Live
+from rich.table import Table
 
-from policysearch.compare.run import Result
+from policysearch.compare.run import Job
+from policysearch.compare.session import FINAL, Session, Update
+from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
+from policysearch.compare.tuning import configurations, repeats
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
 
 KINDS: dict[type, str] = {
@@ -25,6 +25,9 @@ KINDS: dict[type, str] = {
 }
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
+SECONDS_BETWEEN_TABLES = 0.25
+#: Rows that a live table shows; of more, those that have not finished come first.
+MOST_ROWS = 24
 
 
 def announce(study: Study) -> None:
@@ -49,29 +52,143 @@ def announce(study: Study) -> None:
     console.print("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()), soft_wrap=True)
 
 
-def shown(results: Iterable[Result], total: int) -> Iterator[Result]:
-    """The same results, with progress written to standard error."""
-    console = Console(file=sys.stderr)
-    columns = (
-        TextColumn("comparing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("runs"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    rollouts, last_line = 0, time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=total)
-        for done, result in enumerate(results, start=1):
-            rollouts += result.row["rollouts"] + result.row["report_rollouts"]
-            latest = f"{result.job.optimizer} on {result.job.task}: {result.row['final_return']:.4g}"
-            bar.update(task, completed=done, description=latest)
-            if not console.is_terminal and (
-                time.monotonic() - last_line > SECONDS_BETWEEN_LINES or done == total
-            ):
-                last_line = time.monotonic()
-                console.print(f"{done}/{total} runs, {rollouts:,} rollouts; {latest}", highlight=False)
-            yield result
+@dataclass
+class Row:
+    """Where the runs of a method on a task stand."""
+
+    total: int
+    finals: list[float] = field(default_factory=list)
+    current: dict[Job, float] = field(default_factory=dict)  # latest mean return of the runs that go on
+    died: int = 0
+
+
+class Board:
+    """What has been done, and what is left."""
+
+    def __init__(self, session: Session) -> None:
+        study = session.study
+        self.session, self.began = session, time.monotonic()
+        mine = session.shard.part(study)
+        self.rows = {
+            (task, label): Row(sum(Job(task, label, run) in mine for run in range(study.runs)))
+            for task in study.tasks
+            for label in study.optimizers
+        }
+        pairs = sum(row.total > 0 for row in self.rows.values())
+        self.tuning_total = pairs * configurations(study) * repeats(study) if study.tune else 0
+        self.tuned = self.rollouts = self.replayed = 0
+        self.at: dict[
+            tuple[str, Job], tuple[int, float]
+        ] = {}  # rollouts of a run, and its part of the budget
+        self.latest = ""
+
+    def heed(self, update: Update) -> None:
+        """Take note of what happened."""
+        if update.turn is not None:
+            turn = update.turn
+            amount = turn.rollouts if self._limit(turn.job)[0] == "rollouts" else turn.steps
+            self._stands(update.stage, turn.job, turn.rollouts, amount / self._limit(turn.job)[1])
+            if update.stage == FINAL:
+                self._row(turn.job).current[turn.job] = turn.value
+        if update.result is not None:
+            job, row = update.result.job, update.result.row
+            if (update.stage, job) not in self.at:
+                self.replayed += 1  # it was there before, or too quick to be seen running
+            self._stands(update.stage, job, row["rollouts"] + row["report_rollouts"], 1.0)
+            if update.stage == FINAL:
+                self._row(job).current.pop(job, None)
+                self._row(job).finals.append(row["final_return"])
+            else:
+                self.tuned += 1
+            self.latest = f"{job.optimizer} on {job.task}: {row['final_return']:.4g}"
+        if update.died is not None:
+            job = update.died.job
+            self._stands(update.stage, job, self.at.get((update.stage, job), (0, 0.0))[0], 1.0)
+            if update.stage == FINAL:
+                self._row(job).current.pop(job, None)
+                self._row(job).died += 1
+
+    def _limit(self, job: Job) -> tuple[str, int]:
+        unit, grid = self.session.study.grid(job.task)
+        return unit, grid[-1]
+
+    def _stands(self, stage: str, job: Job, rollouts: int, part: float) -> None:
+        before = self.at.get((stage, job), (0, 0.0))[0]
+        self.rollouts += rollouts - before
+        self.at[stage, job] = rollouts, min(part, 1.0)
+
+    def _row(self, job: Job) -> Row:
+        row = self.rows[job.task, job.optimizer]
+        row.total = max(row.total, job.run + 1 if self.session.study.settle else 0)
+        return row
+
+    @property
+    def done(self) -> int:
+        """Runs of the comparison that have a result."""
+        return sum(len(row.finals) for row in self.rows.values())
+
+    @property
+    def total(self) -> int:
+        """Runs of the comparison, as far as is known."""
+        return sum(row.total for row in self.rows.values())
+
+    def seconds_left(self) -> float:
+        """By the part of all runs that is done, since the start; NaN while nothing is."""
+        done, total = sum(part for _, part in self.at.values()), self.total + self.tuning_total
+        return (time.monotonic() - self.began) * (total - done) / done if done else float("nan")
+
+    def line(self) -> str:
+        """All in one line."""
+        tuning = f"tuning {self.tuned}/{self.tuning_total}, " if self.tuning_total else ""
+        running = f", {self.done}/{self.total} runs"
+        left = _duration(self.seconds_left())
+        return f"{tuning}{running[2:]}, {self.rollouts:,} rollouts, {left} left; {self.latest}"
+
+    def table(self) -> Table:
+        """The runs of every method, how they do, and the time that is left."""
+        view = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=self.line(), caption_justify="left")
+        for name in ("task", "method", "runs", "final return (IQM)", "return now"):
+            view.add_column(name, justify="left" if name in ("task", "method") else "right", no_wrap=True)
+        entries = sorted(self.rows.items(), key=lambda entry: len(entry[1].finals) >= entry[1].total)
+        shown = {key for key, _ in entries[:MOST_ROWS]}
+        for (task, label), row in self.rows.items():
+            if (task, label) in shown:
+                final = f"{float(iqm(np.array(row.finals))):.4g}" if row.finals else ""
+                now = "  ".join(f"{value:.4g}" for value in [*row.current.values()][:4])
+                died = f" ({row.died} died)" if row.died else ""
+                view.add_row(task, label, f"{len(row.finals)}/{row.total}{died}", final, now)
+        return view
+
+
+def _duration(seconds: float) -> str:
+    if not np.isfinite(seconds):
+        return "? s"
+    for limit, unit in ((60, "s"), (3600, "min"), (86400, "h")):
+        if seconds < limit:
+            return f"{seconds * 60 / limit:.0f} {unit}" if unit != "h" else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def shown(updates: Iterable[Update], session: Session) -> Iterator[Update]:
+    """The same updates, with progress written to standard error."""
+    console = Console(file=sys.stderr, highlight=False)
+    board = Board(session)
+    if console.is_terminal:
+        with Live(board.table(), console=console, auto_refresh=False, transient=True) as live:
+            drawn = time.monotonic()
+            for update in updates:
+                board.heed(update)
+                if time.monotonic() - drawn > SECONDS_BETWEEN_TABLES:
+                    live.update(board.table(), refresh=True)
+                    drawn = time.monotonic()
+                yield update
+        console.print(board.line(), soft_wrap=True)
+        return
+    said = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
+    for update in updates:
+        board.heed(update)
+        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            console.print(board.line(), soft_wrap=True)
+            said = time.monotonic()
+        yield update
+    console.print(board.line(), soft_wrap=True)

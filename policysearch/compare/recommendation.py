@@ -1,36 +1,50 @@
-"""Saved recommendations: an npz file of parameters with a JSON header, and its replay.
+"""Saved parameters: recommendations and failed episodes, npz files with a JSON header, and their replay.
 
 The header says what the parameters are for, so that `replay` can run the very episodes of the report again
-and compare. Files are read without pickle.
+and compare, or the very episode that failed. Files are read without pickle.
 """
 
 import json
 import math
 import os
-import re
+import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from threadpoolctl import threadpool_limits
 
 import policysearch
+from policysearch.compare.comparison import file_name
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
-from policysearch.core import Array, Policy
+from policysearch.core import Array, Failure, Policy, Proposal
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.tasks import EvaluatorKind, RolloutEvaluator, Task, make_evaluator
 
-#: The largest file that is opened: a header and tens of millions of parameters.
+#: The most that is read from a file, unpacked: a header and tens of millions of parameters.
 MAX_BYTES = 512 * 1024 * 1024
+#: The largest place of a candidate or an episode that a file may name.
+MAX_INDEX = 100_000
+
+
+class FailedEpisode(BaseModel):
+    """Which episode failed, and why: what `Evaluator.evaluate` needs to meet it again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    key: tuple[int | str, ...]
+    candidate: int = Field(ge=0, le=MAX_INDEX)
+    episode: int = Field(ge=0, le=MAX_INDEX)
+    sample: bool
+    reason: str
 
 
 class Header(BaseModel):
     """What a saved parameter vector is, and what it achieved."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
     format: Literal["policysearch recommendation 1"] = "policysearch recommendation 1"
     version: str = policysearch.__version__
     task: str
@@ -47,6 +61,7 @@ class Header(BaseModel):
     final_return: float
     final_return_se: float
     param_names: tuple[str, ...]
+    failed: FailedEpisode | None = None
 
     @property
     def _task(self) -> Task:
@@ -63,9 +78,32 @@ class Header(BaseModel):
 
 
 def save(folder: Path, study: Study, result: Result) -> Path:
-    """Write the recommendation of one run; returns the file."""
+    """Write the recommendation of one run into a folder; returns the file."""
+    name = file_name(result.job.task, result.job.optimizer, result.job.run)
+    return _write(folder / f"{name}.npz", _header(study, result), result.params)
+
+
+def save_failures(folder: Path, study: Study, result: Result) -> list[Path]:
+    """Write the examples of failed episodes of one run into a folder; returns the files."""
+    written = []
+    for number, example in enumerate(result.examples):
+        failure = example.failure
+        failed = FailedEpisode(
+            key=example.key,
+            candidate=failure.candidate,
+            episode=failure.episode,
+            sample=example.sample,
+            reason=failure.reason,
+        )
+        name = file_name(result.job.task, result.job.optimizer, result.job.run, number)
+        header = _header(study, result).model_copy(update={"failed": failed})
+        written.append(_write(folder / f"{name}.npz", header, example.params))
+    return written
+
+
+def _header(study: Study, result: Result) -> Header:
     task, row = study.task(result.job.task), result.row
-    header = Header(
+    return Header(
         task=task.name,
         env_id=task.env_id,
         policy=task.policy,
@@ -81,10 +119,14 @@ def save(folder: Path, study: Study, result: Result) -> Path:
         final_return_se=float(row["final_return_se"]),
         param_names=result.param_names,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    name = f"{task.name}__{result.job.optimizer}__{result.job.run}"
-    path = folder / (re.sub(r"[^A-Za-z0-9._-]+", "-", name) + ".npz")
-    np.savez(path, params=result.params, header=np.array(header.model_dump_json()))
+
+
+def _write(path: Path, header: Header, params: Float[Array, "d"]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        np.savez(file, params=params, header=np.array(header.model_dump_json()))
+    partial.replace(path)
     return path
 
 
@@ -95,8 +137,10 @@ def load(path: Path) -> tuple[Header, Float[Array, "d"]]:
         ValueError: if the file is missing, is not such a file, or its parameters do not fit its header.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"expected at most {MAX_BYTES} bytes, got {path.stat().st_size}")
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"expected at most {MAX_BYTES} bytes, got {size}")
         with np.load(path, allow_pickle=False) as file:
             header = Header(**json.loads(str(file["header"])))
             params = np.array(file["params"], dtype=float)
@@ -121,6 +165,27 @@ def replay(path: Path) -> tuple[Header, float]:
         evaluation = evaluate_fresh(evaluator, params[None], header.report_episodes, key)
     evaluator.close()
     return header, float(evaluation.returns.mean(axis=1)[0])
+
+
+def replay_failure(path: Path) -> tuple[FailedEpisode, Failure | None]:
+    """The failed episode, and how it fails now, if it does.
+
+    Raises:
+        ValueError: if the file is not one of a failed episode.
+    """
+    header, params = load(path)
+    failed = header.failed
+    if failed is None:
+        raise ValueError(f"{path}: expected a failed episode, got a recommendation")
+    evaluator = header.make_evaluator()
+    copies = np.tile(params, (failed.candidate + 1, 1))  # action noise depends on the candidate's place
+    proposal = Proposal(copies, params, failed.episode + 1, sample=failed.sample)
+    with threadpool_limits(1):
+        evaluation = evaluator.evaluate(proposal, failed.key)
+    evaluator.close()
+    place = (failed.candidate, failed.episode)
+    again = [failure for failure in evaluation.failures if (failure.candidate, failure.episode) == place]
+    return failed, again[0] if again else None
 
 
 def same(a: float, b: float) -> bool:

@@ -1,22 +1,22 @@
-"""One run of one optimizer on one task, and all runs of a study over worker processes."""
+"""One run: a search, and the report of its recommendations on fresh episodes."""
 
-import multiprocessing
-import signal
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 
 from policysearch.compare.study import Study
-from policysearch.core import Array, Evaluation, Evaluator, Proposal
-from policysearch.search import Budget, Generation, SearchFailed, generations
+from policysearch.core import Array, Evaluation, Evaluator, Failure, Proposal
+from policysearch.evaluators.recorded import Record, Recorded
+from policysearch.search import Generation, SearchFailed, generations
 from policysearch.seeding import Key
 from policysearch.tasks import Problem
+
+#: Examples of failed episodes that a run keeps, with their parameters.
+MOST_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,42 @@ class Job:
     task: str
     optimizer: str
     run: int
+
+    def __str__(self) -> str:
+        return f"{self.optimizer} on {self.task}, run {self.run}"
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run spent for one purpose; retried rollouts are no part of the others."""
+
+    purpose: str
+    rollouts: int = 0
+    steps: int = 0
+    failed_rollouts: int = 0
+    retried_rollouts: int = 0
+
+    def plus(self, evaluation: Evaluation) -> "Spent":
+        """With the rollouts of one more evaluation."""
+        return Spent(
+            self.purpose,
+            self.rollouts + evaluation.returns.size,
+            self.steps + int(evaluation.steps.sum()),
+            self.failed_rollouts + int(np.isnan(evaluation.returns).sum()),
+            self.retried_rollouts + evaluation.retried_rollouts,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A failed episode, with all that is needed to see it fail again."""
+
+    failure: Failure
+    purpose: str
+    key: Key
+    episodes: int  # of the candidate that it belongs to
+    sample: bool
+    params: Float[Array, "d"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +73,55 @@ class Result:
     curve: list[dict[str, Any]]
     params: Float[Array, "d"]
     param_names: tuple[str, ...]
-    clipped_share: float  # of the search's steps
+    spent: tuple[Spent, ...]
     remarks: tuple[str, ...]
+    examples: tuple[Example, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """The result as plain data."""
+        return vars(self) | {
+            "job": [self.job.task, self.job.optimizer, self.job.run],
+            "spent": [list(vars(entry).values()) for entry in self.spent],
+            "examples": [
+                vars(example) | {"failure": list(vars(example.failure).values())} for example in self.examples
+            ],
+        }
+
+    @classmethod
+    def from_document(cls, data: dict[str, Any]) -> "Result":
+        """The inverse of `document`, also after JSON."""
+        examples = tuple(
+            Example(
+                **entry
+                | {
+                    "failure": Failure(*entry["failure"]),
+                    "key": tuple(entry["key"]),
+                    "params": np.array(entry["params"], dtype=float),
+                }
+            )
+            for entry in data["examples"]
+        )
+        return cls(
+            Job(*data["job"]),
+            data["row"],
+            data["curve"],
+            np.array(data["params"], dtype=float),
+            tuple(data["param_names"]),
+            tuple(Spent(*entry) for entry in data["spent"]),
+            tuple(data["remarks"]),
+            examples,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """What a run tells while it goes on: where it stands, and the record of its latest evaluation if new."""
+
+    job: Job
+    rollouts: int
+    steps: int
+    value: float  # mean return of the latest generation
+    record: Record | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +132,34 @@ class _Point:
     steps: int
     recommendation: Float[Array, "d"]
     best_seen: float
+
+
+@dataclass
+class _Books:
+    """What a search has spent, where it stood, and what went wrong on the way."""
+
+    path: list[_Point]
+    spent: dict[str, Spent] = field(default_factory=dict)
+    clipped_steps: int = 0
+    remarks: list[str] = field(default_factory=list)
+    examples: list[Example] = field(default_factory=list)
+
+    def enter(self, proposal: Proposal, evaluation: Evaluation, key: Key) -> None:
+        """Book an evaluation by its purpose, and keep a few of its failures."""
+        purpose = proposal.purpose
+        self.spent[purpose] = self.spent.get(purpose, Spent(purpose)).plus(evaluation)
+        kinds = {_kind(example.failure) for example in self.examples}
+        for failure in evaluation.failures:
+            if _kind(failure) not in kinds and len(self.examples) < MOST_EXAMPLES:
+                kinds.add(_kind(failure))
+                params = proposal.params[failure.candidate]
+                example = Example(failure, purpose, key, proposal.episodes, proposal.sample, params)
+                self.examples.append(example)
+
+
+def _kind(failure: Failure) -> str:
+    """The reason without its numbers."""
+    return "".join(letter for letter in failure.reason if not letter.isdecimal())
 
 
 def jobs(study: Study) -> list[Job]:
@@ -68,72 +179,74 @@ def report_key(study_seed: int, task: str, run: int) -> Key:
 
 def evaluate_fresh(evaluator: Evaluator, params: Float[Array, "n d"], episodes: int, key: Key) -> Evaluation:
     """Each parameter vector on the same `episodes` fresh episodes."""
-    return evaluator.evaluate(Proposal(params, params[0], episodes, purpose="report"), key)
+    return evaluator.evaluate(_fresh(params, episodes), key)
+
+
+def _fresh(params: Float[Array, "n d"], episodes: int) -> Proposal:
+    return Proposal(params, params[0], episodes, purpose="report")
 
 
 def execute(study: Study, job: Job, threads: int = 1) -> Result:
-    """Search, then report the recommendations along the way on fresh episodes."""
+    """The result of a run."""
+    steps = progress(study, job, threads)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+
+
+def progress(
+    study: Study, job: Job, threads: int = 1, known: Sequence[Record] = ()
+) -> Generator[Turn, None, Result]:
+    """Search, then report the recommendations along the way on fresh episodes; a `Turn` per generation.
+
+    Args:
+        study: says what is run.
+        job: the run.
+        threads: of the evaluator; the numbers do not depend on it.
+        known: the records of generations that were run before, which are replayed.
+
+    Raises:
+        ReplayDiffers: if the search does not ask for what is recorded.
+    """
     began = time.perf_counter()
-    task, budget = study.task(job.task), study.budget(job.task)
     problem = study.problem(job.task, job.optimizer, job.run, threads)
-    path, tally, remarks = _search(study, job, problem, budget)
-    held = [_held(path, budget * i // study.curve_points) for i in range(study.curve_points + 1)]
-    rows = {
-        point.recommendation.tobytes(): point.recommendation for point in reversed(held)
-    }  # the final first
-    key = report_key(study.seed, job.task, job.run)
-    report = evaluate_fresh(problem.evaluator, np.array([*rows.values()]), study.report_episodes, key)
-    problem.evaluator.close()
-    mean_of = dict(zip(rows, report.returns.mean(axis=1).tolist(), strict=True))
-    means = [mean_of[point.recommendation.tobytes()] for point in held]
-    final = report.returns[0]
+    try:
+        books = yield from _search(study, job, problem, known)
+        unit, grid = study.grid(job.task)
+        held = [_held(books.path, study, job.task, unit, amount) for amount in grid]
+        rows = {
+            point.recommendation.tobytes(): point.recommendation for point in reversed(held)
+        }  # final first
+        proposal = _fresh(np.array([*rows.values()]), study.report_episodes)
+        key = report_key(study.seed, job.task, job.run)
+        report = problem.evaluator.evaluate(proposal, key)
+    finally:
+        problem.evaluator.close()
+    books.enter(proposal, report, key)
     if report.failures:
-        remarks.append(f"{len(report.failures)} report episodes failed: {report.failures[0].reason}")
-    last = path[-1]
-    row = {
-        "task": job.task,
-        "policy": task.policy,
-        "optimizer": job.optimizer,
-        "run": job.run,
-        "seed": study.seed,
-        "rollouts": last.rollouts,
-        "steps": last.steps,
-        "report_rollouts": report.returns.size,
-        "wall_seconds": 0.0,
-        "failed_rollouts": tally.failed,
-        "start_return": means[0],
-        "claimed_return": last.best_seen,
-        "final_return": means[-1],
-        "final_return_se": final.std(ddof=1) / np.sqrt(final.size),
-    }
-    names = ("task", "policy", "optimizer", "run")
-    curve = [
-        {name: row[name] for name in names}
-        | {"rollouts": budget * i // study.curve_points, "steps": point.steps}
-        | {"return_mean": means[i], "best_seen": point.best_seen}
-        for i, point in enumerate(held)
-    ]
+        books.remarks.append(f"{len(report.failures)} report episodes failed: {report.failures[0].reason}")
+    returns = dict(zip(rows, report.returns, strict=True))
+    row, curve = _tables(study, job, books, held, returns)
     row["wall_seconds"] = round(time.perf_counter() - began, 3)
-    share = tally.clipped / max(last.steps, 1)
-    return Result(job, row, curve, last.recommendation, problem.policy.param_names, share, tuple(remarks))
+    spent, examples = tuple(books.spent.values()), tuple(books.examples)
+    names = problem.policy.param_names
+    return Result(job, row, curve, held[-1].recommendation, names, spent, tuple(books.remarks), examples)
 
 
-@dataclass
-class _Tally:
-    failed: int = 0
-    clipped: int = 0
-
-
-def _search(study: Study, job: Job, problem: Problem, budget: int) -> tuple[list[_Point], _Tally, list[str]]:
-    """The path of the search, its failures and clipped steps, and remarks about what went wrong."""
-    path = [_Point(0, 0, problem.domain.start, float("nan"))]
-    tally = _Tally()
-    remarks: list[str] = []
+def _search(
+    study: Study, job: Job, problem: Problem, known: Sequence[Record]
+) -> Generator[Turn, None, _Books]:
+    """The search, its books kept."""
+    books = _Books([_Point(0, 0, problem.domain.start, float("nan"))])
+    new: list[Record] = []
     turns: Iterator[Generation] = generations(
         problem.optimizer,
-        problem.evaluator,
+        Recorded(problem.evaluator, known, new.append),
         problem.domain,
-        budget=Budget(rollouts=budget),
+        budget=study.budget(job.task),
         seed=study.seed,
         problem=(job.task, job.run),
         label=job.optimizer,
@@ -141,45 +254,64 @@ def _search(study: Study, job: Job, problem: Problem, budget: int) -> tuple[list
     try:
         for turn in turns:
             claims = turn.evaluation.returns.mean(axis=1)
-            best = (
-                np.nanmax([path[-1].best_seen, *claims]) if np.isfinite(claims).any() else path[-1].best_seen
-            )
-            path.append(_Point(turn.rollouts, turn.steps, turn.recommendation, float(best)))
-            tally.failed += len(turn.evaluation.failures)
-            tally.clipped += turn.evaluation.clipped_steps
-            if turn.evaluation.failures and not remarks:
-                remarks.append(f"rollouts failed, first: {turn.evaluation.failures[0].reason}")
+            seen = [value for value in (books.path[-1].best_seen, *claims) if np.isfinite(value)]
+            best = max(seen, default=float("nan"))
+            books.path.append(_Point(turn.rollouts, turn.steps, turn.recommendation, float(best)))
+            books.clipped_steps += turn.evaluation.clipped_steps
+            if turn.evaluation.failures and not books.remarks:
+                books.remarks.append(f"rollouts failed, first: {turn.evaluation.failures[0].reason}")
+            books.enter(turn.proposal, turn.evaluation, turn.key)
+            value = float(np.mean([claim for claim in claims if np.isfinite(claim)] or [np.nan]))
+            yield Turn(job, turn.rollouts, turn.steps, value, new.pop() if new else None)
     except SearchFailed as stop:
-        remarks.append(f"the search stopped: {stop}")
-    return path, tally, remarks
+        books.remarks.append(f"the search stopped: {stop}")
+    return books
 
 
-def _held(path: list[_Point], rollouts: int) -> _Point:
-    """Where the search stood after at most `rollouts`."""
-    return [point for point in path if point.rollouts <= rollouts][-1]
+def _held(path: list[_Point], study: Study, task: str, unit: str, amount: int) -> _Point:
+    """Where the search stood after at most `amount` of the budget; a last generation over it is cut off."""
+    budget = study.budget(task)
+    within = [point for point in path if budget.steps is None or point.steps <= budget.steps]
+    return [point for point in within if getattr(point, unit) <= amount][-1]
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's: it ends the workers
-    threadpool_limits(1)
+def _standard_error(returns: Float[Array, "k"]) -> float:
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged policy may be paid −1e200
+        return float(returns.std(ddof=1) / np.sqrt(returns.size))
 
 
-def execute_all(study: Study, workers: int) -> Iterator[Result]:
-    """The results of all runs, as they finish. BLAS has one thread: its sums depend on the number."""
-    if workers == 1:
-        with threadpool_limits(1):
-            for job in jobs(study):
-                yield execute(study, job)
-        return
-    threads = max(1, workers // len(jobs(study)))  # few runs share the processors by threads
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        futures = [pool.submit(execute, study, job, threads) for job in jobs(study)]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except (KeyboardInterrupt, GeneratorExit):
-            pool.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
+def _tables(
+    study: Study, job: Job, books: _Books, held: list[_Point], returns: dict[bytes, Float[Array, "k"]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The row of runs.csv and the rows of curves.csv."""
+    last, (unit, grid) = books.path[-1], study.grid(job.task)
+    with np.errstate(over="ignore"):
+        means = [float(returns[point.recommendation.tobytes()].mean()) for point in held]
+    final = returns[held[-1].recommendation.tobytes()]
+    report = books.spent["report"]
+    row = {
+        "task": job.task,
+        "policy": study.task(job.task).policy,
+        "optimizer": job.optimizer,
+        "run": job.run,
+        "seed": study.seed,
+        "d": held[-1].recommendation.size,
+        "rollouts": last.rollouts,
+        "steps": last.steps,
+        "report_rollouts": report.rollouts,
+        "report_steps": report.steps,
+        "wall_seconds": 0.0,
+        "failed_rollouts": sum(e.failed_rollouts for e in books.spent.values() if e.purpose != "report"),
+        "clipped_steps": books.clipped_steps,
+        "start_return": means[0],
+        "claimed_return": held[-1].best_seen,
+        "final_return": means[-1],
+        "final_return_se": _standard_error(final),
+    }
+    curve = [
+        {name: row[name] for name in ("task", "policy", "optimizer", "run")}
+        | {"rollouts": point.rollouts, "steps": point.steps, unit: amount}
+        | {"return_mean": mean, "best_seen": point.best_seen}
+        for point, amount, mean in zip(held, grid, means, strict=True)
+    ]
+    return row, curve

@@ -9,44 +9,71 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from policysearch.compare.report import remarks
-from policysearch.compare.run import Result
-from policysearch.compare.study import Study
+from policysearch.compare import verdict
+from policysearch.compare.comparison import Comparison
+from policysearch.compare.report import budget_words, number, readable_table, remarks, without_quiet_columns
+from policysearch.compare.verdict import of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.tasks import TASKS, policy_names
 
 MOST_NOTES = 6
 
 
-def results(study: Study, results: list[Result], table: pd.DataFrame, out: Path) -> None:
-    """The table of every task, remarks, and where the files are."""
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for task in study.tasks:
-        part = table[table["task"] == task].drop(columns="task")
-        quiet = [
-            name for name, nothing in (("failed", "0"), ("clipped", "0 %")) if (part[name] == nothing).all()
-        ]
-        part = part.drop(columns=quiet)
-        title = f"{task}, {study.budget(task)} rollouts, {study.runs} runs"
-        view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in part.columns:
-            view.add_column(column, justify="left" if column == "optimizer" else "right")
-        for row in part.itertuples(index=False):
-            view.add_row(*map(str, row))
-        console.print(view)
-    noted = remarks(study, results)
+def results(comparison: Comparison, out: Path) -> None:
+    """The table of every task, what it supports in words, remarks, and where the files are."""
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    table = readable_table(comparison)
+    for task in comparison.tasks:
+        part = without_quiet_columns(table[table["task"] == task].drop(columns="task"))
+        _show(console, part, f"{task}, {budget_words(comparison, task)}")
+        console.print(of_task(comparison, task), markup=False)
+        console.print()
+    noted = remarks(comparison)
     for line in noted[:MOST_NOTES]:
         console.print(f"note: {line}", markup=False)
     if len(noted) > MOST_NOTES:
         console.print(f"note: {len(noted) - MOST_NOTES} more in {out / 'summary.md'}", markup=False)
     console.print(
-        "final return: the recommendation on fresh episodes, interquartile mean over runs; "
-        "claimed − final: what the search's best noisy value overstates",
+        "final return: the recommendation on fresh episodes, interquartile mean over runs; anytime: its mean over "
+        "the budget; claimed − final: what the search's best noisy value overstates",
         style="dim",
     )
     console.print(
-        f"picture: {out / 'curves.png'}\ntables:  {out / 'summary.md'}, runs.csv, curves.csv, summary.csv"
+        f"report:  {out / 'report.html'}\npicture: {out / 'curves.png'}\n"
+        f"tables:  {out / 'summary.md'}, runs.csv, curves.csv, summary.csv, pairs.csv",
+        soft_wrap=True,
     )
+
+
+def plan(comparison: Comparison) -> None:
+    """What it would take to settle what the runs leave open."""
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    table = verdict.plan(comparison)
+    for task in comparison.tasks:
+        part = table[table["task"] == task].drop(columns="task")
+        shown = part.assign(
+            difference=part["difference"].map(number),
+            effect=part["effect"].map(number),
+            rollouts=part["rollouts"].map("{:,}".format),
+        )
+        _show(console, shown, f"Plan for {task}: runs per method to tell the leader from the others")
+        console.print(pairing_line(comparison, task), markup=False)
+    console.print(
+        "effect: mean difference in its standard deviations; runs needed: for 80 % power at the 5 % level, and a "
+        "fifth more as a few runs tell the deviation badly. More runs: the same command with --runs N. Or let the "
+        "number find itself, with an error of at most 5 %: another folder and --settle G, groups of --runs until "
+        "it is clear.",
+        style="dim",
+    )
+
+
+def _show(console: Console, table: pd.DataFrame, title: str) -> None:
+    view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        view.add_column(column, justify="left" if column in ("optimizer", "leader", "against") else "right")
+    for row in table.itertuples(index=False):
+        view.add_row(*map(str, row))
+    console.print(view)
 
 
 def registry() -> None:

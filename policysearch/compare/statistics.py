@@ -1,12 +1,31 @@
-"""Summaries of runs: the interquartile mean and its bootstrap interval (Agarwal et al. 2021)."""
+"""What the runs of a comparison say, and how sure one can be.
+
+Sources: interquartile mean, stratified bootstrap, probability of improvement and performance profiles as
+Agarwal et al. 2021 ("Deep RL at the edge of the statistical precipice") and their `rliable` define them;
+Holm 1979; the joint sign-flip test after Romano & Wolf 2005.
+
+Runs are paired: run r of every method meets the same episodes from the same start. So methods are compared by
+the differences of their paired runs, and runs are resampled together. A run without a result (NaN) counts as
+worse than any number. Every resampling is seeded by a key, as `policysearch.seeding.stream` has it.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from policysearch.core import Array
 from policysearch.seeding import stream
 
 RESAMPLES = 2000
+ALPHA = 0.05
+CAP = 3.0  # median sizes, of a single difference
+#: Up to this many runs all sign patterns are enumerated; beyond, as many are drawn.
+MOST_ENUMERATED, SIGN_PATTERNS = 13, 10_000
+
+Statistic = Callable[[Sequence[Float[Array, "m runs"]]], Float[Array, "m"]]
 
 
 def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
@@ -17,9 +36,151 @@ def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
 
 
 def bootstrap_interval(values: Float[Array, "runs"], *key: int | str) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the IQM; NaN for a single run. Seeded by `key`."""
-    if values.size < 2:
+    """95 % percentile bootstrap interval of the IQM; NaN for a single run."""
+    return stratified_interval([values], lambda strata: iqm(strata[0]), *key)
+
+
+def stratified_interval(
+    strata: Sequence[Float[Array, "_"]], statistic: Statistic, *key: int | str
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic whose runs are resampled within each stratum (task)."""
+    if min(values.size for values in strata) < 2:
         return float("nan"), float("nan")
-    picks = stream(*key).integers(values.size, size=(RESAMPLES, values.size))
-    low, high = np.quantile(iqm(values[picks]), (0.025, 0.975))
+    rng = stream(*key)
+    resampled = [values[rng.integers(values.size, size=(RESAMPLES, values.size))] for values in strata]
+    low, high = np.quantile(statistic(resampled), (0.025, 0.975))
     return float(low), float(high)
+
+
+def curve_interval(
+    curves: Float[Array, "points runs"], *key: int | str
+) -> tuple[Float[Array, "points"], Float[Array, "points"]]:
+    """Pointwise 95 % intervals of the IQM of curves; whole runs are resampled."""
+    runs = curves.shape[1]
+    if runs < 2:
+        nothing = np.full(len(curves), np.nan)
+        return nothing, nothing
+    picks = stream(*key).integers(runs, size=(RESAMPLES, runs))
+    low, high = np.quantile(iqm(curves[:, picks]), (0.025, 0.975), axis=1)
+    return low, high
+
+
+def aggregate_iqm(strata: Sequence[Float[Array, "*m _"]]) -> Float[Array, "*m"]:
+    """IQM of the runs of all tasks pooled; for normalised returns only."""
+    return iqm(np.concatenate(strata, axis=-1))
+
+
+def normalise(returns: Float[Array, "*m"], low: float, high: float) -> Float[Array, "*m"]:
+    """Returns on the scale of a task's two references: `low` becomes 0 and `high` 1."""
+    return (returns - low) / (high - low)
+
+
+def probability_of_improvement(x: Float[Array, "n"], y: Float[Array, "m"]) -> float:
+    """P(X > Y) + P(X = Y)/2 over all pairs of runs: Mann & Whitney's U divided by n·m."""
+    return float(_wins(x, y).mean())
+
+
+def improvement_interval(
+    x: Float[Array, "runs"], y: Float[Array, "runs"], *key: int | str
+) -> tuple[float, float]:
+    """95 % percentile interval of the probability of improvement; paired runs are resampled together."""
+    runs = x.size
+    if runs < 2:
+        return float("nan"), float("nan")
+    times = stream(*key).multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES)
+    low, high = np.quantile(((times @ _wins(x, y)) * times).sum(axis=1) / runs**2, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _wins(x: Float[Array, "n"], y: Float[Array, "m"]) -> Float[Array, "n m"]:
+    x, y = (np.where(np.isnan(values), -np.inf, values) for values in (x, y))
+    return (x[:, None] > y) + 0.5 * (x[:, None] == y)
+
+
+def performance_profile(scores: Float[Array, "runs"], taus: Float[Array, "t"]) -> Float[Array, "t"]:
+    """Fraction of the runs whose normalised return exceeds τ."""
+    return (scores[:, None] > taus).mean(axis=0)
+
+
+def first_hit(
+    spent: Float[Array, "points"], values: Float[Array, "points"], targets: Float[Array, "t"]
+) -> Float[Array, "t"]:
+    """What had been spent when each target was first reached; ∞ where it never was."""
+    reached = values[:, None] >= targets
+    return np.where(reached.any(axis=0), np.asarray(spent, dtype=float)[reached.argmax(axis=0)], np.inf)
+
+
+def area_under_curve(spent: Float[Array, "points"], values: Float[Array, "points"]) -> float:
+    """Mean over the budget of a curve that keeps each value until the next point."""
+    return float(np.diff(spent) @ values[:-1] / (spent[-1] - spent[0]))
+
+
+def differences(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array, "runs"]:
+    """x − y run by run; a run without a result loses by ∞, two of them tie."""
+    with np.errstate(invalid="ignore"):
+        gap = np.where(np.isnan(x) & np.isnan(y), 0.0, x - y)
+    gap = np.where(np.isnan(x) & ~np.isnan(y), -np.inf, gap)
+    return np.where(np.isnan(y) & ~np.isnan(x), np.inf, gap)
+
+
+def capped(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
+    """Each column's differences, no larger than `CAP` times their median size, scaled to unit length.
+
+    Zeros do not count for the median. So one diverged run, or one without a result, weighs as a large difference
+    and no more; sizes do not depend on signs, which keeps sign-flip tests exact.
+    """
+    size = np.abs(gaps)
+    with np.errstate(over="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all zero: no median
+        limit = CAP * np.nanmedian(np.where(size > 0, size, np.nan), axis=0)
+    size = np.where(np.isinf(limit), np.isinf(size), np.minimum(size, limit))
+    size = size / np.maximum(size.max(axis=0), 1e-300)
+    length = np.sqrt((size**2).sum(axis=0))
+    return np.divide(np.sign(gaps) * size, length, out=np.zeros(gaps.shape), where=length > 0)
+
+
+def sign_patterns(runs: int, *key: int | str) -> Int[Array, "patterns runs"]:
+    """Signs that the differences of equal methods could as well have had; the first are the observed ones.
+
+    All of them up to `MOST_ENUMERATED` runs (up to an overall sign, which |T| does not see).
+    """
+    if runs <= MOST_ENUMERATED:
+        numbers = np.arange(2 ** (runs - 1))[:, None]
+        return 1 - 2 * (numbers >> np.arange(runs) & 1)
+    patterns = 1 - 2 * stream(*key).integers(2, size=(SIGN_PATTERNS, runs))
+    patterns[0] = 1
+    return patterns
+
+
+class Tests(NamedTuple):
+    """p values of several pairs of methods: by themselves, and such that the family errs in 5 % at most."""
+
+    p: Float[Array, "pairs"]  # Fisher's sign-flip test of the mean difference
+    holm: Float[Array, "pairs"]
+    joint: Float[Array, "pairs"]  # step-down over the joint distribution of all pairs: what decides
+
+
+def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
+    """Two-sided tests of paired differences, one column per pair of methods.
+
+    If two methods are equal, each difference could as well have had the other sign (Fisher 1935). The p value of a
+    pair is the part of all sign patterns with a mean as far from zero; it cannot be below 2^(1−runs), so Holm's
+    correction finds nothing where pairs are many and runs few. The joint step-down test flips the signs of whole
+    runs, for all pairs alike, and compares each pair with the largest statistic of those not yet told apart.
+    """
+    T = np.abs(sign_patterns(len(gaps), *key) @ capped(gaps))  # patterns × pairs; row 0 is what was observed
+    at_least = T[0] - 1e-9 <= T
+    p = at_least.mean(axis=0)
+    order = np.argsort(-T[0], kind="stable")
+    largest = np.maximum.accumulate(T[:, order[::-1]], axis=1)[:, ::-1]  # of this pair and all weaker ones
+    joint = np.empty_like(p)
+    joint[order] = np.maximum.accumulate((largest >= T[0, order] - 1e-9).mean(axis=0))
+    return Tests(p, holm(p), joint)
+
+
+def holm(p: Float[Array, "m"]) -> Float[Array, "m"]:
+    """Holm's adjusted p values: those at most α may be rejected with a family-wise error of at most α."""
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted

@@ -14,11 +14,13 @@ from pydantic import (
     Field,
     ValidationError,
     create_model,
+    field_validator,
     model_validator,
 )
 
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, Repeated
+from policysearch.search import Budget
 from policysearch.seeding import stream
 from policysearch.tasks import (
     EvaluatorKind,
@@ -35,7 +37,7 @@ QUICK: dict[str, Any] = {
     "tasks": {"CartPole-v1": {}, "lqr": {}},
     "optimizers": {**{name: {} for name in OPTIMIZERS}, "whitened:ars": {}},
     "rollouts": 300,
-    "runs": 5,
+    "runs": 10,
 }
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
@@ -55,14 +57,27 @@ def _policy(spec: str) -> str:
 
 
 class TaskChoice(BaseModel):
-    """One task of a study, and what differs from the study's defaults for it."""
+    """One task of a study, and what differs from the study's defaults for it.
+
+    A budget given here, in rollouts or steps, replaces the study's.
+    """
 
     model_config = _STRICT
     policy: Annotated[str, AfterValidator(_policy)] | None = None
     deploy: Literal["mode", "sample"] | None = None
     rollouts: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
     episodes_per_candidate: int | None = Field(None, ge=1)
     max_episode_steps: int | None = Field(None, ge=1)
+    normalise: tuple[float, float] | None = None  # returns that become 0 and 1 in profiles and targets
+    options: dict[str, dict[str, Any]] = {}  # hyperparameters of rows, by label, on this task only
+
+    @field_validator("normalise")
+    @classmethod
+    def _increasing(cls, pair: tuple[float, float] | None) -> tuple[float, float] | None:
+        if pair is not None and not pair[0] < pair[1]:
+            raise ValueError(f"expected [low, high] with low < high, got {list(pair)}")
+        return pair
 
 
 class OptimizerChoice(BaseModel):
@@ -110,9 +125,12 @@ class Study(BaseModel):
     tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(min_length=1)
     optimizers: dict[str, OptimizerChoice] = Field(min_length=1)
     policy: Annotated[str, AfterValidator(_policy)] | None = None
-    rollouts: int = Field(300, ge=1)
+    rollouts: int | None = Field(None, ge=1)  # of a search; 300 unless steps are limited
+    steps: int | None = Field(None, ge=1)  # of a search
     episodes_per_candidate: int = Field(1, ge=1)
-    runs: int = Field(5, ge=1)
+    runs: int = Field(10, ge=1)
+    tune: int = Field(0, ge=0)  # tuning runs per method and task
+    settle: int = Field(0, ge=0)  # the most groups of `runs` that are made until all pairs are told apart
     seed: int = Field(0, ge=0)
     report_episodes: int = Field(20, ge=20)
     curve_points: int = Field(10, ge=1)
@@ -126,6 +144,8 @@ class Study(BaseModel):
         if not isinstance(data, dict):
             return data
         data = dict(data)
+        if data.get("rollouts") is None and data.get("steps") is None:
+            data["rollouts"] = 300
         for section in ("tasks", "optimizers"):
             names = data.get(section)
             if isinstance(names, list) and all(isinstance(name, str) for name in names):
@@ -147,6 +167,8 @@ class Study(BaseModel):
         except ValidationError as error:
             raise StudyError(_messages(error, known=list(cls.model_fields))) from error
         problems = [message for name in study.tasks for message in study._misfits(name)]
+        if study.settle == 1:
+            problems.append("settle: expected 0 (off) or at least 2 groups of runs, got 1")
         if study.rollout_timeout is not None and study.evaluator != "pool":
             problems.append(
                 "rollout_timeout: only a pool of processes can end a rollout; set evaluator = 'pool'"
@@ -165,13 +187,33 @@ class Study(BaseModel):
             max_episode_steps=choice.max_episode_steps or task.max_episode_steps,
         )
 
-    def budget(self, task: str) -> int:
-        """The rollouts that a search on this task may spend."""
-        return self.tasks[task].rollouts or self.rollouts
+    def budget(self, task: str) -> Budget:
+        """What a search on this task may spend."""
+        limits = self.tasks[task]
+        if limits.rollouts is None and limits.steps is None:
+            return Budget(self.rollouts, self.steps)
+        return Budget(limits.rollouts, limits.steps)
+
+    def grid(self, task: str) -> tuple[Literal["rollouts", "steps"], list[int]]:
+        """The unit of the budget, and the amounts at which curves are reported."""
+        budget = self.budget(task)
+        unit: Literal["rollouts", "steps"] = "steps" if budget.rollouts is None else "rollouts"
+        limit = budget.steps if budget.rollouts is None else budget.rollouts
+        return unit, [(limit or 0) * i // self.curve_points for i in range(self.curve_points + 1)]
+
+    def references(self, task: str) -> tuple[float, float] | None:
+        """The returns that become 0 and 1, if the study or the task declares them."""
+        return self.tasks[task].normalise or find_task(task).normalise
+
+    @property
+    def most_runs(self) -> int:
+        """The most runs that a row can have."""
+        return self.runs * max(self.settle, 1)
 
     def optimizer(self, task: str, label: str) -> Optimizer:
         """A configured optimizer, with the study's episodes per candidate on this task."""
-        optimizer = self.optimizers[label].build()
+        choice, options = self.optimizers[label], self.tasks[task].options.get(label, {})
+        optimizer = OptimizerChoice(method=choice.method, options=choice.options | options).build()
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
 
@@ -193,7 +235,7 @@ class Study(BaseModel):
         )
 
     def document(self) -> dict[str, Any]:
-        """The study as plain data in the form of a study file, without what is default."""
+        """The study as plain data in the form of a study file, every default spelled out."""
         data = self.model_dump(exclude_none=True, exclude={"optimizers"})
         rows = {label: _row(label, choice) for label, choice in self.optimizers.items()}
         return {**{k: v for k, v in data.items() if k != "tasks"}, "tasks": data["tasks"], "optimizers": rows}
@@ -201,11 +243,18 @@ class Study(BaseModel):
     def _misfits(self, name: str) -> list[str]:
         """What cannot work on this task: its environment, its policy, or a generation over the budget."""
         task, problems = self.task(name), []
+        unknown = [label for label in self.tasks[name].options if label not in self.optimizers]
+        if unknown:
+            problems.append(
+                f"tasks.{name}.options: {', '.join(unknown)}: not in the comparison, which has "
+                f"{', '.join(self.optimizers)}"
+            )
         try:
             make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
         except ValueError as error:
-            return [f"tasks.{name}: {error}"]
+            return [*problems, f"tasks.{name}: {error}"]
         too_large: dict[str, int] = {}
+        limit = self.budget(name).rollouts
         for label in self.optimizers:
             try:
                 problem = self.problem(name, label, run=0)
@@ -214,12 +263,12 @@ class Study(BaseModel):
             except ValueError as error:
                 problems.append(f"{label} on {name}: {error}")
                 continue
-            if cost > self.budget(name):
+            if limit is not None and cost > limit:
                 too_large[label] = cost
         if too_large:
             costs = ", ".join(f"{label} ({cost})" for label, cost in too_large.items())
             problems.append(
-                f"tasks.{name}: a budget of {self.budget(name)} rollouts is smaller than one generation of "
+                f"tasks.{name}: a budget of {limit} rollouts is smaller than one generation of "
                 f"{costs}; raise --rollouts or set smaller populations"
             )
         return problems

@@ -15,16 +15,19 @@ distribution).
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class ARS:
     """Finite differences along random directions, scaled by the spread of the returns."""
+
+    tunable: ClassVar[Ranges] = {"directions": (2, 32), "step_size": (0.002, 2.0), "sigma": (0.003, 3.0)}
 
     directions: int = 8  # N
     top: int | None = None  # b; None: all directions
@@ -46,7 +49,8 @@ class ARS:
             evaluation = yield Proposal(candidates, recommendation=M)
             r_plus, r_minus = evaluation.fitness[:N], evaluation.fitness[N:]
             top = np.argsort(-np.maximum(r_plus, r_minus), kind="stable")[:b]
-            sigma_R = np.concatenate([r_plus[top], r_minus[top]]).std()
+            with np.errstate(over="ignore"):  # of returns like −1e200: an infinite spread makes no step
+                sigma_R = np.concatenate([r_plus[top], r_minus[top]]).std()
             if sigma_R > 0:
                 M = M + self.step_size / (b * sigma_R) * (r_plus[top] - r_minus[top]) @ delta[top]
                 M = domain.clip(M)

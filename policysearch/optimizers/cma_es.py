@@ -17,18 +17,20 @@ adaptation, any affine transformation of the parameters.
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Proposal, Search
+from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class CMAES:
     """Covariance matrix adaptation, with `cma`'s defaults."""
+
+    tunable: ClassVar[Ranges] = {"sigma": (0.03, 3.0)}
 
     sigma: float = 0.3  # initial step size, in scaled parameter units
     population_size: int | None = None  # λ; None: 4 + ⌊3 ln d⌋

@@ -12,16 +12,19 @@ parameter with its start and σ changes nothing. The diagonal covariance ties it
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
     """A diagonal Gaussian refitted to the elites of each generation."""
+
+    tunable: ClassVar[Ranges] = {"population_size": (10, 100), "elites": (3, 20), "sigma": (0.05, 5.0)}
 
     population_size: int = 50
     elites: int = 10

@@ -16,11 +16,12 @@ and its step does not scale with the parameters.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Search
+from policysearch.core import Array, Domain, Proposal, Ranges, Search
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.checks import positive, within
 
@@ -28,6 +29,8 @@ from policysearch.optimizers.checks import positive, within
 @dataclass(frozen=True)
 class EvolutionStrategy:
     """Mirrored Gaussian perturbations, centred ranks, Adam, weight decay."""
+
+    tunable: ClassVar[Ranges] = {"sigma": (0.01, 1.0), "learning_rate": (0.001, 1.0)}
 
     population_size: int = 20  # n, an even number: mirrored pairs
     sigma: float = 0.02  # in scaled parameter units

@@ -15,11 +15,11 @@ regression with t ≫ d.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.gradients import finite_difference as estimate
 from policysearch.optimizers.checks import positive, within
 
@@ -27,6 +27,8 @@ from policysearch.optimizers.checks import positive, within
 @dataclass(frozen=True)
 class FiniteDifference:
     """Steps of fixed length along an estimated gradient."""
+
+    tunable: ClassVar[Ranges] = {"perturbations": (6, 40), "epsilon": (0.01, 1.0), "step_size": (0.5, 8.0)}
 
     variant: Literal["kohl-stone", "central", "regression"] = "kohl-stone"
     perturbations: int = 15  # t; central differences take 2d instead

@@ -11,18 +11,24 @@ coordinate axes: it is not invariant to rotation.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from policysearch.core import Array, Domain, Proposal, Search
+from policysearch.core import Array, Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class Genetic:
     """Tournament or truncation selection, uniform crossover, Gaussian mutation, elitism."""
+
+    tunable: ClassVar[Ranges] = {
+        "population_size": (10, 50),
+        "mutation_sigma": (0.01, 1.0),
+        "sigma": (0.05, 5.0),
+    }
 
     population_size: int = 20
     elites: int = 1

@@ -13,16 +13,19 @@ Invariant to: constants added to returns, monotone transformations of returns, r
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class HillClimbing:
     """Best of `neighbours` Gaussian steps from the incumbent."""
+
+    tunable: ClassVar[Ranges] = {"neighbours": (5, 50), "sigma": (0.01, 1.0)}
 
     neighbours: int = 15
     sigma: float = 0.1  # standard deviation of a step, in scaled parameter units

@@ -16,17 +16,20 @@ transformations of the parameters.
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Proposal, Search
+from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class NelderMead:
     """Reflection, expansion, contraction and shrinkage of a simplex."""
+
+    tunable: ClassVar[Ranges] = {"edge": (0.05, 5.0)}
 
     edge: float = 0.5  # initial simplex: start + edge along each coordinate, in scaled parameter units
     reflection: float = 1.0  # α

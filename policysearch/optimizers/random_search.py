@@ -10,16 +10,19 @@ the parameters.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class RandomSearch:
     """Independent draws around the start, or uniformly between bounds."""
+
+    tunable: ClassVar[Ranges] = {"sigma": (0.1, 10.0)}
 
     population_size: int = 10  # candidates per generation
     sigma: float = 1.0  # standard deviation where there are no bounds, in scaled parameter units

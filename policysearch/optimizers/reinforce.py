@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.gradients import score_function
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.checks import positive, within
@@ -27,6 +27,7 @@ class Reinforce:
     """Stochastic gradient ascent on the expected return, by the score function."""
 
     uses_scores: ClassVar[bool] = True
+    tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0)}
 
     episodes: int = 10  # N per step
     learning_rate: float = 0.01  # α

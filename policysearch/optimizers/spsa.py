@@ -16,16 +16,19 @@ Random signs tie it to the axes.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Proposal, Search
+from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 
 @dataclass(frozen=True)
 class SPSA:
     """A gradient from two candidates, whatever the dimension."""
+
+    tunable: ClassVar[Ranges] = {"c": (0.01, 1.0), "first_step": (0.01, 1.0)}
 
     c: float = 0.1  # first perturbation, in scaled parameter units
     first_step: float = 0.1  # mean size of the first change of a parameter, in scaled parameter units

@@ -52,7 +52,10 @@ def test_the_folder_holds_exactly_what_is_promised(
 ) -> None:
     out, _ = done
     names = {path.name for path in out.iterdir()}
-    assert names == {"study.toml", "runs.csv", "curves.csv", "summary.csv", "summary.md", "curves.png", "curves.svg", "recommendations"}  # fmt: skip
+    assert names == {
+        "ledger.sqlite", "study.toml", "environment.json", "report.html", "summary.md", "curves.png", "curves.svg",
+        "runs.csv", "curves.csv", "summary.csv", "pairs.csv", "spent.csv", "recommendations",
+    }  # fmt: skip
     assert len(list((out / "recommendations").iterdir())) == 16
     runs, curves, summary = (pd.read_csv(out / f"{name}.csv") for name in ("runs", "curves", "summary"))
     assert list(runs) == [
@@ -61,18 +64,34 @@ def test_the_folder_holds_exactly_what_is_promised(
         "optimizer",
         "run",
         "seed",
+        "d",
         "rollouts",
         "steps",
         "report_rollouts",
+        "report_steps",
         "wall_seconds",
         "failed_rollouts",
+        "clipped_steps",
         "start_return",
         "claimed_return",
         "final_return",
         "final_return_se",
+        "remarks",
     ]
     assert list(curves) == "task policy optimizer run rollouts steps return_mean best_seen".split()  # noqa: SIM905
-    assert list(summary) == "task optimizer runs iqm ci_low ci_high median mean std".split()  # noqa: SIM905
+    assert list(summary) == [
+        "task",
+        "optimizer",
+        "runs",
+        "iqm",
+        "ci_low",
+        "ci_high",
+        "median",
+        "mean",
+        "std",
+        "anytime",
+        "failure_rate",
+    ]
     assert len(runs) == 16
     assert len(curves) == 16 * 11
     assert (runs["rollouts"] <= 30).all()
@@ -228,9 +247,12 @@ def test_a_folder_that_cannot_be_written_or_holds_another_study_is_refused(
     assert main([*quick, "--out", str(out)]) == 0
     before = (out / "runs.csv").read_bytes()
     assert main([*quick, "--seed", "5", "--out", str(out)]) == 2
-    assert "holds another study; choose another folder or pass --overwrite" in capsys.readouterr().err
+    assert "holds another study; seed was 0, is 5" in capsys.readouterr().err
+    (out / "ledger.sqlite").unlink()  # as in a folder of published results
+    assert main([*quick, "--seed", "5", "--out", str(out)]) == 2
+    assert "holds the tables of another study" in capsys.readouterr().err
     assert (out / "runs.csv").read_bytes() == before
-    assert main([*quick, "--seed", "5", "--out", str(out), "--overwrite"]) == 0
+    assert main([*quick, "--seed", "5", "--out", str(out), "--fresh"]) == 0
     assert (out / "runs.csv").read_bytes() != before
 
 
@@ -262,7 +284,7 @@ def test_failing_environments_do_not_stop_a_comparison(
     assert "note:" in capsys.readouterr().out
 
 
-def test_ctrl_c_writes_the_runs_that_have_finished(tmp_path: Path) -> None:
+def test_ctrl_c_writes_the_runs_that_have_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "policysearch.compare", "--tasks", "lqr", "--optimizers", "random-search",
                "--rollouts", "100", "--runs", "3000", "--workers", "2", "--out", str(out)]  # fmt: skip
@@ -276,7 +298,7 @@ def test_ctrl_c_writes_the_runs_that_have_finished(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "those are written" in rest
+    assert f"interrupted; what was run is kept. To go on: {' '.join(['python', *command[1:]])}" in rest
     assert "Traceback" not in rest
     assert 0 < len(pd.read_csv(out / "runs.csv")) < 3000
 

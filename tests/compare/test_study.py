@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from policysearch.compare.study import Study, StudyError
 from policysearch.optimizers import ARS, CMAES, Repeated
+from policysearch.search import Budget
 from policysearch.tasks import find_task, parse_policy
 
 VALID: dict[str, Any] = {
@@ -28,7 +29,7 @@ def refused(**changes: Any) -> str:
 
 def test_a_study_knows_its_tasks_methods_and_budgets() -> None:
     study = Study.resolve({**VALID, "tasks": {"lqr": {"rollouts": 40}, "CartPole-v1": {"policy": "mlp:4"}}})
-    assert (study.budget("lqr"), study.budget("CartPole-v1")) == (40, 60)
+    assert (study.budget("lqr"), study.budget("CartPole-v1")) == (Budget(40), Budget(60))
     assert study.optimizer("lqr", "wide") == ARS(sigma=0.5)
     assert study.task("CartPole-v1").policy == "mlp:4"
     assert study.task("lqr").policy == "linear"

@@ -1,0 +1,455 @@
+"""A finished comparison as tables: what the report, the pictures and a notebook work with.
+
+    runs       a row per run                           curves   a row per point of a run's anytime curve
+    spent      rollouts and steps by purpose           failures examples of failed episodes
+    tuning     a row per tuning run                    sessions versions, machine and command of every start
+
+Summaries (`summary`, `pairs`, `overall`) are computed from these. `write` and `read` are inverse to each other, to
+the last digit; `merge` joins parts that were run apart.
+"""
+
+import csv
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tomli_w
+from jaxtyping import Float
+
+from policysearch.compare import power, statistics
+from policysearch.compare.run import Result
+from policysearch.compare.session import Session, decisions_of, pairs
+from policysearch.compare.study import Study
+from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
+from policysearch.core import Array
+
+FRAMES = ("runs", "curves", "spent", "failures", "tuning")
+PURPOSES = (
+    "task", "optimizer", "run", "stage", "purpose", "rollouts", "steps", "failed_rollouts", "retried_rollouts",
+)  # fmt: skip
+FAILURES = (
+    "task", "optimizer", "run", "purpose", "candidate", "episode", "seed", "reason", "traceback", "file",
+)  # fmt: skip
+#: Columns without which a table is not one of ours.
+RUNS = (
+    "task", "optimizer", "run", "d", "rollouts", "steps", "report_rollouts", "wall_seconds", "failed_rollouts",
+    "clipped_steps", "start_return", "claimed_return", "final_return", "remarks",
+)  # fmt: skip
+CURVES = ("task", "optimizer", "run", "rollouts", "steps", "return_mean")
+#: Columns that are read as text.
+TEXTS = {
+    "task", "optimizer", "policy", "stage", "purpose", "remarks", "reason", "traceback", "file", "hyperparameters",
+}  # fmt: skip
+#: Normalised returns at which rollouts-to-target are counted, and the fewest tasks that are pooled.
+TARGETS, FEWEST_TASKS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0), 3
+
+
+def _quietly(method: "Callable[[Comparison], pd.DataFrame]") -> "Callable[[Comparison], pd.DataFrame]":
+    """A method that may meet returns of −1e200: they overflow, and show as infinite or not at all."""
+
+    @wraps(method)
+    def computed(self: "Comparison") -> pd.DataFrame:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return method(self)
+
+    return computed
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The tables of a study, and what follows from them."""
+
+    study: Study  # with the hyperparameters that tuning chose
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    spent: pd.DataFrame
+    failures: pd.DataFrame
+    tuning: pd.DataFrame
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, session: Session) -> "Comparison":
+        """The tables of a session's results so far, in the order of the study."""
+        study, results = session.tuned, session.results
+        place = {
+            (task, label): (i, j)
+            for i, task in enumerate(study.tasks)
+            for j, label in enumerate(study.optimizers)
+        }
+        ordered = sorted(results.values(), key=lambda r: (*place[r.job.task, r.job.optimizer], r.job.run))
+        spent = [row for result in ordered for row in _spent("final", result)]
+        spent += [row for result in session.tuning.values() for row in _spent("tuning", result)]
+        failures = [row for result in ordered for row in _failures(result)]
+        return cls(
+            study,
+            pd.DataFrame([result.row | {"remarks": "; ".join(result.remarks)} for result in ordered]),
+            pd.DataFrame([row for result in ordered for row in result.curve]),
+            pd.DataFrame(spent, columns=list(PURPOSES)),
+            pd.DataFrame(failures, columns=list(FAILURES)),
+            tuning_table(session.study, session.tuning),
+            session.journal.sessions,
+        )
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that have runs."""
+        present = set(self.runs["task"])
+        return [task for task in self.study.tasks if task in present]
+
+    @property
+    def labels(self) -> list[str]:
+        """The methods that have runs."""
+        present = set(self.runs["optimizer"])
+        return [label for label in self.study.optimizers if label in present]
+
+    @cached_property
+    def _final(self) -> dict[tuple[str, str], "pd.Series[float]"]:
+        groups = self.runs.groupby(["task", "optimizer"], sort=False)
+        return {key: group.set_index("run")["final_return"].sort_index() for key, group in groups}  # type: ignore[misc]
+
+    def has(self, task: str, label: str) -> bool:
+        """Whether a method has runs on a task."""
+        return (task, label) in self._final
+
+    def final(self, task: str, label: str) -> Float[Array, "runs"]:
+        """The final returns of a method on a task, by run."""
+        return self._final[task, label].to_numpy(dtype=float)
+
+    def paired(self, task: str, x: str, y: str) -> tuple[Float[Array, "runs"], Float[Array, "runs"]]:
+        """The final returns of two methods in the runs that both have made."""
+        one, other = self._final.get((task, x)), self._final.get((task, y))
+        if one is None or other is None:
+            return np.empty(0), np.empty(0)
+        both = one.index.intersection(other.index)
+        return one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float)
+
+    def curve(
+        self, task: str, label: str, axis: str
+    ) -> tuple[Float[Array, "points"], Float[Array, "points runs"]]:
+        """Returns of the recommendations of every run, against what was spent in rollouts or steps.
+
+        A run keeps its value until its next point, so runs can be compared at equal amounts.
+        """
+        mine = self.curves[(self.curves["task"] == task) & (self.curves["optimizer"] == label)]
+        runs = [group.sort_values(axis, kind="stable") for _, group in mine.groupby("run")]
+        grid = np.unique(np.concatenate([run[axis].to_numpy(dtype=float) for run in runs]))
+        if len(grid) > 12:
+            grid = np.linspace(grid[0], grid[-1], 41)
+        values = [
+            run["return_mean"].to_numpy(dtype=float)[
+                np.searchsorted(run[axis].to_numpy(dtype=float), grid, side="right") - 1
+            ]
+            for run in runs
+        ]
+        return grid, np.array(values).T
+
+    @cached_property
+    @_quietly
+    def summary(self) -> pd.DataFrame:
+        """A row per task and method: final returns with the interval of their IQM, and what it took."""
+        rows = []
+        for (task, label), group in self.runs.groupby(["task", "optimizer"], sort=False):
+            final = group["final_return"].to_numpy(dtype=float)
+            low, high = statistics.bootstrap_interval(
+                final, self.study.seed, "bootstrap", str(task), str(label)
+            )
+            spent = group["rollouts"].sum()
+            middle = {"iqm": float(statistics.iqm(final)), "ci_low": low, "ci_high": high}
+            rows.append(
+                {"task": task, "optimizer": label, "runs": final.size}
+                | middle
+                | {
+                    "median": float(np.median(final)),
+                    "mean": float(final.mean()),
+                    "std": float(final.std(ddof=1)) if final.size > 1 else float("nan"),
+                    "anytime": self._anytime(str(task), str(label)),
+                    "failure_rate": float(group["failed_rollouts"].sum() / max(spent, 1)),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _anytime(self, task: str, label: str) -> float:
+        """IQM over the runs of the mean return over the budget."""
+        unit, _ = self.study.grid(task)
+        grid, values = self.curve(task, label, unit)
+        return float(statistics.iqm(np.array([statistics.area_under_curve(grid, run) for run in values.T])))
+
+    @cached_property
+    @_quietly
+    def pairs(self) -> pd.DataFrame:
+        """A row per task and pair of methods: how often x beats y, and whether that may be chance."""
+        return pd.concat([self._pairs(task) for task in self.tasks], ignore_index=True)
+
+    def _pairs(self, task: str) -> pd.DataFrame:
+        rows, gaps = [], []
+        for x, y in pairs(self.labels):
+            one, other = self.paired(task, x, y)
+            if not one.size:
+                continue
+            gap = statistics.differences(one, other)
+            key = (self.study.seed, "pairs", task, x, y)
+            low, high = statistics.improvement_interval(one, other, *key)
+            effect, apart = power.effect_size(gap), power.unpaired_effect_size(one, other)
+            row: dict[str, Any] = {"task": task, "x": x, "y": y, "runs": gap.size}
+            row |= {
+                "p_improvement": statistics.probability_of_improvement(one, other),
+                "ci_low": low,
+                "ci_high": high,
+            }
+            row |= {"difference": float(gap.mean()), "effect": effect}
+            row |= {"runs_needed": power.runs_needed(effect)}
+            row |= {"runs_needed_unpaired": power.runs_needed(apart, paired=False)}
+            row |= {"variance_removed": power.variance_removed_by_pairing(one, other)}
+            rows.append(row)
+            gaps.append(gap)
+        table = pd.DataFrame(rows, columns=list(PAIRS))
+        if self.study.settle:  # after several looks only the sequential test keeps its promise
+            told = self._told_apart(task)
+            different = [told[x, y] for x, y in zip(table["x"], table["y"], strict=True)]
+            return table.assign(p=np.nan, p_holm=np.nan, p_joint=np.nan, different=different)
+        return table.assign(**self._tests(task, gaps))
+
+    def _told_apart(self, task: str) -> dict[tuple[str, str], bool]:
+        """What sequential testing has found."""
+        series = {label: self._final[task, label] for label in self.labels if self.has(task, label)}
+        final = {
+            (label, int(run)): value
+            for label, runs in series.items()
+            for run, value in zip(runs.index, runs, strict=True)
+        }
+        found = decisions_of(self.study, task, final).different.tolist()
+        return dict(zip(pairs(list(self.study.optimizers)), found, strict=True))
+
+    def _tests(self, task: str, gaps: list[Float[Array, "_"]]) -> dict[str, Any]:
+        """p values, and which pairs are told apart."""
+        if not gaps:
+            return {"p": [], "p_holm": [], "p_joint": [], "different": []}
+        common = min(gap.size for gap in gaps)
+        matrix = np.array([gap[:common] for gap in gaps]).T
+        tests = statistics.paired_tests(matrix, self.study.seed, "tests", task)
+        return {"p": tests.p, "p_holm": tests.holm, "p_joint": tests.joint} | {
+            "different": tests.joint <= statistics.ALPHA
+        }
+
+    @property
+    def normalised_tasks(self) -> list[str]:
+        """The tasks that declare the returns which count as 0 and 1."""
+        return [task for task in self.tasks if self.study.references(task) is not None]
+
+    def normalised(self, task: str, values: Float[Array, "*m"]) -> Float[Array, "*m"]:
+        """Returns on the scale of the task's references; a missing one is −∞."""
+        low, high = self.study.references(task) or (0.0, 1.0)
+        values = np.where(np.isnan(values), -np.inf, values)
+        return statistics.normalise(values, low, high)
+
+    @cached_property
+    @_quietly
+    def overall(self) -> pd.DataFrame:
+        """A row per method: IQM of the normalised returns of all tasks that declare references, if enough do."""
+        rows = []
+        tasks = self.normalised_tasks
+        for label in self.labels if len(tasks) >= FEWEST_TASKS else []:
+            if not all(self.has(task, label) for task in tasks):
+                continue
+            strata = [self.normalised(task, self.final(task, label)) for task in tasks]
+            key = (self.study.seed, "overall", label)
+            low, high = statistics.stratified_interval(strata, statistics.aggregate_iqm, *key)
+            iqm = float(statistics.aggregate_iqm(strata))
+            rows.append({"optimizer": label, "tasks": len(tasks), "iqm": iqm, "ci_low": low, "ci_high": high})
+        return pd.DataFrame(rows, columns=["optimizer", "tasks", "iqm", "ci_low", "ci_high"])
+
+    def improvement_matrix(self, task: str | None = None) -> pd.DataFrame:
+        """P(row beats column), on a task or on the mean over the tasks."""
+        labels = self.labels
+        table = pd.DataFrame(np.nan, index=labels, columns=labels)
+        mine = self.pairs if task is None else self.pairs[self.pairs["task"] == task]
+        for (x, y), group in mine.groupby(["x", "y"]):
+            value = float(group["p_improvement"].mean())
+            table.loc[x, y], table.loc[y, x] = value, 1.0 - value
+        return table
+
+    def hits(self, label: str) -> Float[Array, "m"]:
+        """What part of the budget a method had spent when it reached each target, over runs, tasks and targets."""
+        found = []
+        for task in self.normalised_tasks:
+            if not self.has(task, label):
+                continue
+            unit, _ = self.study.grid(task)
+            grid, values = self.curve(task, label, unit)
+            scores = self.normalised(task, values)
+            found += [statistics.first_hit(grid / grid[-1], run, np.array(TARGETS)) for run in scores.T]
+        return np.concatenate(found) if found else np.empty(0)
+
+    def write(self, folder: Path) -> None:
+        """Write the tables and the study, each file whole or not at all.
+
+        Raises:
+            OSError: if a file cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "study.toml", tomli_w.dumps(self.study.document()))
+        write_text(folder / "environment.json", json.dumps(self.sessions, indent=1) + "\n")
+        for name in (*FRAMES, "summary", "pairs", "overall"):
+            frame: pd.DataFrame = getattr(self, name)
+            if len(frame) or name in ("runs", "curves", "summary"):
+                write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+            else:
+                (folder / f"{name}.csv").unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Comparison":
+        """What `write` has written.
+
+        Raises:
+            ValueError: if the folder does not hold the tables of a comparison.
+        """
+        try:
+            data = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
+            study = Study.resolve(data)
+            frames = {name: _read_table(folder / f"{name}.csv", name) for name in FRAMES}
+            sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{folder}: expected the results of a comparison: {error}") from error
+        frames["failures"]["file"] = [str(folder / str(name)) for name in frames["failures"]["file"]]
+        return cls(study, **frames, sessions=sessions)
+
+    @classmethod
+    def merge(cls, parts: "Sequence[Comparison]") -> "Comparison":
+        """One comparison of all parts: shards, or studies that differ in tasks, methods or runs only.
+
+        Raises:
+            ValueError: if parts differ in anything else, or hold the same run with different results.
+        """
+        studies = [part.study for part in parts]
+        tables = {
+            name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in FRAMES
+        }
+        runs = tables["runs"]
+        key = ["task", "optimizer", "run"]
+        facts = runs.drop(columns=["wall_seconds"]).drop_duplicates()
+        twice = facts[facts.duplicated(key, keep=False)]
+        if len(twice):
+            one = twice.iloc[0]
+            raise ValueError(
+                f"{one['optimizer']} on {one['task']}, run {one['run']}: the parts hold different results; "
+                "merge parts of one study, made with the same versions"
+            )
+        tables["runs"] = runs.drop_duplicates(key)
+        tables = {
+            name: frame if name == "runs" else frame.drop_duplicates() for name, frame in tables.items()
+        }
+        sessions = [session for part in parts for session in part.sessions]
+        return cls(_merged(studies), **tables, sessions=sessions)
+
+    # pictures, for notebooks: each returns a matplotlib figure
+
+    def plot(self) -> Any:
+        """The anytime curves and final returns of all tasks."""
+        from policysearch.compare import plots  # noqa: PLC0415 - matplotlib takes most of a second
+
+        return plots.overview(self)
+
+    def verdict(self) -> str:
+        """What the numbers support, in words."""
+        from policysearch.compare.verdict import verdict  # noqa: PLC0415
+
+        return verdict(self)
+
+    def _repr_markdown_(self) -> str:
+        from policysearch.compare.report import markdown, readable_table  # noqa: PLC0415
+
+        return markdown(readable_table(self))
+
+
+PAIRS = (
+    "task", "x", "y", "runs", "p_improvement", "ci_low", "ci_high", "difference", "effect", "runs_needed",
+    "runs_needed_unpaired", "variance_removed",
+)  # fmt: skip
+
+
+def _spent(stage: str, result: Result) -> Iterable[dict[str, Any]]:
+    job = result.job
+    for entry in result.spent:
+        yield {"task": job.task, "optimizer": job.optimizer, "run": job.run, "stage": stage} | vars(entry)
+
+
+def _failures(result: Result) -> Iterable[dict[str, Any]]:
+    job = result.job
+    for number, example in enumerate(result.examples):
+        failure = example.failure
+        yield {
+            "task": job.task,
+            "optimizer": job.optimizer,
+            "run": job.run,
+            "purpose": example.purpose,
+            "candidate": failure.candidate,
+            "episode": failure.episode,
+            "seed": failure.seed,
+            "reason": failure.reason,
+            "traceback": failure.traceback,
+            "file": f"failures/{file_name(job.task, job.optimizer, job.run, number)}.npz",
+        }
+
+
+def file_name(*parts: Any) -> str:
+    """Names and numbers as one file name, whatever characters are in them."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "__".join(map(str, parts))).lstrip(".")
+
+
+def _read_table(path: Path, name: str) -> pd.DataFrame:
+    empty = {"spent": PURPOSES, "failures": FAILURES, "tuning": TUNING_COLUMNS}
+    if name in empty and not path.exists():
+        return pd.DataFrame(columns=list(empty[name]))
+    needed = {"runs": RUNS, "curves": CURVES}.get(name) or empty[name]
+    with path.open(encoding="utf-8", newline="") as file:
+        table = pd.DataFrame(list(csv.DictReader(file)))
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise ValueError(f"{path.name}: no column {', '.join(missing)}")
+    return table.apply(lambda column: column if column.name in TEXTS else _typed(column))
+
+
+def _typed(column: "pd.Series[str]") -> "pd.Series[Any]":
+    """The text of a table's column as numbers, to the last bit, or truths."""
+    values = column.tolist()
+    if set(values) <= {"True", "False"}:
+        return pd.Series([value == "True" for value in values], index=column.index)
+    if all(re.fullmatch(r"-?\d+", value) for value in values):
+        return pd.Series([int(value) for value in values], index=column.index)
+    return pd.Series([float(value or "nan") for value in values], index=column.index)
+
+
+def _merged(studies: Sequence[Study]) -> Study:
+    """The study of which all others are parts."""
+    first = studies[0]
+    fixed = {"tasks", "optimizers", "runs"}
+    for other in studies[1:]:
+        mine, theirs = (study.model_dump(exclude=fixed) for study in (first, other))
+        changed = [
+            f"{name}: {mine[name]!r} and {theirs[name]!r}" for name in mine if mine[name] != theirs[name]
+        ]
+        for section in ("tasks", "optimizers"):
+            one, two = getattr(first, section), getattr(other, section)
+            changed += [
+                f"{section}.{label} differs" for label in one if label in two and one[label] != two[label]
+            ]
+        if changed:
+            raise ValueError(f"the studies cannot be merged: {'; '.join(changed)}")
+    tasks = {name: choice for study in studies for name, choice in study.tasks.items()}
+    optimizers = {name: choice for study in studies for name, choice in study.optimizers.items()}
+    runs = max(study.runs for study in studies)
+    return first.model_copy(update={"tasks": tasks, "optimizers": optimizers, "runs": runs})
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

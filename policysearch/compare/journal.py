@@ -1,0 +1,230 @@
+"""The ledger of a study: what has been run is read from it, what is run is written to it.
+
+Kinds of events, their keys and bodies:
+
+    study       ()                                the study document; again when it has grown
+    session     ()                                versions, machine, command of a process that went on with it
+    generation  (stage, task, optimizer, run)     one evaluation (`policysearch.evaluators.recorded`)
+    run         (stage, task, optimizer, run)     the result of a finished run
+
+The stages are "tuning" and "final".
+"""
+
+import os
+import platform
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import policysearch
+from policysearch.compare.run import Job, Result
+from policysearch.compare.study import Study
+from policysearch.evaluators.recorded import Record
+from policysearch.ledger import Ledger, LedgerError, LedgerRefused, decode, encode, locked
+
+NAME = "ledger.sqlite"
+PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
+SECONDS_BETWEEN_COMMITS = 0.25
+
+
+class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
+    """The folder holds another study."""
+
+
+@dataclass
+class Past:
+    """What is known of a run."""
+
+    records: list[Record] = field(default_factory=list)
+    result: Result | None = None
+
+
+class Journal:
+    """The ledger of `study` in `folder`, or one in memory without a folder; also a context manager.
+
+    Raises:
+        StudyChanged: if it holds a study that this one does not continue.
+        LedgerError: as `policysearch.ledger.Ledger` does.
+    """
+
+    def __init__(self, folder: Path | None, study: Study, command: str = "") -> None:
+        self.past: dict[tuple[str, Job], Past] = {}
+        self.sessions: list[dict[str, Any]] = []
+        self.grown: list[str] = []  # what this study has that the ledger's had not
+        self._ledger = None if folder is None else Ledger(folder / NAME)
+        try:
+            known = self._read()
+            session = environment() | {"command": command}
+            self.sessions.append(session)
+            if self._ledger is not None:
+                self._agree(known, study)
+                self._ledger.append("session", (), session)
+                self._ledger.commit()
+        except BaseException:
+            self.close()
+            raise
+        self._committed = time.monotonic()
+
+    def _read(self) -> dict[str, Any] | None:
+        """Fill `past` and `sessions`; returns the latest study document."""
+        study = None
+        for event in self._ledger.events if self._ledger is not None else ():
+            try:
+                if event.kind == "study":
+                    study = event.body
+                elif event.kind == "session":
+                    self.sessions.append(event.body)
+                elif event.kind == "generation":
+                    self._of(event.key).records.append(event.body)
+                elif event.kind == "run":
+                    self._of(event.key).result = Result.from_document(event.body)
+                else:
+                    raise ValueError(f"unknown kind {event.kind!r}")
+            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                path = self._ledger.path if self._ledger is not None else ""
+                raise LedgerRefused(f"{path}: event {event.number} is not one of a study: {error}") from error
+        return study
+
+    def _of(self, key: tuple[Any, ...]) -> Past:
+        stage, task, optimizer, run = key
+        return self.past.setdefault((stage, Job(task, optimizer, run)), Past())
+
+    def _agree(self, known: dict[str, Any] | None, study: Study) -> None:
+        """Compare the study with the ledger's, and write it down where it is new."""
+        assert self._ledger is not None  # noqa: S101
+        document = decode(encode(study.document()))
+        if known is not None:
+            self.grown, changed = compare_studies(known, document)
+            if changed:
+                raise StudyChanged(
+                    f"{self._ledger.path}: holds another study; " + "; ".join(changed) + "\n"
+                    "choose another folder, or pass --fresh to start over (the old ledger is kept beside it)"
+                )
+        if document != known:
+            self._ledger.append("study", (), document)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def turned(self, stage: str, job: Job, record: Record) -> None:
+        """Write down a generation."""
+        if self._ledger is not None:
+            self._ledger.append("generation", (stage, job.task, job.optimizer, job.run), record)
+
+    def finished(self, stage: str, result: Result) -> Result:
+        """Write down a result; returns it as it will be read."""
+        job, document = result.job, result.document()
+        if self._ledger is not None:
+            self._ledger.append("run", (stage, job.task, job.optimizer, job.run), document)
+        return Result.from_document(decode(encode(document)))
+
+    def tick(self) -> None:
+        """Commit, if the last commit was a while ago."""
+        if self._ledger is not None and time.monotonic() - self._committed > SECONDS_BETWEEN_COMMITS:
+            self._ledger.commit()
+            self._committed = time.monotonic()
+
+    def close(self) -> None:
+        """Commit, and let others write."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    def drift(self) -> str:
+        """How this session's versions differ from those of earlier ones, in words."""
+        now, lines = self.sessions[-1], []
+        for before in self.sessions[:-1]:
+            for name, value in before.items():
+                if name in ("command", "date", "process") or value == now.get(name):
+                    continue
+                line = f"{name} was {value}, is {now.get(name)}"
+                if line not in lines:
+                    lines.append(line)
+        return "; ".join(lines)
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, as a reader of the results wants to know them."""
+    return {
+        "policysearch": policysearch.__version__,
+        **{name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "process": os.getpid(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What a study has more than another, and what has changed, each in words.
+
+    More runs, methods or tasks leave every number that there is as it is, so they are growth; all else is
+    change. With sequential testing more runs are a change: the number of looks is part of the promise.
+    """
+    grown, changed = [], []
+    for name in {**old, **new}:
+        before, after = old.get(name), new.get(name)
+        if before == after:
+            continue
+        if name in ("tasks", "optimizers"):
+            grown += [f"{name}.{label} is new" for label in after or {} if label not in (before or {})]
+            changed += [f"{name}.{label} is missing" for label in before or {} if label not in (after or {})]
+            for label in [label for label in before or {} if label in (after or {})]:
+                changed += _differences(f"{name}.{label}", old[name][label], new[name][label])
+        elif name == "runs" and not new.get("settle") and (after or 0) > (before or 0):
+            grown.append(f"runs was {before}, is {after}")
+        else:
+            changed += _differences(name, before, after)
+    return grown, changed
+
+
+def _differences(place: str, before: Any, after: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            line
+            for name in {**before, **after}
+            for line in _differences(f"{place}.{name}", before.get(name), after.get(name))
+        ]
+    return [] if before == after else [f"{place} was {_shown(before)}, is {_shown(after)}"]
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename the ledger in a folder, so that a new one can begin; returns its new name.
+
+    Raises:
+        LedgerBusy: if somebody writes to it.
+        LedgerError: if it cannot be renamed.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return None
+    number = 1
+    while (kept := path.with_name(f"ledger.{number}.sqlite")).exists():
+        number += 1
+    try:
+        with locked(path):
+            for suffix in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be renamed: {error}") from error
+    return kept

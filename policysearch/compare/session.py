@@ -1,0 +1,179 @@
+"""All runs of a study: first the tuning, then the comparison, group by group where it is sequential."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.compare import tuning
+from policysearch.compare.journal import Journal
+from policysearch.compare.run import Job, Result, Turn, jobs
+from policysearch.compare.sequential import Decisions, decide
+from policysearch.compare.statistics import differences
+from policysearch.compare.study import Study
+from policysearch.compare.workers import Died, Work, run_all
+from policysearch.core import Array
+from policysearch.evaluators.recorded import ReplayDiffers
+
+TUNING, FINAL = "tuning", "final"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a study that is run here: every n-th run, or, where methods are tuned, method."""
+
+    number: int = 1  # from 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise ValueError(f"shard: expected i/n with 1 <= i <= n, got {self.number}/{self.of}")
+
+    def part(self, study: Study) -> set[Job]:
+        """The runs of the comparison that belong to it."""
+        listed = jobs(study)
+        pairs = {pair: i for i, pair in enumerate(dict.fromkeys((job.task, job.optimizer) for job in listed))}
+        numbers = [pairs[job.task, job.optimizer] if study.tune else i for i, job in enumerate(listed)]
+        return {job for job, i in zip(listed, numbers, strict=True) if i % self.of == self.number - 1}
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """What has just happened to a run: a turn of its search, its result, its end without one, or nothing."""
+
+    stage: str = FINAL
+    turn: Turn | None = None
+    result: Result | None = None
+    died: Died | None = None
+
+
+@dataclass(eq=False)
+class Session:
+    """A study being run, or continued from its journal.
+
+    Attributes:
+        tuned: the study with the hyperparameters that tuning chose; the study itself without tuning.
+        results: of the comparison's runs that have finished.
+        tuning: of the tuning runs.
+        died: runs that have no result.
+        decisions: by task, what sequential testing has found, for the pairs that `pairs` lists.
+    """
+
+    study: Study
+    journal: Journal
+    shard: Shard = field(default_factory=Shard)
+
+    def __post_init__(self) -> None:
+        self.tuned = self.study
+        self.results: dict[Job, Result] = {}
+        self.tuning: dict[Job, Result] = {}
+        self.died: list[Died] = []
+        self.decisions: dict[str, Decisions] = {}
+
+    def run(self, workers: int) -> Iterator[Update]:
+        """Make all runs that have not been made; says what happens meanwhile.
+
+        Raises:
+            ReplayDiffers: if a search does not go on as it is recorded.
+            LedgerError: if the journal cannot be written.
+        """
+        if self.study.tune:
+            drawn = tuning.tuning_study(self.study)
+            mine = {(job.task, job.optimizer) for job in self.shard.part(self.study)}
+            listed = [job for job in jobs(drawn) if (job.task, job.optimizer.rpartition("#")[0]) in mine]
+            yield from self._stage(TUNING, drawn, listed, self.tuning, workers)
+            self.tuned = tuning.tuned(self.study, self.tuning)
+        if not self.study.settle:
+            mine_all = self.shard.part(self.study)
+            listed = [job for job in jobs(self.study) if job in mine_all]
+            yield from self._stage(FINAL, self.tuned, listed, self.results, workers)
+            return
+        for group in range(self.study.settle):
+            listed = self._next_group(group)
+            if not listed:
+                break
+            yield from self._stage(FINAL, self.tuned, listed, self.results, workers)
+            self.decisions = {task: self._decide(task) for task in self.study.tasks}
+
+    def _stage(
+        self, stage: str, study: Study, listed: list[Job], results: dict[Job, Result], workers: int
+    ) -> Iterator[Update]:
+        work = []
+        for job in listed:
+            past = self.journal.past.get((stage, job))
+            if past is not None and past.result is not None:
+                results[job] = past.result
+                yield Update(stage, result=past.result)
+            else:
+                work.append(Work(study, job, past.records if past is not None else ()))
+        try:
+            for event in run_all(work, workers):
+                yield self._noted(stage, event, results)
+                self.journal.tick()
+        except ReplayDiffers as differs:
+            drift = self.journal.drift()
+            why = f"since it was begun, {drift}" if drift else "the program or the processor has changed"
+            raise ReplayDiffers(
+                f"the search cannot be continued: {differs}; {why}. Install what it was begun with, or pass "
+                "--fresh to start over (the old ledger is kept beside it)"
+            ) from differs
+
+    def _noted(
+        self, stage: str, event: "list[Turn] | Result | Died | None", results: dict[Job, Result]
+    ) -> Update:
+        """Write down what happened."""
+        if isinstance(event, Result):
+            result = results[event.job] = self.journal.finished(stage, event)
+            return Update(stage, result=result)
+        if isinstance(event, Died):
+            self.died.append(event)
+            return Update(stage, died=event)
+        for turn in event or ():
+            if turn.record is not None:
+                self.journal.turned(stage, turn.job, turn.record)
+        return Update(stage, turn=event[-1] if event else None)
+
+    def _next_group(self, group: int) -> list[Job]:
+        """The runs that come next: of the methods that are not yet told apart from all others."""
+        runs = range(group * self.study.runs, (group + 1) * self.study.runs)
+        listed = []
+        for task in self.study.tasks:
+            labels = list(self.study.optimizers)
+            if group:
+                different = self.decisions[task].different
+                open_pairs = [pair for pair, done in zip(pairs(labels), different, strict=True) if not done]
+                labels = [label for label in labels if any(label in pair for pair in open_pairs)]
+            listed += [Job(task, label, run) for label in labels for run in runs]
+        return listed
+
+    def _decide(self, task: str) -> Decisions:
+        final = {
+            (job.optimizer, job.run): r.row["final_return"]
+            for job, r in self.results.items()
+            if job.task == task
+        }
+        return decisions_of(self.study, task, final)
+
+
+def pairs(labels: list[str]) -> list[tuple[str, str]]:
+    """All pairs of methods, in the order of the tables."""
+    return list(itertools.combinations(labels, 2))
+
+
+def decisions_of(study: Study, task: str, final: dict[tuple[str, int], float]) -> Decisions:
+    """What sequential testing finds in the final returns, by (method, run), of a task."""
+    runs = range(study.most_runs)
+    made = max((run for _, run in final), default=-1) + 1
+
+    def returns(label: str) -> Float[Array, "runs"]:
+        return np.array([final.get((label, run), np.nan) for run in runs[:made]])
+
+    def gap(x: str, y: str) -> Float[Array, "runs"]:
+        both = np.array([(x, run) in final and (y, run) in final for run in runs[:made]])
+        return np.where(both, differences(returns(x), returns(y)), np.nan)
+
+    columns = [gap(x, y) for x, y in pairs(list(study.optimizers))]
+    gaps = np.array(columns).reshape(len(columns), made).T
+    return decide(gaps, study.runs, study.settle, study.seed, "sequential", task)

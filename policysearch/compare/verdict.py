@@ -1,0 +1,144 @@
+"""What the numbers of a comparison support, in words; and how much more it would take to say more."""
+
+import numpy as np
+import pandas as pd
+
+from policysearch.compare.comparison import Comparison
+from policysearch.compare.power import FEWEST_RUNS, MOST_RUNS
+
+#: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
+SAFETY = 1.2
+
+
+def verdict(comparison: Comparison) -> str:
+    """One paragraph per task."""
+    return "\n\n".join(f"**{task}.** {of_task(comparison, task)}" for task in comparison.tasks)
+
+
+def of_task(comparison: Comparison, task: str) -> str:
+    """Who leads, whom it beats beyond doubt, and from whom it cannot be told apart."""
+    leader, others = ranking(comparison, task)
+    runs = comparison.final(task, leader).size
+    if not others:
+        return f"{leader} is the only method here."
+    lines = [f"{leader} has the highest interquartile mean after {_budget(comparison, task)}."]
+    if runs < FEWEST_RUNS:
+        lines.append(
+            f"Of {runs} runs no difference is significant at the 5 % level; {FEWEST_RUNS} are the fewest."
+        )
+    table = against(comparison, task, leader)
+    beaten = table[table["different"] & (table["p_improvement"] > 0.5)]
+    equal = table[[np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]]
+    doubtful = table[~table["different"] & ~table.index.isin(equal.index)]
+    if len(beaten):
+        lines.append(
+            f"It is better than {_listed(beaten['y'].tolist())} (5 % chance of any error among all pairs)."
+        )
+    if len(equal):
+        lines.append(f"{_listed(equal['y'].tolist())} did exactly as well in every run.")
+    if len(doubtful) == 1:
+        needed = _needed(int(doubtful["runs_needed"].iloc[0]), runs)
+        lines.append(
+            f"{leader} and {doubtful['y'].iloc[0]} cannot be told apart on {task} with {runs} runs; {needed} would "
+            "be needed for the observed difference."
+        )
+    elif len(doubtful):
+        named = [
+            f"{method} ({_needed(int(needed), runs)})"
+            for method, needed in zip(doubtful["y"], doubtful["runs_needed"], strict=True)
+        ]
+        lines.append(
+            f"With {runs} runs it cannot be told apart on {task} from {_listed(named)}; in brackets the runs that "
+            "would be needed for the observed difference."
+        )
+    return " ".join(lines)
+
+
+def ranking(comparison: Comparison, task: str) -> tuple[str, list[str]]:
+    """The method with the highest interquartile mean, and the others, best first."""
+    mine = comparison.summary[comparison.summary["task"] == task]
+    ordered = mine.sort_values("iqm", ascending=False, kind="stable", na_position="last")[
+        "optimizer"
+    ].tolist()
+    return ordered[0], ordered[1:]
+
+
+def against(comparison: Comparison, task: str, leader: str) -> pd.DataFrame:
+    """The pairs of one method on a task, turned so that it is x; in the order of `ranking`."""
+    mine = comparison.pairs[comparison.pairs["task"] == task]
+    turned = mine[mine["y"] == leader].copy()
+    turned[["x", "y"]] = turned[["y", "x"]].to_numpy()
+    turned[["ci_low", "ci_high"]] = 1.0 - turned[["ci_high", "ci_low"]].to_numpy(dtype=float)
+    turned["p_improvement"] = 1.0 - turned["p_improvement"]
+    turned[["difference", "effect"]] *= -1.0
+    _, others = ranking(comparison, task)
+    both = pd.concat([mine[mine["x"] == leader], turned]).set_index("y", drop=False)
+    return both.loc[[label for label in others if label in both.index]].reset_index(drop=True)
+
+
+def saved_by_pairing(comparison: Comparison, task: str) -> float:
+    """Median over the pairs of the share of the variance of a difference that common episodes remove."""
+    values = comparison.pairs.loc[comparison.pairs["task"] == task, "variance_removed"].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def pairing_line(comparison: Comparison, task: str) -> str:
+    """What common random numbers saved on a task, in words."""
+    share = saved_by_pairing(comparison, task)
+    if not np.isfinite(share):
+        return ""
+    if abs(share) < 0.005:
+        return "Pairing the runs by their episodes did not change the variance of a difference (in the median pair)."
+    what = f"removed {100 * share:.0f} %" if share >= 0 else f"added {-100 * share:.0f} %"
+    return (
+        f"Pairing the runs by their episodes {what} of the variance of a difference (median over the pairs)."
+    )
+
+
+def plan(comparison: Comparison) -> pd.DataFrame:
+    """What it would take to tell the leader of each task from every other method, judged by these runs.
+
+    Runs per method for 80 % power at the 5 % level, with a fifth more because the variance is estimated, and the
+    rollouts of both methods' searches.
+    """
+    rows = []
+    for task in comparison.tasks:
+        leader, _ = ranking(comparison, task)
+        spent = comparison.runs[comparison.runs["task"] == task].groupby("optimizer")["rollouts"].mean()
+        for pair in against(comparison, task, leader).to_dict("records"):
+            needed = int(pair["runs_needed"])
+            runs = needed if needed >= MOST_RUNS else int(np.ceil(SAFETY * needed))
+            rollouts = int(runs * (spent[leader] + spent[pair["y"]]))
+            rows.append(
+                {
+                    "task": task,
+                    "leader": leader,
+                    "against": pair["y"],
+                    "runs made": pair["runs"],
+                    "difference": pair["difference"],
+                    "effect": pair["effect"],
+                    "runs needed": runs,
+                    "without pairing": int(pair["runs_needed_unpaired"]),
+                    "rollouts": rollouts,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _needed(needed: int, runs: int) -> str:
+    """Runs that are needed; as many as there are would do for one pair, but not among so many."""
+    if needed >= MOST_RUNS:
+        return f"{MOST_RUNS:,} or more"
+    return str(needed) if needed > runs else f"more than {runs}"
+
+
+def _listed(names: list[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _budget(comparison: Comparison, task: str) -> str:
+    budget = comparison.study.budget(task)
+    parts = [f"{n:,} {unit}" for n, unit in ((budget.rollouts, "rollouts"), (budget.steps, "steps")) if n]
+    return " or ".join(parts)

@@ -1,0 +1,368 @@
+"""The report: what it says follows from the tables, it needs nothing but itself, and it can be written again."""
+
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pandas as pd
+import pytest
+
+import policysearch
+from policysearch.compare.__main__ import main
+from policysearch.compare.comparison import Comparison
+from policysearch.compare.journal import Journal
+from policysearch.compare.report import latex_table, matrix_cells, number
+from policysearch.compare.session import Session
+from policysearch.compare.study import Study, StudyError
+from policysearch.compare.verdict import against, plan, verdict
+from policysearch.optimizers import OPTIMIZERS
+
+HOSTILE = "<script>alert('x')</script>&amp; $x_1$ 100%"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A comparison with a hostile label, failing episodes, tuning, and three tasks with references."""
+    out = tmp_path_factory.mktemp("report")
+    study = out / "study.toml.in"
+    study.write_text(
+        f"""
+        rollouts = 40
+        runs = 6
+        tune = 2
+        [tasks.lqr]
+        [tasks.CartPole-v1]
+        [tasks."counting_env:Failing-v0"]
+        normalise = [-10.0, 0.0]
+        [optimizers.random-search]
+        [optimizers.cma-es]
+        [optimizers."{HOSTILE}"]
+        method = "ars"
+        """,
+        encoding="utf-8",
+    )
+    assert main([str(study), "--out", str(out / "out"), "--workers", "2", "--latex"]) == 0
+    return out / "out"
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "br", "path", "use", "rect"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_the_page_is_one_file_that_asks_nobody_for_anything(folder: Path) -> None:
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "img", "object", "embed", "form", "base"}
+    for _, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action", "srcset"):
+            assert (attributes.get(name) or "#").startswith("#"), attributes
+        assert not any(name.startswith("on") for name in attributes)
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"url\((?!#)", text)
+    assert "@import" not in text
+    policy = next(a["content"] for tag, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in page.tags
+
+
+def test_names_stay_text_in_html_and_latex_whatever_they_are(folder: Path) -> None:
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert any(HOSTILE in text for text in page.texts)
+    tex = (folder / "table.tex").read_text(encoding="utf-8")
+    assert r"\&amp; \$x\_1\$ 100\%" in tex
+    body = tex.split("\n", 1)[1]  # below the comment with the command
+    assert body.count("&") - body.count(r"\&") == 4 * 3  # three columns, in the head and in every row
+    for path in (folder / "recommendations").iterdir():
+        assert re.fullmatch(r"[A-Za-z0-9._-]+\.npz", path.name)
+
+
+def test_the_marks_of_different_pictures_do_not_mix(folder: Path) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(pictures) == 3 * 3 + 2 + 3  # three a task, two for all, one per tuned method
+    seen: set[str] = set()
+    for picture in pictures:
+        root = ET.fromstring(picture)  # noqa: S314 - our own
+        marks = {e.get("id", "") for e in root.iter() if e.tag.endswith(("clipPath", "path")) and e.get("id")}
+        assert not marks & seen - {"DejaVuSans"}
+        seen |= {mark for mark in marks if len(mark) > 10}
+
+
+def test_every_run_is_in_the_picture(folder: Path) -> None:
+    from policysearch.compare import plots
+
+    comparison = Comparison.read(folder)
+    for task in comparison.tasks:
+        (axis,) = plots.finals(comparison, task).axes
+        dots = sum(line.get_xydata().shape[0] for line in axis.lines if line.get_marker() == "o")
+        beyond = [int(text.get_text()) for text in axis.texts]
+        assert dots + sum(beyond) == 6 * 3
+
+
+def test_what_is_written_is_read_to_the_last_digit_and_written_again_the_same(
+    folder: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "ledger.sqlite").unlink()
+    assert main(["report", str(copy), "--latex"]) == 0
+    for name in ("runs.csv", "curves.csv", "summary.csv", "pairs.csv", "overall.csv", "spent.csv", "tuning.csv",
+                 "study.toml", "summary.md", "table.tex", "curves.svg", "environment.json"):  # fmt: skip
+        assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
+    one, other = (re.sub(r"replay \S+", "", (p / "report.html").read_text()) for p in (folder, copy))
+    assert one == other
+
+
+def test_studies_with_other_methods_are_merged_and_others_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--tasks", "lqr", "--rollouts", "40", "--runs", "6", "--workers", "1"]
+    assert main([*small, "--optimizers", "random-search", "--out", str(tmp_path / "a")]) == 0
+    assert main([*small, "--optimizers", "hill-climbing", "--out", str(tmp_path / "b")]) == 0
+    assert (
+        main([*small, "--optimizers", "random-search", "hill-climbing", "--out", str(tmp_path / "both")]) == 0
+    )
+    parts = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["report", *parts, "--out", str(tmp_path / "merged")]) == 0
+    for name in ("summary.csv", "pairs.csv", "study.toml"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "both" / name).read_bytes(), name
+    capsys.readouterr()
+    assert main(["report", *parts]) == 2
+    assert "--out: expected a folder for the report of 2 folders" in capsys.readouterr().err
+    assert main(["report", parts[0], str(folder), "--out", str(tmp_path / "no")]) == 2
+    assert "the studies cannot be merged: tune: 0 and 2" in capsys.readouterr().err
+    changed = Path(parts[1]) / "runs.csv"
+    changed.write_text(changed.read_text().replace("hill-climbing", "random-search"))
+    assert main(["report", *parts, "--out", str(tmp_path / "no")]) == 2
+    assert "random-search on lqr, run 0: the parts hold different results" in capsys.readouterr().err
+    for name, text in (("runs.csv", "a,b\n1,2\n"), ("study.toml", "tasks = 3"), ("environment.json", "{")):
+        shutil.rmtree(tmp_path / "c", ignore_errors=True)
+        shutil.copytree(tmp_path / "both", tmp_path / "c")
+        (tmp_path / "c" / name).write_text(text)
+        assert main(["report", str(tmp_path / "c")]) == 2
+        assert "expected the results of a comparison" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none")]) == 2
+    assert "expected the results of a comparison" in capsys.readouterr().err
+
+
+def test_a_failed_episode_is_shown_again_by_the_command_in_the_report(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    commands = re.findall(r"python -m policysearch.compare replay (\S+?\.npz)", text)
+    assert len(commands) >= 3
+    for file in commands[:3]:
+        assert main(["replay", file]) == 0
+        said = capsys.readouterr().out
+        assert "it failed: step: RuntimeError: a leg broke" in said
+        assert "it fails:  step: RuntimeError: a leg broke" in said
+        assert 'raise RuntimeError("a leg broke")' in said
+    failures = pd.read_csv(folder / "failures.csv")
+    assert failures["traceback"].str.contains("a leg broke").all()
+    assert main(["replay", commands[0], "--video", "x.gif"]) == 2
+    assert "a failed episode, of which no video is made" in capsys.readouterr().err
+
+
+def test_a_failure_that_was_mended_is_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = next((folder / "failures").iterdir())
+    spec = gym.registry[["counting_env", "Failing-v0"][1]]
+    broken, spec.entry_point = spec.entry_point, "counting_env:Counting"
+    try:
+        assert main(["replay", str(file)]) == 1
+    finally:
+        spec.entry_point = broken
+    assert "it does NOT fail now" in capsys.readouterr().out
+
+
+def runs_table(
+    finals: dict[str, list[float]], task: str = "lqr", settle: int = 0, **changes: Any
+) -> Comparison:
+    """A comparison with these final returns."""
+    count = len(next(iter(finals.values())))
+    rows = {label: {"method": "random-search"} for label in finals}
+    groups = count // settle if settle else count
+    study = Study.resolve({"tasks": [task], "optimizers": rows, "runs": groups, "settle": settle, **changes})
+    base = {"task": task, "policy": "linear", "seed": 0, "d": 12, "rollouts": 300, "steps": 30_000, "remarks": "",
+            "report_rollouts": 20, "report_steps": 0, "wall_seconds": 0.0, "failed_rollouts": 0, "clipped_steps": 0,
+            "start_return": -3.0, "claimed_return": 0.0, "final_return_se": 0.0}  # fmt: skip
+    runs = [
+        base | {"optimizer": label, "run": run, "final_return": value}
+        for label, values in finals.items()
+        for run, value in enumerate(values)
+    ]
+    curves = [
+        {"task": task, "policy": "linear", "optimizer": row["optimizer"], "run": row["run"], "rollouts": 30 * i,
+         "steps": 3000 * i, "return_mean": row["final_return"], "best_seen": 0.0}
+        for row in runs
+        for i in range(11)
+    ]  # fmt: skip
+    empty = {
+        name: pd.DataFrame(columns=["task", "optimizer", "stage"]) for name in ("spent", "failures", "tuning")
+    }
+    return Comparison(study, pd.DataFrame(runs), pd.DataFrame(curves), **empty)
+
+
+NOISE = np.array([0.31, -0.52, 0.11, 0.83, -0.24, 0.05, -0.77, 0.46, -0.13, 0.62])
+
+
+def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
+    clear = verdict(runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}))
+    assert (
+        "**lqr.** a has the highest interquartile mean after 300 rollouts. It is better than b (5 % chance"
+        in clear
+    )
+    close = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 0.3)})
+    needed = int(close.pairs["runs_needed"].iloc[0])
+    assert needed > 10
+    assert (
+        f"a and b cannot be told apart on lqr with 10 runs; {needed} would be needed for the observed difference."
+        in verdict(close)
+    )
+    few = verdict(runs_table({"a": list(NOISE[:5]), "b": list(NOISE[:5] - 5)}))
+    assert "Of 5 runs no difference is significant at the 5 % level; 6 are the fewest." in few
+    assert "better than" not in few
+    assert "b did exactly as well in every run" in verdict(runs_table({"a": list(NOISE), "b": list(NOISE)}))
+    assert "a is the only method here" in verdict(runs_table({"a": list(NOISE)}))
+    three = verdict(runs_table({"b": list(NOISE - 9), "a": list(NOISE), "c": list(NOISE[::-1])}))
+    assert "It is better than b" in three
+    assert "cannot be told apart" in three
+
+
+def test_a_comparison_with_its_sides_exchanged_is_the_same() -> None:
+    one = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 1)})
+    other = runs_table({"b": list(NOISE[::-1] - 1), "a": list(NOISE)})
+    x, y = against(one, "lqr", "a").iloc[0], against(other, "lqr", "a").iloc[0]
+    assert (x["x"], x["y"]) == (y["x"], y["y"]) == ("a", "b")
+    for name in ("p_improvement", "difference", "effect", "runs_needed", "p", "different"):
+        assert x[name] == pytest.approx(y[name]), name
+    assert x["ci_low"] <= x["p_improvement"] <= x["ci_high"]
+    assert y["ci_low"] <= y["p_improvement"] <= y["ci_high"]
+
+
+def test_a_plan_gives_runs_and_rollouts_and_what_pairing_saves() -> None:
+    common = 10 * NOISE  # episodes matter much more than methods
+    comparison = runs_table({"a": list(common + NOISE[::-1]), "b": list(common - 0.2)})
+    (row,) = plan(comparison).to_dict("records")
+    assert (row["leader"], row["against"]) == ("a", "b")
+    gap = NOISE[::-1] + 0.2
+    assert row["effect"] == pytest.approx(gap.mean() / gap.std(ddof=1))
+    assert row["runs needed"] < row["without pairing"]
+    assert row["rollouts"] == row["runs needed"] * 600
+    assert 0.9 < comparison.pairs["variance_removed"].iloc[0] < 1.0
+
+
+def test_after_several_looks_only_the_sequential_test_decides() -> None:
+    comparison = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}, settle=2)
+    assert comparison.pairs["different"].tolist() == [True]
+    assert comparison.pairs["p_joint"].isna().all()
+
+
+def test_adding_a_method_changes_nobodys_scale() -> None:
+    two = runs_table({"a": list(NOISE), "b": list(NOISE - 1)})
+    three = runs_table({"a": list(NOISE), "b": list(NOISE - 1), "c": list(NOISE + 1000)})
+    values = np.array([-3.0, np.nan])
+    assert two.normalised("lqr", values).tolist() == three.normalised("lqr", values).tolist()
+    assert two.hits("a").tolist() == three.hits("a").tolist()
+    columns = ["optimizer", "iqm", "ci_low", "ci_high", "anytime"]
+    pd.testing.assert_frame_equal(two.summary[columns], three.summary[columns][:2])
+    nothing = runs_table({"a": list(NOISE)}, task="counting_env:Counting-v0")
+    assert nothing.normalised_tasks == []
+    declared = {"counting_env:Counting-v0": {"normalise": [-10.0, 0.0]}}
+    study = Study.resolve({"tasks": declared, "optimizers": ["ars"]})
+    assert study.references("counting_env:Counting-v0") == (-10.0, 0.0)
+    with pytest.raises(
+        StudyError, match=r"normalise: expected \[low, high\] with low < high, got \[1.0, 0.0\]"
+    ):
+        Study.resolve({"tasks": {"lqr": {"normalise": [1.0, 0.0]}}, "optimizers": ["ars"]})
+
+
+def test_matrices_are_complementary_and_ruined_runs_do_not_break_the_page() -> None:
+    ruined = [*NOISE[:8], float("nan"), -1e300]
+    comparison = runs_table({"a": list(NOISE), "b": ruined, "c": [float("nan")] * 10})
+    table = comparison.improvement_matrix("lqr")
+    values = table.to_numpy()
+    assert np.allclose((values + values.T)[~np.eye(3, dtype=bool)], 1.0)
+    assert table.loc["a", "c"] == 1.0
+    assert comparison.pairs["different"].tolist()[1:] == [True, True]  # whoever has no result loses
+    assert matrix_cells(comparison, "lqr")[0][1][0] == ("", "#f4f4f4")
+    from policysearch.compare import plots
+
+    for figure in (
+        plots.overview(comparison),
+        plots.anytime(comparison, "lqr", "steps"),
+        plots.ecdf(comparison),
+    ):
+        assert "<svg" in plots.svg(figure, "x")
+    assert "–" in latex_table(comparison) or "--" in latex_table(comparison)
+
+
+def test_curves_keep_their_value_until_the_next_point_on_either_axis() -> None:
+    comparison = runs_table({"a": [1.0, 2.0]})
+    comparison.curves.loc[comparison.curves["rollouts"] >= 150, "return_mean"] = 7.0
+    comparison.curves.loc[comparison.curves["run"] == 1, "steps"] *= 2
+    grid, values = comparison.curve("lqr", "a", "rollouts")
+    assert grid.tolist() == list(range(0, 301, 30))
+    assert values[:, 0].tolist() == [1.0] * 5 + [7.0] * 6
+    grid, values = comparison.curve("lqr", "a", "steps")
+    assert values[:, 0].tolist() == [7.0 if steps >= 15_000 else 1.0 for steps in grid]
+    assert values[:, 1].tolist() == [7.0 if steps >= 30_000 else 2.0 for steps in grid]
+
+
+def test_numbers_are_short() -> None:
+    assert [number(x) for x in (0.0, -0.40256, 23.456, 499.96, 123456.0, -2e21, 1e-7, float("nan"))] == [
+        "0.000", "-0.4026", "23.46", "500.0", "1.23e+05", "-2e+21", "1e-07", "–",
+    ]  # fmt: skip
+
+
+def test_from_python_the_tables_and_pictures_are_those_of_the_command(tmp_path: Path) -> None:
+    request = {"tasks": ["lqr"], "optimizers": ["random-search", "cma-es"], "rollouts": 40, "runs": 2}
+    comparison = policysearch.compare(request, progress=False)
+    again = policysearch.compare(request, out=tmp_path / "py", progress=False)
+    flags = ["--tasks", "lqr", "--optimizers", "random-search", "cma-es", "--rollouts", "40", "--runs", "2"]
+    assert main([*flags, "--workers", "1", "--out", str(tmp_path / "cli")]) == 0
+    for name in ("summary.csv", "pairs.csv", "curves.csv", "curves.svg", "study.toml"):
+        assert (tmp_path / "py" / name).read_bytes() == (tmp_path / "cli" / name).read_bytes(), name
+    pd.testing.assert_frame_equal(comparison.summary, again.summary)
+    assert comparison.plot().axes
+    assert comparison._repr_markdown_().startswith("| task |")
+    with pytest.raises(StudyError, match="unknown task"):
+        policysearch.compare({"tasks": ["lqqr"], "optimizers": ["ars"]})
+
+
+def test_a_run_without_a_result_is_an_error_from_python() -> None:
+    class Raising(OPTIMIZERS["random-search"]):  # type: ignore[misc, name-defined]
+        def search(self, domain: Any, rng: Any) -> Any:
+            raise ZeroDivisionError("a bug")
+            yield
+
+    study = Study.resolve({"tasks": ["lqr"], "optimizers": ["random-search"], "runs": 1})
+    with Journal(None, study) as journal:
+        session = Session(study, journal)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(OPTIMIZERS, "random-search", Raising)
+            list(session.run(1))
+    assert "ZeroDivisionError: a bug" in session.died[0].reason
