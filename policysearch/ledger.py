@@ -24,6 +24,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,16 @@ class Event:
     number: int  # from 1, without gaps
     kind: str
     key: tuple[str | int, ...]
-    body: Any  # what JSON has, and non-finite floats
+    text: str  # of its body
+
+    @property
+    def body(self) -> Any:
+        """What was written: plain data.
+
+        Raises:
+            ValueError: for text that `encode` does not write.
+        """
+        return decode(self.text)
 
 
 class Ledger:
@@ -82,6 +92,7 @@ class Ledger:
         except BaseException:
             self._lock.release()
             raise
+        self._waiting: list[tuple[int, str, str, str, bytes]] = []  # events that are not committed yet
         self._number = len(self.events)
         self._checksum = _last_checksum(self._db)
 
@@ -107,50 +118,45 @@ class Ledger:
         self.close()
 
     def append(self, kind: str, key: Sequence[str | int], body: Any) -> None:
-        """Add an event; it is safe from the next `commit` on.
+        """Add an event; it is safe from the next `commit` on."""
+        self.append_text(kind, key, encode(body))
 
-        Raises:
-            LedgerError: if it cannot be written (the disk is full, …); what was committed is kept.
-        """
-        number = self._number + 1
-        texts = (kind, encode(list(key)), encode(body))
-        checksum = _chained(self._checksum, number, *texts)
-        try:
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (number, *texts, checksum))
-        except sqlite3.Error as error:
-            raise self._cannot_write(error) from error
-        self._number, self._checksum = number, checksum
+    def append_text(self, kind: str, key: Sequence[str | int], text: str) -> None:
+        """As `append`, for a body that `encode` has made a text of, in another process perhaps."""
+        self._number += 1
+        texts = (kind, _key_text(tuple(key)), text)
+        self._checksum = _chained(self._checksum, self._number, *texts)
+        self._waiting.append((self._number, *texts, self._checksum))
 
     def commit(self) -> None:
         """Make everything appended so far durable.
 
         Raises:
-            LedgerError: if it cannot be written; what was committed before is kept.
+            LedgerError: if it cannot be written (the disk is full, …); what was committed before is kept, and what
+                was not stays to be committed.
         """
-        if self._db.in_transaction:
-            try:
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._cannot_write(error) from error
+        if not self._waiting:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", self._waiting)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise LedgerError(
+                f"{self.path}: cannot write: {error}; everything committed before is kept: "
+                "make room and run the same command again"
+            ) from error
+        self._waiting.clear()
 
     def close(self) -> None:
         """Commit what can be committed, and let others write."""
-        with contextlib.suppress(sqlite3.Error):
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
+        with contextlib.suppress(LedgerError):  # it was told by `commit`, or nothing can be done
+            self.commit()
         with contextlib.suppress(sqlite3.Error):  # a full disk must not hide the first error
             self._db.close()
         self._lock.release()
-
-    def _cannot_write(self, error: sqlite3.Error) -> LedgerError:
-        with contextlib.suppress(sqlite3.Error):
-            self._db.execute("ROLLBACK")
-        return LedgerError(
-            f"{self.path}: cannot write: {error}; everything committed before is kept: "
-            "make room and run the same command again"
-        )
 
 
 def read(path: Path) -> list[Event]:
@@ -196,6 +202,11 @@ def _without_numpy(value: Any) -> Any:
 
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_without_numpy)
+
+
+@lru_cache(256)
+def _key_text(key: tuple[str | int, ...]) -> str:
+    return encode(list(key))
 
 
 def _plain(value: Any) -> Any:
@@ -270,7 +281,7 @@ def _events(db: sqlite3.Connection, path: Path) -> Iterator[Event]:
             checksum = _chained(checksum, number, kind, key, body)
             if number != expected or checksum != stored:
                 raise ValueError("its checksum does not fit")
-            yield Event(number, kind, tuple(decode(key)), decode(body))
+            yield Event(number, kind, tuple(decode(key)), body)
             expected += 1
     except (sqlite3.Error, ValueError, TypeError, RecursionError) as error:
         raise LedgerRefused(f"{path}: damaged at event {expected}: {error}; {_KEPT}") from error

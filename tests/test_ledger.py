@@ -48,7 +48,10 @@ def fill(path: Path, events: int, *, commit_every: int = 1) -> list[Event]:
         os._exit(0)
     """
     python(script, str(path))
-    return [Event(i + 1, "generation", ("task", i), {"returns": [i / 7, "x" * 200]}) for i in range(events)]
+    return [
+        Event(i + 1, "generation", ("task", i), encode({"returns": [i / 7, "x" * 200]}))
+        for i in range(events)
+    ]
 
 
 def python(script: str, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -92,11 +95,12 @@ def test_events_are_read_as_they_were_written_also_by_others_while_it_is_open(tm
         ledger.append("study", (), {"runs": 3})
         assert read(path) == []  # not yet committed
         ledger.commit()
-        assert read(path) == [Event(1, "study", (), {"runs": 3})]
+        assert read(path) == [Event(1, "study", (), '{"runs":3}')]
         ledger.append("run", ("lqr", "cma-es", 0), {"final": 0.1 + 0.2})
     with Ledger(path) as ledger:
         assert [event.number for event in ledger.events] == [1, 2]
-        assert ledger.events[1] == Event(2, "run", ("lqr", "cma-es", 0), {"final": 0.30000000000000004})
+        assert ledger.events[1] == Event(2, "run", ("lqr", "cma-es", 0), '{"final":0.30000000000000004}')
+        assert ledger.events[1].body == {"final": 0.1 + 0.2}
         ledger.append("run", ("lqr", "cma-es", 1), {})
     assert [p.name for p in tmp_path.iterdir()] == ["ledger"]  # no lock, no log is left
     assert [event.number for event in read(path)] == [1, 2, 3]

@@ -312,7 +312,7 @@ def _say_what_is_there(session: "Session") -> None:
     if not past:
         return
     finished = sum(entry.result is not None for entry in past.values())
-    begun = sum(entry.result is None and bool(entry.records) for entry in past.values())
+    begun = sum(entry.result is None and bool(entry.texts) for entry in past.values())
     print(f"going on with what is there: {finished} runs finished, {begun} begun", file=sys.stderr)
     for line in journal.grown:
         print(f"  {line}", file=sys.stderr)

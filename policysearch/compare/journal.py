@@ -37,8 +37,20 @@ class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
 class Past:
     """What is known of a run."""
 
-    records: list[Record] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # of its records
     result: Result | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        """The evaluations of its search.
+
+        Raises:
+            LedgerRefused: if the ledger has something else in their place.
+        """
+        try:
+            return [decode(text) for text in self.texts]
+        except ValueError as error:
+            raise LedgerRefused(f"the ledger is damaged: a generation is not one: {error}") from error
 
 
 class Journal:
@@ -77,7 +89,7 @@ class Journal:
                 elif event.kind == "session":
                     self.sessions.append(event.body)
                 elif event.kind == "generation":
-                    self._of(event.key).records.append(event.body)
+                    self._of(event.key).texts.append(event.text)
                 elif event.kind == "run":
                     self._of(event.key).result = Result.from_document(event.body)
                 else:
@@ -111,10 +123,10 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def turned(self, stage: str, job: Job, record: Record) -> None:
+    def turned(self, stage: str, job: Job, record: str) -> None:
         """Write down a generation."""
         if self._ledger is not None:
-            self._ledger.append("generation", (stage, job.task, job.optimizer, job.run), record)
+            self._ledger.append_text("generation", (stage, job.task, job.optimizer, job.run), record)
 
     def finished(self, stage: str, result: Result) -> Result:
         """Write down a result; returns it as it will be read."""
@@ -126,11 +138,20 @@ class Journal:
     def tick(self) -> None:
         """Commit, if the last commit was a while ago."""
         if self._ledger is not None and time.monotonic() - self._committed > SECONDS_BETWEEN_COMMITS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make everything so far durable.
+
+        Raises:
+            LedgerError: if it cannot be written.
+        """
+        if self._ledger is not None:
             self._ledger.commit()
             self._committed = time.monotonic()
 
     def close(self) -> None:
-        """Commit, and let others write."""
+        """Commit what can be committed, and let others write."""
         if self._ledger is not None:
             self._ledger.close()
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from policysearch.compare.study import Study
 from policysearch.core import Array, Evaluation, Evaluator, Failure, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
+from policysearch.ledger import encode
 from policysearch.search import Generation, SearchFailed, generations
 from policysearch.seeding import Key
 from policysearch.tasks import Problem
@@ -121,7 +122,7 @@ class Turn:
     rollouts: int
     steps: int
     value: float  # mean return of the latest generation
-    record: Record | None
+    record: str | None  # its text, as the ledger takes it
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +263,7 @@ def _search(
                 books.remarks.append(f"rollouts failed, first: {turn.evaluation.failures[0].reason}")
             books.enter(turn.proposal, turn.evaluation, turn.key)
             value = float(np.mean([claim for claim in claims if np.isfinite(claim)] or [np.nan]))
-            yield Turn(job, turn.rollouts, turn.steps, value, new.pop() if new else None)
+            yield Turn(job, turn.rollouts, turn.steps, value, encode(new.pop()) if new else None)
     except SearchFailed as stop:
         books.remarks.append(f"the search stopped: {stop}")
     return books

@@ -112,6 +112,7 @@ class Session:
             for event in run_all(work, workers):
                 yield self._noted(stage, event, results)
                 self.journal.tick()
+            self.journal.commit()
         except ReplayDiffers as differs:
             drift = self.journal.drift()
             why = f"since it was begun, {drift}" if drift else "the program or the processor has changed"

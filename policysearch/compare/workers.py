@@ -23,6 +23,7 @@ from policysearch.compare.run import Job, Result, Turn, progress
 from policysearch.compare.study import Study
 from policysearch.evaluators.pool import die_with_parent
 from policysearch.evaluators.recorded import Record, ReplayDiffers
+from policysearch.ledger import decode
 
 RETRIES = 2
 STARTS = 3  # failed ones, after which it is no accident
@@ -97,7 +98,7 @@ class _Worker:
     process: Any
     pipe: Any
     work: Work | None = None
-    known: list[Record] = field(default_factory=list)  # of its run, in case that it dies
+    records: list[str] = field(default_factory=list)  # of its run, in case that it dies
     is_ready: bool = False
 
 
@@ -144,7 +145,7 @@ class _Crew:
         for worker in self.workers:
             if worker.work is None and self.pending:
                 worker.work = self.pending.popleft()
-                worker.known = list(worker.work.known)
+                worker.records = []
                 with contextlib.suppress(OSError):  # it is dead, as its pipe will say
                     worker.pipe.send(worker.work)
 
@@ -160,7 +161,7 @@ class _Crew:
             worker.is_ready = True
             return
         if isinstance(message, list):
-            worker.known += [turn.record for turn in message if turn.record is not None]
+            worker.records += [turn.record for turn in message if turn.record is not None]
         else:
             worker.work = None
         yield message
@@ -182,7 +183,8 @@ class _Crew:
             return
         self.deaths[work.job] += 1
         if self.deaths[work.job] <= RETRIES:
-            self.pending.appendleft(Work(work.study, work.job, worker.known))
+            known = [*work.known, *map(decode, worker.records)]
+            self.pending.appendleft(Work(work.study, work.job, known))
         else:
             yield Died(
                 work.job,

@@ -8,7 +8,6 @@ compared with the recorded ones.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,8 +59,8 @@ class Recorded:
 
 def digest(proposal: Proposal) -> str:
     """What decides an evaluation, and what would be deployed, in 32 hexadecimal digits."""
-    flags = [proposal.episodes, proposal.sample, proposal.record, proposal.moments, proposal.purpose]
-    hashed = hashlib.sha256(json.dumps([*proposal.params.shape, *flags]).encode())
+    flags = (proposal.episodes, proposal.sample, proposal.record, proposal.moments, proposal.purpose)
+    hashed = hashlib.sha256(repr((proposal.params.shape, *flags)).encode())
     hashed.update(proposal.params.astype(float).tobytes())
     hashed.update(proposal.recommendation.astype(float).tobytes())
     return hashed.hexdigest()[:32]
