@@ -284,7 +284,7 @@ def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, arg
 
     again = report.command_line([argument for argument in argv if argument != "--fresh"])
     try:
-        with Journal(arguments.out, study, report.command_line(argv)) as journal:
+        with Journal(arguments.out, study, again) as journal:
             session = Session(study, journal, shard)
             _say_what_is_there(session)
             progress.announce(study)

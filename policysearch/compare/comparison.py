@@ -137,7 +137,20 @@ class Comparison:
 
         A run keeps its value until its next point, so runs can be compared at equal amounts.
         """
-        mine = self.curves[(self.curves["task"] == task) & (self.curves["optimizer"] == label)]
+        if (task, label, axis) not in self._known_curves:
+            self._known_curves[task, label, axis] = self._curve(task, label, axis)
+        return self._known_curves[task, label, axis]
+
+    @cached_property
+    def _known_curves(self) -> "dict[tuple[str, str, str], tuple[Array, Array]]":
+        return {}
+
+    @cached_property
+    def _points(self) -> "dict[tuple[str, str], pd.DataFrame]":
+        return dict(iter(self.curves.groupby(["task", "optimizer"], sort=False)))  # type: ignore[arg-type]
+
+    def _curve(self, task: str, label: str, axis: str) -> tuple[Array, Array]:
+        mine = self._points[task, label]
         runs = [group.sort_values(axis, kind="stable") for _, group in mine.groupby("run")]
         grid = np.unique(np.concatenate([run[axis].to_numpy(dtype=float) for run in runs]))
         if len(grid) > 12:
@@ -312,7 +325,7 @@ class Comparison:
         """
         try:
             data = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
-            study = Study.resolve(data)
+            study = Study(**data)
             frames = {name: _read_table(folder / f"{name}.csv", name) for name in FRAMES}
             sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, KeyError) as error:

@@ -6,6 +6,7 @@ Colours are Okabe & Ito's, which differ for all kinds of colour vision; methods 
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ _SMALL: dict[str, Any] = {"fontsize": 7, "va": "bottom", "color": "0.4"}
 def write_curves(comparison: Comparison, out: Path) -> None:
     """Write `curves.png` and `curves.svg`: a row per task, anytime curves beside final returns."""
     figure = overview(comparison)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once is enough for two files
     figure.savefig(out / "curves.png", dpi=110, metadata={"Software": None})
     (out / "curves.svg").write_text(svg(figure, "curves"), encoding="utf-8")
 
@@ -46,7 +49,7 @@ def svg(figure: "Figure", name: str) -> str:
 
 @contextmanager
 def _figure(
-    rows: int, columns: int, width: float, height: float, **options: Any
+    rows: int, columns: int, width: float, height: float, *, layout: Any = "constrained", **options: Any
 ) -> Iterator[tuple[Any, Any]]:
     """A figure that no window and no global state knows of, and its axes."""
     import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
@@ -54,7 +57,7 @@ def _figure(
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
 
@@ -73,11 +76,8 @@ def overview(comparison: Comparison) -> "Figure":
 
 def anytime(comparison: Comparison, task: str, axis: str) -> "Figure":
     """IQM of the recommendation's return with its 95 % interval, against rollouts or steps."""
-    labels = comparison.labels
-    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(labels) + 2) // 3)) as (figure, axes):
-        _curves(axes[0, 0], comparison, task, axis, frame(comparison, task), bands=True)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7,
-                      frameon=False, handlelength=2.2, columnspacing=1.0)  # fmt: skip
+    with _with_legend(comparison) as (figure, axes):
+        _curves(axes, comparison, task, axis, frame(comparison, task), bands=True)
     return figure
 
 
@@ -91,29 +91,27 @@ def finals(comparison: Comparison, task: str) -> "Figure":
 def profile(comparison: Comparison) -> "Figure":
     """Fraction of runs whose normalised final return exceeds τ, tasks weighted alike."""
     tasks, taus = comparison.normalised_tasks, np.linspace(-0.25, 1.25, 121)
-    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(comparison.labels) + 2) // 3)) as (figure, axes):
+    with _with_legend(comparison) as (figure, axes):
         for label in comparison.labels:
             mine = [task for task in tasks if comparison.has(task, label)]
             scores = [comparison.normalised(task, comparison.final(task, label)) for task in mine]
             curve = np.mean([statistics.performance_profile(score, taus) for score in scores], axis=0)
-            axes[0, 0].plot(taus, curve, label=label, **_style(comparison, label))
-        axes[0, 0].set(xlabel="normalised return τ", ylabel="fraction of runs above τ", ylim=(-0.03, 1.03))
-        _legend(figure, axes[0, 0])
+            axes.plot(taus, curve, label=label, **_style(comparison, label))
+        axes.set(xlabel="normalised return τ", ylabel="fraction of runs above τ", ylim=(-0.03, 1.03))
     return figure
 
 
 def ecdf(comparison: Comparison) -> "Figure":
     """Fraction of (task, run, target) that was reached, against the part of the budget that was spent."""
-    with _figure(1, 1, 4.8, 3.3 + 0.17 * ((len(comparison.labels) + 2) // 3)) as (figure, axes):
+    with _with_legend(comparison) as (figure, axes):
         spent = np.linspace(0, 1, 201)
         for label in comparison.labels:
             hits = comparison.hits(label)
             if hits.size:
                 curve = (hits[:, None] <= spent).mean(axis=0)
-                axes[0, 0].step(spent, curve, where="post", label=label, **_style(comparison, label))
+                axes.step(spent, curve, where="post", label=label, **_style(comparison, label))
         targets = ", ".join(f"{target:g}" for target in TARGETS)
-        axes[0, 0].set(xlabel="part of the budget", ylabel=f"targets reached ({targets})", ylim=(-0.03, 1.03))
-        _legend(figure, axes[0, 0])
+        axes.set(xlabel="part of the budget", ylabel=f"targets reached ({targets})", ylim=(-0.03, 1.03))
     return figure
 
 
@@ -153,9 +151,17 @@ def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame) -> None:
         axis.set_ylim(low - margin, high + margin)
 
 
-def _legend(figure: "Figure", axis: "Axes") -> None:
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=7,
-                  frameon=False, handlelength=2.2, columnspacing=1.0)  # fmt: skip
+@contextmanager
+def _with_legend(comparison: Comparison) -> Iterator[tuple[Any, Any]]:
+    """A figure of one picture with the methods named below it, its margins fixed: laying out takes its time."""
+    below = 0.17 * ((len(comparison.labels) + 2) // 3)
+    height = 3.3 + below
+    with _figure(1, 1, 4.8, height, layout=None) as (figure, axes):
+        figure.subplots_adjust(left=0.16, right=0.98, top=1 - 0.3 / height, bottom=(0.65 + below) / height)
+        yield figure, axes[0, 0]
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=2.2,
+                      columnspacing=1.0, borderaxespad=0.1)  # fmt: skip
 
 
 def _style(comparison: Comparison, label: str) -> dict[str, Any]:
@@ -163,6 +169,7 @@ def _style(comparison: Comparison, label: str) -> dict[str, Any]:
     return {"color": COLOURS[number % 7], "linestyle": DASHES[number // 7 % 3], "linewidth": 1.5}
 
 
+@lru_cache(64)
 def frame(comparison: Comparison, task: str) -> tuple[float, float]:
     """The range of returns that a task's pictures show: a method that ruins the start may leave it."""
     start = _start(comparison, task)

@@ -43,19 +43,21 @@ def runs_needed(effect: float, *, paired: bool = True) -> int:
     """
     if not np.isfinite(effect) or effect == 0:
         return MOST_RUNS if not np.isinf(effect) else FEWEST_RUNS
-    return _runs_needed(float(f"{abs(effect):.6g}"), paired)
+    return _runs_needed(float(f"{abs(effect):.4g}"), paired)
 
 
 @cache
 def _runs_needed(effect: float, paired: bool) -> int:
-    from scipy.stats import nct, t  # noqa: PLC0415
+    from scipy.stats import nct, norm, t  # noqa: PLC0415
 
     def power(n: Array) -> Array:
         df = n - 1 if paired else 2 * n - 2
         shift = effect * np.sqrt(n if paired else n / 2)
         return np.asarray(nct.sf(t.ppf(1 - ALPHA / 2, df), df, shift))
 
-    low, high = FEWEST_RUNS, MOST_RUNS  # the smallest n with enough power lies in [low, high]
+    normal = (1 if paired else 2) * ((norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)) / effect) ** 2
+    low = int(min(max(FEWEST_RUNS, normal), MOST_RUNS))  # the t distribution asks for two or three more
+    high = min(low + 10, MOST_RUNS)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if power(np.array(float(middle))) >= POWER else (middle + 1, high)

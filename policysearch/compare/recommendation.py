@@ -125,7 +125,7 @@ def _write(path: Path, header: Header, params: Float[Array, "d"]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
-        np.savez(file, params=params, header=np.array(header.model_dump_json()))
+        np.savez(file, params=params, header=np.array(header.model_dump_json(exclude_none=True)))
     partial.replace(path)
     return path
 

@@ -32,7 +32,7 @@ def of_task(comparison: Comparison, task: str) -> str:
     doubtful = table[~table["different"] & ~table.index.isin(equal.index)]
     if len(beaten):
         lines.append(
-            f"It is better than {_listed(beaten['y'].tolist())} (5 % chance of any error among all pairs)."
+            f"It is better than {_listed(beaten['y'].tolist())} (at most a 5 % chance of any error among all pairs)."
         )
     if len(equal):
         lines.append(f"{_listed(equal['y'].tolist())} did exactly as well in every run.")

@@ -232,7 +232,7 @@ NOISE = np.array([0.31, -0.52, 0.11, 0.83, -0.24, 0.05, -0.77, 0.46, -0.13, 0.62
 def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     clear = verdict(runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}))
     assert (
-        "**lqr.** a has the highest interquartile mean after 300 rollouts. It is better than b (5 % chance"
+        "**lqr.** a has the highest interquartile mean after 300 rollouts. It is better than b (at most a 5 % chance"
         in clear
     )
     close = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 0.3)})
