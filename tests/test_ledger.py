@@ -128,8 +128,9 @@ def test_what_was_committed_outlives_a_kill_and_what_was_not_is_gone_as_a_whole(
     assert len(read(path)) == 55
 
 
-def test_a_full_disk_stops_with_a_message_and_keeps_what_was_committed(tmp_path: Path) -> None:
-    for pages in range(3, 40, 6):
+@pytest.mark.parametrize("limits", [range(3, 40, 6), pytest.param(range(3, 103), marks=pytest.mark.nightly)])
+def test_a_full_disk_stops_with_a_message_and_keeps_what_was_committed(limits: range, tmp_path: Path) -> None:
+    for pages in limits:
         path = tmp_path / f"ledger{pages}"
         committed = 0
         with Ledger(path) as ledger:

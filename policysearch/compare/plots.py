@@ -118,36 +118,37 @@ def ecdf(comparison: Comparison) -> "Figure":
 def sensitivity(comparison: Comparison, label: str) -> "Figure":
     """Final returns of a method's tuning runs against each hyperparameter: a row per task."""
     mine = comparison.tuning[comparison.tuning["optimizer"] == label]
-    names = list(OPTIMIZERS[comparison.study.optimizers[label].method].tunable)  # type: ignore[attr-defined]
+    ranges = OPTIMIZERS[comparison.study.optimizers[label].method].tunable  # type: ignore[attr-defined]
     tasks = list(dict.fromkeys(mine["task"]))
-    with _figure(len(tasks), len(names), max(2.4 * len(names), 3.2), 2.1 * len(tasks), sharey="row") as (
-        figure,
-        axes,
-    ):
+    width, height = max(2.4 * len(ranges), 3.2), 2.1 * len(tasks)
+    with _figure(len(tasks), len(ranges), width, height, sharey="row") as (figure, axes):
         for row, task in zip(axes, tasks, strict=True):
             runs = mine[mine["task"] == task]
-            for axis, name in zip(row, names, strict=True):
+            for axis, (name, ends) in zip(row, ranges.items(), strict=True):
                 x = np.array([values_of(text)[name] for text in runs["hyperparameters"]])
-                _tuning_dots(axis, x, runs)
+                _tuning_dots(axis, x, runs, ends)
                 axis.set_xlabel(name)
             row[0].set_ylabel(f"final return\n{task}", fontsize=8)
     return figure
 
 
-def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame) -> None:
+def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame, ends: tuple[float, float]) -> None:
     y, chosen = runs["final_return"].to_numpy(dtype=float), runs["chosen"].to_numpy(dtype=bool)
     first = runs["configuration"].to_numpy() == 0
     axis.set_xscale("log")
+    ticks = sorted({*ends, *x[first]})
+    axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
+    axis.minorticks_off()
+    axis.set_xlim(min([*ends, *x]) / 1.15, max([*ends, *x]) * 1.15)
     axis.plot(x, y, "o", color="0.6", markersize=3, linestyle="none")
-    axis.plot(x[first], y[first], "s", color=COLOURS[0], markersize=4.5, fillstyle="none", label="as given")
-    axis.plot(x[chosen], y[chosen], "o", color=COLOURS[1], markersize=4.5, label="chosen")
+    axis.plot(x[first], y[first], "s", color=COLOURS[0], markersize=4.5, fillstyle="none")
+    axis.plot(x[chosen], y[chosen], "o", color=COLOURS[1], markersize=4)
+    axis.ticklabel_format(axis="y", useOffset=False)
     finite = y[np.isfinite(y)]
     if finite.size:  # a ruined run may leave the frame
-        low, high = (
-            max(finite.min(), np.median(finite) - 3 * (finite.max() - np.median(finite))),
-            finite.max(),
-        )
-        margin = 0.08 * (high - low or 1.0)
+        middle, high = float(np.median(finite)), float(finite.max())
+        low = max(float(finite.min()), middle - 3 * (high - middle))
+        margin = 0.08 * (high - low) or 1.0
         axis.set_ylim(low - margin, high + margin)
 
 

@@ -130,7 +130,7 @@ def facts(comparison: Comparison) -> list[str]:
         "the runs.",
     ]
     if study.tune:
-        tuning = comparison.tuning
+        tuning = comparison.spent[comparison.spent["stage"] == "tuning"]
         lines.append(
             f"Hyperparameters were tuned first, with {tuning['rollouts'].sum():,} further rollouts: at most "
             f"{study.tune} tuning runs per method and task, on seeds that the comparison does not meet."

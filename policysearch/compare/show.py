@@ -11,6 +11,7 @@ from rich.table import Table
 
 from policysearch.compare import verdict
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.power import MOST_RUNS
 from policysearch.compare.report import budget_words, number, readable_table, remarks, without_quiet_columns
 from policysearch.compare.verdict import of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
@@ -55,6 +56,7 @@ def plan(comparison: Comparison) -> None:
             difference=part["difference"].map(number),
             effect=part["effect"].map(number),
             rollouts=part["rollouts"].map("{:,}".format),
+            **{name: part[name].map(_capped) for name in ("runs needed", "without pairing")},
         )
         _show(console, shown, f"Plan for {task}: runs per method to tell the leader from the others")
         console.print(pairing_line(comparison, task), markup=False)
@@ -65,6 +67,10 @@ def plan(comparison: Comparison) -> None:
         "it is clear.",
         style="dim",
     )
+
+
+def _capped(runs: int) -> str:
+    return f"{runs:,} or more" if runs >= MOST_RUNS else str(runs)
 
 
 def _show(console: Console, table: pd.DataFrame, title: str) -> None:

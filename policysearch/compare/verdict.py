@@ -21,21 +21,25 @@ def of_task(comparison: Comparison, task: str) -> str:
     runs = comparison.final(task, leader).size
     if not others:
         return f"{leader} is the only method here."
-    lines = [f"{leader} has the highest interquartile mean after {_budget(comparison, task)}."]
+    table = against(comparison, task, leader)
+    same = [np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]
+    equal, table = table[same]["y"].tolist(), table[np.logical_not(same)]
+    beaten = table[table["different"] & (table["p_improvement"] > 0.5)]
+    doubtful = table[~table["different"]]
+    budget = _budget(comparison, task)
+    if equal:
+        lines = [
+            f"{_listed([leader, *equal])} have the highest interquartile mean after {budget}, run by run the same."
+        ]
+    else:
+        lines = [f"{leader} has the highest interquartile mean after {budget}."]
     if runs < FEWEST_RUNS:
         lines.append(
             f"Of {runs} runs no difference is significant at the 5 % level; {FEWEST_RUNS} are the fewest."
         )
-    table = against(comparison, task, leader)
-    beaten = table[table["different"] & (table["p_improvement"] > 0.5)]
-    equal = table[[np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]]
-    doubtful = table[~table["different"] & ~table.index.isin(equal.index)]
     if len(beaten):
-        lines.append(
-            f"It is better than {_listed(beaten['y'].tolist())} (at most a 5 % chance of any error among all pairs)."
-        )
-    if len(equal):
-        lines.append(f"{_listed(equal['y'].tolist())} did exactly as well in every run.")
+        names = _listed(beaten["y"].tolist())
+        lines.append(f"It is better than {names} (at most a 5 % chance of any error among all pairs).")
     if len(doubtful) == 1:
         needed = _needed(int(doubtful["runs_needed"].iloc[0]), runs)
         lines.append(
@@ -107,8 +111,7 @@ def plan(comparison: Comparison) -> pd.DataFrame:
         leader, _ = ranking(comparison, task)
         spent = comparison.runs[comparison.runs["task"] == task].groupby("optimizer")["rollouts"].mean()
         for pair in against(comparison, task, leader).to_dict("records"):
-            needed = int(pair["runs_needed"])
-            runs = needed if needed >= MOST_RUNS else int(np.ceil(SAFETY * needed))
+            runs, unpaired = _safe(int(pair["runs_needed"])), _safe(int(pair["runs_needed_unpaired"]))
             rollouts = int(runs * (spent[leader] + spent[pair["y"]]))
             rows.append(
                 {
@@ -119,11 +122,16 @@ def plan(comparison: Comparison) -> pd.DataFrame:
                     "difference": pair["difference"],
                     "effect": pair["effect"],
                     "runs needed": runs,
-                    "without pairing": int(pair["runs_needed_unpaired"]),
+                    "without pairing": unpaired,
                     "rollouts": rollouts,
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _safe(needed: int) -> int:
+    """A fifth more than is needed."""
+    return min(MOST_RUNS, int(np.ceil(SAFETY * needed)))
 
 
 def _needed(needed: int, runs: int) -> str:

@@ -1,10 +1,12 @@
 """The command line as a user runs it."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,49 @@ def test_what_cannot_be_replayed_or_filmed_is_refused_in_one_line(
     assert main(["replay", str(file), "--video", str(tmp_path / "lqr.gif")]) == 2
     assert "policysearch/LQR-v0: cannot render" in capsys.readouterr().err
     assert not (tmp_path / "lqr.gif").exists()
+
+
+def test_a_hostile_file_is_refused_before_it_is_unpacked(
+    done: tuple[Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("policysearch.compare.recommendation.MAX_BYTES", 1 << 20)
+    with np.load(done[0] / "recommendations" / "lqr__cma-es__0.npz") as saved:
+        header = json.loads(str(saved["header"]))
+
+    def text(**changes: object) -> bytes:
+        buffer = io.BytesIO()
+        np.save(buffer, np.array(json.dumps(header | changes)))
+        return buffer.getvalue()
+
+    huge = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little")
+    huge += f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**11},), }}".ljust(117).encode() + b"\n"
+    good = io.BytesIO()
+    np.save(good, np.zeros(12))
+    failed = {"key": [0], "candidate": 10**12, "episode": 0, "sample": False, "reason": ""}
+    files = {
+        "bomb": ({"params.npy": b"\0" * (2 << 20), "header.npy": text()}, "expected at most"),
+        "size": ({"params.npy": huge, "header.npy": text()}, "expected a saved recommendation"),
+        "nan": (
+            {"params.npy": good.getvalue(), "header.npy": text(report_episodes=float("nan"))},
+            "report_episodes",
+        ),
+        "place": ({"params.npy": good.getvalue(), "header.npy": text(failed=failed)}, "failed.candidate"),
+        "path": ({"params.npy": good.getvalue(), "header.npy": text(), "../../evil": b"x"}, None),
+    }
+    for name, (entries, message) in files.items():
+        path = tmp_path / f"{name}.npz"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry, data in entries.items():
+                archive.writestr(entry, data)
+        code = main(["replay", str(path)])
+        said = capsys.readouterr().err
+        assert code == (2 if message else 1), name  # the last is what it seems, but not of the return reported
+        assert (message or "") in said
+        assert "Traceback" not in said
+    assert not (tmp_path.parent.parent / "evil").exists()
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,12 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
-@given(st.sampled_from([*Study.model_fields, "stray"]), st.sampled_from([None, "lqr", "random-search"]), JSON)
-def test_no_malformed_study_gets_past_a_study_error(field: str, inner: str | None, value: Any) -> None:
+MUTATIONS = given(
+    st.sampled_from([*Study.model_fields, "stray"]), st.sampled_from([None, "lqr", "random-search"]), JSON
+)
+
+
+def resolves_or_says_why(field: str, inner: str | None, value: Any) -> None:
     data: dict[str, Any] = copy.deepcopy(VALID)
     if inner is not None and isinstance(data.get(field), dict):
         data[field][inner] = value
@@ -129,6 +132,19 @@ def test_no_malformed_study_gets_past_a_study_error(field: str, inner: str | Non
         assert error.problems
     else:
         assert Study.resolve(study.document()).document() == study.document()
+
+
+@settings(max_examples=120, deadline=None)
+@MUTATIONS
+def test_no_malformed_study_gets_past_a_study_error(field: str, inner: str | None, value: Any) -> None:
+    resolves_or_says_why(field, inner, value)
+
+
+@pytest.mark.nightly
+@settings(max_examples=500, deadline=None)
+@MUTATIONS
+def test_none_of_five_hundred_malformed_studies_gets_past(field: str, inner: str | None, value: Any) -> None:
+    resolves_or_says_why(field, inner, value)
 
 
 def test_a_task_is_any_gymnasium_id_and_gets_a_limit_on_its_steps() -> None:

@@ -1,0 +1,90 @@
+"""Watching: what the live table and the lines say is what has happened."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from policysearch.compare import progress
+from policysearch.compare.journal import Journal
+from policysearch.compare.progress import Board, shown
+from policysearch.compare.run import Job
+from policysearch.compare.session import FINAL, Session, Update
+from policysearch.compare.study import Study
+from policysearch.compare.workers import Died
+
+
+def session(**changes: Any) -> Session:
+    data = {
+        "tasks": ["lqr", "CartPole-v1"],
+        "optimizers": ["random-search", "reinforce"],
+        "rollouts": 60,
+        "runs": 2,
+    }
+    study = Study.resolve({**data, **changes})
+    return Session(study, Journal(None, study))
+
+
+def text(board: Board) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(board.table())
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_runs_rollouts_and_time_add_up_to_what_was_run() -> None:
+    made = session(tune=2)
+    board = Board(made)
+    assert board.line().startswith("tuning 0/8, 0/8 runs, 0 rollouts, ? s left")
+    seen = []
+    for update in made.run(1):
+        board.heed(update)
+        seen.append(board.seconds_left())
+    rows = [result.row for result in (*made.tuning.values(), *made.results.values())]
+    assert board.rollouts == sum(row["rollouts"] + row["report_rollouts"] for row in rows)
+    assert (board.done, board.total, board.tuned) == (8, 8, 8)
+    assert board.seconds_left() == 0.0
+    assert all(left >= 0 for left in seen[1:])
+    table = text(board)
+    assert table.count("2/2") == 4
+    assert "tuning 8/8, 8/8 runs" in table
+
+
+def test_a_run_that_goes_on_shows_how_it_does_and_one_that_died_is_counted() -> None:
+    made = session(runs=1)
+    board = Board(made)
+    for update in made.run(1):
+        board.heed(update)
+        if update.turn is not None and update.turn.job.optimizer == "reinforce":
+            assert f"{update.turn.value:.4g}" in text(board)
+    board.heed(Update(FINAL, died=Died(Job("lqr", "reinforce", 0), "lost")))
+    assert "1/1 (1 died)" in text(board)
+
+
+def test_groups_of_runs_are_added_as_they_come() -> None:
+    made = session(settle=2, tasks=["lqr"], optimizers=["random-search", "cma-es"])
+    board = Board(made)
+    for update in made.run(1):
+        board.heed(update)
+    assert board.done == board.total == len(made.results)
+
+
+def test_without_a_terminal_there_are_lines_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -10.0)
+    monkeypatch.setattr(progress, "SECONDS_TO_FIRST_LINE", -10.0)
+    made = session(runs=1)
+    updates = list(shown(made.run(1), made))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(updates) + 1
+    assert lines[-1].startswith("4/4 runs, ")
+    assert "\x1b" not in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(7, "7 s"), (90, "2 min"), (3 * 3600, "3.0 h"), (2 * 86400, "2.0 days"), (float("nan"), "? s")],
+)
+def test_durations_are_short(seconds: float, words: str) -> None:
+    assert progress._duration(seconds) == words
