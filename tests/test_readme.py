@@ -6,6 +6,9 @@ import re
 import runpy
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
 from policysearch.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
@@ -13,13 +16,28 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_prints_what_the_readme_says() -> None:
-    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "print(" in code)
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "trial(" in code)
     said = re.findall(r"# (\{.*\})", code)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
     expected = re.escape(said).replace("…", r"\d*")
     assert re.fullmatch(expected, printed.getvalue().strip()), f"{printed.getvalue()} is not {said}"
+
+
+def test_the_example_of_a_comparison_from_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "compare(" in code)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
+    assert "**CartPole-v1.**" in capsys.readouterr().out
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:
+    row = pd.read_csv(ROOT / "results/benchmarks/ledger_overhead.csv").iloc[0]
+    assert f"[{row['percent_of_whole_command']:.1f} % of the wall time]" in README
 
 
 def test_the_table_of_results_is_the_one_that_its_command_prints() -> None:

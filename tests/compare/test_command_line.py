@@ -202,7 +202,9 @@ def test_a_hostile_file_is_refused_before_it_is_unpacked(
                 archive.writestr(entry, data)
         code = main(["replay", str(path)])
         said = capsys.readouterr().err
-        assert code == (2 if message else 1), name  # the last is what it seems, but not of the return reported
+        assert code == (2 if message else 1), (
+            name
+        )  # the last is what it seems, but not of the return reported
         assert (message or "") in said
         assert "Traceback" not in said
     assert not (tmp_path.parent.parent / "evil").exists()

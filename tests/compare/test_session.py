@@ -74,30 +74,41 @@ def test_a_comparison_killed_at_fifty_points_goes_on_to_the_same_tables(tmp_path
     crash_matrix(50, tmp_path, METHODS)
 
 
-def command(out: Path, *more: str) -> list[str]:
-    return [
-        sys.executable, "-m", "policysearch.compare", "--tasks", "lqr", "counting_env:Counting-v0", "--optimizers", "all",
-        "--rollouts", "150", "--runs", "3", "--workers", "2", "--out", str(out), *more,
-    ]  # fmt: skip
+SMALL = [
+    "--tasks",
+    "lqr",
+    "counting_env:Counting-v0",
+    "--optimizers",
+    "all",
+    "--rollouts",
+    "150",
+    "--runs",
+    "3",
+]
+QUICK: list[str] = []
+
+
+def command(out: Path, arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "policysearch.compare", *arguments, "--workers", "2", "--out", str(out)]
 
 
 def csv(out: Path) -> str:
     return pd.read_csv(out / "runs.csv", dtype=str).drop(columns="wall_seconds").to_csv()
 
 
-def kill_at_random(tmp_path: Path, times: int) -> None:
+def kill_at_random(tmp_path: Path, times: int, arguments: list[str]) -> None:
     """SIGKILL of the main process of a comparison on two workers, after a random time; then the same again."""
     calm = tmp_path / "calm"
-    subprocess.run(command(calm), check=True, capture_output=True, env=environment())
+    subprocess.run(command(calm, arguments), check=True, capture_output=True, env=environment())
     choose = random.Random(5)  # noqa: S311
     for i in range(times):
         out = tmp_path / str(i)
         process = subprocess.Popen(
-            command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+            command(out, arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
         )
         while not (out / NAME).exists():
             time.sleep(0.01)
-        time.sleep(choose.uniform(0.0, 3.0))
+        time.sleep(choose.uniform(0.0, 3.0 if arguments else 7.0))
         children, own = (
             descendants(process.pid),
             descendants(process.pid, 1),
@@ -106,18 +117,23 @@ def kill_at_random(tmp_path: Path, times: int) -> None:
         process.wait()
         time.sleep(1.5)
         assert not [pid for pid in children if alive(pid) and pid not in own]  # no worker is left
-        subprocess.run(command(out), check=True, capture_output=True, env=environment())
+        subprocess.run(command(out, arguments), check=True, capture_output=True, env=environment())
         assert csv(out) == csv(calm)
         assert (out / "curves.csv").read_bytes() == (calm / "curves.csv").read_bytes()
 
 
 def test_a_killed_comparison_goes_on_and_leaves_no_worker_behind(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 1)
+    kill_at_random(tmp_path, 1, SMALL)
 
 
 @pytest.mark.nightly
 def test_a_comparison_killed_at_25_random_times_goes_on(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 25)
+    kill_at_random(tmp_path, 25, SMALL)
+
+
+@pytest.mark.nightly
+def test_the_quick_study_killed_at_random_times_goes_on(tmp_path: Path) -> None:
+    kill_at_random(tmp_path, 4, QUICK)
 
 
 def descendants(pid: int, generations: int = 9) -> list[int]:
