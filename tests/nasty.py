@@ -109,6 +109,18 @@ class Swells(Nasty):
             time.sleep(0.01)
 
 
+class Endless(Walk):
+    """The thirteenth step of a process takes longer than anybody waits."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        Endless.steps += 1
+        if Endless.steps > 12:
+            time.sleep(1000)
+        return super().step(action)
+
+
 class Slow(Walk):
     """20 ms per step."""
 

@@ -184,6 +184,9 @@ def test_actions_are_clipped_for_the_environment_counted_and_recorded_as_drawn()
     assert min(Clipped.seen) == -0.1
     assert max(Clipped.seen) == 0.2
     assert evaluation.clipped_steps == ((drawn < -0.1) | (drawn > 0.2)).sum() > 0
+    one_by_one = EpisodeEvaluator(Clipped, WALKER, max_copies=1)
+    again = one_by_one.evaluate(proposal(np.zeros((1, 4)), episodes=4, sample=True), (1,))
+    assert again.clipped_steps == evaluation.clipped_steps
 
 
 def test_a_task_may_deploy_samples() -> None:

@@ -69,6 +69,16 @@ def test_a_fingerprint_sees_everything_that_a_function_is_made_of() -> None:
     assert bound(FACTOR=2.0, helper=plus_one) == prints[0]
 
 
+def test_what_a_function_inside_a_function_looks_up_is_seen_too() -> None:
+    def bound(value: float) -> str:
+        names: dict[str, Any] = {"FACTOR": value}
+        code = "def outer(x):\n    def inner(y):\n        return y * FACTOR\n    return inner(x)"
+        exec(code, names)  # noqa: S102 - our own text
+        return fingerprint(names["outer"])
+
+    assert bound(1.0) == bound(1.0) != bound(2.0)
+
+
 def test_defaults_and_the_attributes_of_modules_are_seen_too() -> None:
     def with_default(value: float) -> Any:
         def function(x: Any, y: Any = value) -> Any:

@@ -246,6 +246,19 @@ def test_a_changed_lost_or_swapped_event_is_named(tmp_path: Path) -> None:
                 opener(path)
 
 
+def test_an_event_of_another_ledger_does_not_fit(tmp_path: Path) -> None:
+    fill(tmp_path / "one", 10)
+    with Ledger(tmp_path / "other") as other:
+        for i in range(10):
+            other.append("generation", ("task", i), {"returns": [i / 9]})
+    with sqlite3.connect(tmp_path / "one") as db:
+        db.execute("ATTACH ? AS other", (str(tmp_path / "other"),))
+        db.execute("INSERT OR REPLACE INTO events SELECT * FROM other.events WHERE number = 5")
+    db.close()
+    with pytest.raises(LedgerRefused, match="damaged at event 5"):
+        read(tmp_path / "one")
+
+
 def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> None:
     def sqlite(name: str, *statements: str) -> Path:
         path = tmp_path / name

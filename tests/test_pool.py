@@ -225,7 +225,7 @@ SCRIPT = """
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker ends after its rollout")
 def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "main.py"
-    script.write_text(textwrap.dedent(SCRIPT).format(tests=str(TESTS), env="Slow"), encoding="utf-8")
+    script.write_text(textwrap.dedent(SCRIPT).format(tests=str(TESTS), env="Endless"), encoding="utf-8")
     parent = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},

@@ -103,7 +103,7 @@ class Arguments:
 
     settle: Annotated[Whole, _flag("G", "0")] = None
     """Make groups of --runs until every pair of methods is told apart, at most G; equal methods are called
-    different with a probability of 5 % at most."""
+    different with a probability of 5 % at most, on each task."""
 
     plan: Annotated[bool, _flag("")] = False
     """After the runs, say how many more would settle what they leave open."""
@@ -196,6 +196,9 @@ def main(argv: "list[str] | None" = None) -> int:
             ),
             argv,
         )
+    except KeyboardInterrupt:
+        print("error: interrupted; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
     except Refusal as refusal:
         for message in refusal.messages:
             print(f"error: {message}", file=sys.stderr)
@@ -249,7 +252,7 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
         probe.write_text("")
         probe.unlink()
         written = existing.read_text(encoding="utf-8") if existing.exists() else None
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
     if fresh:
         try:

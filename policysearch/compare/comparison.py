@@ -9,6 +9,7 @@ the last digit; `merge` joins parts that were run apart.
 """
 
 import csv
+import hashlib
 import json
 import re
 import tomllib
@@ -83,7 +84,10 @@ class Comparison:
             for i, task in enumerate(study.tasks)
             for j, label in enumerate(study.optimizers)
         }
-        ordered = sorted(results.values(), key=lambda r: (*place[r.job.task, r.job.optimizer], r.job.run))
+        died = [Result.without(study, died.job, died.reason) for died in session.died if session.results]
+        ordered = sorted(
+            (*results.values(), *died), key=lambda r: (*place[r.job.task, r.job.optimizer], r.job.run)
+        )
         spent = [row for result in ordered for row in _spent("final", result)]
         spent += [row for result in session.tuning.values() for row in _spent("tuning", result)]
         failures = [row for result in ordered for row in _failures(result)]
@@ -201,7 +205,7 @@ class Comparison:
         return pd.concat([self._pairs(task) for task in self.tasks], ignore_index=True)
 
     def _pairs(self, task: str) -> pd.DataFrame:
-        rows, gaps = [], []
+        rows = []
         for x, y in pairs(self.labels):
             one, other = self.paired(task, x, y)
             if not one.size:
@@ -221,35 +225,45 @@ class Comparison:
             row |= {"runs_needed_unpaired": power.runs_needed(apart, paired=False)}
             row |= {"variance_removed": power.variance_removed_by_pairing(one, other)}
             rows.append(row)
-            gaps.append(gap)
         table = pd.DataFrame(rows, columns=list(PAIRS))
-        if self.study.settle:  # after several looks only the sequential test keeps its promise
-            told = self._told_apart(task)
-            different = [told[x, y] for x, y in zip(table["x"], table["y"], strict=True)]
-            return table.assign(p=np.nan, p_holm=np.nan, p_joint=np.nan, different=different)
-        return table.assign(**self._tests(task, gaps))
+        listed = [(row["x"], row["y"]) for row in rows]
+        tests = self._tests(task, listed) if listed else {"p": [], "p_holm": [], "p_joint": [], "better": []}
+        return table.assign(**tests)
 
-    def _told_apart(self, task: str) -> dict[tuple[str, str], bool]:
-        """What sequential testing has found."""
+    def _decided(self, task: str) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], bool]]:
+        """What sequential testing has found: the direction of every pair, and whether it is told apart."""
         series = {label: self._final[task, label] for label in self.labels if self.has(task, label)}
         final = {
             (label, int(run)): value
             for label, runs in series.items()
             for run, value in zip(runs.index, runs, strict=True)
         }
-        found = decisions_of(self.study, task, final).different.tolist()
-        return dict(zip(pairs(list(self.study.optimizers)), found, strict=True))
+        found, every = decisions_of(self.study, task, final), pairs(list(self.study.optimizers))
+        return (
+            dict(zip(every, found.direction.tolist(), strict=True)),
+            dict(zip(every, found.different.tolist(), strict=True)),
+        )
 
-    def _tests(self, task: str, gaps: list[Float[Array, "_"]]) -> dict[str, Any]:
-        """p values, and which pairs are told apart."""
-        if not gaps:
-            return {"p": [], "p_holm": [], "p_joint": [], "different": []}
-        common = min(gap.size for gap in gaps)
-        matrix = np.array([gap[:common] for gap in gaps]).T
-        tests = statistics.paired_tests(matrix, self.study.seed, "tests", task)
-        return {"p": tests.p, "p_holm": tests.holm, "p_joint": tests.joint} | {
-            "different": tests.joint <= statistics.ALPHA
-        }
+    def _tests(self, task: str, listed: list[tuple[str, str]]) -> dict[str, Any]:
+        """p values, and which of two methods is better beyond doubt."""
+        if self.study.settle:  # after several looks only the sequential test keeps its promise
+            directions, different = self._decided(task)
+            signs = [directions[pair] if different[pair] else 0.0 for pair in listed]
+            return {"p": np.nan, "p_holm": np.nan, "p_joint": np.nan, "better": _better(listed, signs)}
+        gaps = self._gaps(task, listed)
+        tests = statistics.paired_tests(gaps, self.study.seed, "tests", task)
+        signs = np.where(tests.joint <= statistics.ALPHA, tests.direction, 0.0).tolist()
+        return {"p": tests.p, "p_holm": tests.holm, "p_joint": tests.joint, "better": _better(listed, signs)}
+
+    def _gaps(self, task: str, listed: list[tuple[str, str]]) -> Float[Array, "runs pairs"]:
+        """Paired differences by run; NaN where a pair has no such run."""
+        columns = {}
+        for x, y in listed:
+            one, other = self._final[task, x], self._final[task, y]
+            both = one.index.intersection(other.index)
+            gap = statistics.differences(one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float))
+            columns[x, y] = pd.Series(gap, index=both)
+        return pd.DataFrame(columns).to_numpy(dtype=float)
 
     @property
     def normalised_tasks(self) -> list[str]:
@@ -311,6 +325,8 @@ class Comparison:
         write_text(folder / "environment.json", json.dumps(self.sessions, indent=1) + "\n")
         for name in (*FRAMES, "summary", "pairs", "overall"):
             frame: pd.DataFrame = getattr(self, name)
+            if name == "failures":
+                frame = frame.assign(file=[relative(str(file), folder) for file in frame["file"]])
             if len(frame) or name in ("runs", "curves", "summary"):
                 write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
             else:
@@ -328,9 +344,12 @@ class Comparison:
             study = Study(**data)
             frames = {name: _read_table(folder / f"{name}.csv", name) for name in FRAMES}
             sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            if not isinstance(sessions, list) or not all(isinstance(entry, dict) for entry in sessions):
+                raise ValueError("environment.json: expected a list of sessions")
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"{folder}: expected the results of a comparison: {error}") from error
-        frames["failures"]["file"] = [str(folder / str(name)) for name in frames["failures"]["file"]]
+        place = folder.absolute()  # an absolute name stays as it is
+        frames["failures"]["file"] = [str(place / str(name)) for name in frames["failures"]["file"]]
         return cls(study, **frames, sessions=sessions)
 
     @classmethod
@@ -340,7 +359,7 @@ class Comparison:
         Raises:
             ValueError: if parts differ in anything else, or hold the same run with different results.
         """
-        studies = [part.study for part in parts]
+        study = _merged([part.study for part in parts])
         tables = {
             name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in FRAMES
         }
@@ -359,7 +378,7 @@ class Comparison:
             name: frame if name == "runs" else frame.drop_duplicates() for name, frame in tables.items()
         }
         sessions = [session for part in parts for session in part.sessions]
-        return cls(_merged(studies), **tables, sessions=sessions)
+        return cls(study, **tables, sessions=sessions)
 
     # pictures, for notebooks: each returns a matplotlib figure
 
@@ -411,9 +430,25 @@ def _failures(result: Result) -> Iterable[dict[str, Any]]:
         }
 
 
+def _better(listed: list[tuple[str, str]], signs: list[float]) -> list[str]:
+    """The method that a sign speaks for, or nothing."""
+    return [(x if sign > 0 else y) if sign else "" for (x, y), sign in zip(listed, signs, strict=True)]
+
+
 def file_name(*parts: Any) -> str:
-    """Names and numbers as one file name, whatever characters are in them."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "__".join(map(str, parts))).lstrip(".")
+    """Names and numbers as one file name; names with other than plain characters are told apart by a digest."""
+    name = "__".join(map(str, parts))
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
+    if re.fullmatch(r"[A-Za-z0-9._:-]+", name):
+        return plain
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def relative(file: str, folder: Path) -> str:
+    """A file's name as seen from a folder, if it lies below it."""
+    path = Path(file)
+    below = path.is_absolute() and path.is_relative_to(folder.absolute())
+    return str(path.relative_to(folder.absolute())) if below else file
 
 
 def _read_table(path: Path, name: str) -> pd.DataFrame:
@@ -423,6 +458,8 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
     needed = {"runs": RUNS, "curves": CURVES}.get(name) or empty[name]
     with path.open(encoding="utf-8", newline="") as file:
         table = pd.DataFrame(list(csv.DictReader(file)))
+    if None in table.columns or table.isna().any(axis=None):
+        raise ValueError(f"{path.name}: a row has more or fewer entries than the table has columns")
     missing = [column for column in needed if column not in table]
     if missing:
         raise ValueError(f"{path.name}: no column {', '.join(missing)}")
@@ -440,25 +477,39 @@ def _typed(column: "pd.Series[str]") -> "pd.Series[Any]":
 
 
 def _merged(studies: Sequence[Study]) -> Study:
-    """The study of which all others are parts."""
-    first = studies[0]
-    fixed = {"tasks", "optimizers", "runs"}
-    for other in studies[1:]:
-        mine, theirs = (study.model_dump(exclude=fixed) for study in (first, other))
-        changed = [
-            f"{name}: {mine[name]!r} and {theirs[name]!r}" for name in mine if mine[name] != theirs[name]
-        ]
-        for section in ("tasks", "optimizers"):
-            one, two = getattr(first, section), getattr(other, section)
-            changed += [
-                f"{section}.{label} differs" for label in one if label in two and one[label] != two[label]
-            ]
-        if changed:
-            raise ValueError(f"the studies cannot be merged: {'; '.join(changed)}")
-    tasks = {name: choice for study in studies for name, choice in study.tasks.items()}
-    optimizers = {name: choice for study in studies for name, choice in study.optimizers.items()}
-    runs = max(study.runs for study in studies)
-    return first.model_copy(update={"tasks": tasks, "optimizers": optimizers, "runs": runs})
+    """The study of which all others are parts.
+
+    Raises:
+        ValueError: if they differ in more than tasks, methods, runs, and what was tuned where.
+    """
+    first, *others = studies
+    changed: list[str] = []
+    for other in others:
+        apart = {"tasks", "optimizers"} | (set() if first.settle or other.settle else {"runs"})
+        one, two = (study.model_dump(exclude=apart) for study in (first, other))
+        changed += [f"{name}: {one[name]!r} and {two[name]!r}" for name in one if one[name] != two[name]]
+        methods = first.optimizers.keys() & other.optimizers.keys()
+        changed += [f"optimizers.{m} differs" for m in methods if first.optimizers[m] != other.optimizers[m]]
+        tasks = {**other.tasks, **first.tasks}
+        for name in first.tasks.keys() & other.tasks.keys():
+            mine, theirs = first.tasks[name], other.tasks[name]
+            options = {**theirs.options, **mine.options}
+            if mine.model_copy(update={"options": theirs.options}) != theirs or any(
+                options[label] != given for label, given in theirs.options.items()
+            ):
+                changed.append(f"tasks.{name} differs")
+            tasks[name] = mine.model_copy(update={"options": options})
+        order = [*first.tasks, *(name for name in other.tasks if name not in first.tasks)]
+        optimizers = {
+            **first.optimizers,
+            **{k: v for k, v in other.optimizers.items() if k not in first.optimizers},
+        }
+        runs = max(first.runs, other.runs)
+        update = {"tasks": {name: tasks[name] for name in order}, "optimizers": optimizers, "runs": runs}
+        first = first.model_copy(update=update)
+    if changed:
+        raise ValueError(f"the studies cannot be merged: {'; '.join(changed)}")
+    return first
 
 
 def write_text(path: Path, text: str) -> None:

@@ -42,7 +42,7 @@ def svg(figure: "Figure", name: str) -> str:
     import matplotlib as mpl  # noqa: PLC0415
 
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
@@ -56,7 +56,8 @@ def _figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    with mpl.rc_context(style | {"text.parse_math": False}):  # names are names
         figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)

@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from policysearch.compare.run import Job
 from policysearch.compare.session import FINAL, Session, Update
@@ -49,7 +50,11 @@ def announce(study: Study) -> None:
                 evaluator.close()
     if anew:
         console.print(f"compiled {anew} loops in {time.monotonic() - began:.1f} s; the next start is faster")
-    console.print("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()), soft_wrap=True)
+    console.print(
+        "; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()),
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 @dataclass
@@ -146,7 +151,9 @@ class Board:
 
     def table(self) -> Table:
         """The runs of every method, how they do, and the time that is left."""
-        view = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=self.line(), caption_justify="left")
+        view = Table(
+            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=Text(self.line()), caption_justify="left"
+        )
         for name in ("task", "method", "runs", "final return (IQM)", "return now"):
             view.add_column(name, justify="left" if name in ("task", "method") else "right", no_wrap=True)
         entries = sorted(self.rows.items(), key=lambda entry: len(entry[1].finals) >= entry[1].total)
@@ -156,7 +163,8 @@ class Board:
                 final = f"{float(iqm(np.array(row.finals))):.4g}" if row.finals else ""
                 now = "  ".join(f"{value:.4g}" for value in [*row.current.values()][:4])
                 died = f" ({row.died} died)" if row.died else ""
-                view.add_row(task, label, f"{len(row.finals)}/{row.total}{died}", final, now)
+                cells = (task, label, f"{len(row.finals)}/{row.total}{died}", final, now)
+                view.add_row(*map(Text, cells))
         return view
 
 
@@ -182,13 +190,13 @@ def shown(updates: Iterable[Update], session: Session) -> Iterator[Update]:
                     live.update(board.table(), refresh=True)
                     drawn = time.monotonic()
                 yield update
-        console.print(board.line(), soft_wrap=True)
+        console.print(board.line(), soft_wrap=True, markup=False)
         return
     said = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
     for update in updates:
         board.heed(update)
         if time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            console.print(board.line(), soft_wrap=True)
+            console.print(board.line(), soft_wrap=True, markup=False)
             said = time.monotonic()
         yield update
-    console.print(board.line(), soft_wrap=True)
+    console.print(board.line(), soft_wrap=True, markup=False)

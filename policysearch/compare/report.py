@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare import plots
-from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison, write_text
-from policysearch.compare.verdict import of_task, pairing_line
+from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison, relative, write_text
+from policysearch.compare.verdict import budget_words, of_task, pairing_line
 
-#: Rows of a table of failures that the page shows.
+#: Remarks, and failed episodes, that the page shows.
 MOST_FAILURES = 20
 
 
@@ -109,14 +109,16 @@ def commands(comparison: Comparison) -> list[str]:
 
 def replay_command(file: str, out: Path | None = None) -> str:
     """The command that shows a failed episode again."""
-    path = Path(file) if out is None or Path(file).is_absolute() or file.startswith(str(out)) else out / file
+    path = Path(file) if out is None else out / relative(file, out)
     return f"python -m policysearch.compare replay {path}"
 
 
 def markdown(table: pd.DataFrame) -> str:
     """A data frame of text as a Markdown table."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in table.itertuples(index=False)]
+    for row in table.itertuples(index=False):
+        cells = [" ".join(str(cell).replace("|", "\\|").split()) for cell in row]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -129,16 +131,18 @@ def facts(comparison: Comparison) -> list[str]:
         f"{runs['report_rollouts'].sum():,} of reporting, {runs['wall_seconds'].sum():,.0f} s of processor time in "
         "the runs.",
     ]
-    if study.tune:
+    if len(comparison.tuning):
         tuning = comparison.spent[comparison.spent["stage"] == "tuning"]
+        most = int(comparison.tuning.groupby(["task", "optimizer"]).size().max())
         lines.append(
-            f"Hyperparameters were tuned first, with {tuning['rollouts'].sum():,} further rollouts: at most "
-            f"{study.tune} tuning runs per method and task, on seeds that the comparison does not meet."
+            f"Hyperparameters were tuned first, with {tuning['rollouts'].sum():,} further rollouts: "
+            f"{most} runs per method and task, on seeds that the comparison does not meet."
         )
     if study.settle:
         lines.append(
             f"Sequential: groups of {study.runs} runs, at most {study.settle}, until all pairs are told apart; "
-            "calling equal methods different has a probability of at most 5 % over all pairs and looks together."
+            "calling equal methods different has a probability of at most 5 % on each task, over all its pairs "
+            "and looks."
         )
     lines.append(
         f"The final return is that of the recommendation on fresh episodes ({study.report_episodes} per run), never "
@@ -148,13 +152,6 @@ def facts(comparison: Comparison) -> list[str]:
         "parameters searched."
     )
     return lines
-
-
-def budget_words(comparison: Comparison, task: str) -> str:
-    """The budget of a task."""
-    budget = comparison.study.budget(task)
-    parts = [f"{n:,} {unit}" for n, unit in ((budget.rollouts, "rollouts"), (budget.steps, "steps")) if n]
-    return " or ".join(parts)
 
 
 def page(comparison: Comparison) -> str:
@@ -241,7 +238,7 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
             ),
             (drawn(plots.ecdf(comparison), "ecdf"), f"Targets reached, of {len(TARGETS)} per task and run"),
         ]
-    tuned = list(dict.fromkeys(comparison.tuning["optimizer"]))
+    tuned, noted = list(dict.fromkeys(comparison.tuning["optimizer"])), remarks(comparison)
     return environment.get_template("report.html.j2").render(
         title=f"Comparison on {', '.join(comparison.tasks)}",
         commands=commands(comparison),
@@ -257,7 +254,8 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
         tuning=[(label, drawn(plots.sensitivity(comparison, label), f"tuning {label}")) for label in tuned],
         tuned=tuned_rows(comparison),
         spent=spent_by_purpose(comparison),
-        remarks=remarks(comparison),
+        remarks=noted[:MOST_FAILURES],
+        more_remarks=max(0, len(noted) - MOST_FAILURES),
         failures=[
             row | {"command": replay_command(str(row["file"]), out)}
             for row in comparison.failures.head(MOST_FAILURES).to_dict("records")

@@ -89,6 +89,13 @@ class Result:
         }
 
     @classmethod
+    def without(cls, study: Study, job: Job, reason: str) -> "Result":
+        """What stands in the tables for a run that has no result: it counts as worse than any other."""
+        row, curve = _nothing(study, job)
+        said = f"no result: {reason.splitlines()[-1]}"
+        return cls(job, row, curve, np.empty(0), (), (), (said,))
+
+    @classmethod
     def from_document(cls, data: dict[str, Any]) -> "Result":
         """The inverse of `document`, also after JSON."""
         examples = tuple(
@@ -161,6 +168,23 @@ class _Books:
 def _kind(failure: Failure) -> str:
     """The reason without its numbers."""
     return "".join(letter for letter in failure.reason if not letter.isdecimal())
+
+
+def _nothing(study: Study, job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The rows of a run that has no result."""
+    names = {
+        "task": job.task,
+        "policy": study.task(job.task).policy,
+        "optimizer": job.optimizer,
+        "run": job.run,
+    }
+    counts = ("d", "rollouts", "steps", "report_rollouts", "report_steps", "failed_rollouts", "clipped_steps")
+    values = ("start_return", "claimed_return", "final_return", "final_return_se")
+    row = names | {"seed": study.seed} | dict.fromkeys(counts, 0) | {"wall_seconds": 0.0}
+    row |= dict.fromkeys(values, float("nan"))
+    unit, grid = study.grid(job.task)
+    nothing = {"rollouts": 0, "steps": 0, "return_mean": float("nan"), "best_seen": float("nan")}
+    return row, [names | nothing | {unit: amount} for amount in grid]
 
 
 def jobs(study: Study) -> list[Job]:

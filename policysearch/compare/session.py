@@ -79,40 +79,53 @@ class Session:
             ReplayDiffers: if a search does not go on as it is recorded.
             LedgerError: if the journal cannot be written.
         """
+        mine = self.shard.part(self.study)
         if self.study.tune:
             drawn = tuning.tuning_study(self.study)
-            mine = {(job.task, job.optimizer) for job in self.shard.part(self.study)}
-            listed = [job for job in jobs(drawn) if (job.task, job.optimizer.rpartition("#")[0]) in mine]
-            yield from self._stage(TUNING, drawn, listed, self.tuning, workers)
+            methods = {(job.task, job.optimizer) for job in mine}
+            ours = {job for job in jobs(drawn) if (job.task, tuning.row_of(job.optimizer)) in methods}
+            yield from self._stage(TUNING, drawn, jobs(drawn), ours, self.tuning, workers)
+            if self.died:  # without all of its runs tuning might choose something else
+                return
             self.tuned = tuning.tuned(self.study, self.tuning)
         if not self.study.settle:
-            mine_all = self.shard.part(self.study)
-            listed = [job for job in jobs(self.study) if job in mine_all]
-            yield from self._stage(FINAL, self.tuned, listed, self.results, workers)
+            yield from self._stage(FINAL, self.tuned, jobs(self.study), mine, self.results, workers)
             return
         for group in range(self.study.settle):
             listed = self._next_group(group)
             if not listed:
                 break
-            yield from self._stage(FINAL, self.tuned, listed, self.results, workers)
+            yield from self._stage(FINAL, self.tuned, listed, set(listed), self.results, workers)
+            if self.died:
+                return
             self.decisions = {task: self._decide(task) for task in self.study.tasks}
 
-    def _stage(
-        self, stage: str, study: Study, listed: list[Job], results: dict[Job, Result], workers: int
+    def _stage(  # noqa: PLR0917 - internal
+        self,
+        stage: str,
+        study: Study,
+        listed: list[Job],
+        mine: set[Job],
+        results: dict[Job, Result],
+        workers: int,
     ) -> Iterator[Update]:
+        """Take what is in the journal of the listed runs, and make the rest of those that are mine."""
         work = []
         for job in listed:
             past = self.journal.past.get((stage, job))
             if past is not None and past.result is not None:
                 results[job] = past.result
                 yield Update(stage, result=past.result)
-            else:
+            elif job in mine:
                 work.append(Work(study, job, past.records if past is not None else ()))
         try:
             for event in run_all(work, workers):
                 yield self._noted(stage, event, results)
                 self.journal.tick()
             self.journal.commit()
+            for job in listed:  # not in the order in which they ended
+                if job in results:
+                    results[job] = results.pop(job)
         except ReplayDiffers as differs:
             drift = self.journal.drift()
             why = f"since it was begun, {drift}" if drift else "the program or the processor has changed"

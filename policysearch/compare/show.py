@@ -8,12 +8,13 @@ import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from policysearch.compare import verdict
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MOST_RUNS
-from policysearch.compare.report import budget_words, number, readable_table, remarks, without_quiet_columns
-from policysearch.compare.verdict import of_task, pairing_line
+from policysearch.compare.report import number, readable_table, remarks, without_quiet_columns
+from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.tasks import TASKS, policy_names
 
@@ -43,6 +44,7 @@ def results(comparison: Comparison, out: Path) -> None:
         f"report:  {out / 'report.html'}\npicture: {out / 'curves.png'}\n"
         f"tables:  {out / 'summary.md'}, runs.csv, curves.csv, summary.csv, pairs.csv",
         soft_wrap=True,
+        markup=False,
     )
 
 
@@ -74,11 +76,11 @@ def _capped(runs: int) -> str:
 
 
 def _show(console: Console, table: pd.DataFrame, title: str) -> None:
-    view = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    view = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         view.add_column(column, justify="left" if column in ("optimizer", "leader", "against") else "right")
     for row in table.itertuples(index=False):
-        view.add_row(*map(str, row))
+        view.add_row(*(Text(str(cell)) for cell in row))
     console.print(view)
 
 

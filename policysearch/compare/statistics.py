@@ -29,10 +29,13 @@ Statistic = Callable[[Sequence[Float[Array, "m runs"]]], Float[Array, "m"]]
 
 
 def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
-    """Interquartile mean: the mean without the lowest and the highest quarter of the runs."""
+    """Interquartile mean: the mean without the lowest and the highest quarter of the runs.
+
+    −∞ where more runs than that have no result.
+    """
     from scipy.stats import trim_mean  # noqa: PLC0415 - takes a second
 
-    return np.asarray(trim_mean(values, 0.25, axis=-1))
+    return np.asarray(trim_mean(np.where(np.isnan(values), -np.inf, values), 0.25, axis=-1))
 
 
 def bootstrap_interval(values: Float[Array, "runs"], *key: int | str) -> tuple[float, float]:
@@ -48,7 +51,8 @@ def stratified_interval(
         return float("nan"), float("nan")
     rng = stream(*key)
     resampled = [values[rng.integers(values.size, size=(RESAMPLES, values.size))] for values in strata]
-    low, high = np.quantile(statistic(resampled), (0.025, 0.975))
+    with np.errstate(invalid="ignore"):  # between −∞ and a number
+        low, high = np.quantile(statistic(resampled), (0.025, 0.975))
     return float(low), float(high)
 
 
@@ -61,7 +65,8 @@ def curve_interval(
         nothing = np.full(len(curves), np.nan)
         return nothing, nothing
     picks = stream(*key).integers(runs, size=(RESAMPLES // 4, runs))
-    low, high = np.quantile(iqm(curves[:, picks]), (0.025, 0.975), axis=1)
+    with np.errstate(invalid="ignore"):
+        low, high = np.quantile(iqm(curves[:, picks]), (0.025, 0.975), axis=1)
     return low, high
 
 
@@ -126,9 +131,11 @@ def differences(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array
 def capped(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
     """Each column's differences, no larger than `CAP` times their median size, scaled to unit length.
 
-    Zeros do not count for the median. So one diverged run, or one without a result, weighs as a large difference
-    and no more; sizes do not depend on signs, which keeps sign-flip tests exact.
+    NaN, where a pair has no such run, becomes 0; zeros do not count for the median. So one diverged run, or one
+    without a result, weighs as a large difference and no more; sizes do not depend on signs, which keeps sign-flip
+    tests exact.
     """
+    gaps = np.where(np.isnan(gaps), 0.0, gaps)
     size = np.abs(gaps)
     with np.errstate(over="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all zero: no median
@@ -158,24 +165,26 @@ class Tests(NamedTuple):
     p: Float[Array, "pairs"]  # Fisher's sign-flip test of the mean difference
     holm: Float[Array, "pairs"]
     joint: Float[Array, "pairs"]  # step-down over the joint distribution of all pairs: what decides
+    direction: Float[Array, "pairs"]  # the sign of what was tested: 1 where the differences are positive
 
 
 def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
-    """Two-sided tests of paired differences, one column per pair of methods.
+    """Two-sided tests of paired differences: a row per run, a column per pair, NaN where a pair has no such run.
 
     If two methods are equal, each difference could as well have had the other sign (Fisher 1935). The p value of a
     pair is the part of all sign patterns with a mean as far from zero; it cannot be below 2^(1−runs), so Holm's
     correction finds nothing where pairs are many and runs few. The joint step-down test flips the signs of whole
     runs, for all pairs alike, and compares each pair with the largest statistic of those not yet told apart.
     """
-    T = np.abs(sign_patterns(len(gaps), *key) @ capped(gaps))  # patterns × pairs; row 0 is what was observed
+    flipped = sign_patterns(len(gaps), *key) @ capped(gaps)  # patterns × pairs; row 0 is what was observed
+    T = np.abs(flipped)
     at_least = T[0] - 1e-9 <= T
     p = at_least.mean(axis=0)
     order = np.argsort(-T[0], kind="stable")
     largest = np.maximum.accumulate(T[:, order[::-1]], axis=1)[:, ::-1]  # of this pair and all weaker ones
     joint = np.empty_like(p)
     joint[order] = np.maximum.accumulate((largest >= T[0, order] - 1e-9).mean(axis=0))
-    return Tests(p, holm(p), joint)
+    return Tests(p, holm(p), joint, np.sign(flipped[0]))
 
 
 def holm(p: Float[Array, "m"]) -> Float[Array, "m"]:

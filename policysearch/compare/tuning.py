@@ -43,7 +43,7 @@ def tuning_study(study: Study) -> Study:
             "seed": seed_of(study.seed, "tuning"),
             "runs": repeats(study),
             "curve_points": 1,
-            "optimizers": {label: study.optimizers[label.rpartition("#")[0]] for label in labels},
+            "optimizers": {label: study.optimizers[row_of(label)] for label in labels},
             "tasks": {task: _with_draws(study, task, labels) for task in study.tasks},
         }
     )
@@ -52,6 +52,11 @@ def tuning_study(study: Study) -> Study:
 def _with_draws(study: Study, task: str, labels: list[str]) -> TaskChoice:
     drawn = {label: draw(study, task, *_split(label)) for label in labels}
     return study.tasks[task].model_copy(update={"options": drawn})
+
+
+def row_of(label: str) -> str:
+    """The row of the study that a configuration belongs to."""
+    return label.rpartition("#")[0]
 
 
 def _split(label: str) -> tuple[str, int]:
@@ -102,7 +107,7 @@ def _default_cost(study: Study, task: str, label: str) -> int:
 
 
 def tuned(study: Study, results: dict[Job, Result]) -> Study:
-    """The study with the chosen hyperparameters, for the comparison."""
+    """The study with the chosen hyperparameters, for the comparison: it tunes no more."""
     table = tuning_table(study, results)
     tasks = {}
     for task, choice in study.tasks.items():
@@ -112,7 +117,7 @@ def tuned(study: Study, results: dict[Job, Result]) -> Study:
             if len(rows):
                 options[label] = draw(study, task, label, int(rows["configuration"].iloc[0]))
         tasks[task] = choice.model_copy(update={"options": options})
-    return study.model_copy(update={"tasks": tasks})
+    return study.model_copy(update={"tasks": tasks, "tune": 0})
 
 
 def tuning_table(study: Study, results: dict[Job, Result]) -> pd.DataFrame:

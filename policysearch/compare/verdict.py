@@ -5,6 +5,7 @@ import pandas as pd
 
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import FEWEST_RUNS, MOST_RUNS
+from policysearch.compare.statistics import iqm
 
 #: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
 SAFETY = 1.2
@@ -18,15 +19,17 @@ def verdict(comparison: Comparison) -> str:
 def of_task(comparison: Comparison, task: str) -> str:
     """Who leads, whom it beats beyond doubt, and from whom it cannot be told apart."""
     leader, others = ranking(comparison, task)
-    runs = comparison.final(task, leader).size
     if not others:
         return f"{leader} is the only method here."
+    if not np.isfinite(iqm(comparison.final(task, leader))):
+        return "No method has an interquartile mean: too many runs have no result, as the remarks say."
     table = against(comparison, task, leader)
+    runs = int(table["runs"].min())
     same = [np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]
     equal, table = table[same]["y"].tolist(), table[np.logical_not(same)]
-    beaten = table[table["different"] & (table["p_improvement"] > 0.5)]
-    doubtful = table[~table["different"]]
-    budget = _budget(comparison, task)
+    beaten, above = table[table["better"] == leader], table[table["better"] == table["y"]]
+    doubtful = table[table["better"] == ""]
+    budget = budget_words(comparison, task)
     if equal:
         lines = [
             f"{_listed([leader, *equal])} have the highest interquartile mean after {budget}, run by run the same."
@@ -39,7 +42,14 @@ def of_task(comparison: Comparison, task: str) -> str:
         )
     if len(beaten):
         names = _listed(beaten["y"].tolist())
-        lines.append(f"It is better than {names} (at most a 5 % chance of any error among all pairs).")
+        lines.append(
+            f"It is better than {names} (at most a 5 % chance of any error among all pairs on this task)."
+        )
+    if len(above):
+        names = _listed(above["y"].tolist())
+        lines.append(
+            f"Run by run, though, it loses to {names}, with the same certainty: a few runs make its mean."
+        )
     if len(doubtful) == 1:
         needed = _needed(int(doubtful["runs_needed"].iloc[0]), runs)
         lines.append(
@@ -146,7 +156,8 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _budget(comparison: Comparison, task: str) -> str:
+def budget_words(comparison: Comparison, task: str) -> str:
+    """The budget of a search on a task."""
     budget = comparison.study.budget(task)
     parts = [f"{n:,} {unit}" for n, unit in ((budget.rollouts, "rollouts"), (budget.steps, "steps")) if n]
     return " or ".join(parts)

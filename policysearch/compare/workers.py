@@ -137,9 +137,15 @@ class _Crew:
 
     def _hand_out(self) -> None:
         while self.pending and len(self.workers) < self.size:
-            ours, theirs = self.context.Pipe()
-            process = self.context.Process(target=_serve, args=(theirs, self.threads), name="runs")
-            process.start()
+            try:
+                ours, theirs = self.context.Pipe()
+                process = self.context.Process(target=_serve, args=(theirs, self.threads), name="runs")
+                process.start()
+            except OSError as error:  # too many processes or files: those that there are will do
+                if not self.workers:
+                    raise CannotStart(f"worker processes cannot start: {error}") from error
+                self.size = len(self.workers)
+                break
             theirs.close()
             self.workers.append(_Worker(process, ours))
         for worker in self.workers:

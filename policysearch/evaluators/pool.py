@@ -12,7 +12,7 @@ Workers do not outlive the parent, however it ends (on Linux at once, elsewhere 
 """
 
 import contextlib
-import ctypes
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -42,7 +42,6 @@ _FROM_OUTSIDE = {
     -signal.SIGINT,
     -getattr(signal, "SIGHUP", 1),
 }
-_PR_SET_PDEATHSIG = 1
 _WATCH_SECONDS = 0.1  # how often memory is looked at
 _STARTS = 5  # how often in a row a worker may fail to start
 
@@ -346,11 +345,18 @@ def _serve(pipe: Any, inner: Divisible, memory_limit: int | None) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends; only Linux can."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it has just ended
+    """Have the kernel kill this process when the one that asked for it ends; only Linux can.
+
+    The parent that the kernel knows is a server of multiprocessing's, which lives as long as its children do. The
+    one that asked holds the other end of a pipe: its closing is made a SIGKILL here, whatever this process does.
+    """
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux" and parent is not None:
+        pipe = parent.sentinel
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+        if connection.wait([pipe], 0):  # it has just ended
             os._exit(1)
 
 

@@ -15,12 +15,14 @@ import pytest
 
 import policysearch
 from policysearch.compare.__main__ import main
-from policysearch.compare.comparison import Comparison
+from policysearch.compare.comparison import Comparison, file_name
 from policysearch.compare.journal import Journal
-from policysearch.compare.report import latex_table, matrix_cells, number
+from policysearch.compare.report import html, latex_table, matrix_cells, number, page
+from policysearch.compare.run import Job
 from policysearch.compare.session import Session
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.verdict import against, plan, verdict
+from policysearch.compare.workers import Died
 from policysearch.optimizers import OPTIMIZERS
 
 HOSTILE = "<script>alert('x')</script>&amp; $x_1$ 100%"
@@ -132,7 +134,7 @@ def test_what_is_written_is_read_to_the_last_digit_and_written_again_the_same(
     (copy / "ledger.sqlite").unlink()
     assert main(["report", str(copy), "--latex"]) == 0
     for name in ("runs.csv", "curves.csv", "summary.csv", "pairs.csv", "overall.csv", "spent.csv", "tuning.csv",
-                 "study.toml", "summary.md", "table.tex", "curves.svg", "environment.json"):  # fmt: skip
+                 "study.toml", "failures.csv", "summary.md", "table.tex", "curves.svg", "environment.json"):  # fmt: skip
         assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
     one, other = (re.sub(r"replay \S+", "", (p / "report.html").read_text()) for p in (folder, copy))
     assert one == other
@@ -154,8 +156,10 @@ def test_studies_with_other_methods_are_merged_and_others_are_refused(
     capsys.readouterr()
     assert main(["report", *parts]) == 2
     assert "--out: expected a folder for the report of 2 folders" in capsys.readouterr().err
-    assert main(["report", parts[0], str(folder), "--out", str(tmp_path / "no")]) == 2
-    assert "the studies cannot be merged: tune: 0 and 2" in capsys.readouterr().err
+    assert main([*small, "--seed", "1", "--optimizers", "random-search", "--out", str(tmp_path / "s")]) == 0
+    capsys.readouterr()
+    assert main(["report", parts[0], str(tmp_path / "s"), "--out", str(tmp_path / "no")]) == 2
+    assert "the studies cannot be merged: seed: 0 and 1" in capsys.readouterr().err
     changed = Path(parts[1]) / "runs.csv"
     changed.write_text(changed.read_text().replace("hill-climbing", "random-search"))
     assert main(["report", *parts, "--out", str(tmp_path / "no")]) == 2
@@ -249,6 +253,8 @@ def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     assert "a and b have the highest interquartile mean after 300 rollouts, run by run the same." in verdict(
         runs_table({"a": list(NOISE), "b": list(NOISE)})
     )
+    nothing = runs_table({"a": [float("nan")] * 6, "b": [float("nan")] * 6})
+    assert "No method has an interquartile mean" in verdict(nothing)
     assert "a is the only method here" in verdict(runs_table({"a": list(NOISE)}))
     three = verdict(runs_table({"b": list(NOISE - 9), "a": list(NOISE), "c": list(NOISE[::-1])}))
     assert "It is better than b" in three
@@ -260,7 +266,7 @@ def test_a_comparison_with_its_sides_exchanged_is_the_same() -> None:
     other = runs_table({"b": list(NOISE[::-1] - 1), "a": list(NOISE)})
     x, y = against(one, "lqr", "a").iloc[0], against(other, "lqr", "a").iloc[0]
     assert (x["x"], x["y"]) == (y["x"], y["y"]) == ("a", "b")
-    for name in ("p_improvement", "difference", "effect", "runs_needed", "p", "different"):
+    for name in ("p_improvement", "difference", "effect", "runs_needed", "p", "better"):
         assert x[name] == pytest.approx(y[name]), name
     assert x["ci_low"] <= x["p_improvement"] <= x["ci_high"]
     assert y["ci_low"] <= y["p_improvement"] <= y["ci_high"]
@@ -284,7 +290,7 @@ def test_a_plan_gives_runs_and_rollouts_and_what_pairing_saves() -> None:
 
 def test_after_several_looks_only_the_sequential_test_decides() -> None:
     comparison = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}, settle=2)
-    assert comparison.pairs["different"].tolist() == [True]
+    assert comparison.pairs["better"].tolist() == ["a"]
     assert comparison.pairs["p_joint"].isna().all()
 
 
@@ -314,7 +320,7 @@ def test_matrices_are_complementary_and_ruined_runs_do_not_break_the_page() -> N
     values = table.to_numpy()
     assert np.allclose((values + values.T)[~np.eye(3, dtype=bool)], 1.0)
     assert table.loc["a", "c"] == 1.0
-    assert comparison.pairs["different"].tolist()[1:] == [True, True]  # whoever has no result loses
+    assert comparison.pairs["better"].tolist()[1:] == ["a", "b"]  # whoever has no result loses
     assert matrix_cells(comparison, "lqr")[0][1][0] == ("", "#f4f4f4")
     from policysearch.compare import plots
 
@@ -373,3 +379,120 @@ def test_a_run_without_a_result_is_an_error_from_python() -> None:
             patch.setitem(OPTIMIZERS, "random-search", Raising)
             list(session.run(1))
     assert "ZeroDivisionError: a bug" in session.died[0].reason
+
+
+def test_who_is_better_is_what_was_tested_and_not_what_the_means_say() -> None:
+    y = np.arange(20.0)
+    x = y - 0.1
+    x[10] = 100.0  # one run far above all others
+    comparison = runs_table({"x": list(x), "y": list(y)})
+    assert comparison.summary["iqm"][0] > comparison.summary["iqm"][1]
+    assert comparison.pairs["better"].tolist() == ["y"]
+    assert "better than" not in verdict(comparison)
+    assert "x has the highest interquartile mean" in verdict(comparison)
+    assert "Run by run, though, it loses to y" in verdict(comparison)
+
+
+def test_a_method_with_few_runs_does_not_take_them_from_the_others() -> None:
+    full = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5), "c": list(NOISE - 1)})
+    runs = full.runs[(full.runs["optimizer"] != "c") | (full.runs["run"].isin([1, 7]))]
+    part = Comparison(full.study, runs, full.curves, full.spent, full.failures, full.tuning)
+    assert part.pairs["runs"].tolist() == [10, 2, 2]
+    assert part.pairs["better"].tolist() == ["a", "", ""]
+    gaps = part._gaps("lqr", [("a", "b"), ("a", "c")])
+    assert np.isnan(gaps[:, 1]).tolist() == [run not in (1, 7) for run in range(10)]
+    assert gaps[7, 1] == pytest.approx(1.0)
+
+
+def test_a_group_that_is_not_complete_decides_nothing() -> None:
+    complete = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5), "c": list(NOISE)}, settle=2)
+    assert complete.pairs["better"].tolist() == ["a", "", "c"]
+    runs = complete.runs[(complete.runs["optimizer"] != "c") | (complete.runs["run"] < 9)]
+    part = Comparison(
+        complete.study, runs, complete.curves, complete.spent, complete.failures, complete.tuning
+    )
+    assert part.pairs["better"].tolist() == ["", "", ""]
+
+
+def test_a_run_without_a_result_stands_in_the_tables_and_counts_as_the_worst() -> None:
+    study = Study.resolve({"tasks": ["lqr"], "optimizers": ["random-search"], "rollouts": 20, "runs": 4})
+    with Journal(None, study) as journal:
+        session = Session(study, journal)
+        list(session.run(1))
+        lost = Job("lqr", "random-search", 2)
+        del session.results[lost]
+        session.died.append(Died(lost, "its process ended 3 times"))
+    comparison = Comparison.of(session)
+    assert comparison.runs["run"].tolist() == [0, 1, 2, 3]
+    assert np.isnan(comparison.final("lqr", "random-search")[2])
+    assert "random-search on lqr, run 2: no result: its process ended 3 times" in page(comparison)
+    assert np.isfinite(comparison.summary["iqm"][0])  # one of four is within the lowest quarter
+    assert html(comparison)
+
+
+@pytest.mark.parametrize("label", ["ars[/x]", "cma-es[sigma=0.5]", "$\\foo$", "a|b", "a$b$c", "[red]x"])
+def test_labels_are_text_everywhere(label: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "study.toml"
+    quoted = label.replace("\\", "\\\\")
+    file.write_text(
+        f'rollouts = 20\nruns = 1\n[tasks.lqr]\n[optimizers."{quoted}"]\nmethod = "random-search"\n',
+        encoding="utf-8",
+    )
+    assert main([str(file), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
+    said = capsys.readouterr()
+    assert label in said.out
+    assert label in said.err
+    assert label.replace("|", "\\|") in (tmp_path / "out/summary.md").read_text(encoding="utf-8")
+    assert label in (tmp_path / "out/curves.svg").read_text(encoding="utf-8")
+
+
+def test_different_names_give_different_files() -> None:
+    names = [
+        ("lqr", "算法一", 0),
+        ("lqr", "算法二", 0),
+        ("lqr", "a/b", 0),
+        ("lqr", "a b", 0),
+        ("../lqr", "ars", 0),
+    ]
+    files = [file_name(*parts) for parts in names]
+    assert len(set(files)) == len(files)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", file) for file in files)
+    assert (
+        file_name("MountainCarContinuous-v0", "whitened:ars", 3)
+        == "MountainCarContinuous-v0__whitened-ars__3"
+    )
+
+
+def test_the_paths_of_failures_survive_reports_of_reports(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "E")
+    before = (tmp_path / "E/failures.csv").read_bytes()
+    for _ in range(2):
+        assert main(["report", str(tmp_path / "E")]) == 0
+        assert (tmp_path / "E/failures.csv").read_bytes() == before
+    assert main(["report", str(tmp_path / "E"), str(tmp_path / "E"), "--out", str(tmp_path / "F")]) == 0
+    files = pd.read_csv(tmp_path / "F/failures.csv")["file"]
+    assert len(files) == len(pd.read_csv(tmp_path / "E/failures.csv"))
+    assert all(Path(file).is_file() for file in files)
+
+
+def test_tables_that_were_cut_off_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "E")
+    whole = (tmp_path / "E/runs.csv").read_text(encoding="utf-8")
+    (tmp_path / "E/runs.csv").write_text(whole.rsplit(",", 5)[0], encoding="utf-8")
+    assert main(["report", str(tmp_path / "E")]) == 2
+    assert "runs.csv: a row has more or fewer entries than the table has columns" in capsys.readouterr().err
+    (tmp_path / "E/runs.csv").write_text(whole, encoding="utf-8")
+    (tmp_path / "E/environment.json").write_text('["a"]', encoding="utf-8")
+    assert main(["report", str(tmp_path / "E")]) == 2
+    assert "environment.json: expected a list of sessions" in capsys.readouterr().err
+    (tmp_path / "E/environment.json").write_text("[{}]", encoding="utf-8")
+    assert main(["report", str(tmp_path / "E")]) == 0
+
+
+def test_sequential_studies_with_other_groups_are_not_merged() -> None:
+    one = runs_table({"a": list(NOISE), "b": list(NOISE - 1)}, settle=2)
+    other = runs_table({"a": list(NOISE[:8]), "b": list(NOISE[:8] - 1)}, task="CartPole-v1", settle=2)
+    with pytest.raises(ValueError, match="the studies cannot be merged: runs: 5 and 4"):
+        Comparison.merge([one, other])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,10 @@ def test_a_run_that_always_ends_its_process_has_no_result_and_disturbs_no_other(
     )
     assert "--evaluator pool" in said
     assert "Traceback" not in said
-    assert pd.read_csv(tmp_path / "out/runs.csv")["task"].tolist() == ["lqr"]
+    runs = pd.read_csv(tmp_path / "out/runs.csv")
+    assert runs["task"].tolist() == tasks
+    assert np.isnan(runs["final_return"]).tolist() == [True, False]
+    assert "no result: its process ended 3 times" in (tmp_path / "out/summary.md").read_text(encoding="utf-8")
 
 
 def test_a_finished_run_is_never_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -523,7 +527,16 @@ def test_shards_make_every_run_once_and_merge_to_the_whole(tmp_path: Path) -> No
     # all shards may also share one folder
     for i in (1, 2, 3):
         last = conduct(chosen, tmp_path / "one", shard=Shard(i, 3))
-    assert len(last.journal.past) == 8
+    assert len(last.results) == 12  # with what the others have made
+    # tuned methods too, each tuned in one place
+    chosen = study(tune=3, runs=2)
+    for i in (1, 2):
+        Comparison.of(conduct(chosen, tmp_path / f"t{i}", shard=Shard(i, 2))).write(tmp_path / f"t{i}")
+    tuned = Comparison.merge([Comparison.read(tmp_path / f"t{i}") for i in (1, 2)])
+    pd.testing.assert_frame_equal(
+        tuned.summary, Comparison.of(conduct(chosen, None)).summary, check_exact=True
+    )
+    chosen = study(tasks=["lqr", "CartPole-v1"], runs=3)
     assert facts(conduct(chosen, tmp_path / "one")) == facts(whole)
 
 
@@ -580,6 +593,11 @@ def test_rollouts_and_steps_may_both_be_limited() -> None:
     assert by_steps.row["rollouts"] == 20
     by_rollouts = execute(study(tasks=[walk], rollouts=40, steps=1000, runs=1), Job(walk, "random-search", 0))
     assert by_rollouts.row["rollouts"] == 40
+    beyond = execute(study(tasks=[walk], rollouts=100, steps=103, runs=1), Job(walk, "random-search", 0))
+    assert beyond.row["rollouts"] == 30  # the third generation begins after 100 steps and ends after 150
+    assert max(point["steps"] for point in beyond.curve) == 100
+    held = execute(study(tasks=[walk], rollouts=20, runs=1), Job(walk, "random-search", 0))
+    assert beyond.params.tobytes() == held.params.tobytes()
     tasks = {"lqr": {"steps": 500}, walk: {}}
     mixed = study(tasks=tasks, rollouts=50)
     assert (mixed.budget("lqr").rollouts, mixed.budget("lqr").steps) == (None, 500)
@@ -627,6 +645,9 @@ def test_tuning_is_made_on_other_seeds_with_equal_numbers_of_runs_and_the_best_i
         tasks={"lqr": {"options": session.tuned.tasks["lqr"].options}}, optimizers=rows, runs=2, rollouts=80
     )
     assert facts(conduct(plain, None)) == facts(session)
+    Comparison.of(session).write(tmp_path / "tables")  # whose study.toml is that study
+    written = Study.resolve(tomllib.loads((tmp_path / "tables/study.toml").read_text(encoding="utf-8")))
+    assert facts(conduct(written, None)) == facts(session)
     seeds = {result.row["seed"] for result in session.tuning.values()}
     assert len(seeds) == 1
     assert seeds != {chosen.seed}
@@ -656,7 +677,7 @@ def test_groups_of_runs_are_made_until_all_pairs_are_told_apart(tmp_path: Path) 
     made = {job.run for job in session.results}
     assert made == set(range(10))
     table = Comparison.of(session)
-    assert table.pairs["different"].tolist() == [True]
+    assert table.pairs["better"].tolist() == ["hill-climbing"]
     assert "It is better than random-search" in table.verdict()
     # two methods that are one are never told apart, and all groups are made
     rows = {"one": {"method": "random-search"}, "two": {"method": "random-search"}}
@@ -672,3 +693,72 @@ def test_replay_differs_is_sent_by_a_worker_too(tmp_path: Path) -> None:
     known = [{"proposal": "0" * 32, "returns": [], "steps": []}]
     with pytest.raises(ReplayDiffers, match="generation 0 asks for other parameters"):
         list(run_all([Work(chosen, Job("lqr", "cma-es", run), known) for run in range(2)], workers=2))
+
+
+def test_tables_do_not_depend_on_the_order_in_which_runs_end(tmp_path: Path) -> None:
+    chosen = study(optimizers=["random-search", "ars", "reinforce"], tune=6, rollouts=60)
+    for workers in (1, 2):
+        Comparison.of(conduct(chosen, None, workers)).write(tmp_path / str(workers))
+    for name in ("tuning.csv", "spent.csv", "curves.csv", "summary.csv", "study.toml"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+def test_nothing_is_compared_when_a_tuning_run_has_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would be compared with hyperparameters that the missing run may change."""
+    from policysearch.compare import workers
+
+    original = workers.progress
+
+    def failing() -> Any:
+        raise ZeroDivisionError("a bug")
+        yield
+
+    def broken(chosen: Study, job: Job, *more: Any, **options: Any) -> Any:
+        if job.optimizer == "cma-es#1":
+            return failing()
+        return original(chosen, job, *more, **options)
+
+    monkeypatch.setattr(workers, "progress", broken)
+    chosen = study(tune=2)
+    with Journal(None, chosen) as journal:
+        session = Session(chosen, journal)
+        list(session.run(1))
+    assert [died.job.optimizer for died in session.died] == ["cma-es#1"]
+    assert len(session.tuning) == 3
+    assert session.results == {}
+
+
+def test_ctrl_c_before_the_first_run_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: Study) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("policysearch.compare.progress.announce", interrupted)
+    assert main(["--tasks", "lqr", "--out", str(tmp_path / "out")]) == 130
+    assert "error: interrupted; the same command goes on where it was" in capsys.readouterr().err
+
+
+def test_processes_that_cannot_be_started_are_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import multiprocessing.context
+
+    def refuse(_: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "start", refuse)
+    arguments = [
+        "--tasks",
+        "lqr",
+        "--optimizers",
+        "random-search",
+        "--rollouts",
+        "20",
+        "--runs",
+        "2",
+        "--workers",
+        "2",
+    ]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 3
+    assert "worker processes cannot start: [Errno 11]" in capsys.readouterr().err

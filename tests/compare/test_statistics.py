@@ -39,6 +39,8 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end() -> None:
     assert iqm(np.array([1.0, 2.0, 900.0])) == pytest.approx(301.0)  # too few to leave any out
     data = stream(1).standard_normal((3, 10))
     assert iqm(data) == pytest.approx(stats.trim_mean(data, 0.25, axis=1))
+    assert iqm(np.array([1.0, 2.0, np.nan, 3.0])) == pytest.approx(1.5)  # a run without a result is the worst
+    assert iqm(np.array([1.0, np.nan, np.nan, 3.0])) == -math.inf
     pooled = aggregate_iqm([data[0], data[1]])
     assert pooled == pytest.approx(stats.trim_mean(data[:2].ravel(), 0.25))
 
