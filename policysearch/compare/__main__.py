@@ -291,10 +291,14 @@ def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, arg
             session = Session(study, journal, shard)
             _say_what_is_there(session)
             progress.announce(study)
+            updates = session.run(workers)
+            watched = progress.shown(updates, session)
             try:
-                for _ in progress.shown(session.run(workers), session):
+                for _ in watched:
                     pass
             except KeyboardInterrupt:
+                watched.close()  # the terminal is itself again
+                updates.close()  # and the workers are gone
                 _write(session, arguments)
                 raise Refusal(
                     [f"interrupted; what was run is kept. To go on: {again}"], INTERRUPTED

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -177,7 +177,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def shown(updates: Iterable[Update], session: Session) -> Iterator[Update]:
+def shown(updates: Iterable[Update], session: Session) -> Generator[Update, None, None]:
     """The same updates, with progress written to standard error."""
     console = Console(file=sys.stderr, highlight=False)
     board = Board(session)

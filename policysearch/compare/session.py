@@ -1,7 +1,7 @@
 """All runs of a study: first the tuning, then the comparison, group by group where it is sequential."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,7 +72,7 @@ class Session:
         self.died: list[Died] = []
         self.decisions: dict[str, Decisions] = {}
 
-    def run(self, workers: int) -> Iterator[Update]:
+    def run(self, workers: int) -> Generator[Update, None, None]:
         """Make all runs that have not been made; says what happens meanwhile.
 
         Raises:
