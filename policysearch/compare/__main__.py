@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from policysearch.ledger import LedgerError
 
 PROGRAM = "python -m policysearch.compare"
-DEFAULT_OUT = Path("policysearch-results/quick")
 WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
 
@@ -126,8 +125,8 @@ class Arguments:
     workers: Annotated[Whole, _flag("W", "one per processor")] = None
     """Worker processes; the tables do not depend on their number."""
 
-    out: Annotated[Path, arg(metavar="DIR")] = DEFAULT_OUT
-    """Folder for tables, pictures and recommendations."""
+    out: Annotated[Path | None, _flag("DIR", "policysearch-results/NAME")] = None
+    """Folder that keeps everything; by default a folder of its own for every study."""
 
     fresh: Annotated[bool, _flag("")] = False
     """Start over; the ledger that is there is kept beside the new one."""
@@ -221,8 +220,9 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
     except request.Refused as error:
         raise Refusal(error.messages) from error
     shard = _shard(arguments.shard, study)
-    _prepare(arguments.out, study, fresh=arguments.fresh)
-    return _run(study, shard, workers, arguments, argv)
+    out = arguments.out or request.default_folder(arguments, study)
+    _prepare(out, study, fresh=arguments.fresh)
+    return _run(study, out, shard, workers, arguments, argv)
 
 
 def _shard(text: str | None, study: "Study") -> "Shard":
@@ -276,7 +276,9 @@ def _ledger_refusal(error: "LedgerError") -> Refusal:
     return Refusal([str(error)], WRONG_REQUEST if isinstance(error, StudyChanged) else code)
 
 
-def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, argv: "list[str]") -> int:
+def _run(  # noqa: PLR0917 - internal
+    study: "Study", out: Path, shard: "Shard", workers: int, arguments: Arguments, argv: "list[str]"
+) -> int:
     """Make the runs, write what has come of them, and say how it ended."""
     from policysearch.compare import progress, report  # noqa: PLC0415 - heavy
     from policysearch.compare.journal import Journal  # noqa: PLC0415
@@ -287,7 +289,7 @@ def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, arg
 
     again = report.command_line([argument for argument in argv if argument != "--fresh"])
     try:
-        with Journal(arguments.out, study, again) as journal:
+        with Journal(out, study, again) as journal:
             session = Session(study, journal, shard)
             _say_what_is_there(session)
             progress.announce(study)
@@ -299,11 +301,11 @@ def _run(study: "Study", shard: "Shard", workers: int, arguments: Arguments, arg
             except KeyboardInterrupt:
                 watched.close()  # the terminal is itself again
                 updates.close()  # and the workers are gone
-                _write(session, arguments)
+                _write(session, out, arguments)
                 raise Refusal(
                     [f"interrupted; what was run is kept. To go on: {again}"], INTERRUPTED
                 ) from None
-            _write(session, arguments)
+            _write(session, out, arguments)
     except LedgerError as error:
         raise _ledger_refusal(error) from error
     except (ReplayDiffers, CannotStart) as error:
@@ -327,7 +329,7 @@ def _say_what_is_there(session: "Session") -> None:
         print(f"  since it was begun: {journal.drift()}", file=sys.stderr)
 
 
-def _write(session: "Session", arguments: Arguments) -> None:
+def _write(session: "Session", out: Path, arguments: Arguments) -> None:
     """Write tables and report, and show them."""
     from policysearch.compare import api, show  # noqa: PLC0415 - heavy
     from policysearch.compare.comparison import Comparison  # noqa: PLC0415
@@ -337,15 +339,15 @@ def _write(session: "Session", arguments: Arguments) -> None:
         return
     comparison = Comparison.of(session)
     try:
-        api.write(session, comparison, arguments.out, latex=arguments.latex)
+        api.write(session, comparison, out, latex=arguments.latex)
     except OSError as error:
-        place = getattr(error, "filename", None) or arguments.out
+        place = getattr(error, "filename", None) or out
         raise Refusal(
             [f"{place}: cannot write: {error.strerror or error}; the runs are safe in the ledger: make room and run "
              "the same command again"],
             MACHINE_TROUBLE,
         ) from error  # fmt: skip
-    show.results(comparison, arguments.out)
+    show.results(comparison, out)
     if arguments.plan:
         show.plan(comparison)
 

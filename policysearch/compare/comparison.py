@@ -230,26 +230,23 @@ class Comparison:
         tests = self._tests(task, listed) if listed else {"p": [], "p_holm": [], "p_joint": [], "better": []}
         return table.assign(**tests)
 
-    def _decided(self, task: str) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], bool]]:
-        """What sequential testing has found: the direction of every pair, and whether it is told apart."""
+    def _decided(self, task: str) -> dict[tuple[str, str], float]:
+        """What sequential testing has found: the sign of every pair that is told apart, else 0."""
         series = {label: self._final[task, label] for label in self.labels if self.has(task, label)}
         final = {
             (label, int(run)): value
             for label, runs in series.items()
             for run, value in zip(runs.index, runs, strict=True)
         }
-        found, every = decisions_of(self.study, task, final), pairs(list(self.study.optimizers))
-        return (
-            dict(zip(every, found.direction.tolist(), strict=True)),
-            dict(zip(every, found.different.tolist(), strict=True)),
-        )
+        found = decisions_of(self.study, task, final)
+        return dict(zip(pairs(list(self.study.optimizers)), found.direction.tolist(), strict=True))
 
     def _tests(self, task: str, listed: list[tuple[str, str]]) -> dict[str, Any]:
         """p values, and which of two methods is better beyond doubt."""
         if self.study.settle:  # after several looks only the sequential test keeps its promise
-            directions, different = self._decided(task)
-            signs = [directions[pair] if different[pair] else 0.0 for pair in listed]
-            return {"p": np.nan, "p_holm": np.nan, "p_joint": np.nan, "better": _better(listed, signs)}
+            decided = self._decided(task)
+            better = _better(listed, [decided[pair] for pair in listed])
+            return {"p": np.nan, "p_holm": np.nan, "p_joint": np.nan, "better": better}
         gaps = self._gaps(task, listed)
         tests = statistics.paired_tests(gaps, self.study.seed, "tests", task)
         signs = np.where(tests.joint <= statistics.ALPHA, tests.direction, 0.0).tolist()

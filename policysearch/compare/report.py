@@ -43,7 +43,7 @@ def readable_table(comparison: Comparison) -> pd.DataFrame:
                 {
                     "task": task,
                     "optimizer": entry["optimizer"],
-                    "d": int(mine["d"].iloc[0]),
+                    "d": int(mine["d"].max()),
                     "runs": entry["runs"],
                     "final return (IQM)": number(entry["iqm"]),
                     "95 % interval": f"{number(entry['ci_low'])} … {number(entry['ci_high'])}",

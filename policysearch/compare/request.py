@@ -1,10 +1,13 @@
 """What was asked for on the command line, as a study; or a refusal that lists everything that is wrong."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from policysearch.compare.comparison import file_name
 from policysearch.compare.study import QUICK, Study, StudyError
+from policysearch.ledger import encode
 from policysearch.optimizers import OPTIMIZERS
 
 #: Flags that are fields of the study.
@@ -45,6 +48,19 @@ def resolve(arguments: Any) -> Study:
     if problems:
         raise Refused(problems)
     return study
+
+
+def default_folder(arguments: Any, study: Study) -> Path:
+    """A folder for the study: its file's name, or its first task; and a digest where flags have changed it.
+
+    More runs stay in the same folder.
+    """
+    name = "quick" if arguments.study is None else arguments.study.stem
+    changed = [getattr(arguments, flag) for flag in (*FLAGS, "tasks", "optimizers") if flag != "runs"]
+    if arguments.set or any(value is not None for value in changed):
+        document = encode({key: value for key, value in study.document().items() if key != "runs"})
+        name = file_name(next(iter(study.tasks)), hashlib.sha256(document.encode()).hexdigest()[:6])
+    return Path("policysearch-results") / name
 
 
 def _rows(section: Any) -> dict[str, Any]:

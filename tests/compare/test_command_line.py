@@ -437,3 +437,21 @@ def test_the_example_of_a_plant_of_ones_own_runs_compiled(tmp_path: Path) -> Non
     assert "compiled rollouts: balancer:Balancer-v0" in finished.stderr
     best = pd.read_csv(tmp_path / "out/runs.csv")
     assert best["final_return"][0] > 4 * best["start_return"][0]
+
+
+def test_without_a_folder_every_study_has_its_own_and_more_runs_stay_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["--tasks", "lqr", "--optimizers", "random-search", "--rollouts", "20", "--workers", "1"]
+    (tmp_path / "mine.toml").write_text('rollouts = 20\nruns = 1\ntasks = ["lqr"]\noptimizers = ["ars"]\n')
+    for arguments in (
+        [*small, "--runs", "1"],
+        [*small, "--runs", "2"],
+        [*small, "--seed", "1", "--runs", "1"],
+        ["mine.toml"],
+    ):
+        assert main(arguments) == 0
+    folders = sorted((tmp_path / "policysearch-results").iterdir())
+    assert [folder.name.split("__")[0] for folder in folders] == ["lqr", "lqr", "mine"]
+    assert sorted(len(pd.read_csv(folder / "runs.csv")) for folder in folders) == [1, 1, 2]
