@@ -30,9 +30,12 @@ def of_task(comparison: Comparison, task: str) -> str:
     beaten, above = table[table["better"] == leader], table[table["better"] == table["y"]]
     doubtful = table[table["better"] == ""]
     budget = budget_words(comparison, task)
-    if equal:
+    best = iqm(comparison.final(task, leader))
+    tied = [other for other in others if iqm(comparison.final(task, other)) == best]
+    if tied:
+        same_runs = ", run by run the same" if set(tied) == set(equal) else ""
         lines = [
-            f"{_listed([leader, *equal])} have the highest interquartile mean after {budget}, run by run the same."
+            f"{_listed([leader, *tied])} share the highest interquartile mean after {budget}{same_runs}."
         ]
     else:
         lines = [f"{leader} has the highest interquartile mean after {budget}."]
@@ -43,7 +46,7 @@ def of_task(comparison: Comparison, task: str) -> str:
     if len(beaten):
         names = _listed(beaten["y"].tolist())
         lines.append(
-            f"It is better than {names} (at most a 5 % chance of any error among all pairs on this task)."
+            f"{leader} is better than {names} (at most a 5 % chance of any error among all pairs on this task)."
         )
     if len(above):
         names = _listed(above["y"].tolist())
@@ -62,8 +65,8 @@ def of_task(comparison: Comparison, task: str) -> str:
             for method, needed in zip(doubtful["y"], doubtful["runs_needed"], strict=True)
         ]
         lines.append(
-            f"With {runs} runs it cannot be told apart on {task} from {_listed(named)}; in brackets the runs that "
-            "would be needed for the observed difference."
+            f"With {runs} runs {leader} cannot be told apart on {task} from {_listed(named)}; in brackets the runs "
+            "that would be needed for the observed difference."
         )
     return " ".join(lines)
 

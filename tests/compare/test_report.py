@@ -237,7 +237,7 @@ NOISE = np.array([0.31, -0.52, 0.11, 0.83, -0.24, 0.05, -0.77, 0.46, -0.13, 0.62
 def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     clear = verdict(runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}))
     assert (
-        "**lqr.** a has the highest interquartile mean after 300 rollouts. It is better than b (at most a 5 % chance"
+        "**lqr.** a has the highest interquartile mean after 300 rollouts. a is better than b (at most a 5 % chance"
         in clear
     )
     close = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 0.3)})
@@ -250,14 +250,16 @@ def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     few = verdict(runs_table({"a": list(NOISE[:5]), "b": list(NOISE[:5] - 5)}))
     assert "Of 5 runs no difference is significant at the 5 % level; 6 are the fewest." in few
     assert "better than" not in few
-    assert "a and b have the highest interquartile mean after 300 rollouts, run by run the same." in verdict(
+    assert "a and b share the highest interquartile mean after 300 rollouts, run by run the same." in verdict(
         runs_table({"a": list(NOISE), "b": list(NOISE)})
     )
     nothing = runs_table({"a": [float("nan")] * 6, "b": [float("nan")] * 6})
     assert "No method has an interquartile mean" in verdict(nothing)
     assert "a is the only method here" in verdict(runs_table({"a": list(NOISE)}))
+    tie = verdict(runs_table({"a": [0.0, 1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0], "b": [1.0] * 8}))
+    assert "a and b share the highest interquartile mean after 300 rollouts." in tie
     three = verdict(runs_table({"b": list(NOISE - 9), "a": list(NOISE), "c": list(NOISE[::-1])}))
-    assert "It is better than b" in three
+    assert "a is better than b" in three
     assert "cannot be told apart" in three
 
 

@@ -678,7 +678,7 @@ def test_groups_of_runs_are_made_until_all_pairs_are_told_apart(tmp_path: Path) 
     assert made == set(range(10))
     table = Comparison.of(session)
     assert table.pairs["better"].tolist() == ["hill-climbing"]
-    assert "It is better than random-search" in table.verdict()
+    assert "hill-climbing is better than random-search" in table.verdict()
     # two methods that are one are never told apart, and all groups are made
     rows = {"one": {"method": "random-search"}, "two": {"method": "random-search"}}
     equal = conduct(study(optimizers=rows, runs=2, settle=2), None)
