@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -97,7 +98,7 @@ class Comparison:
             pd.DataFrame([row for result in ordered for row in result.curve]),
             pd.DataFrame(spent, columns=list(PURPOSES)),
             pd.DataFrame(failures, columns=list(FAILURES)),
-            tuning_table(session.study, session.tuning),
+            tuning_table(session.drawn, session.tuning),
             session.journal.sessions,
         )
 
@@ -128,11 +129,16 @@ class Comparison:
 
     def paired(self, task: str, x: str, y: str) -> tuple[Float[Array, "runs"], Float[Array, "runs"]]:
         """The final returns of two methods in the runs that both have made."""
-        one, other = self._final.get((task, x)), self._final.get((task, y))
-        if one is None or other is None:
+        if not (self.has(task, x) and self.has(task, y)):
             return np.empty(0), np.empty(0)
+        one, other, _ = self._paired(task, x, y)
+        return one, other
+
+    def _paired(self, task: str, x: str, y: str) -> tuple[Array, Array, "pd.Index[Any]"]:
+        """As `paired`, with the numbers of the runs."""
+        one, other = self._final[task, x], self._final[task, y]
         both = one.index.intersection(other.index)
-        return one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float)
+        return one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float), both
 
     def curve(
         self, task: str, label: str, axis: str
@@ -256,10 +262,8 @@ class Comparison:
         """Paired differences by run; NaN where a pair has no such run."""
         columns = {}
         for x, y in listed:
-            one, other = self._final[task, x], self._final[task, y]
-            both = one.index.intersection(other.index)
-            gap = statistics.differences(one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float))
-            columns[x, y] = pd.Series(gap, index=both)
+            one, other, runs = self._paired(task, x, y)
+            columns[x, y] = pd.Series(statistics.differences(one, other), index=runs)
         return pd.DataFrame(columns).to_numpy(dtype=float)
 
     @property
@@ -377,10 +381,8 @@ class Comparison:
         sessions = [session for part in parts for session in part.sessions]
         return cls(study, **tables, sessions=sessions)
 
-    # pictures, for notebooks: each returns a matplotlib figure
-
     def plot(self) -> Any:
-        """The anytime curves and final returns of all tasks."""
+        """The anytime curves and final returns of all tasks, as a matplotlib figure."""
         from policysearch.compare import plots  # noqa: PLC0415 - matplotlib takes most of a second
 
         return plots.overview(self)
@@ -487,7 +489,7 @@ def _merged(studies: Sequence[Study]) -> Study:
         changed += [f"{name}: {one[name]!r} and {two[name]!r}" for name in one if one[name] != two[name]]
         methods = first.optimizers.keys() & other.optimizers.keys()
         changed += [f"optimizers.{m} differs" for m in methods if first.optimizers[m] != other.optimizers[m]]
-        tasks = {**other.tasks, **first.tasks}
+        tasks = {**first.tasks, **other.tasks}
         for name in first.tasks.keys() & other.tasks.keys():
             mine, theirs = first.tasks[name], other.tasks[name]
             options = {**theirs.options, **mine.options}
@@ -496,14 +498,9 @@ def _merged(studies: Sequence[Study]) -> Study:
             ):
                 changed.append(f"tasks.{name} differs")
             tasks[name] = mine.model_copy(update={"options": options})
-        order = [*first.tasks, *(name for name in other.tasks if name not in first.tasks)]
-        optimizers = {
-            **first.optimizers,
-            **{k: v for k, v in other.optimizers.items() if k not in first.optimizers},
-        }
+        optimizers = {**first.optimizers, **other.optimizers}
         runs = max(first.runs, other.runs)
-        update = {"tasks": {name: tasks[name] for name in order}, "optimizers": optimizers, "runs": runs}
-        first = first.model_copy(update=update)
+        first = first.model_copy(update={"tasks": tasks, "optimizers": optimizers, "runs": runs})
     if changed:
         raise ValueError(f"the studies cannot be merged: {'; '.join(changed)}")
     return first
@@ -511,6 +508,13 @@ def _merged(studies: Sequence[Study]) -> Study:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place when all is written."""
     partial = path.with_name(path.name + ".part")
-    partial.write_text(text, encoding="utf-8")
+    yield partial
     partial.replace(path)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare import statistics
-from policysearch.compare.comparison import TARGETS, Comparison
+from policysearch.compare.comparison import TARGETS, Comparison, whole, write_text
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
 from policysearch.optimizers import OPTIMIZERS
@@ -33,8 +33,9 @@ def write_curves(comparison: Comparison, out: Path) -> None:
     figure = overview(comparison)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once is enough for two files
-    figure.savefig(out / "curves.png", dpi=110, metadata={"Software": None})
-    (out / "curves.svg").write_text(svg(figure, "curves"), encoding="utf-8")
+    with whole(out / "curves.png") as partial:
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    write_text(out / "curves.svg", svg(figure, "curves"))
 
 
 def svg(figure: "Figure", name: str) -> str:
@@ -95,6 +96,8 @@ def profile(comparison: Comparison) -> "Figure":
     with _with_legend(comparison) as (figure, axes):
         for label in comparison.labels:
             mine = [task for task in tasks if comparison.has(task, label)]
+            if not mine:
+                continue
             scores = [comparison.normalised(task, comparison.final(task, label)) for task in mine]
             curve = np.mean([statistics.performance_profile(score, taus) for score in scores], axis=0)
             axes.plot(taus, curve, label=label, **_style(comparison, label))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from threadpoolctl import threadpool_limits
 
 import policysearch
-from policysearch.compare.comparison import file_name
+from policysearch.compare.comparison import file_name, whole
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Policy, Proposal
@@ -123,10 +123,8 @@ def _header(study: Study, result: Result) -> Header:
 
 def _write(path: Path, header: Header, params: Float[Array, "d"]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
+    with whole(path) as partial, partial.open("wb") as file:
         np.savez(file, params=params, header=np.array(header.model_dump_json(exclude_none=True)))
-    partial.replace(path)
     return path
 
 

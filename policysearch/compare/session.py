@@ -56,6 +56,7 @@ class Session:
     Attributes:
         tuned: the study with the hyperparameters that tuning chose; the study itself without tuning.
         results: of the comparison's runs that have finished.
+        drawn: the tuning as a study; the study itself without tuning.
         tuning: of the tuning runs.
         died: runs that have no result.
         decisions: by task, what sequential testing has found, for the pairs that `pairs` lists.
@@ -67,6 +68,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.tuned = self.study
+        self.drawn = tuning.tuning_study(self.study) if self.study.tune else self.study
         self.results: dict[Job, Result] = {}
         self.tuning: dict[Job, Result] = {}
         self.died: list[Died] = []
@@ -81,13 +83,13 @@ class Session:
         """
         mine = self.shard.part(self.study)
         if self.study.tune:
-            drawn = tuning.tuning_study(self.study)
+            drawn = self.drawn
             methods = {(job.task, job.optimizer) for job in mine}
             ours = {job for job in jobs(drawn) if (job.task, tuning.row_of(job.optimizer)) in methods}
             yield from self._stage(TUNING, drawn, jobs(drawn), ours, self.tuning, workers)
             if self.died:  # without all of its runs tuning might choose something else
                 return
-            self.tuned = tuning.tuned(self.study, self.tuning)
+            self.tuned = tuning.tuned(self.study, drawn, self.tuning)
         if not self.study.settle:
             yield from self._stage(FINAL, self.tuned, jobs(self.study), mine, self.results, workers)
             return

@@ -106,30 +106,29 @@ def _default_cost(study: Study, task: str, label: str) -> int:
     return next(problem.optimizer.search(problem.domain, stream(0))).cost
 
 
-def tuned(study: Study, results: dict[Job, Result]) -> Study:
-    """The study with the chosen hyperparameters, for the comparison: it tunes no more."""
-    table = tuning_table(study, results)
+def tuned(study: Study, drawn: Study, results: dict[Job, Result]) -> Study:
+    """The study with the chosen of the drawn hyperparameters, for the comparison: it tunes no more."""
+    table = tuning_table(drawn, results)
     tasks = {}
     for task, choice in study.tasks.items():
         options = dict(choice.options)
         for label in study.optimizers:
             rows = table[(table["task"] == task) & (table["optimizer"] == label) & table["chosen"]]
             if len(rows):
-                options[label] = draw(study, task, label, int(rows["configuration"].iloc[0]))
+                options[label] = drawn.tasks[task].options[f"{label}#{rows['configuration'].iloc[0]}"]
         tasks[task] = choice.model_copy(update={"options": options})
     return study.model_copy(update={"tasks": tasks, "tune": 0})
 
 
-def tuning_table(study: Study, results: dict[Job, Result]) -> pd.DataFrame:
+def tuning_table(drawn: Study, results: dict[Job, Result]) -> pd.DataFrame:
     """A row per tuning run: configuration, hyperparameters, final return, what it spent, whether it was chosen."""
     rows: list[dict[str, Any]] = []
     for job, result in results.items():
         label, number = _split(job.optimizer)
-        optimizer = study.optimizers[label].model_copy(
-            update={"options": study.optimizers[label].options | draw(study, job.task, label, number)}
-        )
-        values = dataclasses.asdict(optimizer.build())  # type: ignore[call-overload]
-        names = getattr(OPTIMIZERS[optimizer.method], "tunable", {})
+        choice = drawn.optimizers[job.optimizer]
+        options = choice.options | drawn.tasks[job.task].options[job.optimizer]
+        values = dataclasses.asdict(choice.model_copy(update={"options": options}).build())  # type: ignore[call-overload]
+        names = getattr(OPTIMIZERS[choice.method], "tunable", {})
         rows.append(
             {"task": job.task, "optimizer": label, "configuration": number, "run": job.run}
             | {name: result.row[name] for name in ("rollouts", "steps", "final_return")}
