@@ -4,11 +4,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help compare test lint types tests nightly mutants rliable clean
+.PHONY: help compare test lint types tests torch nightly mutants rliable clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
+	@echo "make torch     the extra torch, and the tests that need it"
 	@echo "make nightly   the long tests too"
 	@echo "make rliable   our statistics beside rliable's own code, in an environment with pandas < 3"
 
@@ -34,6 +35,14 @@ types: .venv/ready
 
 tests: .venv/ready
 	$(BIN)/pytest -n 2
+
+torch: .venv/torch
+	$(BIN)/pytest tests/autodiff
+
+.venv/torch: .venv/ready
+	@echo "installing torch into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch]'
+	@touch $@
 
 nightly: .venv/ready
 	$(BIN)/pytest -n 2 -m "nightly or not nightly"

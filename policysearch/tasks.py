@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
+from jaxtyping import Float
 
-from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy
+from policysearch.core import Array, Domain, Optimizer, Policy, StochasticPolicy
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.shared import Deploy
@@ -21,7 +22,9 @@ from policysearch.optimizers import Whitened
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator, find_simulator
-from policysearch.simulators.lqr import chain
+from policysearch.simulators.lqr import chain as lqr_chain
+from policysearch.simulators.problems import STEP_COST, aliased_gridworld, bandit, chain, coin_policy
+from policysearch.simulators.rock_paper_scissors import ROUNDS, expected_return
 
 #: The limit given to environments that would otherwise never end an episode.
 DEFAULT_EPISODE_STEPS = 1000
@@ -40,6 +43,7 @@ class Task:
     env_id: str
     policy: str = "linear"  # as `policy_names` and `make_policy` have it
     deploy: Deploy = "mode"
+    start: tuple[float, ...] | None = None  # where searches of this very policy start; None: where it says
     max_episode_steps: int | None = None  # None: the environment's own limit
     references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
     normalise: tuple[float, float] | None = None  # returns that count as 0 and 1 across tasks
@@ -54,6 +58,12 @@ class Task:
             return make_factory(self.env_id, self.episode_steps())
         except Exception as error:  # the user's module may raise anything
             raise ValueError(_unknown(self.name, error)) from error
+
+    def start_of(self, policy: Policy, rng: np.random.Generator) -> Float[Array, "d"]:
+        """Where a search of `policy` starts, drawn from `rng` unless the task says."""
+        if self.start is not None and len(self.start) == policy.num_params:
+            return np.array(self.start)
+        return np.asarray(policy.start(rng))
 
     def make_env(self) -> Any:
         """One environment copy."""
@@ -73,13 +83,59 @@ class Task:
             env.close()
 
 
-_LQR: LQR = chain()
+_LQR: LQR = lqr_chain()
 
 
 def _lqr_untouched() -> float:
     """The return of doing nothing."""
     inputs = _LQR.B.shape[1]
     return _LQR.expected_return(np.zeros(_LQR.B.T.shape), np.full(inputs, -np.inf))
+
+
+_BANDIT, _CHAIN, _GRID = bandit(), chain(), aliased_gridworld()
+_GRID_AT_RANDOM = _GRID.expected_return(np.zeros(_GRID.table))
+#: Of a policy that remembers the cell before: steps to the treasure from each cell; see `aliased_gridworld`.
+_GRID_REMEMBERED = 1 - STEP_COST * sum((3, 2, 1, 4, 3)) / 5
+#: Of one move all the time, and of the uniform strategy.
+_ROCK, _UNIFORM = expected_return(np.eye(3)[0]), 0.0
+
+
+def _tabular_tasks() -> tuple[Task, ...]:
+    """Finite problems; one step more than their horizon, so that it is the problem that ends an episode."""
+    best = _GRID.expected_return(coin_policy())
+    seeing = {"optimum, seeing the cell": _GRID.optimal_return()}
+    return (
+        Task(
+            "bandit", "policysearch/Bandit-v0", policy="tabular", max_episode_steps=2,
+            references={"optimum": _BANDIT.optimal_return()},
+            normalise=(_BANDIT.expected_return(np.zeros(_BANDIT.table)), _BANDIT.optimal_return()),
+        ),
+        Task(
+            "chain", "policysearch/Chain-v0", policy="tabular", max_episode_steps=21,
+            references={"optimum": _CHAIN.optimal_return()},
+            normalise=(_CHAIN.expected_return(np.zeros(_CHAIN.table)), _CHAIN.optimal_return()),
+        ),
+        Task(
+            "aliased-gridworld", "policysearch/AliasedGridworld-v0", policy="tabular", deploy="sample",
+            max_episode_steps=21,
+            references=seeing | {
+                "best memoryless": best, "best deterministic memoryless": _GRID.best_deterministic_return()
+            },
+            normalise=(_GRID_AT_RANDOM, best),
+        ),
+        Task(
+            "aliased-gridworld-history", "policysearch/AliasedGridworldHistory-v0", max_episode_steps=21,
+            references=seeing | {"best with memory": _GRID_REMEMBERED},
+            normalise=(_GRID_AT_RANDOM, _GRID_REMEMBERED),
+        ),
+        Task(
+            "rock-paper-scissors", "policysearch/RockPaperScissors-v0", policy="tabular", deploy="sample",
+            start=(1.5, 0.0, 0.0),  # mostly rock: zero would be the optimum already
+            max_episode_steps=ROUNDS + 1,
+            references={"optimum (uniform)": _UNIFORM, "deterministic": _ROCK},
+            normalise=(_ROCK, _UNIFORM),  # actions at random are the optimum here
+        ),
+    )  # fmt: skip
 
 
 #: Tasks with what we know of them. `normalise` is the return of uniformly random actions, and the one that
@@ -100,6 +156,7 @@ TASKS: dict[str, Task] = {
             references={"optimum (Riccati)": _LQR.optimal_return()},
             normalise=(_lqr_untouched(), _LQR.optimal_return()),
         ),
+        *_tabular_tasks(),
         Task("Swimmer-v5", "Swimmer-v5", normalise=(0.15, 360.0)),
         Task("Hopper-v5", "Hopper-v5", normalise=(14.5, 3800.0)),
         Task("HalfCheetah-v5", "HalfCheetah-v5", normalise=(-288.5, 4800.0)),
@@ -266,10 +323,10 @@ def make_problem(
     stochastic = task.make_policy()
     full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
     policy: Policy = stochastic if full else stochastic.mode
-    start = policy.start(stream(seed, "start", task.name, run))
+    start = task.start_of(policy, stream(seed, "start", task.name, run))
     runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout)
     if whitened:
         size = runner.interface.obs_size
         policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
         optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
-    return Problem(policy, Domain.unbounded(np.asarray(start)), runner, optimizer)
+    return Problem(policy, Domain.unbounded(start), runner, optimizer)

@@ -12,14 +12,20 @@ from policysearch.optimizers import (
     ARS,
     CMAES,
     OPTIMIZERS,
+    PPO,
+    TRPO,
+    CrossEntropy,
     FiniteDifference,
     Genetic,
     HillClimbing,
+    NaturalGradient,
+    OffPolicyReinforce,
     RandomSearch,
     Reinforce,
     Repeated,
     Whitened,
 )
+from policysearch.optimizers.reinforce import Baseline
 from policysearch.policies import Gaussian, Linear
 from policysearch.seeding import Key, stream
 
@@ -52,30 +58,32 @@ class Values:
 class Walk(gym.Env[Any, Any]):
     """Five steps of x' = x + u + noise, rewarded by −x² − u²/10, and a bonus on the last step."""
 
-    def __init__(self, bonus: float = 0.0) -> None:
-        self.bonus = bonus
+    def __init__(self, bonus: float = 0.0, factor: float = 1.0, units: Array | None = None) -> None:
+        self.bonus, self.factor = bonus, factor
+        self.units = np.ones(2) if units is None else units
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
         self.action_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float64)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
         self.x, self.t = float(self.np_random.standard_normal()), 0
-        return np.array([self.x, 5.0 + 2.0 * self.x]), {}
+        return self.units * np.array([self.x, 5.0 + 2.0 * self.x]), {}
 
     def step(self, action: Array) -> Any:
         reward = -(self.x**2) - 0.1 * float(action[0]) ** 2
         self.x += float(action[0]) + 0.1 * float(self.np_random.standard_normal())
         self.t += 1
         last = self.t == 5
-        return np.array([self.x, 5.0 + 2.0 * self.x]), reward + self.bonus * last, last, False, {}
+        obs = self.units * np.array([self.x, 5.0 + 2.0 * self.x])
+        return obs, self.factor * reward + self.bonus * last, last, False, {}
 
 
 WALKER = Gaussian(Linear(2, 1))
 
 
-def walk(bonus: float = 0.0) -> EpisodeEvaluator:
+def walk(bonus: float = 0.0, factor: float = 1.0, units: Array | None = None) -> EpisodeEvaluator:
     """Episodes of `Walk` under a linear-Gaussian policy with four parameters."""
-    return EpisodeEvaluator(lambda: Walk(bonus), WALKER)
+    return EpisodeEvaluator(lambda: Walk(bonus, factor, units), WALKER)
 
 
 def proposals(
@@ -102,6 +110,7 @@ DIRECT: dict[str, Optimizer] = {
     "cma-es passive": CMAES(active=False),
     "cma-es noise handling": CMAES(noise_handling=True),
     "cma-es restarts": CMAES(restarts=2),
+    "cross-entropy full": CrossEntropy(covariance="full"),
     "finite-difference central": FiniteDifference(variant="central"),
     "finite-difference regression": FiniteDifference(variant="regression"),
     "genetic truncation": Genetic(selection="truncation"),
@@ -110,12 +119,25 @@ DIRECT: dict[str, Optimizer] = {
     "repeated random-search": Repeated(RandomSearch(), 3),
 }
 
+FURTHER_BASELINES: tuple[Baseline, ...] = ("none", "optimal", "optimal-scalar", "linear", "network")
+
 #: Those that need episodes of a policy: scores, or observations.
 EPISODIC: dict[str, Optimizer] = {
     "reinforce": Reinforce(episodes=4),
     "reinforce plain": Reinforce(
         episodes=4, ascent="plain", learning_rate=1e-3, baseline="mean", discount=1.0
     ),
+    **{f"reinforce {b}": Reinforce(episodes=4, baseline=b) for b in FURTHER_BASELINES},
+    "reinforce entropy": Reinforce(episodes=4, entropy=0.1),
+    "off-policy-reinforce": OffPolicyReinforce(episodes=4),
+    "off-policy-reinforce per decision": OffPolicyReinforce(
+        episodes=4, weighting="per-decision", self_normalised=False
+    ),
+    "natural-gradient": NaturalGradient(episodes=4),
+    "natural-gradient enac": NaturalGradient(episodes=8, solver="enac", value="network", entropy=0.01),
+    "trpo": TRPO(episodes=4),
+    "ppo": PPO(episodes=4),
+    "ppo entropy": PPO(episodes=4, entropy=0.01),
     "whitened ars": Whitened(ARS(), WALKER),
     "whitened cma-es": Whitened(CMAES(), WALKER),
     "whitened reinforce": Whitened(Reinforce(episodes=4), WALKER),

@@ -56,6 +56,30 @@ def test_the_optimum_of_one_step_worked_by_hand() -> None:
     assert ONE_STEP.gradient(scalar(-0.9), np.array([-np.inf]))[0] == pytest.approx(scalar(0.0), abs=1e-12)
 
 
+def test_fisher_and_natural_gradient_of_one_step_worked_by_hand() -> None:
+    K, log_std = scalar(-0.7), np.log(np.array([0.6]))
+    # F = X_0/σ² = 1.4/0.36 for K and 2 for ℓ
+    assert ONE_STEP.fisher(K, log_std) == pytest.approx(np.diag([1.4 / 0.36, 2.0]))
+    # −0.336·0.36/1.4 and −0.432/2
+    natural_K, natural_log_std = ONE_STEP.natural_gradient(K, log_std)
+    assert natural_K == pytest.approx(scalar(-0.0864))
+    assert natural_log_std == pytest.approx(np.array([-0.216]))
+
+
+def test_the_natural_gradient_solves_for_the_gradient_also_when_no_matrix_is_diagonal() -> None:
+    K, log_std = 0.3 * stream(8).standard_normal((2, 3)), np.array([-1.0, 0.2])
+    grad, natural = (
+        np.concatenate([part.ravel() for part in parts])
+        for parts in (FULL.gradient(K, log_std), FULL.natural_gradient(K, log_std))
+    )
+    assert FULL.fisher(K, log_std) @ natural == pytest.approx(grad, rel=1e-10)
+    # a state that is always the same multiple of another leaves a direction of K that nothing moves
+    flat = dataclasses.replace(FULL, A=0 * FULL.A, B=0 * FULL.B, W=0 * FULL.W, S_0=0 * FULL.S_0)
+    F, (natural_K, _) = flat.fisher(K, log_std), flat.natural_gradient(K, log_std)
+    expected = np.linalg.pinv(F, rcond=1e-12) @ np.concatenate([g.ravel() for g in flat.gradient(K, log_std)])
+    assert natural_K.ravel() == pytest.approx(expected[:6], rel=1e-9)
+
+
 def rolled_out(problem: LQR, gains: list[Array], log_std: Array) -> float:
     """The return of gains that vary with time, by carrying mean and covariance forwards."""
     mean, S, total = problem.mu_0, problem.S_0, 0.0

@@ -8,7 +8,7 @@ import pytest
 
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import EpisodeEvaluator
-from policysearch.gradients import score_function
+from policysearch.gradients import baselines, score_function
 from policysearch.gradients.exact import LQR
 from policysearch.policies import Gaussian, Linear
 from policysearch.seeding import stream
@@ -53,7 +53,7 @@ def mean_estimate(problem: LQR, groups: int, N: int, **options: Any) -> tuple[Ar
     The score is linear in the weights, so the episodes of fifty batches are scored together.
     """
     pool = episodes(problem, groups * N, seed=1)
-    weights = [score_function.weights(pool[i : i + N], **options) for i in range(0, groups * N, N)]
+    weights = [baselines.weights(pool[i : i + N], **options) for i in range(0, groups * N, N)]
     flat = np.array([w for group in weights for w in group])
     batches = []
     for part, w in zip(np.array_split(np.arange(len(pool)), 50), np.array_split(flat, 50), strict=True):
@@ -110,17 +110,17 @@ def test_reward_to_go_is_its_double_sum(discount: float) -> None:
 def test_weights_worked_by_hand_for_episodes_of_unequal_length() -> None:
     rollouts = [rollout([1.0, 2.0, 4.0]), rollout([3.0]), rollout([0.0, 5.0])]
     # G: (7, 6, 4), (3), (5, 5); an episode that has ended counts as 0
-    none = score_function.weights(rollouts, discount=1.0, baseline="none")
+    none = baselines.weights(rollouts, discount=1.0, baseline="none")
     assert [w.tolist() for w in none] == [[7, 6, 4], [3], [5, 5]]
-    mean = score_function.weights(rollouts, discount=1.0, baseline="mean")
+    mean = baselines.weights(rollouts, discount=1.0, baseline="mean")
     # others' returns: (3 + 5)/2 = 4, (7 + 5)/2 = 6, (7 + 3)/2 = 5
     assert [w.tolist() for w in mean] == [[3, 2, 0], [-3], [0, 0]]
-    step = score_function.weights(rollouts, discount=1.0, baseline="step")
+    step = baselines.weights(rollouts, discount=1.0, baseline="step")
     # step 1: others of episode 0: (0 + 5)/2; of episode 2: (6 + 0)/2; step 2: (0 + 0)/2
     assert [w.tolist() for w in step] == [[3, 3.5, 4], [-3], [0, 2]]
-    whole = score_function.weights(rollouts, discount=1.0, baseline="none", reward_to_go=False)
+    whole = baselines.weights(rollouts, discount=1.0, baseline="none", reward_to_go=False)
     assert [w.tolist() for w in whole] == [[7, 7, 7], [3], [5, 5]]
-    halved = score_function.weights(rollouts, discount=0.5, baseline="none", discounted_start=True)
+    halved = baselines.weights(rollouts, discount=0.5, baseline="none", discounted_start=True)
     # G: (1 + 1 + 1, 2 + 2, 4), times (1, ½, ¼)
     assert halved[0].tolist() == [3, 2, 1]
 
@@ -130,10 +130,6 @@ def test_the_gradient_is_the_mean_over_episodes_of_their_weighted_scores() -> No
     weights = [np.array([1.0, 2.0, -1.0]), np.array([0.5, 0.0, 3.0]), np.array([-2.0, 1.0, 1.0])]
     scores = [POLICY.score(r.params, r.obs, r.actions, w) for r, w in zip(pool, weights, strict=True)]
     assert score_function.gradient(pool, weights) == pytest.approx(sum(scores) / 3)
-
-
-def test_a_single_episode_has_no_others_and_a_baseline_of_zero() -> None:
-    assert score_function.weights([rollout([1.0, 2.0])], discount=1.0)[0].tolist() == [3, 2]
 
 
 def differences(problem: LQR, K: Array, log_std: Array) -> tuple[Array, Array]:

@@ -95,6 +95,20 @@ def test_the_mean_return_of_an_evaluation_is_the_expected_one_with_correlated_no
     assert abs(returns.mean() - truth) < 4 * error
 
 
+def test_the_mean_square_of_a_trajectorys_score_is_the_fisher_matrix() -> None:
+    K, log_std = -0.3 * np.linalg.pinv(FULL.B) @ FULL.A, np.array([-1.5, -1.0])
+    params = np.concatenate([K.ravel(), log_std])
+    evaluator = EpisodeEvaluator(lambda: LQREnv(FULL), Gaussian(Linear(3, 2, bias=False)))
+    rollouts = evaluator.evaluate(
+        Proposal(params[None], params, 4000, sample=True, record=True), (2,)
+    ).rollouts
+    scores = np.array([rollout.score(np.ones(len(rollout.rewards))) for rollout in rollouts[0]])
+    squares = scores[:, :, None] * scores[:, None, :]
+    F, error = FULL.fisher(K, log_std), squares.std(axis=0) / np.sqrt(len(squares))
+    assert (np.diag(error) < 0.05 * np.diag(F)).all()
+    assert (np.abs(squares.mean(axis=0) - F) < 4 * error).all()
+
+
 def test_the_registered_environment_is_the_chain_with_unbounded_spaces() -> None:
     env = gym.make("policysearch/LQR-v0", disable_env_checker=True)
     assert env.observation_space == gym.spaces.Box(-np.inf, np.inf, (3,), np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from policysearch.core import Array, Rollout
-from policysearch.gradients import score_function
+from policysearch.gradients import baselines, score_function
 from policysearch.policies import Linear, Softmax
 
 POLICY = Softmax(Linear(2, 2, bias=False), (2,))
@@ -74,7 +74,7 @@ def expected_estimate(**options: Any) -> Array:
         for chance, e in EPISODES
     ]  # with the score of every step: the estimate is linear in the weights
     for (p, e, scores), (q, other, other_scores) in itertools.product(weighed, weighed):
-        w, other_w = score_function.weights([e, other], **options)
+        w, other_w = baselines.weights([e, other], **options)
         total += p * q * (w @ scores + other_w @ other_scores) / 2
     return total
 
@@ -107,15 +107,16 @@ def test_the_whole_discounted_return_needs_no_factor() -> None:
     pair = [rollout([0, 0], [0, 1], [1.0, 2.0]), rollout([1], [1], [4.0])]
     # returns 1 + 0.6·2 = 2.2 and 4; the other's return is the baseline
     for kept in (True, False):
-        weights = score_function.weights(pair, discounted_start=kept, **options)  # type: ignore[arg-type]
+        weights = baselines.weights(pair, discounted_start=kept, **options)  # type: ignore[arg-type]
         assert weights[0] == pytest.approx([2.2 - 4.0, 2.2 - 4.0])
         assert weights[1] == pytest.approx([4.0 - 2.2])
 
 
 def test_the_mean_of_others_worked_by_hand() -> None:
     values = np.array([[1.0, 10.0], [2.0, 20.0], [6.0, 60.0]])
-    assert score_function.mean_of_others(values).tolist() == [[4.0, 40.0], [3.5, 35.0], [1.5, 15.0]]
-    assert score_function.mean_of_others(values[:1]).tolist() == [[0.0, 0.0]]
+    assert baselines.mean_of_others(values).tolist() == [[4.0, 40.0], [3.5, 35.0], [1.5, 15.0]]
+    with pytest.raises(ValueError, match="needs at least 2, got 1"):
+        baselines.mean_of_others(values[:1])
 
 
 def test_reward_to_go_worked_by_hand() -> None:
@@ -131,7 +132,5 @@ def test_a_baseline_takes_away_a_constant_return(baseline: Any) -> None:
     options: dict[str, Any] = {"discount": 1.0, "baseline": baseline}
     plain = [rollout([0, 1], [0, 1], [1.0, 2.0]), rollout([1, 0], [1, 1], [3.0, -1.0])]
     raised = [rollout([0, 1], [0, 1], [1.0, 102.0]), rollout([1, 0], [1, 1], [3.0, 99.0])]
-    for a, b in zip(
-        score_function.weights(plain, **options), score_function.weights(raised, **options), strict=True
-    ):
+    for a, b in zip(baselines.weights(plain, **options), baselines.weights(raised, **options), strict=True):
         assert a == pytest.approx(b)

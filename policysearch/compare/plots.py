@@ -49,7 +49,7 @@ def svg(figure: "Figure", name: str) -> str:
 
 
 @contextmanager
-def _figure(
+def figure_of(
     rows: int, columns: int, width: float, height: float, *, layout: Any = "constrained", **options: Any
 ) -> Iterator[tuple[Any, Any]]:
     """A figure that no window and no global state knows of, and its axes."""
@@ -67,7 +67,7 @@ def _figure(
 def overview(comparison: Comparison) -> "Figure":
     """A row per task: the anytime curves beside the final returns of all runs."""
     tasks, height = comparison.tasks, max(3.0, 0.6 + 0.2 * len(comparison.labels))
-    with _figure(len(tasks), 2, 10.0, height * len(tasks) + 0.3, width_ratios=(1.5, 1)) as (figure, axes):
+    with figure_of(len(tasks), 2, 10.0, height * len(tasks) + 0.3, width_ratios=(1.5, 1)) as (figure, axes):
         for (left, right), task in zip(axes, tasks, strict=True):
             limits = frame(comparison, task)
             unit, _ = comparison.study.grid(task)
@@ -85,7 +85,7 @@ def anytime(comparison: Comparison, task: str, axis: str) -> "Figure":
 
 def finals(comparison: Comparison, task: str) -> "Figure":
     """Final returns of all runs, with the IQM and its 95 % interval."""
-    with _figure(1, 1, 4.8, 0.9 + 0.24 * len(comparison.labels)) as (figure, axes):
+    with figure_of(1, 1, 4.8, 0.9 + 0.24 * len(comparison.labels)) as (figure, axes):
         _finals(axes[0, 0], comparison, task, frame(comparison, task))
     return figure
 
@@ -125,7 +125,7 @@ def sensitivity(comparison: Comparison, label: str) -> "Figure":
     ranges = OPTIMIZERS[comparison.study.optimizers[label].method].tunable  # type: ignore[attr-defined]
     tasks = list(dict.fromkeys(mine["task"]))
     width, height = max(2.4 * len(ranges), 3.2), 2.1 * len(tasks)
-    with _figure(len(tasks), len(ranges), width, height, sharey="row") as (figure, axes):
+    with figure_of(len(tasks), len(ranges), width, height, sharey="row") as (figure, axes):
         for row, task in zip(axes, tasks, strict=True):
             runs = mine[mine["task"] == task]
             for axis, (name, ends) in zip(row, ranges.items(), strict=True):
@@ -161,7 +161,7 @@ def _with_legend(comparison: Comparison) -> Iterator[tuple[Any, Any]]:
     """A figure of one picture with the methods named below it, its margins fixed: laying out takes its time."""
     below = 0.17 * ((len(comparison.labels) + 2) // 3)
     height = 3.3 + below
-    with _figure(1, 1, 4.8, height, layout=None) as (figure, axes):
+    with figure_of(1, 1, 4.8, height, layout=None) as (figure, axes):
         figure.subplots_adjust(left=0.16, right=0.98, top=1 - 0.3 / height, bottom=(0.65 + below) / height)
         yield figure, axes[0, 0]
         handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -342,9 +342,9 @@ def number(value: Any) -> str:
     return f"{value:.3g}"
 
 
-def command_line(arguments: list[str]) -> str:
+def command_line(arguments: list[str], module: str = "policysearch.compare") -> str:
     """The command that a reader can type again."""
     import shlex  # noqa: PLC0415
 
     name = "python" if "python" in Path(sys.executable).name else sys.executable
-    return shlex.join([name, "-m", "policysearch.compare", *(os.fspath(argument) for argument in arguments)])
+    return shlex.join([name, "-m", module, *(os.fspath(argument) for argument in arguments)])

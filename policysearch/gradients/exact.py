@@ -10,9 +10,12 @@ With M = A + BK and the second moments X_0 = S_0 + μ_0 μ_0ᵀ, X_{t+1} = M X_t
     P_H   = Q_f,   P_t = Q + Kᵀ R K + γ Mᵀ P_{t+1} M,   L_t = R + γ Bᵀ P_{t+1} B
     ∂J/∂K = −2 Σ_t γ^t (L_t K + γ Bᵀ P_{t+1} A) X_t
     ∂J/∂ℓ_i = −2 Σ_t γ^t [L_t]_ii exp 2ℓ_i
+    F       = diag(Σ⁻¹ ⊗ Σ_{t<H} X_t, 2H I)
 
-Exploration only hurts here: ∂J/∂ℓ < 0. The best controller is u_t = K_t x_t with K_t = −γ L_t⁻¹ Bᵀ P_{t+1} A
-from the Riccati recursion (Bertsekas, Dynamic Programming and Optimal Control, vol. 1, section 3.1).
+F is the Fisher matrix of the whole trajectory, which no discount changes, for K row by row and then ℓ: the
+parameters of `Gaussian(Linear(…, bias=False))`. Exploration only hurts here: ∂J/∂ℓ < 0. The best controller
+is u_t = K_t x_t with K_t = −γ L_t⁻¹ Bᵀ P_{t+1} A from the Riccati recursion (Bertsekas, Dynamic Programming
+and Optimal Control, vol. 1, section 3.1).
 """
 
 from dataclasses import dataclass
@@ -60,6 +63,22 @@ class LQR:
             grad_log_std -= 2 * self.discount**t * np.diag(L) * np.diag(Sigma)
             P = self.Q + K.T @ self.R @ K + self.discount * M.T @ P @ M
         return grad_K, grad_log_std
+
+    def fisher(self, K: Float[Array, "u x"], log_std: Float[Array, "u"]) -> Float[Array, "d d"]:
+        """F; `log_std` has to be finite."""
+        X, Sigma = self._second_moments(K, log_std)
+        F = 2.0 * self.horizon * np.eye(K.size + log_std.size)
+        F[: K.size, : K.size] = np.kron(np.linalg.inv(Sigma), X[:-1].sum(axis=0))
+        return F
+
+    def natural_gradient(
+        self, K: Float[Array, "u x"], log_std: Float[Array, "u"]
+    ) -> tuple[Float[Array, "u x"], Float[Array, "u"]]:
+        """F⁺ ∇J, as gains and as log_std; nothing moves gains on states that are never reached."""
+        X, Sigma = self._second_moments(K, log_std)
+        grad_K, grad_log_std = self.gradient(K, log_std)
+        inverse = np.linalg.pinv(X[:-1].sum(axis=0), rcond=1e-12, hermitian=True)
+        return Sigma @ grad_K @ inverse, grad_log_std / (2 * self.horizon)
 
     def optimal_return(self) -> float:
         """The return of the best controller there is, from the Riccati recursion."""

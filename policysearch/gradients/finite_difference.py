@@ -2,7 +2,8 @@
 
 Kohl & Stone 2004, "Policy gradient reinforcement learning for fast quadrupedal locomotion", perturb every
 parameter by −ε, 0 or +ε at random and compare averages; Peters & Schaal 2008, "Reinforcement learning of
-motor skills with policy gradients", section 2.1, fit a plane to any set of perturbations.
+motor skills with policy gradients", section 2.1, fit a plane to any set of perturbations; Spall 1992
+perturbs all parameters at once. None of them looks inside an episode.
 """
 
 import numpy as np
@@ -35,6 +36,18 @@ def regression(offsets: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Floa
     return np.linalg.lstsq(centred, fitness - fitness.mean(), rcond=None)[0]
 
 
+def forward(plus: Float[Array, "d"], base: float, epsilon: float) -> Float[Array, "d"]:
+    """(J(θ + ε e_j) − J(θ)) / ε for every parameter j: half as many candidates as `central`, error of order ε."""
+    return (plus - base) / epsilon
+
+
 def central(plus: Float[Array, "d"], minus: Float[Array, "d"], epsilon: float) -> Float[Array, "d"]:
     """(J(θ + ε e_j) − J(θ − ε e_j)) / 2ε for every parameter j."""
     return (plus - minus) / (2.0 * epsilon)
+
+
+def simultaneous(
+    delta: Float[Array, "n d"], plus: Float[Array, "n"], minus: Float[Array, "n"], c: float
+) -> Float[Array, "d"]:
+    """Spall's SPSA: the mean over n pairs of (J(θ + c Δ) − J(θ − c Δ)) / (2 c Δ_j), for signs Δ_j = ±1."""
+    return np.asarray((plus - minus) @ delta / (2 * c * len(delta)))  # 1/Δ = Δ for signs

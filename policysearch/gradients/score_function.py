@@ -1,22 +1,29 @@
-"""The score-function (likelihood-ratio) gradient of Williams 1992, with reward-to-go and baselines.
+"""The score-function (likelihood-ratio) gradient of Williams 1992, with reward-to-go.
 
     ∇J(θ) ≈ 1/N Σ_i Σ_t w_it ∇ log π(a_it | s_it; θ),      w_it = G_it − b_it,   G_it = Σ_{u≥t} γ^{u−t} r_iu
 
-Multiplying w_it by γ^t makes the estimate unbiased for the discounted J; common practice drops the
-factor, which is then biased for it (Nota & Thomas 2020). With γ = 1 the two agree. A baseline made from
-the *other* episodes leaves the estimate unbiased (Kool, van Hoof & Welling 2019, leave-one-out).
+Three meanings of a discount γ < 1, all of them here:
+
+- The whole return R_i = Σ_t γ^t r_it before every score is unbiased for the discounted J.
+- Reward-to-go with `discounted_start`, w_it = γ^t (G_it − b_it), is unbiased for the discounted J too: this
+  is G(PO)MDP (Baxter & Bartlett 2001), the same sum as Σ_t γ^t r_it Σ_{k≤t} ∇ log π(a_ik | s_ik).
+- Reward-to-go without γ^t is common practice and the gradient of no objective (Nota & Thomas 2020); for γ
+  near 1 it is a biased, quieter estimate of the undiscounted gradient. With γ = 1 all agree.
+
+What is multiplied by the scores (baselines, advantages, importance weights) is the business of the other
+modules of this package; here are the sums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Rollout
 
-Baseline = Literal["none", "mean", "step"]
+#: Steps that are scored in one go: large enough for the interpreter, small enough for the processor's cache.
+BLOCK = 2048
 
 
 def rewards_to_go(rewards: Float[Array, "T"], discount: float) -> Float[Array, "T"]:
@@ -27,46 +34,125 @@ def rewards_to_go(rewards: Float[Array, "T"], discount: float) -> Float[Array, "
     return np.fromiter(backwards, float, rewards.size)[::-1]
 
 
-def mean_of_others(values: Float[Array, "N *T"]) -> Float[Array, "N *T"]:
-    """For every episode, the mean over the other N − 1; zeros when there is no other."""
-    others = len(values) - 1
-    return (values.sum(axis=0) - values) / others if others else np.zeros_like(values)
+def padded(rows: Sequence[Float[Array, "_"]]) -> Float[Array, "N T"]:
+    """Rows of unequal length as one matrix, zeros after the end of each."""
+    table = np.zeros((len(rows), max(row.size for row in rows)))
+    for row, values in zip(table, rows, strict=True):
+        row[: values.size] = values
+    return table
 
 
-def weights(
-    rollouts: Sequence[Rollout],
-    *,
-    discount: float,
-    baseline: Baseline = "step",
-    reward_to_go: bool = True,
-    discounted_start: bool = False,
+def cut(table: Float[Array, "N T"], rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
+    """The inverse of `padded`: a row per rollout, as long as it."""
+    return [row[: rollout.rewards.size] for row, rollout in zip(table, rollouts, strict=True)]
+
+
+def discounted_returns(rollouts: Sequence[Rollout], discount: float) -> Float[Array, "N"]:
+    """R_i = Σ_t γ^t r_it."""
+    return np.array([rewards_to_go(rollout.rewards, discount)[0] for rollout in rollouts])
+
+
+def whole_returns(rollouts: Sequence[Rollout], discount: float) -> list[Float[Array, "_"]]:
+    """w_it = R_i: every action is credited with everything."""
+    R = discounted_returns(rollouts, discount)
+    return [np.full(rollout.rewards.size, r) for r, rollout in zip(R, rollouts, strict=True)]
+
+
+def returns_to_go(
+    rollouts: Sequence[Rollout], discount: float, *, discounted_start: bool = False
 ) -> list[Float[Array, "_"]]:
-    """The factor w_it before every score.
+    """w_it = G_it, or γ^t G_it: no action is credited with what was paid before it."""
+    G = [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
+    return from_start(G, discount) if discounted_start else G
 
-    Args:
-        rollouts: N episodes, of unequal length as they come.
-        discount: γ.
-        baseline: "none"; "mean", the average return of the other episodes; "step", their average
-            reward-to-go at the same step, an episode that has ended counting as 0.
-        reward_to_go: whether past rewards are left out (causality); otherwise G_it is the whole return.
-        discounted_start: whether to keep the factor γ^t, which the whole return has already.
+
+def from_start(weights: Sequence[Float[Array, "_"]], discount: float) -> list[Float[Array, "_"]]:
+    """γ^t w_it."""
+    return [w * discount ** np.arange(w.size) for w in weights]
+
+
+def gradient(
+    rollouts: Sequence[Rollout],
+    weights: Sequence[Float[Array, "_"]],
+    params: Float[Array, "d"] | None = None,
+) -> Float[Array, "d"]:
+    """1/N Σ_i Σ_t w_it ∇ log π(a_it | s_it; θ), at the parameters that made the rollouts unless others are given."""
+    policy, theta = rollouts[0].policy, rollouts[0].params if params is None else params
+    total = sum(policy.score(theta, obs, actions, w) for _, obs, actions, w in blocks(rollouts, weights))
+    return np.asarray(total) / len(rollouts)
+
+
+def episode_gradients(
+    rollouts: Sequence[Rollout],
+    weights: Sequence[Float[Array, "_"]],
+    params: Float[Array, "d"] | None = None,
+) -> Float[Array, "N d"]:
+    """g_i = Σ_t w_it ∇ log π(a_it | s_it; θ), whose mean is the gradient and whose spread is its error."""
+    theta = rollouts[0].params if params is None else params
+    pairs = zip(rollouts, weights, strict=True)
+    return np.array([r.policy.score(theta, r.obs, r.actions, w) for r, w in pairs])
+
+
+def total_scores(rollouts: Sequence[Rollout]) -> Float[Array, "N d"]:
+    """S_i = Σ_t ∇ log π(a_it | s_it; θ)."""
+    return episode_gradients(rollouts, [np.ones(rollout.rewards.size) for rollout in rollouts])
+
+
+def step_scores(rollout: Rollout) -> Float[Array, "T d"]:
+    """∇ log π(a_t | s_t; θ) for every step: d products, so for small policies."""
+    directions = np.eye(rollout.params.size)
+    along = [rollout.policy.score_along(rollout.params, rollout.obs, rollout.actions, e) for e in directions]
+    return np.stack(along, axis=1)
+
+
+def entropy_weights(rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
+    """w_it = −log π(a_it | s_it; θ), centred: with these the estimate is that of Σ_t ∇ H(π(· | s_t; θ)).
+
+    For E[−log π ∇ log π] = ∇H, whatever the distribution. It is the entropy bonus of Williams & Peng 1991, and
+    regards the states as given. Each episode is centred by the mean of the others, a single one not at all.
     """
-    lengths = [rollout.rewards.size for rollout in rollouts]
-    to_go = np.zeros((len(rollouts), max(lengths)))
-    for row, rollout in zip(to_go, rollouts, strict=True):
-        row[: rollout.rewards.size] = rewards_to_go(rollout.rewards, discount)
-    returns = to_go[:, :1]
-    G = to_go if reward_to_go else np.broadcast_to(returns, to_go.shape)
-    if baseline == "mean":
-        G = G - mean_of_others(returns)
-    elif baseline == "step":
-        G = G - mean_of_others(G)
-    if discounted_start and reward_to_go:  # the whole return is discounted from the start already
-        G = G * discount ** np.arange(to_go.shape[1])
-    return [row[:length] for row, length in zip(G, lengths, strict=True)]
+    theta = rollouts[0].params
+    logs = [-r.policy.log_prob(theta, r.obs, r.actions) for r in rollouts]
+    sums, steps = np.array([w.sum() for w in logs]), np.array([w.size for w in logs])
+    centre = (sums.sum() - sums) / np.maximum(steps.sum() - steps, 1)
+    return [w - c for w, c in zip(logs, centre, strict=True)]
 
 
-def gradient(rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "_"]]) -> Float[Array, "d"]:
-    """1/N Σ_i Σ_t w_it ∇ log π(a_it | s_it; θ)."""
-    scores = [rollout.score(w) for rollout, w in zip(rollouts, weights, strict=True)]
-    return np.mean(scores, axis=0)
+def added(
+    weights: Sequence[Float[Array, "_"]], more: Sequence[Float[Array, "_"]], factor: float
+) -> list[Float[Array, "_"]]:
+    """w_it + factor · w'_it."""
+    return [w + factor * m for w, m in zip(weights, more, strict=True)]
+
+
+def pseudo_loss(
+    rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "_"]], params: Float[Array, "d"]
+) -> float:
+    """1/N Σ_i Σ_t w_it log π(a_it | s_it; θ): the weighted log-likelihood whose gradient is the estimate.
+
+    Only its gradient at the parameters of the rollouts means anything; its value does not.
+    """
+    pairs = zip(rollouts, weights, strict=True)
+    total = sum(float(w @ r.policy.log_prob(params, r.obs, r.actions)) for r, w in pairs)
+    return total / len(rollouts)
+
+
+def blocks(
+    rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "_"]]
+) -> Iterator[tuple[Sequence[Rollout], Array, Array, Float[Array, "_"]]]:
+    """Rollouts with their observations, actions and weights, joined to blocks of at least `BLOCK` steps.
+
+    A policy with a memory needs its episodes one by one.
+    """
+    first, steps = 0, 0
+    for last, rollout in enumerate(rollouts):
+        steps += rollout.rewards.size
+        if steps >= BLOCK or last == len(rollouts) - 1 or rollout.policy.state_size:
+            members = rollouts[first : last + 1]
+            if len(members) == 1:
+                yield members, rollout.obs, rollout.actions, weights[first]
+            else:
+                obs = np.concatenate([member.obs for member in members])
+                actions = np.concatenate([member.actions for member in members])
+                yield members, obs, actions, np.concatenate(weights[first : last + 1])
+            first, steps = last + 1, 0

@@ -11,11 +11,17 @@ from policysearch.optimizers.evolution_strategy import EvolutionStrategy
 from policysearch.optimizers.finite_difference import FiniteDifference
 from policysearch.optimizers.genetic import Genetic
 from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.natural_gradient import NaturalGradient
 from policysearch.optimizers.nelder_mead import NelderMead
+from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
+from policysearch.optimizers.pgpe import PGPE
+from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
+from policysearch.optimizers.snes import SNES
 from policysearch.optimizers.spsa import SPSA
+from policysearch.optimizers.trpo import TRPO
 from policysearch.optimizers.whitened import Whitened
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -25,24 +31,36 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "genetic": Genetic,
     "cross-entropy": CrossEntropy,
     "cma-es": CMAES,
+    "snes": SNES,
+    "pgpe": PGPE,
     "finite-difference": FiniteDifference,
     "spsa": SPSA,
     "evolution-strategy": EvolutionStrategy,
     "ars": ARS,
     "reinforce": Reinforce,
+    "off-policy-reinforce": OffPolicyReinforce,
+    "natural-gradient": NaturalGradient,
+    "trpo": TRPO,
+    "ppo": PPO,
 }
 
 __all__ = [
     "ARS",
     "CMAES",
     "OPTIMIZERS",
+    "PGPE",
+    "PPO",
+    "SNES",
     "SPSA",
+    "TRPO",
     "CrossEntropy",
     "EvolutionStrategy",
     "FiniteDifference",
     "Genetic",
     "HillClimbing",
+    "NaturalGradient",
     "NelderMead",
+    "OffPolicyReinforce",
     "RandomSearch",
     "Reinforce",
     "Repeated",

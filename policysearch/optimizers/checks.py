@@ -27,3 +27,15 @@ def within(owner: object, low: float, high: float, *names: str) -> None:
             continue
         limits = f"at least {low:g}" + (f" and at most {high:g}" if math.isfinite(high) else "")
         raise ValueError(f"{name}: expected {limits}, got {value}")
+
+
+def one_of(owner: object, name: str, choices: tuple[str, ...]) -> None:
+    """Check that the named field of `owner` is one of the choices.
+
+    Raises:
+        ValueError: naming the field, the choices and what was given.
+    """
+    value = getattr(owner, name)
+    if value not in choices:
+        expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
+        raise ValueError(f"{name}: expected {expected}, got {value!r}")

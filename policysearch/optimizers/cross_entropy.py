@@ -5,24 +5,28 @@ Source: Szita & Lőrincz 2006, "Learning Tetris using the noisy cross-entropy me
 Draw from N(m, diag(v)), refit m and v to the elites (eqs. 2–3), and add to v the noise Z_t (eq. 5), which
 keeps it from shrinking too early. The paper's Z_t = max(5 − t/10, 0) for an initial variance of 100 is
 `noise` = 0.05 of σ², falling linearly to zero over `noise_generations` = 50. t counts generations, not
-candidates. At least two elites are needed: one has no variance.
+candidates. At least two elites are needed: one has no variance. With `covariance = "full"` the whole
+covariance of the elites is refitted (Rubinstein & Kroese 2004, section 3.3), which wants more elites than
+parameters.
 
 Invariant to: constants added to returns, monotone transformations of returns, and units: rescaling a
-parameter with its start and σ changes nothing. The diagonal covariance ties it to the axes.
+parameter with its start and σ changes nothing. The diagonal covariance ties it to the axes, the full one
+does not.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
-from policysearch.core import Domain, Proposal, Ranges, Search
-from policysearch.optimizers.checks import positive, within
+from policysearch.core import Array, Domain, Proposal, Ranges, Search
+from policysearch.optimizers.checks import one_of, positive, within
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """A diagonal Gaussian refitted to the elites of each generation."""
+    """A Gaussian refitted to the elites of each generation."""
 
     tunable: ClassVar[Ranges] = {"population_size": (10, 100), "elites": (3, 20), "sigma": (0.05, 5.0)}
 
@@ -31,11 +35,13 @@ class CrossEntropy:
     sigma: float = 0.5  # initial standard deviation, in scaled parameter units
     noise: float = 0.05  # Z_0 / σ²
     noise_generations: int = 50  # Z_t = 0 from this generation on
+    covariance: Literal["diagonal", "full"] = "diagonal"
 
     def __post_init__(self) -> None:
         positive(self, "sigma")
         within(self, 0, np.inf, "noise")
         within(self, 1, np.inf, "noise_generations")
+        one_of(self, "covariance", ("diagonal", "full"))
         if not 2 <= self.elites <= self.population_size:
             raise ValueError(
                 f"elites: expected 2 <= elites <= population_size = {self.population_size}, got {self.elites}"
@@ -43,15 +49,23 @@ class CrossEntropy:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, select, refit."""
-        mean, std = domain.start, np.full_like(domain.start, self.sigma)
+        mean, root = domain.start, np.full_like(domain.start, self.sigma)
         t = 0
         while True:
-            candidates = mean + std * rng.standard_normal((self.population_size, mean.size))
-            candidates = domain.clip(candidates)
+            z = rng.standard_normal((self.population_size, mean.size))
+            candidates = domain.clip(mean + (z * root if root.ndim == 1 else z @ root.T))
+            std = root if root.ndim == 1 else np.sqrt((root**2).sum(axis=1))
             evaluation = yield Proposal(
                 candidates, recommendation=mean, diagnostics={"sigma": float(std.mean())}
             )
             elite = candidates[evaluation.ranking()[: self.elites]]
             Z = self.noise * self.sigma**2 * max(1.0 - t / self.noise_generations, 0.0)
-            mean, std = elite.mean(axis=0), np.sqrt(elite.var(axis=0) + Z)
+            mean, root = elite.mean(axis=0), self._root(elite, Z)
             t += 1
+
+    def _root(self, elite: Float[Array, "e d"], Z: float) -> Array:
+        """The standard deviations of the elites, or a matrix whose square is their covariance, with Z added."""
+        if self.covariance == "diagonal":
+            return np.sqrt(elite.var(axis=0) + Z)
+        values, vectors = np.linalg.eigh(np.cov(elite.T, bias=True) + Z * np.eye(elite.shape[1]))
+        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

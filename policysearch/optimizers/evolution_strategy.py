@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Proposal, Ranges, Search
+from policysearch.gradients import parameter_space
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.checks import positive, within
 
@@ -49,12 +50,11 @@ class EvolutionStrategy:
         theta, adam = domain.start, Adam(self.learning_rate)
         pairs = self.population_size // 2
         while True:
-            epsilon = rng.standard_normal((pairs, theta.size))
-            epsilon = np.concatenate([epsilon, -epsilon])
+            epsilon = parameter_space.mirrored(rng.standard_normal((pairs, theta.size)))
             evaluation = yield Proposal(domain.clip(theta + self.sigma * epsilon), recommendation=theta)
             F = centred_ranks(evaluation.fitness)
             if F.any():
-                g = F @ epsilon / (self.population_size * self.sigma)
+                g = parameter_space.mean_gradient(epsilon, F, self.sigma)
                 theta = domain.clip(theta + adam.step(g - self.weight_decay * theta))
 
 

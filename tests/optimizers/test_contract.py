@@ -253,10 +253,30 @@ BAD = [
     ("spsa", {"pairs": 0}, "pairs: expected at least 1, got 0"),
     ("evolution-strategy", {"population_size": 7}, "population_size: expected an even number, got 7"),
     ("ars", {"top": 9}, "top: expected at least 1 and at most 8, got 9"),
-    ("reinforce", {"baseline": "best"}, "baseline: expected 'none', 'mean' or 'step', got 'best'"),
+    ("reinforce", {"baseline": "best"}, "'optimal-scalar', 'linear' or 'network', got 'best'"),
     ("reinforce", {"discount": 1.1}, "discount: expected at least 0 and at most 1, got 1.1"),
     ("reinforce", {"episodes": 1}, "episodes: a baseline from the other episodes needs at least 2, got 1"),
     ("reinforce", {"ascent": "sgd"}, "ascent: expected 'adam' or 'plain', got 'sgd'"),
+    (
+        "reinforce",
+        {"baseline": "linear", "reward_to_go": False},
+        "reward_to_go: the baseline 'linear' is a value to go, expected true",
+    ),
+    ("reinforce", {"entropy": -1.0}, "entropy: expected at least 0, got -1.0"),
+    ("cross-entropy", {"covariance": "block"}, "covariance: expected 'diagonal' or 'full', got 'block'"),
+    ("snes", {"population_size": 2}, "population_size: expected at least 3, got 2"),
+    ("pgpe", {"population_size": 5}, "population_size: expected an even number, got 5"),
+    ("natural-gradient", {"solver": "lu"}, "solver: expected 'cg' or 'enac', got 'lu'"),
+    ("natural-gradient", {"episodes": 1}, "episodes: expected at least 2, got 1"),
+    ("trpo", {"max_kl": 0.0}, "max_kl: expected a positive number, got 0.0"),
+    ("trpo", {"value": "tree"}, "value: expected 'linear' or 'network', got 'tree'"),
+    ("ppo", {"clip": -0.2}, "clip: expected a positive number, got -0.2"),
+    ("ppo", {"minibatch": 1}, "minibatch: expected at least 2, got 1"),
+    (
+        "off-policy-reinforce",
+        {"weighting": "none"},
+        "weighting: expected 'trajectory', 'per-decision' or 'first-order', got 'none'",
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from problems import ALL, DIRECT, D, Function, proposals, walk
 
 from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer
-from policysearch.optimizers import Reinforce, Whitened
+from policysearch.optimizers import NaturalGradient, Reinforce, Whitened
 from policysearch.seeding import stream
 
 #: Whether the proposals stay the same; both "yes" and "no" are tested.
@@ -20,6 +20,9 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "genetic":                    ("yes", "yes", "yes"),
     "cross-entropy":              ("yes", "yes", "yes"),
     "cma-es":                     ("yes", "yes", "yes"),
+    "cross-entropy full":         ("yes", "yes", "yes"),
+    "snes":                       ("yes", "yes", "yes"),
+    "pgpe":                       ("yes", "yes", "no"),
     "finite-difference":          ("yes", "yes", "no"),
     "spsa":                       ("yes", "yes", "no"),
     "evolution-strategy":         ("yes", "yes", "yes"),
@@ -91,6 +94,7 @@ def test_units_do_not_matter_when_the_lengths_are_scaled_along(name: str) -> Non
     fields = {field.name for field in dataclasses.fields(optimizer)}  # type: ignore[arg-type]
     lengths = {field for field in LENGTHS if field in fields}
     lengths -= {"step_size"} if name.startswith("finite") else set()
+    lengths -= {"learning_rate"} if name in ("snes", "pgpe") else set()  # counts in units of sigma
     scaled = dataclasses.replace(optimizer, **{f: SCALE * getattr(optimizer, f) for f in lengths})  # type: ignore[type-var]
     first = proposals(optimizer, 12, bumpy)
     second = proposals(scaled, 12, lambda x: bumpy(x / SCALE))
@@ -130,7 +134,9 @@ def progress(optimizer: Optimizer, rotated: bool, seed: int) -> float:
     return float(np.log10(gap**2 @ scales + 1e-300))
 
 
-@pytest.mark.parametrize(("name", "invariant"), [("cma-es", True), ("cross-entropy", False)])
+@pytest.mark.parametrize(
+    ("name", "invariant"), [("cma-es", True), ("cross-entropy", False), ("cross-entropy full", True)]
+)
 def test_rotation_matters_in_distribution_only_where_the_covariance_is_diagonal(
     name: str, invariant: bool
 ) -> None:
@@ -156,6 +162,41 @@ def test_reinforce_ignores_a_bonus_on_the_last_step_with_a_baseline_only(
             proposal = search.send(evaluator.evaluate(proposal, (turn,)))
         finals.append(proposal.params)
     assert np.allclose(*finals, atol=1e-9) == invariant
+
+
+@pytest.mark.parametrize(
+    "name", ["reinforce", "off-policy-reinforce", "natural-gradient", "natural-gradient enac", "trpo", "ppo"]
+)
+def test_gradient_methods_ignore_the_unit_of_the_returns(name: str) -> None:
+    optimizer = dataclasses.replace(ALL[name], entropy=0.0) if "enac" in name else ALL[name]  # type: ignore[type-var]
+    finals = []
+    for factor in (1.0, 128.0):
+        evaluator, search = walk(factor=factor), optimizer.search(Domain.unbounded(np.zeros(4)), stream(1))
+        proposal = next(search)
+        for turn in range(4):
+            proposal = search.send(evaluator.evaluate(proposal, (turn,)))
+        finals.append(proposal.params)
+    assert finals[1] == pytest.approx(finals[0], rel=1e-5, abs=1e-7)
+    assert np.abs(finals[0]).max() > 1e-4
+
+
+def test_the_natural_gradient_ignores_the_units_of_the_observations_and_reinforce_does_not() -> None:
+    def finals(optimizer: Optimizer) -> list[Array]:
+        found = []
+        for units in (np.array([1.0, 1.0]), np.array([0.5, 0.125])):
+            evaluator, search = walk(units=units), optimizer.search(Domain.unbounded(np.zeros(4)), stream(1))
+            proposal = next(search)
+            proposal = search.send(evaluator.evaluate(proposal, (0,)))  # later, features are cut
+            w_0, w_1, b, log_std = proposal.params[0] * np.append(units, [1.0, 1.0])
+            # the two observations are x and 5 + 2x, so only slope and intercept in x are determined
+            found.append(np.array([w_0 + 2 * w_1, 5 * w_1 + b, log_std]))
+        return found
+
+    plain, scaled = finals(NaturalGradient(episodes=20, damping=0.0, iterations=50))
+    assert scaled == pytest.approx(plain, rel=1e-6)
+    assert np.abs(plain).max() > 0.05
+    plain, scaled = finals(Reinforce(episodes=20, learning_rate=0.05))
+    assert np.abs(plain - scaled).max() > 0.1 * np.abs(plain).max()
 
 
 def test_whitening_makes_a_search_ignore_the_units_of_the_observations_once_seen() -> None:

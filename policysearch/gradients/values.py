@@ -1,0 +1,169 @@
+"""State-value functions V(s_t), and the advantages that they give.
+
+    δ_t = r_t + γ V(s_{t+1}) − V(s_t),     A_t = Σ_{l≥0} (γλ)^l δ_{t+l}          (GAE; Schulman et al. 2016, eq. 16)
+
+λ = 1 gives G_t − V(s_t), which any V leaves unbiased (γ = 1, or with γ^t) as long as it was fitted on
+*other* rollouts: hence on past ones. λ < 1 trades variance for the bias of V. V is 0 after a terminal
+state; after a time limit it is V of the last observation, or, with `bootstrap=False`, 0: the return that is
+reported ends there.
+
+Values depend on the time within the episode too, since episodes have a limit: `LinearValue` uses the
+features of Duan et al. 2016 ("Benchmarking deep reinforcement learning"), section 5; `NetworkValue` appends
+the time to the observations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Rollout
+from policysearch.gradients.score_function import rewards_to_go
+from policysearch.policies.mlp import MLP
+
+#: Observations are cut to this size in features, so that one outlier does not rule a fit.
+LARGEST_FEATURE = 10.0
+
+#: Steps that a network is fitted on at most; of more, evenly spaced ones are taken.
+MOST_STEPS = 5000
+#: Units of the hidden layers of a value network.
+HIDDEN = (32, 32)
+
+
+@runtime_checkable
+class Value(Protocol):
+    """V(s_t) of the states of a rollout."""
+
+    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
+        """V at every observation of the rollout, the final one included."""
+
+
+def advantages(
+    rollouts: Sequence[Rollout],
+    value: Value | None,
+    *,
+    discount: float,
+    lam: float = 1.0,
+    bootstrap: bool = True,
+) -> list[Float[Array, "_"]]:
+    """w_it = A_it by generalized advantage estimation; without a value function V = 0."""
+    weights = []
+    for rollout in rollouts:
+        V = np.zeros(rollout.rewards.size + 1) if value is None else np.array(value(rollout))
+        if rollout.terminated or not bootstrap:
+            V[-1] = 0.0
+        delta = rollout.rewards + discount * V[1:] - V[:-1]
+        weights.append(rewards_to_go(delta, discount * lam))
+    return weights
+
+
+def standardised(weights: Sequence[Float[Array, "_"]]) -> list[Float[Array, "_"]]:
+    """Weights of mean 0 and standard deviation 1 over all steps of the batch; equal ones become 0.
+
+    Common practice, and biased: mean and deviation contain the episode itself.
+    """
+    flat = np.concatenate(weights)
+    mean, std = flat.mean(), flat.std()
+    return [(w - mean) / std if std > 1e-12 * (1 + abs(mean)) else np.zeros_like(w) for w in weights]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearValue:
+    """V(s_t) = φ(s_t, t)·c with φ = (s, s², τ, τ², τ³, 1), τ = t/100."""
+
+    coefficients: Float[Array, "f"]
+
+    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
+        """φ·c at every observation."""
+        return _features(rollout) @ self.coefficients
+
+    @classmethod
+    def fitted(cls, rollouts: Sequence[Rollout], discount: float, ridge: float = 1e-5) -> "LinearValue":
+        """The least-squares fit to the rewards-to-go, `ridge` times the mean square of the features added."""
+        phi = np.concatenate([_features(rollout)[:-1] for rollout in rollouts])
+        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+        gram = phi.T @ phi
+        size = ridge * float(np.trace(gram)) / len(gram)
+        return cls(np.linalg.solve(gram + size * np.eye(len(gram)), phi.T @ G))
+
+
+def _features(rollout: Rollout) -> Float[Array, "_ f"]:
+    s = np.clip(_observations(rollout), -LARGEST_FEATURE, LARGEST_FEATURE)
+    tau = np.arange(len(s))[:, None] / 100.0
+    return np.concatenate([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkValue:
+    """V(s_t) = m + σ·f((s_t − μ)/σ_s, t/100; φ): a network f of normalised observations and time."""
+
+    network: MLP
+    params: Float[Array, "p"]  # φ
+    centre: Float[Array, "o"]  # μ
+    gain: Float[Array, "o"]  # 1/σ_s
+    mean: float  # m, of the rewards-to-go
+    scale: float  # σ, their standard deviation
+
+    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
+        """The network's output at every observation."""
+        return self.mean + self.scale * self.network.forward(self.params, self.inputs(rollout))[:, 0]
+
+    def inputs(self, rollout: Rollout) -> Float[Array, "_ i"]:
+        """What the network sees of the rollout."""
+        s = np.clip((_observations(rollout) - self.centre) * self.gain, -LARGEST_FEATURE, LARGEST_FEATURE)
+        return np.concatenate([s, np.arange(len(s))[:, None] / 100.0], axis=1)
+
+    @classmethod
+    def unfitted(
+        cls, rollouts: Sequence[Rollout], discount: float, rng: np.random.Generator
+    ) -> "NetworkValue":
+        """A network at a random start, its inputs and outputs scaled as in these rollouts."""
+        s = np.concatenate([_observations(rollout) for rollout in rollouts])
+        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+        network = MLP(s.shape[1] + 1, 1, HIDDEN)
+        gain = 1.0 / np.maximum(s.std(axis=0), 1e-6)
+        return cls(network, network.start(rng), s.mean(axis=0), gain, float(G.mean()), float(G.std()) or 1.0)
+
+    def fitted(self, rollouts: Sequence[Rollout], discount: float, iterations: int = 25) -> "NetworkValue":
+        """The network after some steps of L-BFGS on the mean squared error, from where it stands."""
+        from scipy import optimize  # noqa: PLC0415 - slow to import, and needed by few
+
+        x = np.concatenate([self.inputs(rollout)[:-1] for rollout in rollouts])
+        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+        every = 1 + (len(G) - 1) // MOST_STEPS
+        x, G = x[::every], G[::every]
+        y = (G - self.mean) / self.scale
+
+        def loss(phi: Float[Array, "p"]) -> tuple[float, Float[Array, "p"]]:
+            error = self.network.forward(phi, x)[:, 0] - y
+            return 0.5 * float(np.mean(error**2)), self.network.vjp(phi, x, error[:, None] / len(y))
+
+        best = optimize.minimize(
+            loss, self.params, jac=True, method="L-BFGS-B", options={"maxiter": iterations}
+        )
+        return NetworkValue(self.network, best.x, self.centre, self.gain, self.mean, self.scale)
+
+
+#: Kinds of value functions; see `refitted`.
+ValueKind = Literal["linear", "network"]
+
+
+def refitted(
+    kind: ValueKind,
+    value: Value | None,
+    rollouts: Sequence[Rollout],
+    discount: float,
+    rng: np.random.Generator,
+) -> Value:
+    """A value function fitted on these rollouts, to be used for later ones; a network goes on from `value`."""
+    if kind == "linear":
+        return LinearValue.fitted(rollouts, discount)
+    network = value if isinstance(value, NetworkValue) else None
+    network = network or NetworkValue.unfitted(rollouts, discount, rng)
+    return network.fitted(rollouts, discount)
+
+
+def _observations(rollout: Rollout) -> Float[Array, "_ o"]:
+    return np.concatenate([rollout.obs, rollout.final_obs[None]])

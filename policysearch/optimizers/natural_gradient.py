@@ -1,0 +1,79 @@
+"""The truncated natural policy gradient (TNPG): steps of a given change of the policy, not of the parameters.
+
+    θ ← θ + √(2δ / xᵀFx) x,     x = (F + damping·I)⁻¹ ĝ
+
+Source: Kakade 2001; the conjugate gradients and the step of a given divergence δ as in Duan et al. 2016
+(TNPG) and Schulman et al. 2015, appendix C, from which δ = 0.01 per step, 10 iterations and damping 0.1
+are. With solver "enac" the direction is the regression of episodic natural actor-critic instead (Peters &
+Schaal 2008, table 1), which wants more episodes than parameters; with fewer it takes the shortest of its
+many solutions.
+
+Advantages are those of a state value fitted on the batch before, by GAE. Failed episodes are left out.
+
+Invariant to: positive factors on returns; without damping, also to any smooth change of the policy's
+parameters, as far as the conjugate gradients converge.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from policysearch.core import Domain, Proposal, Ranges, Search
+from policysearch.gradients import natural, score_function, values
+from policysearch.optimizers.checks import one_of, positive, within
+
+
+@dataclass(frozen=True)
+class NaturalGradient:
+    """Ascent along the natural gradient, each step as far as the divergence allows."""
+
+    uses_scores: ClassVar[bool] = True
+    tunable: ClassVar[Ranges] = {"episodes": (2, 40), "max_kl": (0.001, 0.3), "damping": (0.001, 1.0)}
+
+    episodes: int = 10  # N per step
+    max_kl: float = 0.01  # δ, mean divergence of a step of an episode, nats
+    damping: float = 0.1
+    iterations: int = 10  # of conjugate gradients
+    solver: Literal["cg", "enac"] = "cg"
+    discount: float = 0.99  # γ
+    lam: float = 0.97  # λ of GAE
+    value: Literal["linear", "network"] = "linear"
+    entropy: float = 0.0  # β, of the entropy bonus, beside standardised advantages
+
+    def __post_init__(self) -> None:
+        within(self, 2, np.inf, "episodes")
+        within(self, 1, np.inf, "iterations")
+        positive(self, "max_kl", "discount")
+        within(self, 0, np.inf, "damping", "entropy")
+        within(self, 0, 1, "discount", "lam")
+        one_of(self, "solver", ("cg", "enac"))
+        one_of(self, "value", ("linear", "network"))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Draw episodes, estimate gradient and curvature, step."""
+        theta, value = domain.start, None
+        diagnostics: dict[str, float] = {}
+        while True:
+            evaluation = yield Proposal(
+                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
+            )
+            rollouts = evaluation.rollouts[0]
+            diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
+            if len(rollouts) < 2:
+                continue
+            A = values.advantages(rollouts, value, discount=self.discount, lam=self.lam)
+            w = values.standardised(A)
+            if self.entropy:
+                w = score_function.added(w, score_function.entropy_weights(rollouts), self.entropy)
+            value = values.refitted(self.value, value, rollouts, self.discount, rng)
+            length = float(np.mean([rollout.rewards.size for rollout in rollouts]))
+            F = natural.fisher_product(rollouts, self.damping * length)
+            if self.solver == "enac":
+                S = score_function.total_scores(rollouts)
+                x, _ = natural.enac(S, score_function.discounted_returns(rollouts, self.discount))
+            else:
+                x = natural.conjugate_gradient(F, score_function.gradient(rollouts, w), self.iterations)
+            step = natural.step_of_divergence(F, x, self.max_kl * length)
+            diagnostics["step"] = float(np.linalg.norm(step))
+            theta = domain.clip(theta + step)

@@ -1,0 +1,88 @@
+"""REINFORCE that uses its last M batches again, weighted by how likely their actions are now.
+
+    θ ← θ + Adam(ĝ),   ĝ = 1/N Σ_i Σ_t ρ-weights (G_it − b_it) ∇ log π(a_it | s_it; θ),   over N = M·n episodes
+
+The weights are those of `policysearch.gradients.off_policy`: by default the ratio of the single step
+("first-order"), which ignores that other states are visited now; "per-decision" and "trajectory" do not,
+and their variance grows exponentially with the length of the episodes. A batch of n episodes whose
+effective sample size has fallen below `min_effective` of n is forgotten, whatever its age; it is counted
+with the product of all ratios for "trajectory" and "per-decision", and by steps for "first-order".
+
+n = 10 and the learning rate are those of `reinforce`; M = 3 and the threshold of 0.5 are our choice.
+
+Invariant to: with Adam, positive factors on returns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search
+from policysearch.gradients import off_policy, score_function
+from policysearch.gradients.off_policy import Weighting
+from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.checks import one_of, positive, within
+
+
+@dataclass(frozen=True)
+class OffPolicyReinforce:
+    """Gradient ascent from the rollouts of several past policies."""
+
+    uses_scores: ClassVar[bool] = True
+    tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
+
+    episodes: int = 10  # n, new ones per step
+    batches: int = 3  # M, the new one among them
+    learning_rate: float = 0.01
+    weighting: Weighting = "first-order"
+    self_normalised: bool = True
+    discount: float = 0.99  # γ
+    min_effective: float = (
+        0.5  # effective sample size of a batch, relative to its size, below which it is dropped
+    )
+
+    def __post_init__(self) -> None:
+        within(self, 2, np.inf, "episodes")
+        within(self, 1, np.inf, "batches")
+        positive(self, "learning_rate", "discount")
+        within(self, 0, 1, "discount", "min_effective")
+        one_of(self, "weighting", get_args(Weighting))
+
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """Draw episodes, remember them, step along the gradient of all that still count."""
+        theta, adam = domain.start, Adam(self.learning_rate)
+        kept: list[tuple[Rollout, ...]] = []
+        diagnostics: dict[str, float] = {}
+        while True:
+            evaluation = yield Proposal(
+                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
+            )
+            new = evaluation.rollouts[0]
+            diagnostics = {"dropped_episodes": float(self.episodes - len(new))}
+            batches = [
+                batch
+                for batch in (*kept, new)
+                if batch and self._effective(batch, theta) >= self.min_effective
+            ]
+            kept = batches[-self.batches :]
+            rollouts = [rollout for batch in kept for rollout in batch]
+            if len(rollouts) < 2:
+                continue
+            w = off_policy.weights(
+                rollouts,
+                theta,
+                discount=self.discount,
+                weighting=self.weighting,
+                self_normalised=self.self_normalised,
+            )
+            theta = domain.clip(theta + adam.step(score_function.gradient(rollouts, w, theta)))
+            diagnostics["batches"] = float(len(kept))
+
+    def _effective(self, batch: Sequence[Rollout], theta: Float[Array, "d"]) -> float:
+        """The effective sample size of a batch, as a fraction of it."""
+        logs = [off_policy.log_ratios(rollout, theta) for rollout in batch]
+        flat = np.concatenate(logs) if self.weighting == "first-order" else np.array([w.sum() for w in logs])
+        return off_policy.effective_sample_size(flat) / flat.size
