@@ -43,10 +43,10 @@ class Task:
     env_id: str
     policy: str = "linear"  # as `policy_names` and `make_policy` have it
     deploy: Deploy = "mode"
-    start: tuple[float, ...] | None = None  # where searches of this very policy start; None: where it says
     max_episode_steps: int | None = None  # None: the environment's own limit
     references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
     normalise: tuple[float, float] | None = None  # returns that count as 0 and 1 across tasks
+    start: tuple[float, ...] | None = None  # where searches of this very policy start; None: where it says
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""

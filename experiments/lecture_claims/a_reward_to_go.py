@@ -185,7 +185,7 @@ def measure() -> Claim:
             "The loan shows that this is no theorem: what is paid back is in no whole return, but in every "
             "reward-to-go after the first. A value function that sees the debt restores the claim (ratio "
             f"{of_loan['linear value']:.2f}). Rewards that are differences of a potential are such loans.",
-            f"Power: a bias of {BIASED_BEYOND:g} standard errors of a mean would show. These are, as a share of ‖∇J‖, "
+            f"Power: a bias of {BIASED_BEYOND:g} standard errors of a mean would show. They are, in shares of ‖∇J‖, "
             + "; ".join(f"{b}: {n['median']:.0%} (at most {n['max']:.0%})" for b, n in noise.items())
             + ". On LQG without a baseline that is little power; the enumeration needs none.",
         ],

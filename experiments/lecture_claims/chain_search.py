@@ -4,7 +4,8 @@ What d_horizon.py and e_parameters.py share. A run counts rollouts until J of it
 the way from the start θ = 0, where J = T/2, to the optimum T. Rollouts are without common random numbers: on this
 chain these would cancel the noise of the rewards from every comparison of two candidates.
 
-Each method is tuned at each place among its eight settings, by the mean of three runs; it then does twenty fresh ones.
+Each method is tuned at each place among its eight settings, by the mean of eight runs; it then does twenty fresh
+ones, whose geometric mean counts: some settings fail now and then, and a run that is given up would rule a mean.
 The signal-to-noise ratio of an estimate g of ∇J at θ = 0 is E[g·u]/√(tr Cov g), per √rollout, with u = ∇J/‖∇J‖.
 """
 
@@ -30,8 +31,8 @@ from policysearch.simulators.problems import chain
 from policysearch.simulators.tabular import make_simulator
 
 TARGET = 0.95  # of the optimum, which is twice the start
-LIMIT = 5000  # rollouts at which a run is given up, and counted as if it had arrived
-TUNING_RUNS, RUNS = 3, 20
+LIMIT = 4000  # rollouts at which a run is given up, and counted as if it had arrived
+TUNING_RUNS, RUNS = 8, 20
 ESTIMATES, SIGMA = 1000, 1.0  # of gradients at the start; the size of the perturbations in them
 POINT = "REINFORCE"  # what the others are compared with
 
@@ -87,27 +88,135 @@ class Chain:
         return limit
 
     def tuned(self, settings: Sequence[Optimizer]) -> Optimizer:
-        """The setting of least mean; a run of three times the least so far cannot belong to it."""
+        """The setting whose tuning runs take the fewest rollouts; one that has spent more already is dropped."""
         best, least = settings[0], np.inf
         for setting in settings:
-            limit = min(LIMIT, TUNING_RUNS * least)
-            mean = np.mean([self.rollouts_to_target(setting, -1 - run, limit) for run in range(TUNING_RUNS)])
-            if mean < least:
-                best, least = setting, float(mean)
+            spent = 0.0
+            for run in range(TUNING_RUNS):
+                spent += self.rollouts_to_target(setting, -1 - run, min(LIMIT, least - spent))
+                if spent >= least:
+                    break
+            if spent < least:
+                best, least = setting, spent
         return best
 
     def estimates(self) -> tuple[Float[Array, "n d"], int]:
-        """Gradients at θ = 0, and the rollouts that each takes: of reward-to-go, or by mirrored perturbations."""
-        theta, rng = np.zeros(2 * self.cells), stream(0, "perturbations")
-        if self.deploy == "sample*":
-            raise AssertionError
-        z = rng.standard_normal((ESTIMATES, theta.size))
+        """Gradients at θ = 0 and the rollouts that each takes, by the means of the methods above."""
+        theta, z = np.zeros(2 * self.cells), stream(0, "z").standard_normal((ESTIMATES, 2 * self.cells))
         ask = Proposal(theta + SIGMA * parameter_space.mirrored(z), theta)
         plus, minus = self.evaluator.evaluate(ask, (0, "signal")).fitness.reshape(2, ESTIMATES)
         return (plus - minus)[:, None] * z / (2 * SIGMA), 2
 
     def score_estimates(self) -> tuple[Float[Array, "n d"], int]:
+        """The same by the score function."""
         theta = np.zeros(2 * self.cells)
         ask = Proposal(theta[None], theta, ESTIMATES, sample=True, record=True)
         records = self.evaluator.evaluate(ask, (0, "signal")).rollouts[0]
         return score_function.episode_gradients(records, baselines.weights(records, discount=1.0)), 1
+
+    def signal_and_noise(self, *, by_scores: bool) -> Float[Array, "n 2"]:
+        """g·u and ‖g − E g‖² of every estimate, scaled to what one rollout gives."""
+        g, cost = self.score_estimates() if by_scores else self.estimates()
+        u = self.problem.gradient(np.zeros((self.cells, 2))).T.ravel()
+        noise = cost * ((g - g.mean(axis=0)) ** 2).sum(axis=1)
+        return np.stack([g @ u / np.linalg.norm(u), noise], axis=1)
+
+
+def ratio(signal_and_noise: Float[Array, "n *places 2"]) -> Any:
+    """The signal-to-noise ratio."""
+    signal, noise = np.moveaxis(signal_and_noise.mean(axis=0), -1, 0)
+    return signal / np.sqrt(noise)
+
+
+def typical(rollouts: Float[Array, "runs *places"]) -> Any:
+    """The geometric mean over runs."""
+    return np.exp(np.log(rollouts).mean(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What came of every method at every place (horizon, cells), against x."""
+
+    x: Float[Array, "places"]
+    rollouts: dict[str, Float[Array, "runs places"]]
+    estimates: dict[str, Float[Array, "n places 2"]]
+    table: pd.DataFrame
+
+    def slope(self, y: Float[Array, "places"]) -> float:
+        """Of log y against log x."""
+        return float(np.polyfit(np.log(self.x), np.log(y), 1)[0])
+
+    def exponent(self, name: str) -> tuple[float, float, float]:
+        """p in rollouts ∝ x^p, with its interval over runs."""
+        return bootstrap_interval(self.rollouts[name], lambda runs: self.slope(typical(runs)))
+
+    def excess(self, name: str) -> tuple[float, float, float]:
+        """How much larger p is than that of the policy gradient."""
+        both = np.stack([self.rollouts[name], self.rollouts[POINT]], axis=1)
+        return bootstrap_interval(
+            both, lambda runs: self.slope(typical(runs[:, 0])) - self.slope(typical(runs[:, 1]))
+        )
+
+    def holds_for(self) -> list[str]:
+        """The methods whose exponent is larger, the interval of the difference above 0."""
+        return [name for name in METHODS if name != POINT and self.excess(name)[1] > 0]
+
+    def given_up(self) -> str:
+        """How many runs did not arrive."""
+        counts = {name: int((runs >= LIMIT).sum()) for name, runs in self.rollouts.items()}
+        return ", ".join(f"{count} of {self.rollouts[name].size} of {name}" for name, count in counts.items())
+
+    def measured(self, symbol: str, theory: dict[str, str]) -> list[Measured]:
+        """Exponents of rollouts and of signal-to-noise."""
+        out = []
+        for name in METHODS:
+            out.append(Measured(f"{name}: p of rollouts ∝ {symbol}", *self.exponent(name)))
+            if name != POINT:
+                out.append(
+                    Measured(
+                        f"{name}: its p less that of {POINT}", *self.excess(name), "> 0 if the claim holds"
+                    )
+                )
+            noise = bootstrap_interval(self.estimates[name], lambda rows: self.slope(ratio(rows)), 500)
+            out.append(Measured(f"{name}: q of signal-to-noise ∝ {symbol}", *noise, theory[name]))
+        return out
+
+    def draw(self, left: Any, right: Any, xlabel: str) -> None:
+        """Rollouts to the target beside signal-to-noise ratios."""
+        for name, colour in zip(METHODS, COLOURS, strict=False):
+            logs = np.log(self.rollouts[name]).T
+            mean, low, high = np.exp(np.transpose([mean_interval(column) for column in logs]))
+            left.errorbar(self.x, mean, [mean - low, high - mean], color=colour, marker="o", ms=4, capsize=2,
+                          label=f"{name}, p = {self.slope(mean):.2f}")  # fmt: skip
+            y = ratio(self.estimates[name])
+            right.plot(self.x, y, color=colour, marker="o", ms=4, label=f"{name}, q = {self.slope(y):.2f}")
+        for axis in (left, right):
+            axis.set(xscale="log", yscale="log", xlabel=xlabel)
+            axis.set_xticks(self.x, [f"{x:g}" for x in self.x])
+            axis.minorticks_off()
+            axis.legend(frameon=False, fontsize=7.5)
+        left.set_ylabel(f"rollouts to {TARGET:.0%} of the optimum")
+        right.set_ylabel("signal / noise of one rollout")
+
+
+def sweep(places: Sequence[tuple[int, int]], x: Sequence[float]) -> Sweep:
+    """Tune every method at every place (horizon, cells), then run it anew."""
+    rollouts, estimates, rows = {}, {}, []
+    for name, method in METHODS.items():
+        columns, signals = [], []
+        for horizon, cells in places:
+            there = Chain(horizon, cells, method.deploy)
+            setting = there.tuned(method.settings)
+            spent = np.array([there.rollouts_to_target(setting, run) for run in range(RUNS)])
+            signal = there.signal_and_noise(by_scores=name == POINT)
+            mean, low, high = np.exp(mean_interval(np.log(spent)))
+            rows.append({
+                "method": name, "horizon": horizon, "cells": cells, "parameters": 2 * cells,
+                "mean_rollouts": mean, "low": low, "high": high, "given_up": int((spent >= LIMIT).sum()),
+                "signal_to_noise": float(ratio(signal)), "setting": str(setting),
+                "rollouts": " ".join(f"{n:.0f}" for n in spent),
+            })  # fmt: skip
+            columns.append(spent)
+            signals.append(signal)
+        rollouts[name], estimates[name] = np.stack(columns, axis=1), np.stack(signals, axis=1)
+    return Sweep(np.array(x, dtype=float), rollouts, estimates, pd.DataFrame(rows))

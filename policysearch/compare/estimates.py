@@ -156,7 +156,8 @@ def known_truth(request: Request, theta: Float[Array, "d"]) -> Truth | None:
     form = TRUTHS.get(request.task.name)
     if form is None or request.task.policy != form.policy or not (form.discounted or request.discount == 1.0):
         return None
-    gradient = form.gradient(theta, request.discount)
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging policy; see `_check`
+        gradient = form.gradient(theta, request.discount)
     return Truth(gradient, np.zeros_like(gradient), "closed form")
 
 
@@ -183,10 +184,7 @@ def measured(request: Request) -> Iterator[float | Estimates]:
     )
     try:
         truth = known_truth(request, theta) or _reference(request, evaluator, theta)
-        if not np.linalg.norm(truth.gradient) > 0:
-            raise ValueError(
-                "the gradient is zero here, so nothing can be compared with it; choose other parameters"
-            )
+        _check(truth)
         yield 0.0
         found: dict[tuple[str, int], list[Array]] = {}
         for m in range(request.repeats):
@@ -203,6 +201,22 @@ def measured(request: Request) -> Iterator[float | Estimates]:
         ignore_index=True,
     )
     yield Estimates(request, theta, truth, table)
+
+
+def _check(truth: Truth) -> None:
+    """Raise ValueError for a gradient that nothing can be compared with."""
+    size, error = np.linalg.norm(truth.gradient), np.linalg.norm(truth.error)
+    if not np.isfinite(size):
+        raise ValueError("the gradient is not finite here: the policy diverges; choose other parameters")
+    if size < 1e-7:
+        raise ValueError(
+            "the gradient is zero here, so nothing can be compared with it; choose other parameters"
+        )
+    if size < 2 * error:
+        raise ValueError(
+            f"the {truth.source} cannot tell the gradient from zero ({size:.3g} ± {error:.3g}); raise --reference, "
+            "or choose other parameters"
+        )
 
 
 def _episodes(
@@ -294,7 +308,7 @@ def _row(name: str, N: int, estimates: Float[Array, "M d"], truth: Truth) -> dic
         "noise": noise / size,
         "z": gap / noise if noise else 0.0,
         "std": np.sqrt(variance) / size,
-        "snr": float(np.linalg.norm(mean)) / np.sqrt(variance) if variance else np.inf,
+        "snr": float(np.linalg.norm(mean)) / np.sqrt(variance) if variance else np.inf if mean.any() else 0.0,
         "cosine": float(cosines.mean()),
         "cosine_low": float(cosines.mean() - error),
         "cosine_high": float(min(cosines.mean() + error, 1.0)),
