@@ -155,7 +155,9 @@ def measure() -> Claim:
         verdict = f"holds when there is {' or an '.join(always)}, at every horizon; never biased"
         verdict += f"; more variance, not less, with a constant: {'; '.join(lost)}" if lost else ""
         worst = min(of_loan[b] for b in PAIRS)
-        verdict += f"; and with any of these ×{worst:.1f} where debts are paid back" if worst > 1 else ""
+        verdict += (
+            f"; and ×{worst:.1f} or more with each of these where debts are paid back" if worst > 1 else ""
+        )
     measured = [
         Measured("largest bias over all pairs of episodes, share of the gradient", bias, bias, bias, "0"),
         Measured(

@@ -159,8 +159,9 @@ def measure() -> Claim:
     return Claim(
         claim="Importance weights explode exponentially with the horizon; the first order does not, at a small bias",
         verdict=f"holds when policies are near: E[ρ²] grows as c^T; with {FEW} rollouts the first order has the "
-        f"least error of all weights (within 2 %) in {len(least)} of {len(cells)} cases; its bias is within {SMALL:.0%} "
-        f"of the gradient up to {reach} per episode, and {far['first order']['exact bias']:.0%} at {farthest:.1f}"
+        f"least error of all weights (within 2 %) in {len(least)} of {len(cells)} cases; its bias is "
+        f"within {SMALL:.0%} of the gradient up to {reach} per episode, "
+        f"and {far['first order']['exact bias']:.0%} at {farthest:.1f}"
         if all(right) and near and 2 * len(least) > len(cells)
         else "does not hold",
         measured=measured,

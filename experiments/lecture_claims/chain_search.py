@@ -4,7 +4,7 @@ What d_horizon.py and e_parameters.py share. A run counts rollouts until J of it
 the way from the start θ = 0, where J = T/2, to the optimum T. Rollouts are without common random numbers: on this
 chain these would cancel the noise of the rewards from every comparison of two candidates.
 
-Each method is tuned at each place among its eight settings, by the mean of eight runs; it then does twenty fresh
+Each method is tuned at each place among its eight settings, by the mean of six runs; it then does twenty fresh
 ones, whose geometric mean counts: some settings fail now and then, and a run that is given up would rule a mean.
 The signal-to-noise ratio of an estimate g of ∇J at θ = 0 is E[g·u]/√(tr Cov g), per √rollout, with u = ∇J/‖∇J‖.
 """
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from claim import Measured, bootstrap_interval, mean_interval
 from jaxtyping import Float
+from matplotlib.ticker import LogLocator
 
 from policysearch.compare.plots import COLOURS
 from policysearch.core import Array, Domain, Optimizer, Proposal
@@ -32,9 +33,11 @@ from policysearch.simulators.tabular import make_simulator
 
 TARGET = 0.95  # of the optimum, which is twice the start
 LIMIT = 4000  # rollouts at which a run is given up, and counted as if it had arrived
-TUNING_RUNS, RUNS = 8, 20
+TUNING_RUNS, RUNS = 6, 20
 ESTIMATES, SIGMA = 1000, 1.0  # of gradients at the start; the size of the perturbations in them
-POINT = "REINFORCE"  # what the others are compared with
+POINT, SHORT = "REINFORCE", "REINFORCE, γ = 0.5"  # the first is what rivals are compared with
+DISCOUNTS = {POINT: 1.0, SHORT: 0.5}  # on this chain no action has consequences, and no discount a bias
+RIVALS = ("ES, actions drawn", "ARS, by the mode")
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,18 @@ class Method:
     settings: tuple[Optimizer, ...]
 
 
-METHODS = {
-    POINT: Method("sample", tuple(
-        Reinforce(episodes=n, learning_rate=rate, discount=1.0)  # with reward-to-go and a baseline for every step
+METHODS: dict[str, Method] = {
+    name: Method("sample", tuple(
+        Reinforce(episodes=n, learning_rate=rate, discount=discount)  # reward-to-go, a baseline for every step
         for n in (4, 16) for rate in (0.1, 0.2, 0.4, 0.8)
-    )),
-    "ES, actions drawn": Method("sample", tuple(
+    ))
+    for name, discount in DISCOUNTS.items()
+} | {
+    RIVALS[0]: Method("sample", tuple(
         EvolutionStrategy(population_size=n, sigma=sigma, learning_rate=rate, weight_decay=0.0)
         for n in (10, 40) for sigma in (0.5, 1.5) for rate in (0.3, 0.9)
     )),
-    "ARS, by the mode": Method("mode", tuple(  # whose start is 0 and whose mode has no scale: σ = 1 is no loss
+    RIVALS[1]: Method("mode", tuple(  # whose start is 0 and whose mode has no scale: σ = 1 is no loss
         ARS(directions=n, step_size=rate, sigma=1.0) for n in (5, 20) for rate in (0.1, 0.3, 1.0, 3.0)
     )),
 }  # fmt: skip
@@ -107,16 +112,16 @@ class Chain:
         plus, minus = self.evaluator.evaluate(ask, (0, "signal")).fitness.reshape(2, ESTIMATES)
         return (plus - minus)[:, None] * z / (2 * SIGMA), 2
 
-    def score_estimates(self) -> tuple[Float[Array, "n d"], int]:
+    def score_estimates(self, discount: float) -> tuple[Float[Array, "n d"], int]:
         """The same by the score function."""
         theta = np.zeros(2 * self.cells)
         ask = Proposal(theta[None], theta, ESTIMATES, sample=True, record=True)
         records = self.evaluator.evaluate(ask, (0, "signal")).rollouts[0]
-        return score_function.episode_gradients(records, baselines.weights(records, discount=1.0)), 1
+        return score_function.episode_gradients(records, baselines.weights(records, discount=discount)), 1
 
-    def signal_and_noise(self, *, by_scores: bool) -> Float[Array, "n 2"]:
+    def signal_and_noise(self, name: str) -> Float[Array, "n 2"]:
         """g·u and ‖g − E g‖² of every estimate, scaled to what one rollout gives."""
-        g, cost = self.score_estimates() if by_scores else self.estimates()
+        g, cost = self.score_estimates(DISCOUNTS[name]) if name in DISCOUNTS else self.estimates()
         u = self.problem.gradient(np.zeros((self.cells, 2))).T.ravel()
         noise = cost * ((g - g.mean(axis=0)) ** 2).sum(axis=1)
         return np.stack([g @ u / np.linalg.norm(u), noise], axis=1)
@@ -150,28 +155,42 @@ class Sweep:
         """p in rollouts ∝ x^p, with its interval over runs."""
         return bootstrap_interval(self.rollouts[name], lambda runs: self.slope(typical(runs)))
 
-    def excess(self, name: str) -> tuple[float, float, float]:
-        """How much larger p is than that of the policy gradient."""
-        both = np.stack([self.rollouts[name], self.rollouts[POINT]], axis=1)
+    def excess(self, name: str, point: str = POINT) -> tuple[float, float, float]:
+        """How much larger p is than that of a policy gradient."""
+        both = np.stack([self.rollouts[name], self.rollouts[point]], axis=1)
         return bootstrap_interval(
             both, lambda runs: self.slope(typical(runs[:, 0])) - self.slope(typical(runs[:, 1]))
         )
 
     def holds_for(self) -> list[str]:
         """The methods whose exponent is larger, the interval of the difference above 0."""
-        return [name for name in METHODS if name != POINT and self.excess(name)[1] > 0]
+        return [name for name in RIVALS if self.excess(name)[1] > 0]
 
     def given_up(self) -> str:
         """How many runs did not arrive."""
         counts = {name: int((runs >= LIMIT).sum()) for name, runs in self.rollouts.items()}
         return ", ".join(f"{count} of {self.rollouts[name].size} of {name}" for name, count in counts.items())
 
+    def beside_short(self) -> str:
+        """The exponents of the rivals beside those of a policy gradient that looks one or two steps ahead."""
+        parts = []
+        for name in RIVALS:
+            value, low, high = self.excess(name, SHORT)
+            parts.append(f"{value:+.2f} ({low:.2f} … {high:.2f}) for {name}")
+        return ", ".join(parts)
+
+    def cheapest(self) -> str:
+        """Who needs the fewest rollouts at each place."""
+        costs = {name: typical(runs) for name, runs in self.rollouts.items()}
+        winners = [min(costs, key=lambda name: costs[name][i]) for i in range(len(self.x))]
+        return ", ".join(f"{x:g}: {winner}" for x, winner in zip(self.x, winners, strict=True))
+
     def measured(self, symbol: str, theory: dict[str, str]) -> list[Measured]:
         """Exponents of rollouts and of signal-to-noise."""
         out = []
         for name in METHODS:
             out.append(Measured(f"{name}: p of rollouts ∝ {symbol}", *self.exponent(name)))
-            if name != POINT:
+            if name in RIVALS:
                 out.append(
                     Measured(
                         f"{name}: its p less that of {POINT}", *self.excess(name), "> 0 if the claim holds"
@@ -181,7 +200,7 @@ class Sweep:
             out.append(Measured(f"{name}: q of signal-to-noise ∝ {symbol}", *noise, theory[name]))
         return out
 
-    def draw(self, left: Any, right: Any, xlabel: str) -> None:
+    def draw(self, left: Any, right: Any, *, xlabel: str) -> None:
         """Rollouts to the target beside signal-to-noise ratios."""
         for name, colour in zip(METHODS, COLOURS, strict=False):
             logs = np.log(self.rollouts[name]).T
@@ -193,8 +212,11 @@ class Sweep:
         for axis in (left, right):
             axis.set(xscale="log", yscale="log", xlabel=xlabel)
             axis.set_xticks(self.x, [f"{x:g}" for x in self.x])
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.yaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
             axis.legend(frameon=False, fontsize=7.5)
+            axis.set_ylim(axis.get_ylim()[0], 2 * axis.get_ylim()[1])  # room for the legend
         left.set_ylabel(f"rollouts to {TARGET:.0%} of the optimum")
         right.set_ylabel("signal / noise of one rollout")
 
@@ -208,7 +230,7 @@ def sweep(places: Sequence[tuple[int, int]], x: Sequence[float]) -> Sweep:
             there = Chain(horizon, cells, method.deploy)
             setting = there.tuned(method.settings)
             spent = np.array([there.rollouts_to_target(setting, run) for run in range(RUNS)])
-            signal = there.signal_and_noise(by_scores=name == POINT)
+            signal = there.signal_and_noise(name)
             mean, low, high = np.exp(mean_interval(np.log(spent)))
             rows.append({
                 "method": name, "horizon": horizon, "cells": cells, "parameters": 2 * cells,

@@ -9,7 +9,6 @@ NAME.csv, NAME.png and NAME.md; README.md is put together from all NAME.md that 
 
 import argparse
 import importlib
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -44,7 +43,7 @@ def write(name: str, claim: Claim, seconds: float, out: Path) -> None:
     (out / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def collect(out: Path, command: str) -> None:
+def collect(out: Path) -> None:
     """README.md from all claims that have been measured."""
     parts = [(name, (out / f"{name}.md")) for name in NAMES if (out / f"{name}.md").exists()]
     texts = [(name, path.read_text(encoding="utf-8")) for name, path in parts]
@@ -52,7 +51,7 @@ def collect(out: Path, command: str) -> None:
     head = [
         "# What the lectures claim, measured",
         "",
-        f"Written by `{command}` ({versions}). Each claim is a script of its own in",
+        f"Written by `python experiments/lecture_claims/run.py` ({versions}). Each claim is a script of its own in",
         "`experiments/lecture_claims`; its verdict follows from the numbers by a rule that stands in the script.",
         "",
         "| | claim | verdict |",
@@ -83,7 +82,7 @@ def main() -> None:
             claim = importlib.import_module(name).measure()
         write(name, claim, time.perf_counter() - began, arguments.out)
         print(f"  {claim.verdict}  ({time.perf_counter() - began:.0f} s)", flush=True)
-    collect(arguments.out, shlex.join(["python", "experiments/lecture_claims/run.py", *sys.argv[1:]]))
+    collect(arguments.out)
     print(f"written to {arguments.out / 'README.md'}")
 
 

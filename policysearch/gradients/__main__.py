@@ -5,6 +5,7 @@ Only light modules are imported here, so that `--help` answers at once.
 
 import dataclasses
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,7 +48,7 @@ class Arguments:
     )
     """Rollouts per estimate."""
 
-    repeats: Annotated[int, arg(metavar="M")] = 100
+    repeats: Annotated[int, arg(metavar="M")] = 50
     """Estimates of each kind."""
 
     policy: Annotated[
@@ -170,17 +171,22 @@ def _request(arguments: Arguments) -> "Request":
 
 
 def _watched(request: "Request") -> "Estimates":
-    """The answer, with a progress bar in a terminal."""
-    from rich.progress import Progress  # noqa: PLC0415 - heavy
+    """The answer, with a progress bar in a terminal and a line every ten seconds elsewhere."""
+    from rich.console import Console  # noqa: PLC0415 - heavy
+    from rich.progress import Progress  # noqa: PLC0415
 
     from policysearch.compare import estimates  # noqa: PLC0415
 
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+    console, said = Console(stderr=True), time.monotonic()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         job: Any = bar.add_task(f"gradients on {request.task.name}", total=1.0)
         for news in estimates.measured(request):
             if isinstance(news, estimates.Estimates):
                 return news
             bar.update(job, completed=news)
+            if not console.is_terminal and time.monotonic() - said > 10:
+                said = time.monotonic()
+                print(f"{news:.0%} of the estimates are made", file=sys.stderr, flush=True)
     raise AssertionError("the last news is the answer")
 
 

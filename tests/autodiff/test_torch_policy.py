@@ -9,6 +9,8 @@ import dataclasses
 import functools
 import itertools
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -547,3 +549,13 @@ def test_a_policy_prints_its_configuration_and_is_replaced_by_its_fields() -> No
     again = dataclasses.replace(policy, initial_std=0.5)
     assert again.start(stream(1))[-2:].tolist() == np.log([0.5, 0.5]).tolist()
     assert isinstance(again.mode, TorchMap)
+
+
+def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    code = next(
+        code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "TorchPolicy(" in code
+    )
+    exec(compile(code.replace("rollouts=200", "rollouts=20"), "README.md", "exec"), {})  # noqa: S102 - our own
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == ["10", "20"]
