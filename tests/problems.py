@@ -134,7 +134,8 @@ EPISODIC: dict[str, Optimizer] = {
         episodes=4, weighting="per-decision", self_normalised=False
     ),
     "natural-gradient": NaturalGradient(episodes=4),
-    "natural-gradient enac": NaturalGradient(episodes=8, solver="enac", value="network", entropy=0.01),
+    "natural-gradient enac": NaturalGradient(episodes=8, solver="enac"),
+    "natural-gradient entropy": NaturalGradient(episodes=4, value="network", entropy=0.01),
     "trpo": TRPO(episodes=4),
     "ppo": PPO(episodes=4),
     "ppo entropy": PPO(episodes=4, entropy=0.01),

@@ -151,7 +151,7 @@ class Table:
 
     def __call__(self, rollout: Rollout) -> Array:
         states = rollout.obs.argmax(axis=1)
-        return np.append(self.table[states, np.arange(states.size)], self.table[0, -1])
+        return np.asarray(self.table[states, np.arange(states.size)])
 
 
 def true_values(discount: float) -> Array:
@@ -173,7 +173,7 @@ def test_any_value_function_is_an_unbiased_baseline_with_lambda_one(discount: fl
     wrong = Table(stream(1).standard_normal((2, HORIZON + 1)))
 
     def estimate(one: Sequence[Rollout]) -> Array:
-        A = values.advantages(one, wrong, discount=discount, bootstrap=False)
+        A = values.advantages(one, wrong, discount=discount)
         return score_function.gradient(one, score_function.from_start(A, discount))
 
     assert expected(estimate, 1) == pytest.approx(exact_gradient(discount), abs=1e-8)
@@ -184,7 +184,7 @@ def test_with_the_true_values_every_lambda_is_unbiased(lam: float) -> None:
     true = Table(true_values(0.6))
 
     def estimate(one: Sequence[Rollout]) -> Array:
-        A = values.advantages(one, true, discount=0.6, lam=lam, bootstrap=False)
+        A = values.advantages(one, true, discount=0.6, lam=lam)
         return score_function.gradient(one, score_function.from_start(A, 0.6))
 
     assert expected(estimate, 1) == pytest.approx(exact_gradient(0.6), abs=1e-8)
@@ -201,16 +201,14 @@ def test_with_wrong_values_a_small_lambda_has_the_predicted_bias() -> None:
     assert np.linalg.norm(found - exact_gradient(1.0)) > 0.1 * np.linalg.norm(exact_gradient(1.0))
 
 
-def test_advantages_worked_by_hand() -> None:
-    episode = rollout([0, 1], [0, 1], [1.0, 2.0], terminated=False)
-    value = Table(np.array([[3.0, 0.0, 7.0, 7.0], [0.0, 5.0, 0.0, 0.0]]))  # V = 3, 5, and 7 after the end
-    # δ = 1 + ½·5 − 3 = ½ and 2 + ½·7 − 5 = ½; A_0 = ½ + ½·½·½
-    for terminated, last in ((False, 0.5), (True, -3.0)):  # a terminal state is worth nothing: 2 − 5
-        ended = dataclasses.replace(episode, terminated=terminated)
-        A = values.advantages([ended], value, discount=0.5, lam=0.5)[0]
-        assert A.tolist() == [0.5 + 0.25 * last, last]
-    A = values.advantages([episode], value, discount=0.5, lam=0.5, bootstrap=False)[0]
-    assert A[1] == -3.0
+@pytest.mark.parametrize("terminated", [True, False])
+def test_advantages_worked_by_hand(terminated: bool) -> None:
+    episode = rollout([0, 1], [0, 1], [1.0, 2.0], terminated=terminated)
+    value = Table(
+        np.array([[3.0, 0.0, 7.0], [0.0, 5.0, 7.0]])
+    )  # V = 3 and 5; after the end nothing, whatever ended it
+    # δ = 1 + ½·5 − 3 = ½ and 2 − 5 = −3; A_0 = ½ + ½·½·(−3)
+    assert values.advantages([episode], value, discount=0.5, lam=0.5)[0].tolist() == [-0.25, -3.0]
 
 
 def test_standardised_weights_have_mean_zero_and_deviation_one_and_equal_ones_vanish() -> None:
@@ -241,7 +239,7 @@ def test_a_fitted_value_function_explains_new_rollouts(kind: Any) -> None:
         value = values.refitted(kind, value, past, 0.9, stream(3))
     assert value is not None
     G = np.concatenate([score_function.rewards_to_go(r.rewards, 0.9) for r in fresh])
-    V = np.concatenate([value(r)[:-1] for r in fresh])
+    V = np.concatenate([value(r) for r in fresh])
     assert np.var(G - V) < 0.35 * np.var(G)
 
 
@@ -254,8 +252,50 @@ def test_the_linear_value_is_the_least_squares_fit_of_its_features() -> None:
         s, tau = r.obs, np.arange(len(r.obs))[:, None] / 100
         rows.append(np.hstack([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)]))
     best = np.linalg.lstsq(np.vstack(rows), np.concatenate(G), rcond=None)[0]
-    V = np.concatenate([value(r)[:-1] for r in batch])
+    V = np.concatenate([value(r) for r in batch])
     assert pytest.approx(np.vstack(rows) @ best, abs=1e-6) == V
+
+
+def test_small_features_keep_their_say_beside_large_ones() -> None:
+    # the cube of time reaches 27 here, the observation 0.001: a common ridge would leave it nothing to say
+    small = [dataclasses.replace(r, obs=1e-3 * r.obs, rewards=r.obs[:, 0]) for r in smooth_rollouts(60, 6)]
+    long = [
+        dataclasses.replace(
+            r,
+            obs=np.tile(r.obs, (10, 1)),
+            actions=np.tile(r.actions, (10, 1)),
+            rewards=np.tile(r.rewards, 10),
+        )
+        for r in small
+    ]
+    value = values.LinearValue.fitted(long, 0.5)
+    G = np.concatenate([score_function.rewards_to_go(r.rewards, 0.5) for r in long])
+    V = np.concatenate([value(r) for r in long])
+    assert np.var(G - V) < 0.2 * np.var(G)
+    scaled = values.LinearValue.fitted([dataclasses.replace(r, obs=1e3 * r.obs) for r in long], 0.5)
+    assert np.concatenate([scaled(dataclasses.replace(r, obs=1e3 * r.obs)) for r in long]) == pytest.approx(
+        V, rel=1e-6
+    )
+
+
+def test_a_rescaled_value_network_is_the_same_function_with_standardised_inputs_and_targets() -> None:
+    first, second = smooth_rollouts(20, 7), smooth_rollouts(20, 8)
+    moved = [dataclasses.replace(r, obs=5.0 + 0.1 * r.obs, rewards=30.0 * r.rewards + 7.0) for r in second]
+    value = values.NetworkValue.unfitted(first, 0.9, stream(1)).fitted(first, 0.9)
+    rescaled = value.rescaled(moved, 0.9)
+    for r in first[:3]:  # not where inputs are cut
+        assert (
+            rescaled(r)[:1] == pytest.approx(value(r)[:1], rel=1e-6) or np.abs(rescaled.inputs(r)).max() >= 10
+        )
+    near = [dataclasses.replace(r, obs=0.9 * r.obs + 0.2) for r in first]
+    again = value.rescaled(near, 0.9)
+    for r in first:
+        assert again(r) == pytest.approx(value(r), rel=1e-9)
+    inputs = np.concatenate([rescaled.inputs(r)[:, :2] for r in moved])
+    assert inputs.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert inputs.std(axis=0) == pytest.approx([1.0, 1.0])
+    G = np.concatenate([score_function.rewards_to_go(r.rewards, 0.9) for r in moved])
+    assert (rescaled.mean, rescaled.scale) == (pytest.approx(G.mean()), pytest.approx(G.std()))
 
 
 def test_an_observation_that_never_changes_and_one_that_explodes_leave_the_values_finite() -> None:
@@ -419,18 +459,28 @@ def test_importance_weights_worked_by_hand() -> None:
 
 
 @pytest.mark.parametrize("weighting", ["trajectory", "per-decision", "first-order"])
-def test_self_normalised_weights_average_to_one_at_every_step(weighting: Any) -> None:
-    batch = [e for _, e in EPISODES]
-    ones = [dataclasses.replace(e, rewards=np.append(np.zeros(e.rewards.size - 1), 1.0)) for e in batch]
+def test_self_normalised_weights_average_to_one_and_none_is_larger_than_the_number_of_episodes(
+    weighting: Any,
+) -> None:
+    batch = [e for _, e in EPISODES if e.rewards.size == HORIZON]
+    paid_last = [dataclasses.replace(e, rewards=np.array([0.0, 0.0, 1.0])) for e in batch]
+    far = THETA + np.array([4.0, -3.0, -5.0, 2.0])
+    options: dict[str, Any] = {"discount": 1.0, "weighting": weighting, "baseline": False}
+    w = np.array(off_policy.weights(paid_last, far, self_normalised=True, **options))
+    assert w.mean(axis=0) == pytest.approx(np.ones(HORIZON))
+    assert w.max() <= len(batch)
+    raw = np.array(off_policy.weights(paid_last, far, **options))
+    assert (np.abs(raw.mean(axis=0) - 1) > 0.05).any()
+
+
+def test_episodes_that_have_ended_keep_their_weight_when_products_are_normalised() -> None:
+    short, long = rollout([0], [0], [1.0]), rollout([0, 1], [1, 0], [0.0, 1.0])
+    rho = [np.exp(off_policy.log_ratios(e, OTHER)) for e in (short, long)]
     w = off_policy.weights(
-        ones, OTHER, discount=1.0, weighting=weighting, baseline=False, self_normalised=True
+        [short, long], OTHER, discount=1.0, weighting="per-decision", baseline=False, self_normalised=True
     )
-    raw = off_policy.weights(ones, OTHER, discount=1.0, weighting=weighting, baseline=False)
-    assert max(np.max(row) for row in w) <= len(batch) < max(np.inf, *(np.max(row) for row in raw))
-    if weighting == "first-order":
-        return
-    last = np.array([row[-1] for row in w])  # the weight of a reward of one at the end
-    assert (last >= 0).all()
+    assert w[0][0] == pytest.approx(rho[0][0] / ((rho[0][0] + rho[1][0]) / 2))
+    assert w[1][1] == pytest.approx(rho[1].prod() / ((rho[0][0] + rho[1].prod()) / 2))
 
 
 def test_the_effective_sample_size_is_the_square_of_the_sum_over_the_sum_of_squares() -> None:
@@ -458,6 +508,9 @@ def test_a_weight_that_overflows_is_cut_with_a_warning_that_names_the_effective_
     wide = np.append(start[:-1], np.log(3.0))
     with pytest.warns(off_policy.ImportanceWeightWarning, match=r"effective sample size 1\.\d of 3 episodes"):
         w = off_policy.weights(batch, wide, discount=1.0, weighting="trajectory")
+    assert all(np.isfinite(row).all() for row in w)
+    with pytest.warns(off_policy.ImportanceWeightWarning):
+        w = off_policy.weights(batch, wide, discount=1.0, weighting="per-decision")
     assert all(np.isfinite(row).all() for row in w)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

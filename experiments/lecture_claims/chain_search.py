@@ -208,15 +208,22 @@ class Sweep:
             left.errorbar(self.x, mean, [mean - low, high - mean], color=colour, marker="o", ms=4, capsize=2,
                           label=f"{name}, p = {self.slope(mean):.2f}")  # fmt: skip
             y = ratio(self.estimates[name])
-            right.plot(self.x, y, color=colour, marker="o", ms=4, label=f"{name}, q = {self.slope(y):.2f}")
+            right.plot(
+                self.x,
+                y,
+                color=colour,
+                marker="o",
+                ms=4,
+                label=f"{name}, q = {round(self.slope(y), 2) + 0.0:.2f}",
+            )
         for axis in (left, right):
             axis.set(xscale="log", yscale="log", xlabel=xlabel)
             axis.set_xticks(self.x, [f"{x:g}" for x in self.x])
             axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.yaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
-            axis.legend(frameon=False, fontsize=7.5)
-            axis.set_ylim(axis.get_ylim()[0], 2 * axis.get_ylim()[1])  # room for the legend
+            axis.legend(frameon=False, fontsize=7.5, loc="upper center", ncols=2)
+            axis.set_ylim(axis.get_ylim()[0], 4 * axis.get_ylim()[1])  # room for the legend
         left.set_ylabel(f"rollouts to {TARGET:.0%} of the optimum")
         right.set_ylabel("signal / noise of one rollout")
 

@@ -28,7 +28,7 @@ def verdict(shared: Sweep, own: Sweep) -> str:
     }
     if all(len(names) == len(RIVALS) for names in holding.values()):
         return "holds"
-    parts = [f"{where} for {' and '.join(names)}" for where, names in holding.items() if names]
+    parts = [f"{where} ({'; '.join(names)})" for where, names in holding.items() if names]
     return f"holds only {'; '.join(parts)}" if parts else "does not hold"
 
 
@@ -61,7 +61,7 @@ def measure() -> Claim:
         table=pd.concat([shared.table.assign(sharing="shared"), own.table.assign(sharing="own")]),
         picture=figure,
         remarks=[
-            "Reward-to-go is not much of temporal structure: it drops past rewards, half of the noise. "
+            "Reward-to-go is not much of temporal structure: it drops past rewards, about half of the noise. "
             f"Knowing how far consequences reach is more: beside {SHORT}, which has no bias on this chain, "
             f"the difference of exponents is {shared.beside_short()} with shared parameters, and "
             f"{own.beside_short()} with a cell for every step.",

@@ -22,7 +22,7 @@ def verdict(holding: list[str]) -> str:
     """It holds for a method if its rollouts grow faster with d than the policy gradient's, the interval above 0."""
     if not holding:
         return "does not hold"
-    return "holds" if len(holding) == len(RIVALS) else f"holds only for {' and '.join(holding)}"
+    return "holds" if len(holding) == len(RIVALS) else f"holds only for {'; '.join(holding)}"
 
 
 def measure() -> Claim:

@@ -138,9 +138,9 @@ def wilson(hits: Any, z: float = 1.96) -> tuple[float, float, float]:
 
 
 def is_local(reached: Int[Array, "n"], own: Int[Array, "n"]) -> bool:
-    """Whether a method misses the global optimum, and does so by where it starts.
+    """Whether a method misses the basin of the global optimum, and does so by where it starts.
 
-    That is, the interval of the fraction that reaches it lies below 95 %, and that of starts within its basin above
+    That is, the interval of the fraction that ends there lies below 95 %, and that of starts within its basin above
     that of other starts.
     """
     best = reached == 0
@@ -156,23 +156,24 @@ def verdict(local: dict[str, bool]) -> str:
     return f"holds for {'; '.join(holding)}. Not for {'; '.join(others)}" if holding else "does not hold"
 
 
-def picture(starts: Float[Array, "n 2"], reached: dict[str, Int[Array, "n"]]) -> Any:
-    """The landscape, and every start in the colour of the optimum that it leads to."""
+def picture(starts: Float[Array, "n 2"], ends: dict[str, Float[Array, "n 2"]]) -> Any:
+    """The landscape, every start in the colour of the basin where its run ends, and a cross at each end."""
     line = np.linspace(-HALF - 0.2, HALF + 0.2, 121)
     plane = np.stack(np.meshgrid(line, line), axis=-1)
     optima, colours = ascended(C), np.array(COLOURS)
     with figure_of(2, 3, 9.0, 6.4, sharex=True, sharey=True) as (figure, axes):
-        for axis, (name, numbers) in zip(axes.ravel(), reached.items(), strict=True):
-            seen = METHODS[name].exploration or 0.0
+        for axis, (name, places) in zip(axes.ravel(), ends.items(), strict=True):
+            numbers, seen = basin(places), METHODS[name].exploration or 0.0
             axis.contour(
                 line, line, J(plane, seen), levels=np.arange(0.05, 1.0, 0.1), colors="0.75", linewidths=0.7
             )
             axis.scatter(*starts.T, c=colours[numbers], s=14, linewidths=0)
+            axis.scatter(*places.T, c="black", marker="x", s=10, linewidths=0.6, alpha=0.5, zorder=2)
             for k, (x, y) in enumerate(optima):
-                axis.plot(x, y, "*", color=colours[k], markersize=15, markeredgecolor="black")
+                axis.plot(x, y, "*", zorder=3, color=colours[k], markersize=15, markeredgecolor="black")
             share = wilson(numbers == 0)[0]
-            axis.set_title(f"{name}\n{share:.0%} reach the global optimum (blue)", fontsize=9)
-            axis.set_aspect("equal")
+            axis.set_title(f"{name}\n{share:.0%} end in the blue basin", fontsize=9)
+            axis.set(aspect="equal", xlim=line[[0, -1]], ylim=line[[0, -1]])
     return figure
 
 
@@ -181,22 +182,24 @@ def measure() -> Claim:
     line = np.linspace(-HALF, HALF, SIDE)
     starts = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
     own = basin(starts)
-    reached, local, paid = {}, {}, {}
+    reached, local, paid, all_ends = {}, {}, {}, {}
     measured, tables = [], []
     for name, method in METHODS.items():
         evaluator = method.evaluator()
         ends = np.array([method.last(evaluator, start, seed) for seed, start in enumerate(starts)])
         paid[name] = float(J(ends, method.exploration or 0.0).mean()), float(J(ends, 0.0).mean())
-        reached[name] = basin(ends)
+        all_ends[name], reached[name] = ends, basin(ends)
         local[name] = is_local(reached[name], own)
         best = reached[name] == 0
         measured += [
-            Measured(f"{name}: reach the global optimum", *wilson(best)),
+            Measured(f"{name}: end in the basin of the global optimum", *wilson(best)),
             Measured(f"{name}: of starts in its basin", *wilson(best[own == 0])),
             Measured(f"{name}: of other starts", *wilson(best[own != 0])),
         ]
         columns = {"start_x": starts[:, 0], "start_y": starts[:, 1], "end_x": ends[:, 0], "end_y": ends[:, 1]}
         tables.append(pd.DataFrame({"method": name, **columns, "of_start": own, "reached": reached[name]}))
+    places = np.concatenate(list(all_ends.values()))
+    outside, ends_in_all = int((np.abs(places) > HALF + 0.2).any(axis=1).sum()), len(places)
     wide, names = "REINFORCE, σ = 1.5", list(METHODS)
     share = {name: f"{np.mean(numbers == 0):.0%}" for name, numbers in reached.items()}
     pairs = zip(names[:3], names[3:], strict=True)
@@ -211,19 +214,20 @@ def measure() -> Claim:
             "A one-step bandit in the plane with optima of height "
             f"{', '.join(f'{y:.2f}' for y in J(ascended(C), 0.0))}; {SIDE * SIDE} starts on a grid, one run "
             f"of {ROLLOUTS:,} rollouts from each, noise of sd {NOISE:g} on the reward. It holds for a method "
-            "if the Wilson interval of the fraction that reaches the global optimum lies below "
+            "if the Wilson interval of the fraction that ends in the basin of the global optimum lies below "
             f"{GLOBAL_AT_LEAST:.0%}, and that of starts in its basin above that of the others."
         ),
         table=pd.concat(tables),
-        picture=picture(starts, reached),
+        picture=picture(starts, all_ends),
         remarks=[
             "What matters is the size of the steps beside the distance of the optima, with a gradient and "
-            f"without: from small to large, the fraction that reaches the global optimum changes {steps}. In "
-            "the plane a large step still finds it; that does not carry over to many dimensions.",
+            "without: from small to large, the fraction that ends in the basin of the global optimum changes "
+            f"{steps}. In the plane a large step still finds it; that does not carry over to many dimensions.",
             f"Wide exploration has its price: J at σ = 1.5 is another function than f. {wide} ends where it gets "
             f"{paid[wide][0]:.2f} on average while it explores, and {paid[wide][1]:.2f} by its mode, out of "
             f"{J(ascended(C), 0.0).max():.2f}.",
-            "The contours are those of what the method sees: f, or J at its own exploration, which at σ = 1.5 has a "
-            "single optimum. Which optimum a run has reached is told by the basins of J at σ = 0.2.",
+            f"Crosses are where runs end, {outside} of {ends_in_all} outside the frame. The contours are "
+            "those of what the method sees: f, or J at its own exploration, which at σ = 1.5 has a single "
+            "optimum.",
         ],
     )

@@ -10,8 +10,9 @@ its own, and compared with the gradient g of the expected return of the stochast
     cosine  mean of ĝ·g/(‖ĝ‖‖g‖), with a 95 % interval from its standard error
 
 g is exact where there is a closed form (`TRUTHS`); elsewhere it is the mean of many more rollouts, whose
-own error enters `noise`. Estimators that fit a value function are given N more rollouts of the same policy
-to fit it on, as in a search, where they are the batch before.
+own error enters `noise`. All score-function estimators see the same rollouts, and the first of those for a
+larger N, so their rows are not independent. Estimators that fit a value function are given N more rollouts
+of the same policy to fit it on, as in a search, where they are the batch before.
 """
 
 import difflib
@@ -36,8 +37,8 @@ from policysearch.tasks import RolloutEvaluator, Task, make_evaluator
 #: All estimators.
 NAMES = [*FROM_ROLLOUTS, *FROM_RETURNS]
 
-#: Rollouts that one part of the reference is estimated from.
-REFERENCE_PART = 250
+#: Parts of the rollouts that stand for the truth, whose spread gives its error.
+REFERENCE_PARTS = 40
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ class Request:
             raise ValueError(
                 f"estimators: unknown {unknown[0]!r}; did you mean {' or '.join(map(repr, near))}?"
             )
+        for name, given in (("estimators", self.estimators), ("rollouts", self.rollouts)):
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name}: expected each once, got {list(given)}")
+        if self.reference < 2 * REFERENCE_PARTS:
+            raise ValueError(
+                f"reference: expected at least {2 * REFERENCE_PARTS} rollouts, got {self.reference}"
+            )
         if not self.estimators or not self.rollouts or min(self.rollouts) < 1:
             raise ValueError(
                 f"rollouts: expected numbers of at least 1, and estimators, got {self.rollouts}, {self.estimators}"
@@ -71,6 +79,10 @@ class Request:
             raise ValueError(f"discount: expected above 0 and at most 1, got {self.discount:g}")
         if not 0 < self.epsilon < np.inf:
             raise ValueError(f"perturbation: expected a positive number, got {self.epsilon:g}")
+
+
+class CannotMeasure(ValueError):  # noqa: N818 - it is an answer
+    """What was asked for has no answer at these parameters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +149,8 @@ class ClosedForm:
     policy: str
     gradient: Callable[[Float[Array, "d"], float], Float[Array, "d"]]
     discounted: bool = True
+    source: str = "closed form"
+    error: float = 0.0  # of a component
 
 
 #: Tasks whose gradient is known.
@@ -147,7 +161,9 @@ TRUTHS: dict[str, ClosedForm] = {
     "aliased-gridworld": ClosedForm(
         "tabular", lambda theta, gamma: _of_table(problems.aliased_gridworld(), theta, gamma)
     ),
-    "rock-paper-scissors": ClosedForm("tabular", lambda theta, _: _of_game(theta), discounted=False),
+    "rock-paper-scissors": ClosedForm(
+        "tabular", lambda theta, _: _of_game(theta), False, "exact return by central differences", 1e-7
+    ),
 }
 
 
@@ -158,14 +174,14 @@ def known_truth(request: Request, theta: Float[Array, "d"]) -> Truth | None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging policy; see `_check`
         gradient = form.gradient(theta, request.discount)
-    return Truth(gradient, np.zeros_like(gradient), "closed form")
+    return Truth(gradient, np.full_like(gradient, form.error), form.source)
 
 
 def measured(request: Request) -> Iterator[float | Estimates]:
     """The share of the work that is done, several times; at last the answer.
 
     Raises:
-        ValueError: for parameters of the wrong length, a gradient of zero, or a task that fails.
+        CannotMeasure: for parameters of the wrong length, a gradient of zero, too few rollouts, or a task that fails.
     """
     policy = request.task.make_policy()
     theta = (
@@ -174,7 +190,7 @@ def measured(request: Request) -> Iterator[float | Estimates]:
         else request.params
     )
     if theta.shape != (policy.num_params,):
-        raise ValueError(
+        raise CannotMeasure(
             f"params: expected {policy.num_params} numbers for {request.task.policy}, got {theta.size}"
         )
     evaluator = make_evaluator(request.task, policy)
@@ -193,6 +209,11 @@ def measured(request: Request) -> Iterator[float | Estimates]:
             yield (m + 1) / request.repeats
     finally:
         evaluator.close()
+    if not found:
+        raise CannotMeasure(
+            f"rollouts: {max(request.rollouts)} are too few for {', '.join(request.estimators)}; coordinate-wise "
+            f"differences need 2 for each of {theta.size} parameters, baselines from other episodes 2"
+        )
     rows = [_row(name, N, np.array(estimates), truth) for (name, N), estimates in found.items()]
     order = {name: i for i, name in enumerate(request.estimators)}
     table = pd.DataFrame(rows).sort_values(
@@ -204,19 +225,20 @@ def measured(request: Request) -> Iterator[float | Estimates]:
 
 
 def _check(truth: Truth) -> None:
-    """Raise ValueError for a gradient that nothing can be compared with."""
+    """Raise CannotMeasure for a gradient that nothing can be compared with."""
     size, error = np.linalg.norm(truth.gradient), np.linalg.norm(truth.error)
     if not np.isfinite(size):
-        raise ValueError("the gradient is not finite here: the policy diverges; choose other parameters")
-    if size < 1e-7:
-        raise ValueError(
-            "the gradient is zero here, so nothing can be compared with it; choose other parameters"
-        )
-    if size < 2 * error:
-        raise ValueError(
+        raise CannotMeasure("the gradient is not finite here: the policy diverges; choose other parameters")
+    if size > max(2 * error, 1e-12):
+        return
+    if truth.source.startswith("mean"):
+        raise CannotMeasure(
             f"the {truth.source} cannot tell the gradient from zero ({size:.3g} ± {error:.3g}); raise --reference, "
             "or choose other parameters"
         )
+    raise CannotMeasure(
+        "the gradient is zero here, so nothing can be compared with it; choose other parameters"
+    )
 
 
 def _episodes(
@@ -224,20 +246,21 @@ def _episodes(
 ) -> Sequence[Rollout]:
     evaluation = evaluator.evaluate(Proposal(theta[None], theta, episodes, sample=True, record=True), key)
     if evaluation.failures:
-        raise ValueError(f"an episode failed: {evaluation.failures[0].reason}; choose other parameters")
+        raise CannotMeasure(f"an episode failed: {evaluation.failures[0].reason}; choose other parameters")
     return evaluation.rollouts[0]
 
 
 def _reference(request: Request, evaluator: RolloutEvaluator, theta: Float[Array, "d"]) -> Truth:
     """The mean of many rollouts by the quietest of the unbiased simple estimators."""
     parts = []
-    for part in range(max(request.reference // REFERENCE_PART, 2)):
+    size = request.reference // REFERENCE_PARTS
+    for part in range(REFERENCE_PARTS):
         key = (request.seed, "gradient reference", request.task.name, part)
-        rollouts = _episodes(evaluator, theta, REFERENCE_PART, key)
+        rollouts = _episodes(evaluator, theta, size, key)
         w = baselines.weights(rollouts, discount=request.discount, baseline="step", discounted_start=True)
         parts.append(score_function.gradient(rollouts, w))
     spread = np.std(parts, axis=0, ddof=1) / np.sqrt(len(parts))
-    return Truth(np.mean(parts, axis=0), spread, f"mean of {len(parts) * REFERENCE_PART} rollouts")
+    return Truth(np.mean(parts, axis=0), spread, f"mean of {REFERENCE_PARTS * size} rollouts")
 
 
 def _one_of_each(
@@ -251,7 +274,8 @@ def _one_of_each(
     for name in request.estimators:
         for N in request.rollouts:
             if name in FROM_ROLLOUTS:
-                if N > 1:
+                known = FROM_ROLLOUTS[name]
+                if known.least <= N and theta.size <= known.most_params:
                     estimate = FROM_ROLLOUTS[name].estimate(
                         pool[:N], pool[largest : largest + N], request.discount
                     )
@@ -306,7 +330,7 @@ def _row(name: str, N: int, estimates: Float[Array, "M d"], truth: Truth) -> dic
         "repeats": M,
         "bias": gap / size,
         "noise": noise / size,
-        "z": gap / noise if noise else 0.0,
+        "z": gap / noise if noise else np.inf if gap > 1e-12 * size else 0.0,
         "std": np.sqrt(variance) / size,
         "snr": float(np.linalg.norm(mean)) / np.sqrt(variance) if variance else np.inf if mean.any() else 0.0,
         "cosine": float(cosines.mean()),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: A mean estimate further than this many of its own standard errors from the truth is called biased.
 BIASED_BEYOND = 3.0
+#: With fewer repeats the standard error itself is too uncertain to accuse an estimator.
+ENOUGH_REPEATS = 20
 MARKERS = "osD^v<>PX*"
 
 
@@ -28,13 +30,15 @@ def readable(found: Estimates) -> pd.DataFrame:
         mine = found.table[found.table["estimator"] == name]
         at = mine[mine["rollouts"] == largest]
         if at.empty:
-            rows.append({"estimator": name, "bias": "needs more rollouts"})
+            rows.append({"estimator": name, "bias": "needs more rollouts or fewer parameters"})
             continue
         row = at.iloc[0]
         rows.append(
             {
                 "estimator": name,
-                "bias": f"{row['bias']:.2g}" if row["z"] > BIASED_BEYOND else f"< {row['noise']:.2g}",
+                "bias": f"{row['bias']:.2g}"
+                if row["z"] > BIASED_BEYOND
+                else f"< {BIASED_BEYOND * row['noise']:.2g}",
                 "spread": f"{row['std']:.2g}",
                 "signal/noise": f"{row['snr']:.2g}",
                 "cosine (95 %)": f"{row['cosine']:.3f} ({row['cosine_low']:.3f} … {row['cosine_high']:.3f})",
@@ -49,15 +53,15 @@ def verdict(found: Estimates) -> list[str]:
     table, largest = found.table, max(found.request.rollouts)
     at = table[table["rollouts"] == largest]
     lines = []
-    wrong = table[(table["z"] > 4.0) & (table["biased_because"] == "")]
+    wrong = table[(table["z"] > 4.0) & (table["repeats"] >= ENOUGH_REPEATS) & (table["biased_because"] == "")]
     if len(wrong):
         names = ", ".join(sorted(set(wrong["estimator"])))
         lines.append(f"These should be unbiased, and are not within 4 standard errors: {names}.")
     if len(at):
         best = at.sort_values("cosine").iloc[-1]
         lines.append(
-            f"Nearest to the true direction with {largest} rollouts: {best['estimator']}, "
-            f"cosine {best['cosine']:.3f}."
+            f"Nearest to the true direction with {largest} rollouts: {best['estimator']}, cosine "
+            f"{best['cosine']:.3f} ({best['cosine_low']:.3f} … {best['cosine_high']:.3f})."
         )
     biased = at[(at["z"] > BIASED_BEYOND) & (at["biased_because"] != "")]
     lines += [
@@ -134,7 +138,7 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
     text = [
         f"# {title(found)}",
         f"With {max(found.request.rollouts)} rollouts per estimate, in units of ‖∇J‖ (`<`: no bias is seen beyond "
-        f"this noise). Written by `{command}` "
+        f"this, three standard errors). Written by `{command}` "
         f"({versions}).",
         "![error, bias and cosine against rollouts](estimates.png)",
         markdown(readable(found)),

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from policysearch.compare.estimates import Estimates, Request
+    from policysearch.tasks import Task
 
 PROGRAM = "python -m policysearch.gradients"
 WRONG_REQUEST, MACHINE_TROUBLE, INTERRUPTED = 2, 3, 130
@@ -120,16 +121,15 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
     out = arguments.out or Path("policysearch-results") / f"gradients-{request.task.name.replace('/', '-')}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with threadpool_limits(1):
-            found = _watched(request)
+    except OSError as error:
+        raise Refusal(f"--out {out}: cannot write there: {error.strerror}", MACHINE_TROUBLE) from error
+    with threadpool_limits(1):
+        found = _watched(request)
+    try:
         command = report.command_line(argv, "policysearch.gradients")
         estimates_report.write(found, out, command, journal.environment())
     except OSError as error:
-        raise Refusal(
-            f"{error.filename or out}: cannot write: {error.strerror or error}", MACHINE_TROUBLE
-        ) from error
-    except ValueError as error:
-        raise Refusal(str(error)) from error
+        raise Refusal(f"{error.filename or out}: cannot write: {error.strerror}", MACHINE_TROUBLE) from error
     text = estimates_report.readable(found)
     console.print(estimates_report.title(found))
     table = Table(box=None, pad_edge=False)
@@ -145,8 +145,7 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
 
 
 def _request(arguments: Arguments) -> "Request":
-    from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
-    from policysearch.compare.estimates import NAMES, Request  # noqa: PLC0415
+    from policysearch.compare.estimates import NAMES, Request  # noqa: PLC0415 - heavy
     from policysearch.tasks import find_task  # noqa: PLC0415
 
     try:
@@ -154,10 +153,11 @@ def _request(arguments: Arguments) -> "Request":
         if arguments.policy is not None:
             task = dataclasses.replace(task, policy=arguments.policy)
         if arguments.at is not None:
-            params = recommendation.load(arguments.at)[1]
+            task, params = _recommended(arguments, task)
+        task.make_policy()  # or says why it cannot
         return Request(
             task=task,
-            estimators=arguments.estimators or NAMES,
+            estimators=list(dict.fromkeys(arguments.estimators or NAMES)),
             rollouts=sorted(set(arguments.rollouts)),
             repeats=arguments.repeats,
             discount=arguments.discount,
@@ -170,6 +170,24 @@ def _request(arguments: Arguments) -> "Request":
         raise Refusal(str(error)) from error
 
 
+def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
+    """The task with the policy of the recommendation, and its parameters; those the mode ignores at their start."""
+    from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
+    from policysearch.seeding import stream  # noqa: PLC0415
+
+    assert arguments.at is not None  # noqa: S101 - asked for
+    header, known = recommendation.load(arguments.at)
+    if header.task != task.name or arguments.policy not in (None, header.policy):
+        asked = f"{task.name} with policy {arguments.policy or task.policy}"
+        raise ValueError(
+            f"{arguments.at}: expected parameters for {asked}, got {header.task} with {header.policy}"
+        )
+    task = dataclasses.replace(task, policy=header.policy)
+    params = task.make_policy().start(stream(arguments.seed, "start", task.name, 0))
+    params[: known.size] = known
+    return task, params
+
+
 def _watched(request: "Request") -> "Estimates":
     """The answer, with a progress bar in a terminal and a line every ten seconds elsewhere."""
     from rich.console import Console  # noqa: PLC0415 - heavy
@@ -180,13 +198,16 @@ def _watched(request: "Request") -> "Estimates":
     console, said = Console(stderr=True), time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         job: Any = bar.add_task(f"gradients on {request.task.name}", total=1.0)
-        for news in estimates.measured(request):
-            if isinstance(news, estimates.Estimates):
-                return news
-            bar.update(job, completed=news)
-            if not console.is_terminal and time.monotonic() - said > 10:
-                said = time.monotonic()
-                print(f"{news:.0%} of the estimates are made", file=sys.stderr, flush=True)
+        try:
+            for news in estimates.measured(request):
+                if isinstance(news, estimates.Estimates):
+                    return news
+                bar.update(job, completed=news)
+                if not console.is_terminal and time.monotonic() - said > 10:
+                    said = time.monotonic()
+                    print(f"{news:.0%} of the estimates are made", file=sys.stderr, flush=True)
+        except estimates.CannotMeasure as error:
+            raise Refusal(str(error)) from error
     raise AssertionError("the last news is the answer")
 
 

@@ -9,7 +9,7 @@ textbooks have, and shrinks the estimate by (N − 1)/N.
 The best constant baseline is the coefficient of a regression of the gradient without baseline on the scores
 S_i = Σ_t ∇ log π (a control variate). With the whole return before every score it is, per component h,
 
-    b_h = E[S_h² R] / E[S_h²]          (Peters & Schaal 2008, eq. 19 for REINFORCE)
+    b_h = E[S_h² R] / E[S_h²]          (Peters & Schaal 2008, section 3.1)
     b   = E[‖S‖² R] / E[‖S‖²]          (one number for all components: Weaver & Tao 2001, Greensmith et al. 2004)
 
 and for G(PO)MDP it may depend on the step as well (`step_optimal`).
@@ -116,17 +116,29 @@ def step_optimal_gradients(rollouts: Sequence[Rollout], discount: float) -> Floa
 
     After the end of an episode nothing is paid and Z_it keeps its last value, which has mean zero; without it
     the estimate would be biased wherever the length of an episode depends on its actions. It needs the score
-    of every step: d products per rollout, and memory for N·T·d numbers.
+    of every step: 2 d products per rollout, so it is for small policies.
     """
-    d, T = rollouts[0].params.size, max(rollout.rewards.size for rollout in rollouts)
-    Z = np.empty((len(rollouts), T, d))
-    for z, rollout in zip(Z, rollouts, strict=True):
-        steps = rollout.rewards.size
-        z[:steps] = np.cumsum(step_scores(rollout), axis=0)
-        z[steps:] = z[steps - 1]
+    T = max(rollout.rewards.size for rollout in rollouts)
     r = padded([rollout.rewards * discount ** np.arange(rollout.rewards.size) for rollout in rollouts])
-    b = _ratio(mean_of_others(Z**2 * r[:, :, None]), mean_of_others(Z**2))
-    return np.asarray(np.einsum("nt,ntd->nd", r, Z) - np.einsum("ntd,ntd->nd", b, Z))
+    squares = np.zeros((T, rollouts[0].params.size))
+    products = np.zeros_like(squares)
+    for rollout, r_i in zip(rollouts, r, strict=True):
+        Z2 = _cumulative_scores(rollout, T) ** 2
+        squares += Z2
+        products += Z2 * r_i[:, None]
+    _several(len(rollouts))
+    g = []
+    for rollout, r_i in zip(rollouts, r, strict=True):  # once more, as keeping every Z would fill the memory
+        Z = _cumulative_scores(rollout, T)
+        b = _ratio(products - Z**2 * r_i[:, None], squares - Z**2)
+        g.append(((r_i[:, None] - b) * Z).sum(axis=0))
+    return np.array(g)
+
+
+def _cumulative_scores(rollout: Rollout, T: int) -> Float[Array, "T d"]:
+    """Z_t = Σ_{k≤t} ∇ log π(a_k | s_k), its last value kept up to step T."""
+    Z = np.cumsum(step_scores(rollout), axis=0)
+    return np.concatenate([Z, np.repeat(Z[-1:], T - len(Z), axis=0)])
 
 
 def _several(episodes: int) -> int:

@@ -24,6 +24,8 @@ class FromRollouts:
 
     estimate: Callable[[Rollouts, Rollouts, float], Float[Array, "d"]]
     bias: str = ""  # what biases it; nothing for those that are unbiased
+    least: int = 2  # rollouts that it needs
+    most_params: float = np.inf  # parameters up to which it is affordable
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,9 @@ class FromReturns:
     bias: str = ""
 
 
-def _weighted(make: Callable[[Rollouts, float], list[Array]], bias: str = "") -> FromRollouts:
+def _weighted(make: Callable[[Rollouts, float], list[Array]], bias: str = "", least: int = 2) -> FromRollouts:
     return FromRollouts(
-        lambda rollouts, _, gamma: score_function.gradient(rollouts, make(rollouts, gamma)), bias
+        lambda rollouts, _, gamma: score_function.gradient(rollouts, make(rollouts, gamma)), bias, least
     )
 
 
@@ -53,7 +55,8 @@ def _simple(baseline: baselines.Simple, *, reward_to_go: bool = True) -> FromRol
     return _weighted(
         lambda rollouts, gamma: baselines.weights(
             rollouts, discount=gamma, baseline=baseline, reward_to_go=reward_to_go, discounted_start=True
-        )
+        ),
+        least=1 if baseline == "none" else 2,
     )
 
 
@@ -70,7 +73,7 @@ def _optimal(*, per_component: bool, reward_to_go: bool) -> FromRollouts:
 def _valued(kind: values.ValueKind, lam: float, bias: str = "") -> FromRollouts:
     def estimate(rollouts: Rollouts, past: Rollouts, gamma: float) -> Float[Array, "d"]:
         value = values.refitted(kind, None, past, gamma, stream("value network"))
-        A = values.advantages(rollouts, value, discount=gamma, lam=lam, bootstrap=False)
+        A = values.advantages(rollouts, value, discount=gamma, lam=lam)
         return score_function.gradient(rollouts, score_function.from_start(A, gamma))
 
     return FromRollouts(estimate, bias)
@@ -94,7 +97,8 @@ FROM_ROLLOUTS: dict[str, FromRollouts] = {
     "reward-to-go, optimal baseline": _optimal(per_component=False, reward_to_go=True),
     "reward-to-go, optimal per component": _optimal(per_component=True, reward_to_go=True),
     "reward-to-go, optimal per step": FromRollouts(
-        lambda rollouts, _, gamma: baselines.step_optimal_gradients(rollouts, gamma).mean(axis=0)
+        lambda rollouts, _, gamma: baselines.step_optimal_gradients(rollouts, gamma).mean(axis=0),
+        most_params=200,
     ),
     "reward-to-go, linear value": _valued("linear", 1.0),
     "reward-to-go, network value": _valued("network", 1.0),

@@ -9,7 +9,8 @@
 each before ∇ log π(a_t|s_t; θ') (the first order ignores that other states are visited), all with the
 factor γ^t if `discounted_start` (see `score_function`). The forms are those of Precup, Sutton & Singh 2000
 (per-decision) and Kakade & Langford 2002 (first order). Self-normalised weights are divided by their mean
-over the episodes: biased of order 1/N, consistent, and bounded.
+over the episodes: biased of order 1/N, consistent; none is larger
+than N.
 
 Products are sums of logarithms. The effective sample size (Σw)²/Σw² (Kong 1992) says how many of the N
 episodes still speak; a weight that would overflow is cut off with a warning that names it.
@@ -70,16 +71,19 @@ def weights(
         discounted_start: whether to keep the factor γ^t.
     """
     logs = [log_ratios(rollout, params) for rollout in rollouts]
-    G = [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
-    b = mean_of_others(padded(G)) if baseline else np.zeros_like(padded(G))
-    ratios = [_exp(step, logs) for step in _log_weights(logs, weighting)]
+    rho = [_exp(step, logs) for step in _log_weights(logs, weighting)]
     if self_normalised:
-        ratios = _normalised(ratios, weighting)
-    if weighting == "per-decision":
-        G = [_decided(rollout.rewards, step, discount) for rollout, step in zip(rollouts, logs, strict=True)]
-    rows = zip(ratios, G, cut(b, rollouts), strict=True)
-    out = [rho * (g - b_i) for rho, g, b_i in rows]
-    return from_start(out, discount) if discounted_start else out
+        rho = _normalised(rho, weighting)
+    if weighting == "per-decision":  # ρ_{0:t} r_u ρ_{t+1:u} = r_u ρ_{0:u}
+        paid = [rollout.rewards * w for rollout, w in zip(rollouts, rho, strict=True)]
+        weighted = [rewards_to_go(r, discount) for r in paid]
+    else:
+        G = [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
+        weighted = [w * g for w, g in zip(rho, G, strict=True)]
+    if baseline:
+        b = mean_of_others(padded([rewards_to_go(rollout.rewards, discount) for rollout in rollouts]))
+        weighted = [x - w * b_i for x, w, b_i in zip(weighted, rho, cut(b, rollouts), strict=True)]
+    return from_start(weighted, discount) if discounted_start else weighted
 
 
 def _log_weights(logs: Sequence[Float[Array, "_"]], weighting: Weighting) -> list[Float[Array, "_"]]:
@@ -87,15 +91,6 @@ def _log_weights(logs: Sequence[Float[Array, "_"]], weighting: Weighting) -> lis
     if weighting == "trajectory":
         return [np.full(step.size, step.sum()) for step in logs]
     return [np.cumsum(step) for step in logs] if weighting == "per-decision" else list(logs)
-
-
-def _decided(rewards: Float[Array, "T"], log_rho: Float[Array, "T"], discount: float) -> Float[Array, "T"]:
-    """Σ_{u≥t} γ^{u−t} r_u ρ_{t+1:u}, backwards: H_t = r_t + γ ρ_{t+1} H_{t+1}."""
-    rho = np.exp(np.minimum(log_rho, LARGEST_LOG_WEIGHT))
-    H = np.array(rewards)
-    for t in range(len(H) - 2, -1, -1):
-        H[t] += discount * rho[t + 1] * H[t + 1]
-    return H
 
 
 def _normalised(ratios: Sequence[Float[Array, "_"]], weighting: Weighting) -> list[Float[Array, "_"]]:

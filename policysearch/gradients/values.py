@@ -1,13 +1,15 @@
 """State-value functions V(s_t), and the advantages that they give.
 
-    δ_t = r_t + γ V(s_{t+1}) − V(s_t),     A_t = Σ_{l≥0} (γλ)^l δ_{t+l}          (GAE; Schulman et al. 2016, eq. 16)
+    δ_t = r_t + γ V(s_{t+1}) − V(s_t),   V(s_T) = 0,   A_t = Σ_{l≥0} (γλ)^l δ_{t+l}
+
+(GAE; Schulman et al. 2016, eq. 16).
 
 λ = 1 gives G_t − V(s_t), which any V leaves unbiased (γ = 1, or with γ^t) as long as it was fitted on
-*other* rollouts: hence on past ones. λ < 1 trades variance for the bias of V. V is 0 after a terminal
-state; after a time limit it is V of the last observation, or, with `bootstrap=False`, 0: the return that is
-reported ends there.
+*other* rollouts: hence on past ones. λ < 1 trades variance for the bias of V. V is 0 after the end of an
+episode, also where a time limit ended it: the return that is reported ends there (common implementations
+continue it by V of the last observation, and so learn for another return).
 
-Values depend on the time within the episode too, since episodes have a limit: `LinearValue` uses the
+Values therefore depend on the time within the episode too: `LinearValue` uses the
 features of Duan et al. 2016 ("Benchmarking deep reinforcement learning"), section 5; `NetworkValue` appends
 the time to the observations.
 """
@@ -36,8 +38,8 @@ HIDDEN = (32, 32)
 class Value(Protocol):
     """V(s_t) of the states of a rollout."""
 
-    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
-        """V at every observation of the rollout, the final one included."""
+    def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
+        """V at every observation on which an action followed."""
 
 
 def advantages(
@@ -46,15 +48,12 @@ def advantages(
     *,
     discount: float,
     lam: float = 1.0,
-    bootstrap: bool = True,
 ) -> list[Float[Array, "_"]]:
     """w_it = A_it by generalized advantage estimation; without a value function V = 0."""
     weights = []
     for rollout in rollouts:
-        V = np.zeros(rollout.rewards.size + 1) if value is None else np.array(value(rollout))
-        if rollout.terminated or not bootstrap:
-            V[-1] = 0.0
-        delta = rollout.rewards + discount * V[1:] - V[:-1]
+        V = np.zeros(rollout.rewards.size) if value is None else value(rollout)
+        delta = rollout.rewards + discount * np.append(V[1:], 0.0) - V
         weights.append(rewards_to_go(delta, discount * lam))
     return weights
 
@@ -75,22 +74,24 @@ class LinearValue:
 
     coefficients: Float[Array, "f"]
 
-    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
+    def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """φ·c at every observation."""
         return _features(rollout) @ self.coefficients
 
     @classmethod
     def fitted(cls, rollouts: Sequence[Rollout], discount: float, ridge: float = 1e-5) -> "LinearValue":
-        """The least-squares fit to the rewards-to-go, `ridge` times the mean square of the features added."""
-        phi = np.concatenate([_features(rollout)[:-1] for rollout in rollouts])
+        """The least-squares fit to the rewards-to-go; `ridge` counts in each feature's own mean square."""
+        phi = np.concatenate([_features(rollout) for rollout in rollouts])
         G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
-        gram = phi.T @ phi
-        size = ridge * float(np.trace(gram)) / len(gram)
-        return cls(np.linalg.solve(gram + size * np.eye(len(gram)), phi.T @ G))
+        size = np.sqrt(np.mean(phi**2, axis=0))
+        size[size == 0] = 1.0  # a feature that is always zero gets no weight
+        phi = phi / size
+        gram = phi.T @ phi + ridge * len(phi) * np.eye(phi.shape[1])
+        return cls(np.linalg.solve(gram, phi.T @ G) / size)
 
 
 def _features(rollout: Rollout) -> Float[Array, "_ f"]:
-    s = np.clip(_observations(rollout), -LARGEST_FEATURE, LARGEST_FEATURE)
+    s = np.clip(rollout.obs, -LARGEST_FEATURE, LARGEST_FEATURE)
     tau = np.arange(len(s))[:, None] / 100.0
     return np.concatenate([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
 
@@ -106,13 +107,13 @@ class NetworkValue:
     mean: float  # m, of the rewards-to-go
     scale: float  # σ, their standard deviation
 
-    def __call__(self, rollout: Rollout) -> Float[Array, "_"]:
+    def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """The network's output at every observation."""
         return self.mean + self.scale * self.network.forward(self.params, self.inputs(rollout))[:, 0]
 
     def inputs(self, rollout: Rollout) -> Float[Array, "_ i"]:
         """What the network sees of the rollout."""
-        s = np.clip((_observations(rollout) - self.centre) * self.gain, -LARGEST_FEATURE, LARGEST_FEATURE)
+        s = np.clip((rollout.obs - self.centre) * self.gain, -LARGEST_FEATURE, LARGEST_FEATURE)
         return np.concatenate([s, np.arange(len(s))[:, None] / 100.0], axis=1)
 
     @classmethod
@@ -120,17 +121,25 @@ class NetworkValue:
         cls, rollouts: Sequence[Rollout], discount: float, rng: np.random.Generator
     ) -> "NetworkValue":
         """A network at a random start, its inputs and outputs scaled as in these rollouts."""
-        s = np.concatenate([_observations(rollout) for rollout in rollouts])
-        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
-        network = MLP(s.shape[1] + 1, 1, HIDDEN)
-        gain = 1.0 / np.maximum(s.std(axis=0), 1e-6)
-        return cls(network, network.start(rng), s.mean(axis=0), gain, float(G.mean()), float(G.std()) or 1.0)
+        network = MLP(rollouts[0].obs.shape[1] + 1, 1, HIDDEN)
+        return cls(network, network.start(rng), *_statistics(rollouts, discount))
+
+    def rescaled(self, rollouts: Sequence[Rollout], discount: float) -> "NetworkValue":
+        """The same function, inputs and outputs scaled as in these rollouts (Pop-Art; van Hasselt et al. 2016)."""
+        centre, gain, mean, scale = _statistics(rollouts, discount)
+        # the old inputs are (gain/gain')·(x' − gain'(μ − μ')) of the new ones; time stays as it is
+        params = self.network.fold(
+            self.params, np.append(gain * (self.centre - centre), 0.0), np.append(self.gain / gain, 1.0)
+        )
+        params[-HIDDEN[-1] - 1 :] *= self.scale / scale
+        params[-1] += (self.mean - mean) / scale
+        return NetworkValue(self.network, params, centre, gain, mean, scale)
 
     def fitted(self, rollouts: Sequence[Rollout], discount: float, iterations: int = 25) -> "NetworkValue":
         """The network after some steps of L-BFGS on the mean squared error, from where it stands."""
         from scipy import optimize  # noqa: PLC0415 - slow to import, and needed by few
 
-        x = np.concatenate([self.inputs(rollout)[:-1] for rollout in rollouts])
+        x = np.concatenate([self.inputs(rollout) for rollout in rollouts])
         G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
         every = 1 + (len(G) - 1) // MOST_STEPS
         x, G = x[::every], G[::every]
@@ -160,10 +169,22 @@ def refitted(
     """A value function fitted on these rollouts, to be used for later ones; a network goes on from `value`."""
     if kind == "linear":
         return LinearValue.fitted(rollouts, discount)
-    network = value if isinstance(value, NetworkValue) else None
-    network = network or NetworkValue.unfitted(rollouts, discount, rng)
-    return network.fitted(rollouts, discount)
+    if isinstance(value, NetworkValue):
+        return value.rescaled(rollouts, discount).fitted(rollouts, discount)
+    return NetworkValue.unfitted(rollouts, discount, rng).fitted(rollouts, discount)
 
 
-def _observations(rollout: Rollout) -> Float[Array, "_ o"]:
-    return np.concatenate([rollout.obs, rollout.final_obs[None]])
+def _statistics(
+    rollouts: Sequence[Rollout], discount: float
+) -> tuple[Float[Array, "o"], Float[Array, "o"], float, float]:
+    """μ and 1/σ_s of the observations, m and σ of the rewards-to-go."""
+    s = np.concatenate([rollout.obs for rollout in rollouts])
+    G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = float(G.std())
+    return (
+        s.mean(axis=0),
+        1.0 / np.maximum(s.std(axis=0), 1e-6),
+        float(G.mean()),
+        scale if 0 < scale < np.inf else 1.0,
+    )

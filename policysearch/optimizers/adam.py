@@ -21,7 +21,10 @@ class Adam:
     t: int = field(default=0, init=False)
 
     def step(self, gradient: Float[Array, "d"]) -> Float[Array, "d"]:
-        """The change of the parameters for this gradient."""
+        """The change of the parameters for this gradient; none if it, or its square, is not finite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(gradient @ gradient):
+                return np.zeros_like(gradient)
         self.t += 1
         self.m = self.beta_1 * self.m + (1 - self.beta_1) * gradient
         self.v = self.beta_2 * self.v + (1 - self.beta_2) * gradient**2

@@ -1,32 +1,38 @@
 """The truncated natural policy gradient (TNPG): steps of a given change of the policy, not of the parameters.
 
-    θ ← θ + √(2δ / xᵀFx) x,     x = (F + damping·I)⁻¹ ĝ
+    θ ← θ + √(2δ / xᵀFx) x,     F x = ĝ,     F the Fisher matrix with `damping` added to its diagonal
 
 Source: Kakade 2001; the conjugate gradients and the step of a given divergence δ as in Duan et al. 2016
-(TNPG) and Schulman et al. 2015, appendix C, from which δ = 0.01 per step, 10 iterations and damping 0.1
-are. With solver "enac" the direction is the regression of episodic natural actor-critic instead (Peters &
-Schaal 2008, table 1), which wants more episodes than parameters; with fewer it takes the shortest of its
-many solutions.
+(TNPG) and Schulman et al. 2015, appendix C, from which δ = 0.01 per step and 10 iterations are; damping 0.1
+is that of its authors' code. The damping counts in the length of the step too, which therefore changes the
+policy by less than δ, to second order. Advantages are those of a state value fitted on the batch before, by
+GAE.
 
-Advantages are those of a state value fitted on the batch before, by GAE. Failed episodes are left out.
+With solver "enac" the direction is the regression of episodic natural actor-critic instead (Peters & Schaal
+2008), which knows returns only: `lam` and `value` play no part, and damping only in the length of the step.
+It wants more episodes than parameters; with fewer it takes the shortest of its many solutions.
+
+Failed episodes are left out, so nothing is learned from a failure.
 
 Invariant to: positive factors on returns; without damping, also to any smooth change of the policy's
 parameters, as far as the conjugate gradients converge.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
-from policysearch.core import Domain, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search
 from policysearch.gradients import natural, score_function, values
 from policysearch.optimizers.checks import one_of, positive, within
 
 
 @dataclass(frozen=True)
 class NaturalGradient:
-    """Ascent along the natural gradient, each step as far as the divergence allows."""
+    """Ascent along the natural gradient, in steps of limited divergence."""
 
     uses_scores: ClassVar[bool] = True
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "max_kl": (0.001, 0.3), "damping": (0.001, 1.0)}
@@ -49,10 +55,13 @@ class NaturalGradient:
         within(self, 0, 1, "discount", "lam")
         one_of(self, "solver", ("cg", "enac"))
         one_of(self, "value", ("linear", "network"))
+        if self.solver == "enac" and self.entropy:
+            raise ValueError(f"entropy: the solver 'enac' knows returns only, expected 0, got {self.entropy}")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, estimate gradient and curvature, step."""
-        theta, value = domain.start, None
+        theta = domain.start
+        value: values.Value | None = None
         diagnostics: dict[str, float] = {}
         while True:
             evaluation = yield Proposal(
@@ -62,18 +71,23 @@ class NaturalGradient:
             diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
             if len(rollouts) < 2:
                 continue
-            A = values.advantages(rollouts, value, discount=self.discount, lam=self.lam)
-            w = values.standardised(A)
-            if self.entropy:
-                w = score_function.added(w, score_function.entropy_weights(rollouts), self.entropy)
-            value = values.refitted(self.value, value, rollouts, self.discount, rng)
             length = float(np.mean([rollout.rewards.size for rollout in rollouts]))
             F = natural.fisher_product(rollouts, self.damping * length)
             if self.solver == "enac":
                 S = score_function.total_scores(rollouts)
                 x, _ = natural.enac(S, score_function.discounted_returns(rollouts, self.discount))
             else:
-                x = natural.conjugate_gradient(F, score_function.gradient(rollouts, w), self.iterations)
-            step = natural.step_of_divergence(F, x, self.max_kl * length)
-            diagnostics["step"] = float(np.linalg.norm(step))
-            theta = domain.clip(theta + step)
+                g = score_function.gradient(rollouts, self._weights(rollouts, value))
+                x = natural.conjugate_gradient(F, g, self.iterations)
+                value = values.refitted(self.value, value, rollouts, self.discount, rng)
+            new = domain.clip(theta + natural.step_of_divergence(F, x, self.max_kl * length))
+            diagnostics["step"] = float(np.linalg.norm(new - theta))
+            theta = new if np.isfinite(new).all() else theta
+
+    def _weights(self, rollouts: Sequence[Rollout], value: values.Value | None) -> list[Float[Array, "_"]]:
+        """Standardised advantages, and the entropy bonus."""
+        A = values.advantages(rollouts, value, discount=self.discount, lam=self.lam)
+        w = values.standardised(A)
+        if self.entropy:
+            w = score_function.added(w, score_function.entropy_weights(rollouts), self.entropy)
+        return w

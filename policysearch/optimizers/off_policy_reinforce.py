@@ -32,6 +32,7 @@ class OffPolicyReinforce:
     """Gradient ascent from the rollouts of several past policies."""
 
     uses_scores: ClassVar[bool] = True
+    keeps_rollouts: ClassVar[bool] = True  # so their observations must keep their meaning
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
 
     episodes: int = 10  # n, new ones per step
@@ -82,7 +83,14 @@ class OffPolicyReinforce:
             diagnostics["batches"] = float(len(kept))
 
     def _effective(self, batch: Sequence[Rollout], theta: Float[Array, "d"]) -> float:
-        """The effective sample size of a batch, as a fraction of it."""
+        """How much of a batch still speaks: from 0, a single one of its weights counts, to 1, all count alike.
+
+        The effective sample size cannot see weights that have all become small, so their mean, which is 1 in
+        expectation, takes off its share.
+        """
         logs = [off_policy.log_ratios(rollout, theta) for rollout in batch]
         flat = np.concatenate(logs) if self.weighting == "first-order" else np.array([w.sum() for w in logs])
-        return off_policy.effective_sample_size(flat) / flat.size
+        if flat.size < 2:
+            return float(not flat.any())
+        share = (off_policy.effective_sample_size(flat) - 1) / (flat.size - 1)
+        return share * min(1.0, float(np.mean(np.exp(np.minimum(flat, 0.0)))))

@@ -5,10 +5,9 @@
     σ ← σ + α_σ Σ_i (ε_i² − σ²)/σ · ((r_i⁺ + r_i⁻)/2 − b)
 
 Source: Sehnke, Osendorfer, Rückstieß, Graves, Peters & Schmidhuber 2010, "Parameter-exploring policy
-gradients", algorithm 2, whose learning rates α_m = 0.2 and α_σ = 0.1 are times the rewards divided by their
-range; here both reward differences are divided by the standard deviation of the generation's returns
-instead, for which no range needs to be known, and averaged over the pairs. σ changes by a factor of at most
-e^{±α_σ} per generation.
+gradients", algorithm 2, with its α_m = 0.2 and α_σ = 0.1. The source divides the differences by their
+distance to the best return known; here both are averaged over the pairs and divided by the standard
+deviation of the generation's returns, and σ changes by a factor, e^{±α_σ} per generation at most.
 
 Invariant to: constants added to returns, positive factors on returns, units.
 """
@@ -55,6 +54,8 @@ class PGPE:
             evaluation = yield Proposal(
                 candidates, recommendation=m, diagnostics={"sigma": float(sigma.mean())}
             )
+            if not np.isfinite(evaluation.returns).any():
+                continue  # nothing is known: b is not to be learned from stand-ins
             r_plus, r_minus = np.split(evaluation.fitness, 2)
             mean, spread = float(evaluation.fitness.mean()), float(evaluation.fitness.std())
             b = mean if b is None else b

@@ -2,12 +2,12 @@
 
     L(θ') = E_t[min(ρ_t A_t, clip(ρ_t, 1 − ε, 1 + ε) A_t)],     ρ_t = π_θ'(a_t|s_t)/π_θ(a_t|s_t)
 
-Source: Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7 and algorithm 1; ε = 0.2, Adam with 3·10⁻⁴,
-10 epochs of minibatches of 64 steps, γ = 0.99 and λ = 0.95 are those of its table 3 (MuJoCo). Advantages
-are standardised within a minibatch and the gradient is cut to a norm of 0.5, as in common implementations.
-Policy and value are separate networks with an Adam each. A batch is N whole episodes, since whole episodes
-are what a budget of rollouts counts (the paper has 2,048 steps, cut anywhere); failed episodes are left
-out.
+Source: Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7 and algorithm 1; ε = 0.2 is that of its
+section 6.1; Adam with 3·10⁻⁴, 10 epochs of minibatches of 64 steps, γ = 0.99 and λ = 0.95 are those of its
+table 3 (MuJoCo). Advantages are standardised within a minibatch and the gradient is cut to a norm of 0.5,
+as in common implementations. Policy and value are separate networks with an Adam each. A batch is N whole
+episodes, since whole episodes are what a budget of rollouts counts (the paper has 2,048 steps, cut
+anywhere). Failed episodes are left out, so nothing is learned from a failure.
 
 Invariant to: positive factors on returns, since advantages and the value network's targets are
 standardised.
@@ -68,6 +68,7 @@ class PPO:
             policy = _memoryless(rollouts[0].policy)
             if value is None:
                 value = values.NetworkValue.unfitted(rollouts, self.discount, rng)
+            value = value.rescaled(rollouts, self.discount)
             batch = _Steps.of(rollouts, value, self.discount, self.lam)
             clipped = []
             for rows in _minibatches(len(batch.A), self.epochs, self.minibatch, rng):
@@ -112,14 +113,14 @@ class _Steps:
         cls, rollouts: Sequence[Rollout], value: values.NetworkValue, discount: float, lam: float
     ) -> "_Steps":
         A = np.concatenate(values.advantages(rollouts, value, discount=discount, lam=lam))
-        V = np.concatenate([value(rollout)[:-1] for rollout in rollouts])
+        V = np.concatenate([value(rollout) for rollout in rollouts])
         return cls(
             np.concatenate([rollout.obs for rollout in rollouts]),
             np.concatenate([rollout.actions for rollout in rollouts]),
             np.concatenate([r.policy.log_prob(r.params, r.obs, r.actions) for r in rollouts]),
             A,
             (A + V - value.mean) / value.scale,
-            np.concatenate([value.inputs(rollout)[:-1] for rollout in rollouts]),
+            np.concatenate([value.inputs(rollout) for rollout in rollouts]),
         )
 
     def value_gradient(self, value: values.NetworkValue, rows: Array) -> Float[Array, "p"]:
@@ -139,8 +140,8 @@ def _memoryless(policy: StochasticPolicy) -> StochasticPolicy:
 
 
 def _minibatches(steps: int, epochs: int, size: int, rng: np.random.Generator) -> list[Array]:
-    """Indices of all minibatches of all epochs; the last of an epoch may be shorter, but never a single step."""
-    parts = max(steps // size, 1)
+    """Indices of all minibatches of all epochs, each of about `size` steps."""
+    parts = max(round(steps / size), 1)
     return [rows for _ in range(epochs) for rows in np.array_split(rng.permutation(steps), parts)]
 
 

@@ -3,9 +3,9 @@
     θ ← θ + α ĝ  or  θ ← θ + Adam(ĝ),   ĝ = 1/N Σ_i Σ_t (G_it − b_it) ∇ log π(a_it | s_it; θ)
 
 The estimate is that of `policysearch.gradients`: `score_function` for the sums and the meaning of the
-discount, `baselines` and `values` for b_it. Episodes are drawn from π; failed ones are left out. A fitted
-baseline ("linear", "network") is fitted on the batch before, and in the first step is the average "step".
-`entropy` adds β Σ_t ∇H(π(·|s_t)).
+discount, `baselines` and `values` for b_it. Episodes are drawn from π; failed ones are left out, so nothing
+is learned from a failure. A fitted baseline ("linear", "network") is fitted on the batch before, and in the
+first step is the average "step". `entropy` adds β Σ_t ∇H(π(·|s_t)).
 
 Defaults: discount 0.99 and Adam with a learning rate of 0.01, as in the REINFORCE example that ships with
 PyTorch; N = 10 episodes per step is our choice.
@@ -78,7 +78,8 @@ class Reinforce:
             if self.baseline == "linear" or self.baseline == "network":  # noqa: PLR1714 - narrows the type
                 value = values.refitted(self.baseline, value, rollouts, self.discount, rng)
             diagnostics["gradient_norm"] = float(np.linalg.norm(g))
-            theta = domain.clip(theta + (adam.step(g) if self.ascent == "adam" else self.learning_rate * g))
+            new = domain.clip(theta + (adam.step(g) if self.ascent == "adam" else self.learning_rate * g))
+            theta = new if np.isfinite(new).all() else theta
 
     def gradient(self, rollouts: Sequence[Rollout], value: values.Value | None = None) -> Float[Array, "d"]:
         """ĝ, with a value function that was fitted on other rollouts where the baseline is one."""
@@ -94,7 +95,7 @@ class Reinforce:
 
     def _weights(self, rollouts: Sequence[Rollout], value: values.Value | None) -> list[Float[Array, "_"]]:
         if value is not None:
-            w = values.advantages(rollouts, value, discount=self.discount, bootstrap=False)
+            w = values.advantages(rollouts, value, discount=self.discount)
             return score_function.from_start(w, self.discount) if self.discounted_start else w
         simple: dict[str, baselines.Simple] = {"none": "none", "mean": "mean"}
         unbiased: baselines.Simple = "none" if self.baseline.startswith("optimal") else "step"

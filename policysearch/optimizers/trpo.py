@@ -2,9 +2,9 @@
 
     maximise L(θ') = E[ρ A]  subject to  E[KL(π_θ ‖ π_θ')] ≤ δ,     ρ = π_θ'(a|s)/π_θ(a|s)
 
-Source: Schulman, Levine, Moritz, Jordan & Abbeel 2015, algorithm 1 and appendix C, from which δ = 0.01, 10
-conjugate gradients and damping 0.1 are; λ = 0.97 as in Schulman et al. 2016. The step √(2δ / xᵀFx) x is to
-second order as long as the constraint allows; it is halved until the divergence on the batch is within δ
+Source: Schulman, Levine, Moritz, Jordan & Abbeel 2015, section 6 and appendix C, from which δ = 0.01 and 10
+conjugate gradients are; damping 0.1 is that of its authors' code, λ = 0.97 as in Schulman et al. 2016. The
+step is that of `natural_gradient`; it is halved until the divergence on the batch is within δ
 *and* L has grown, ten times at most, and else not taken. The batch that is there answers both questions, so
 the line search costs no rollout.
 
@@ -65,13 +65,14 @@ class TRPO:
             F = natural.fisher_product(rollouts, self.damping * length)
             x = natural.conjugate_gradient(F, score_function.gradient(rollouts, A), self.iterations)
             step = natural.step_of_divergence(F, x, self.max_kl * length)
+            before = theta
             for _ in range(self.backtracks + 1):
                 new = domain.clip(theta + step)
-                if _kept(rollouts, A, theta, new, self.max_kl):
+                if np.isfinite(new).all() and _kept(rollouts, A, theta, new, self.max_kl):
                     theta = new
                     break
                 step = step / 2
-            diagnostics["step"] = float(np.linalg.norm(step))
+            diagnostics["step"] = float(np.linalg.norm(theta - before))
 
 
 def _kept(

@@ -41,6 +41,13 @@ class Whitened:
     optimizer: Optimizer
     policy: Foldable
 
+    def __post_init__(self) -> None:
+        if getattr(self.optimizer, "keeps_rollouts", False):
+            raise ValueError(
+                f"whitened: {type(self.optimizer).__name__} uses rollouts of earlier generations again, whose "
+                "observations were normalised otherwise; choose another method, or leave out the whitening"
+            )
+
     @property
     def uses_scores(self) -> bool:
         """Whether the inner optimizer needs the policy's scores."""

@@ -119,7 +119,7 @@ def test_every_estimator_runs_on_a_task_without_a_closed_form() -> None:
     request = Request(find_task("CartPole-v1"), estimates.NAMES, [20], 3, reference=500)
     found = answer(request)
     assert set(found.table["estimator"]) == set(FROM_ROLLOUTS) | set(FROM_RETURNS)
-    assert found.truth.source == "mean of 500 rollouts"
+    assert found.truth.source == "mean of 480 rollouts"
     assert found.truth.error.any()
     assert np.isfinite(found.table.drop(columns=["estimator", "biased_because"]).to_numpy(float)).all()
 
@@ -165,6 +165,28 @@ def test_the_gradient_may_be_taken_where_a_comparison_has_arrived(tmp_path: Path
     assert len(comparison.runs) == 1
 
 
+def test_parameters_of_another_task_are_refused_and_those_of_a_mode_are_completed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import policysearch
+
+    study = {"tasks": ["lqr"], "optimizers": ["cma-es"], "rollouts": 50, "runs": 1}
+    policysearch.compare(study, out=tmp_path / "study")
+    file = next((tmp_path / "study" / "recommendations").glob("*.npz"))
+    flags = ["--at", str(file), "--repeats", "3", "--rollouts", "10", "--out", str(tmp_path / "out")]
+    assert (
+        main(["lqr", *flags, "--estimators", "reward-to-go"]) == 0
+    )  # 12 of 15 numbers, and log_std at its start
+    capsys.readouterr()
+    assert main(["chain", *flags, "--estimators", "reward-to-go"]) == 2
+    assert "expected parameters for chain with policy tabular, got lqr with linear" in capsys.readouterr().err
+
+
+def test_a_request_names_everything_once() -> None:
+    with pytest.raises(ValueError, match=re.escape("estimators: expected each once, got ['SPSA', 'SPSA']")):
+        Request(find_task("chain"), ["SPSA", "SPSA"], [10], 2)
+
+
 BAD: list[tuple[list[str], str]] = [
     (["chainz"], "unknown task; did you mean chain"),
     (
@@ -172,6 +194,11 @@ BAD: list[tuple[list[str], str]] = [
         "estimators: unknown 'reward to go'; did you mean 'reward-to-go'",
     ),
     (["chain", "--repeats", "1"], "repeats: expected at least 2"),
+    (
+        ["chain", "--rollouts", "5", "--estimators", "central differences"],
+        "rollouts: 5 are too few for central",
+    ),
+    (["chain", "--reference", "-5"], "reference: expected at least 80 rollouts, got -5"),
     (["chain", "--rollouts", "0"], "rollouts: expected numbers of at least 1"),
     (["chain", "--discount", "1.5"], "discount: expected above 0 and at most 1, got 1.5"),
     (["chain", "--perturbation", "0"], "perturbation: expected a positive number, got 0"),

@@ -20,6 +20,7 @@ from policysearch.optimizers import (
     NaturalGradient,
     OffPolicyReinforce,
     Reinforce,
+    Whitened,
 )
 from policysearch.optimizers.ppo import _Steps
 from policysearch.optimizers.snes import utilities
@@ -60,7 +61,7 @@ def test_a_fitted_baseline_comes_from_the_batch_before_and_first_from_the_averag
     w = baselines.weights(first, discount=0.99, baseline="step")
     assert p1.params[0] == pytest.approx(p0.params[0] + 0.01 * score_function.gradient(first, w))
     value = values.refitted(kind, None, first, 0.99, stream(1))
-    A = values.advantages(second, value, discount=0.99, bootstrap=False)
+    A = values.advantages(second, value, discount=0.99)
     assert p2.params[0] == pytest.approx(p1.params[0] + 0.01 * score_function.gradient(second, A))
 
 
@@ -87,6 +88,21 @@ def test_old_batches_are_used_while_their_effective_sample_is_large_and_then_for
     assert [proposal.diagnostics.get("batches") for proposal, _ in slow[1:]] == [1, 2, 3, 3, 3]
     fast = turns(OffPolicyReinforce(episodes=5, batches=3, learning_rate=1.0, weighting="trajectory"), 5)
     assert [proposal.diagnostics.get("batches") for proposal, _ in fast[1:]] == [1, 1, 1, 1, 1]
+
+
+def test_a_batch_of_which_one_weight_counts_has_nothing_more_to_say() -> None:
+    _, evaluation = turns(OffPolicyReinforce(episodes=2), 0)[0]
+    rollouts = evaluation.rollouts[0]
+    optimizer = OffPolicyReinforce(weighting="trajectory")
+    assert optimizer._effective(rollouts, rollouts[0].params) == pytest.approx(1.0)
+    assert optimizer._effective(rollouts, rollouts[0].params + 1.5) < 0.1
+    assert optimizer._effective(rollouts[:1], rollouts[0].params + 1.5) == 0.0
+    assert optimizer._effective(rollouts[:1], rollouts[0].params) == 1.0
+
+
+def test_rollouts_of_earlier_generations_and_whitening_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="OffPolicyReinforce uses rollouts of earlier generations again"):
+        Whitened(OffPolicyReinforce(), WALKER)
 
 
 # Natural gradient and trust region -------------------------------------------------------------------
@@ -157,6 +173,49 @@ def test_a_policy_that_has_stopped_exploring_leaves_the_search_finite() -> None:
         for turn in range(3):
             proposal = search.send(walk().evaluate(proposal, (turn,)))
             assert np.isfinite(proposal.params).all()
+
+
+def test_what_is_reported_of_a_step_is_what_was_moved() -> None:
+    for optimizer in (
+        TRPO(episodes=4, max_kl=50.0, backtracks=0),
+        NaturalGradient(episodes=4),
+        TRPO(episodes=4),
+    ):
+        told = turns(optimizer, 3)
+        for (before, _), (after, _) in itertools.pairwise(told):
+            moved = np.linalg.norm(after.params - before.params)
+            assert after.diagnostics["step"] == pytest.approx(moved, abs=1e-12)
+
+
+def test_the_natural_actor_critic_has_no_place_for_an_entropy_bonus() -> None:
+    with pytest.raises(
+        ValueError, match=r"entropy: the solver 'enac' knows returns only, expected 0, got 0\.1"
+    ):
+        NaturalGradient(solver="enac", entropy=0.1)
+
+
+@pytest.mark.parametrize("size", [1e30, 1e160, 1e300])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_enormous_returns_never_make_a_recommendation_that_is_not_finite(size: float) -> None:
+    optimizers = (
+        *(Reinforce(episodes=4, baseline=b) for b in ("step", "optimal", "linear", "network")),
+        *(Reinforce(episodes=4, ascent="plain"), OffPolicyReinforce(episodes=4)),
+        *(
+            NaturalGradient(episodes=4),
+            NaturalGradient(episodes=4, solver="enac"),
+            TRPO(episodes=4),
+            PPO(episodes=4),
+        ),
+    )
+    for optimizer in optimizers:
+        search = optimizer.search(START, stream(1))
+        proposal = next(search)
+        for turn in range(3):
+            evaluation = walk(factor=size).evaluate(
+                dataclasses.replace(proposal, params=START.start[None]), (turn,)
+            )
+            proposal = search.send(evaluation)
+            assert np.isfinite(proposal.recommendation).all(), optimizer
 
 
 # PPO -------------------------------------------------------------------------------------------------
@@ -233,6 +292,7 @@ def test_ppo_uses_every_step_once_per_epoch_in_minibatches_of_about_the_size_ask
 
     parts = _minibatches(200, 3, 64, stream(1))
     assert [p.size for p in parts] == [67, 67, 66] * 3
+    assert [p.size for p in _minibatches(120, 1, 64, stream(1))] == [60, 60]
     for epoch in range(3):
         assert sorted(np.concatenate(parts[3 * epoch : 3 * epoch + 3]).tolist()) == list(range(200))
     assert not np.array_equal(parts[0], parts[3])
@@ -298,6 +358,18 @@ def test_pgpe_moves_the_mean_by_differences_and_the_spread_by_averages() -> None
     # the running mean is 0.9·3 + 0.1·3 = 3; equal returns move nothing
     third = search.send(Evaluation(second.params, np.full((4, 1), 9.0), np.ones((4, 1), dtype=int)))
     assert third.recommendation.tobytes() == second.recommendation.tobytes()
+
+
+def test_a_generation_without_any_return_teaches_pgpe_nothing() -> None:
+    search = PGPE(population_size=4).search(Domain.unbounded(np.zeros(2)), stream(2))
+    first = next(search)
+    nothing = Evaluation(first.params, np.full((4, 1), np.nan), np.ones((4, 1), dtype=int))
+    second = search.send(nothing)
+    assert second.diagnostics["sigma"] == first.diagnostics["sigma"]
+    third = search.send(
+        Evaluation(second.params, np.array([[1.0], [2.0], [3.0], [4.0]]), np.ones((4, 1), dtype=int))
+    )
+    assert abs(third.diagnostics["sigma"] / 0.5 - 1) < 0.08  # b is the mean of what was seen, not a stand-in
 
 
 def test_the_full_cross_entropy_refits_the_covariance_of_the_elites() -> None:
