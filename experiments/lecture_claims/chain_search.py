@@ -222,7 +222,9 @@ class Sweep:
             axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.yaxis.set_major_formatter("{x:g}")
             axis.minorticks_off()
-            axis.legend(frameon=False, fontsize=7.5, loc="upper center", ncols=2)
+            axis.legend(
+                frameon=False, fontsize=7, loc="upper right", ncols=2, handlelength=1.2, columnspacing=1.0
+            )
             axis.set_ylim(axis.get_ylim()[0], 4 * axis.get_ylim()[1])  # room for the legend
         left.set_ylabel(f"rollouts to {TARGET:.0%} of the optimum")
         right.set_ylabel("signal / noise of one rollout")

@@ -36,7 +36,7 @@ def measure() -> Claim:
     """Rollouts to the target against the horizon."""
     shared = sweep([(T, CELLS) for T in HORIZONS], HORIZONS)
     own = sweep([(T, T) for T in OWN], OWN)
-    with figure_of(2, 2, 9.0, 7.2) as (figure, axes):
+    with figure_of(2, 2, 10.0, 7.2) as (figure, axes):
         shared.draw(*axes[0], xlabel=f"horizon T, always {CELLS} cells")
         own.draw(*axes[1], xlabel="horizon T, as many cells")
     rivals_shared, rivals_own = (

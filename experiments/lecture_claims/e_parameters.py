@@ -29,7 +29,7 @@ def measure() -> Claim:
     """Rollouts to the target against the number of parameters."""
     found = sweep([(HORIZON, cells) for cells in CELLS], [2 * cells for cells in CELLS])
     theory = {name: "−½" if name in DISCOUNTS else "−½ to −1" for name in METHODS}
-    with figure_of(1, 2, 9.0, 3.7) as (figure, axes):
+    with figure_of(1, 2, 10.0, 3.7) as (figure, axes):
         found.draw(*axes[0], xlabel="parameters d")
     growth = found.exponent(POINT)
     return Claim(

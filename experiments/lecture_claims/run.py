@@ -69,13 +69,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "names", nargs="*", choices=[*NAMES, []], default=NAMES, help="all unless given", metavar="NAME"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all unless given")
     parser.add_argument("--out", type=Path, default=Path("results/lecture_claims"))
     arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(NAMES))
+    if unknown:
+        parser.error(f"unknown claim {unknown[0]!r}; there are {', '.join(NAMES)}")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names:
+    for name in arguments.names or NAMES:
         began = time.perf_counter()
         print(f"{name} …", flush=True)
         with threadpool_limits(1):

@@ -226,7 +226,7 @@ def measured(request: Request) -> Iterator[float | Estimates]:
 
 def _check(truth: Truth) -> None:
     """Raise CannotMeasure for a gradient that nothing can be compared with."""
-    size, error = np.linalg.norm(truth.gradient), np.linalg.norm(truth.error)
+    size, error = float(np.linalg.norm(truth.gradient)), float(np.linalg.norm(truth.error))
     if not np.isfinite(size):
         raise CannotMeasure("the gradient is not finite here: the policy diverges; choose other parameters")
     if size > max(2 * error, 1e-12):

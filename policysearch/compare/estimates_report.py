@@ -111,9 +111,14 @@ def picture(found: Estimates) -> "Figure":
             )
         error.set(ylabel="root mean square error / ‖∇J‖", yscale="log")
         bias.set(ylabel="bias / ‖∇J‖, where it shows", yscale="log")
+        if not (found.table["z"] > BIASED_BEYOND).any():
+            bias.set_yticks([])
+            bias.text(
+                0.5, 0.5, "no bias shows beyond\nthree standard errors", transform=bias.transAxes, ha="center"
+            )
         cosine.set(ylabel="cosine with the true gradient")
         for axis in axes[0]:
-            axis.set(xscale="log", xlabel="rollouts per estimate")
+            axis.set(xscale="log", xlabel="rollouts per estimate", xlim=(sizes[0] * 0.85, sizes[-1] * 1.18))
             axis.set_xticks(sizes, labels=[str(size) for size in sizes])
             axis.xaxis.set_minor_locator(NullLocator())
         figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)

@@ -72,8 +72,9 @@ def step_of_divergence(product: Product, direction: Float[Array, "d"], max_kl: f
 
     Nothing where F sees no change in that direction.
     """
-    curvature = float(direction @ product(direction))
-    return direction * np.sqrt(2 * max_kl / curvature) if curvature > 0 else np.zeros_like(direction)
+    with np.errstate(over="ignore", invalid="ignore"):  # a direction of 1e200, which the caller finds out
+        curvature = float(direction @ product(direction))
+        return direction * np.sqrt(2 * max_kl / curvature) if curvature > 0 else np.zeros_like(direction)
 
 
 def enac(S: Float[Array, "N d"], R: Float[Array, "N"]) -> tuple[Float[Array, "d"], float]:
