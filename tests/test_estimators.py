@@ -24,6 +24,7 @@ from test_score_function import (
     rollout,
 )
 
+from policysearch.compare.estimates import Estimates, Request, measured
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.gradients import (
@@ -40,6 +41,7 @@ from policysearch.policies import Gaussian, Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators.problems import random_mdp
 from policysearch.simulators.tabular import make_simulator
+from policysearch.tasks import find_task
 
 Estimate = Callable[[Sequence[Rollout]], Array]
 OTHER = THETA + np.array([0.4, -0.3, 0.2, 0.5])  # parameters that made no rollout
@@ -714,3 +716,30 @@ def test_common_episodes_are_shared_within_pairs_and_by_all_coordinates() -> Non
 def test_too_few_rollouts_make_no_estimate(name: str, least: int) -> None:
     assert FROM_RETURNS[name].plan(HERE, least - 1, 0.1, stream(1)) is None
     assert FROM_RETURNS[name].plan(HERE, least, 0.1, stream(1)) is not None
+
+
+@pytest.mark.parametrize("weighting", ["trajectory", "per-decision"])
+def test_importance_weights_find_the_gradient_of_another_controller_of_the_regulator(weighting: Any) -> None:
+    pool = episodes(SMALL, 20_000, seed=8)
+    other = pool[0].params + np.array([0.05, -0.05, -0.1])
+    truth = np.concatenate([part.ravel() for part in SMALL.gradient(other[:2].reshape(1, 2), other[2:])])
+    found = []
+    for i in range(0, len(pool), 200):
+        group = pool[i : i + 200]
+        w = off_policy.weights(group, other, discount=1.0, weighting=weighting)
+        found.append(score_function.gradient(group, w, other))
+    error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    assert np.linalg.norm(error) < 0.03 * np.linalg.norm(truth)
+    assert (np.abs(np.mean(found, axis=0) - truth) < 4 * error).all()
+    # and it is another gradient than that of the policy that was run
+    assert np.linalg.norm(truth - exact_of_lqr(SMALL)) > 0.1 * np.linalg.norm(truth)
+
+
+@pytest.mark.parametrize("name", ["central differences, common", "SPSA, common", "smoothing (ES), common"])
+def test_small_perturbations_with_common_episodes_find_the_gradient_of_the_regulator(name: str) -> None:
+    task = find_task("lqr")
+    *_, found = measured(Request(task, [name], [300], 40, epsilon=1e-3))
+    assert isinstance(found, Estimates)
+    row = found.table.iloc[0]
+    assert row["noise"] < 0.25
+    assert row["z"] < 3
