@@ -119,7 +119,7 @@ DIRECT: dict[str, Optimizer] = {
     "repeated random-search": Repeated(RandomSearch(), 3),
 }
 
-FURTHER_BASELINES: tuple[Baseline, ...] = ("none", "optimal", "optimal-scalar", "linear", "network")
+FURTHER_BASELINES: tuple[Baseline, ...] = ("optimal", "network")
 
 #: Those that need episodes of a policy: scores, or observations.
 EPISODIC: dict[str, Optimizer] = {
@@ -128,17 +128,11 @@ EPISODIC: dict[str, Optimizer] = {
         episodes=4, ascent="plain", learning_rate=1e-3, baseline="mean", discount=1.0
     ),
     **{f"reinforce {b}": Reinforce(episodes=4, baseline=b) for b in FURTHER_BASELINES},
-    "reinforce entropy": Reinforce(episodes=4, entropy=0.1),
     "off-policy-reinforce": OffPolicyReinforce(episodes=4),
-    "off-policy-reinforce per decision": OffPolicyReinforce(
-        episodes=4, weighting="per-decision", self_normalised=False
-    ),
-    "natural-gradient": NaturalGradient(episodes=4),
+    "natural-gradient": NaturalGradient(episodes=4, entropy=0.01),
     "natural-gradient enac": NaturalGradient(episodes=8, solver="enac"),
-    "natural-gradient entropy": NaturalGradient(episodes=4, value="network", entropy=0.01),
     "trpo": TRPO(episodes=4),
-    "ppo": PPO(episodes=4),
-    "ppo entropy": PPO(episodes=4, entropy=0.01),
+    "ppo": PPO(episodes=4, entropy=0.01),
     "whitened ars": Whitened(ARS(), WALKER),
     "whitened cma-es": Whitened(CMAES(), WALKER),
     "whitened reinforce": Whitened(Reinforce(episodes=4), WALKER),

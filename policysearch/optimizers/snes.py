@@ -27,7 +27,7 @@ from policysearch.optimizers.checks import positive, within
 class SNES:
     """Natural gradient ascent on the expected utility of draws from a diagonal Gaussian."""
 
-    tunable: ClassVar[Ranges] = {"population_size": (6, 60), "sigma": (0.05, 5.0)}
+    tunable: ClassVar[Ranges] = {"sigma": (0.05, 5.0), "learning_rate": (0.1, 2.0)}
 
     population_size: int | None = None  # λ; None: 4 + ⌊3 ln d⌋
     sigma: float = 0.5  # initial standard deviation, in scaled parameter units
