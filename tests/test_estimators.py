@@ -284,11 +284,8 @@ def test_a_rescaled_value_network_is_the_same_function_with_standardised_inputs_
     moved = [dataclasses.replace(r, obs=5.0 + 0.1 * r.obs, rewards=30.0 * r.rewards + 7.0) for r in second]
     value = values.NetworkValue.unfitted(first, 0.9, stream(1)).fitted(first, 0.9)
     rescaled = value.rescaled(moved, 0.9)
-    for r in first[:3]:  # not where inputs are cut
-        assert (
-            rescaled(r)[:1] == pytest.approx(value(r)[:1], rel=1e-6) or np.abs(rescaled.inputs(r)).max() >= 10
-        )
-    near = [dataclasses.replace(r, obs=0.9 * r.obs + 0.2) for r in first]
+    # near enough that no input is cut
+    near = [dataclasses.replace(r, obs=0.9 * r.obs + 0.2, rewards=2.0 * r.rewards + 0.5) for r in first]
     again = value.rescaled(near, 0.9)
     for r in first:
         assert again(r) == pytest.approx(value(r), rel=1e-9)
