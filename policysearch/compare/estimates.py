@@ -195,9 +195,7 @@ def measured(request: Request) -> Iterator[float | Estimates]:
         )
     evaluator = make_evaluator(request.task, policy)
     assert not isinstance(evaluator, PoolEvaluator)  # noqa: S101 - which is never chosen by itself
-    evaluator.common_random_numbers = (
-        False  # every candidate has its own episode, unless a plan says otherwise
-    )
+    evaluator.common_random_numbers = False  # every candidate has its own episode, unless a plan shares them
     try:
         truth = known_truth(request, theta) or _reference(request, evaluator, theta)
         _check(truth)
@@ -276,9 +274,7 @@ def _one_of_each(
             if name in FROM_ROLLOUTS:
                 known = FROM_ROLLOUTS[name]
                 if known.least <= N and theta.size <= known.most_params:
-                    estimate = FROM_ROLLOUTS[name].estimate(
-                        pool[:N], pool[largest : largest + N], request.discount
-                    )
+                    estimate = known.estimate(pool[:N], pool[largest : largest + N], request.discount)
                     yield name, N, estimate
             else:
                 found = _perturbed(request, evaluator, theta, name, N, key)
@@ -298,7 +294,7 @@ def _perturbed(  # noqa: PLR0917 - internal
         proposal = Proposal(params, theta, sample=True, record=request.discount != 1.0)
         evaluation = evaluator.evaluate(proposal, (*key, name, N, *more))
         if evaluation.failures:
-            raise ValueError(
+            raise CannotMeasure(
                 f"an episode failed: {evaluation.failures[0].reason}; choose a smaller perturbation"
             )
         if request.discount == 1.0:

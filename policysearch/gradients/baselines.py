@@ -12,7 +12,7 @@ S_i = Σ_t ∇ log π (a control variate). With the whole return before every sc
     b_h = E[S_h² R] / E[S_h²]          (Peters & Schaal 2008, section 3.1)
     b   = E[‖S‖² R] / E[‖S‖²]          (one number for all components: Weaver & Tao 2001, Greensmith et al. 2004)
 
-and for G(PO)MDP it may depend on the step as well (`step_optimal`).
+and for G(PO)MDP it may depend on the step as well (`step_optimal_gradients`).
 """
 
 from collections.abc import Sequence

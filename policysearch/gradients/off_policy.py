@@ -9,8 +9,7 @@
 each before ∇ log π(a_t|s_t; θ') (the first order ignores that other states are visited), all with the
 factor γ^t if `discounted_start` (see `score_function`). The forms are those of Precup, Sutton & Singh 2000
 (per-decision) and Kakade & Langford 2002 (first order). Self-normalised weights are divided by their mean
-over the episodes: biased of order 1/N, consistent; none is larger
-than N.
+over the episodes: biased of order 1/N, consistent; none is larger than N.
 
 Products are sums of logarithms. The effective sample size (Σw)²/Σw² (Kong 1992) says how many of the N
 episodes still speak; a weight that would overflow is cut off with a warning that names it.
@@ -25,7 +24,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Rollout
 from policysearch.gradients.baselines import mean_of_others
-from policysearch.gradients.score_function import cut, from_start, padded, rewards_to_go
+from policysearch.gradients.score_function import cut, from_start, padded, returns_to_go, rewards_to_go
 
 Weighting = Literal["trajectory", "per-decision", "first-order"]
 
@@ -74,14 +73,14 @@ def weights(
     rho = [_exp(step, logs) for step in _log_weights(logs, weighting)]
     if self_normalised:
         rho = _normalised(rho, weighting)
+    G = returns_to_go(rollouts, discount)
     if weighting == "per-decision":  # ρ_{0:t} r_u ρ_{t+1:u} = r_u ρ_{0:u}
         paid = [rollout.rewards * w for rollout, w in zip(rollouts, rho, strict=True)]
         weighted = [rewards_to_go(r, discount) for r in paid]
     else:
-        G = [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
         weighted = [w * g for w, g in zip(rho, G, strict=True)]
     if baseline:
-        b = mean_of_others(padded([rewards_to_go(rollout.rewards, discount) for rollout in rollouts]))
+        b = mean_of_others(padded(G))
         weighted = [x - w * b_i for x, w, b_i in zip(weighted, rho, cut(b, rollouts), strict=True)]
     return from_start(weighted, discount) if discounted_start else weighted
 

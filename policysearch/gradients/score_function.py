@@ -58,12 +58,9 @@ def whole_returns(rollouts: Sequence[Rollout], discount: float) -> list[Float[Ar
     return [np.full(rollout.rewards.size, r) for r, rollout in zip(R, rollouts, strict=True)]
 
 
-def returns_to_go(
-    rollouts: Sequence[Rollout], discount: float, *, discounted_start: bool = False
-) -> list[Float[Array, "_"]]:
-    """w_it = G_it, or γ^t G_it: no action is credited with what was paid before it."""
-    G = [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
-    return from_start(G, discount) if discounted_start else G
+def returns_to_go(rollouts: Sequence[Rollout], discount: float) -> list[Float[Array, "_"]]:
+    """w_it = G_it: no action is credited with what was paid before it."""
+    return [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
 
 
 def from_start(weights: Sequence[Float[Array, "_"]], discount: float) -> list[Float[Array, "_"]]:

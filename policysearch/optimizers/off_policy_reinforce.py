@@ -41,9 +41,7 @@ class OffPolicyReinforce:
     weighting: Weighting = "first-order"
     self_normalised: bool = True
     discount: float = 0.99  # γ
-    min_effective: float = (
-        0.5  # effective sample size of a batch, relative to its size, below which it is dropped
-    )
+    min_effective: float = 0.5  # share of a batch that has to count for it to be kept
 
     def __post_init__(self) -> None:
         within(self, 2, np.inf, "episodes")

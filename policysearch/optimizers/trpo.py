@@ -83,7 +83,9 @@ def _kept(
     max_kl: float,
 ) -> bool:
     """Whether the surrogate has grown and the divergence is within its limit, both as means over the steps."""
-    ratios = [np.exp(np.minimum(off_policy.log_ratios(r, new), 300.0)) for r in rollouts]
+    ratios = [
+        np.exp(np.minimum(off_policy.log_ratios(r, new), off_policy.LARGEST_LOG_WEIGHT)) for r in rollouts
+    ]
     gain = sum(float((ratio - 1) @ a) for ratio, a in zip(ratios, A, strict=True))
     kl = np.concatenate([r.policy.kl(old, new, r.obs) for r in rollouts]).mean()
     return bool(gain > 0 and kl <= max_kl)

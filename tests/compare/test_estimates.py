@@ -198,6 +198,10 @@ BAD: list[tuple[list[str], str]] = [
         ["chain", "--rollouts", "5", "--estimators", "central differences"],
         "rollouts: 5 are too few for central",
     ),
+    (
+        ["lqr", "--perturbation", "1e5", "--estimators", "SPSA", "--repeats", "2", "--rollouts", "4"],
+        "choose a smaller perturbation",
+    ),
     (["chain", "--reference", "-5"], "reference: expected at least 80 rollouts, got -5"),
     (["chain", "--rollouts", "0"], "rollouts: expected numbers of at least 1"),
     (["chain", "--discount", "1.5"], "discount: expected above 0 and at most 1, got 1.5"),
