@@ -8,8 +8,9 @@ from pathlib import Path
 from jaxtyping import install_import_hook
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
+#: Modules with functions that Numba compiles, which a type checker must not wrap.
 COMPILED = {PACKAGE / "jit.py", PACKAGE / "policies/kernels.py", PACKAGE / "evaluators/loop.py"} | {
-    path for path in (PACKAGE / "simulators").glob("*.py") if path.name not in ("__init__.py", "simulator.py")
+    path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")
 }
 CHECKED = [
     ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))

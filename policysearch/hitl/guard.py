@@ -1,0 +1,254 @@
+"""The torque guard: what stands between a control law and the device that a person wears.
+
+**It does not replace the device's firmware limits or its physical stop.** It is software that runs when it is
+called, and a process that hangs calls nothing.
+
+With the previous torque u, the commanded torque c and the time dt of a tick, the next torque is
+
+    u' = min(max(c', u − S dt), u + S dt),    c' = min(max(c, lowest), highest) if c is a finite number, else 0
+
+so that, whatever is commanded, it is finite, changes by at most S dt (but for rounding), and never leaves the
+limits: after a limit has been lowered, a torque outside comes back at the slope S and goes no farther out. A
+stop is latched: every later tick brings the torque closer to zero, at a constant rate that ends after the stop
+time (switching off at once would be no safe state for somebody who walks), and it stays zero until an operator
+re-arms the guard, with a reason.
+
+The guard stops by itself when no heartbeat has come for too long, by a monotonic clock of its own. (It does not
+notice if that clock stands still.)
+
+dt is taken on trust between zero and the longest tick; a longer one counts as the longest, and one that is no
+finite number, or negative, is replaced by the time on the guard's own clock. Ticks farther apart than the
+longest tick therefore ramp more slowly than the real time would allow, after a stop too.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from policysearch.core import Array
+
+
+def _number(value: object) -> float:
+    """`value` as a float; NaN for whatever is not a real number (a truth value, text, an array, …)."""
+    if isinstance(value, (bool, np.timedelta64)):
+        return math.nan
+    if not isinstance(value, (float, int, np.floating, np.integer)):
+        return math.nan
+    try:
+        return float(value)
+    except Exception:  # an integer that no float holds, or a class made to break this
+        return math.nan
+
+
+@dataclass(frozen=True)
+class GuardLimits:
+    """What the guard lets through.
+
+    Raises:
+        ValueError: for numbers that are not finite, have the wrong sign, or make a stop steeper than the slope.
+    """
+
+    highest: float  # in `unit`
+    slope: float  # in `unit` per s, up and down
+    stop_time: float  # s from any torque to zero after a stop
+    unit: Literal["N·m", "N·m/kg"]
+    lowest: float = 0.0  # in `unit`
+    heartbeat: float = 0.1  # s without a beat, after which the guard stops
+    longest_tick: float = 0.02  # s
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("N·m", "N·m/kg"):
+            raise ValueError(f"unit: expected 'N·m' or 'N·m/kg', got {self.unit!r}")
+        for name in (field.name for field in fields(self) if field.name != "unit"):
+            value = getattr(self, name)
+            number = _number(value)
+            right = number <= 0.0 if name == "lowest" else number > 0.0
+            if not (math.isfinite(number) and right):
+                expected = "zero or a negative number" if name == "lowest" else "a positive number"
+                raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        farthest = max(self.highest, -self.lowest)
+        if not self.slope * self.stop_time >= farthest:
+            raise ValueError(
+                f"stop_time: expected at least {farthest / self.slope:g} s, which {farthest:g} {self.unit} take "
+                f"at {self.slope:g} {self.unit} per s, got {self.stop_time:g} s"
+            )
+
+
+class TorqueGuard:
+    """A machine that is given a commanded torque every tick, and gives the torque for the device.
+
+    It starts armed, with the torque zero. One thread owns it.
+    """
+
+    def __init__(self, limits: GuardLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._torque = 0.0
+        self._stop_reason = ""
+        self._stop_rate = 0.0
+        self._counts: Counter[str] = Counter()
+        self._history: list[tuple[float, str, str]] = []
+        self._last_tick = self._last_beat = clock()
+
+    @property
+    def limits(self) -> GuardLimits:
+        """The limits in force."""
+        return self._limits
+
+    @property
+    def torque(self) -> float:
+        """The torque that the last tick gave."""
+        return self._torque
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the guard has stopped; empty while it is armed."""
+        return self._stop_reason
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many ticks had something amiss, by what it was."""
+        return dict(self._counts)
+
+    @property
+    def history(self) -> tuple[tuple[float, str, str], ...]:
+        """Every stop and re-arming: when by the guard's clock, which of them, and the reason."""
+        return tuple(self._history)
+
+    def tick(self, command: object, dt: object) -> float:
+        """The torque for the device, given the commanded one and the seconds since the last tick."""
+        now = self._clock()
+        seconds = self._seconds(dt, now - self._last_tick)
+        self._last_tick = now
+        self._listen(now)
+        target, slope = self._allowed(command), self._limits.slope
+        if self._stop_reason:
+            target, slope = 0.0, self._stop_rate
+        step = slope * seconds
+        self._torque = min(max(target, self._torque - step), self._torque + step)
+        return self._torque
+
+    def beat(self) -> None:
+        """Tell the guard that whoever commands it is alive. Comes a beat too late, the guard has stopped."""
+        now = self._clock()
+        self._listen(now)
+        self._last_beat = now
+
+    def stop(self, reason: object) -> None:
+        """Stop: from the next tick on the torque goes to zero. Only the first reason is kept."""
+        if not self._stop_reason:
+            self._stop_rate = abs(self._torque) / self._limits.stop_time
+            self._stop_reason = reason if isinstance(reason, str) and reason else "no reason given"
+            self._history.append((self._clock(), "stop", self._stop_reason))
+
+    def rearm(self, reason: str) -> None:
+        """Let torque through again, which counts as a beat; no effect on a guard that is armed.
+
+        Raises:
+            ValueError: without a reason, or while the torque is not yet zero.
+        """
+        if not isinstance(reason, str) or not reason.strip():
+            raise ValueError(f"reason: expected the operator's words, got {reason!r}")
+        if self._stop_reason:
+            if self._torque != 0.0:
+                raise ValueError(
+                    f"torque: expected 0 {self._limits.unit} before re-arming, got {self._torque:g}"
+                )
+            self._stop_reason = ""
+            self._last_beat = self._clock()
+            self._history.append((self._last_beat, "rearm", reason))
+
+    def restrict(self, limits: GuardLimits) -> None:
+        """Lower the limits, from the next tick on. The limits step; a torque outside them ramps.
+
+        Raises:
+            ValueError: for a highest torque or a slope above the present one, a lowest torque below it, a slope
+                with which a stop would take too long from the present torque, or another change.
+        """
+        present, unit = self._limits, self._limits.unit
+        for name, inward in (("highest", -1.0), ("lowest", 1.0), ("slope", -1.0)):
+            old, new = getattr(present, name), getattr(limits, name)
+            if inward * new < inward * old:
+                expected = f"at {'most' if inward < 0 else 'least'} {old:g}, as limits only get narrower"
+                raise ValueError(f"{name}: expected {expected}, got {new:g}")
+        for name in ("unit", "stop_time", "heartbeat", "longest_tick"):
+            old, new = getattr(present, name), getattr(limits, name)
+            if new != old:
+                raise ValueError(f"{name}: expected {old}, as it is fixed for a session, got {new}")
+        needed = self._stop_rate if self._stop_reason else abs(self._torque) / limits.stop_time
+        if self._torque != 0.0 and limits.slope < needed:
+            raise ValueError(
+                f"slope: expected at least {needed:g} {unit} per s while the torque is {self._torque:g} {unit}, "
+                f"so that a stop ends in time, got {limits.slope:g}"
+            )
+        self._limits = limits
+
+    def _allowed(self, command: object) -> float:
+        """The commanded torque within the limits; zero for what is not a finite number."""
+        c = _number(command)
+        if not math.isfinite(c):  # before any comparison: max(lowest, min(highest, nan)) would be highest
+            self._counts["torque: not a finite number, counts as zero"] += 1
+            return 0.0
+        if not self._limits.lowest <= c <= self._limits.highest:
+            self._counts["torque: outside the limits"] += 1
+        return min(max(c, self._limits.lowest), self._limits.highest)
+
+    def _seconds(self, dt: object, elapsed: float) -> float:
+        """For how many seconds the torque may change."""
+        seconds = _number(dt)
+        if not (math.isfinite(seconds) and seconds >= 0.0):
+            self._counts["dt: not a finite number of at least 0 s, the guard's clock is used"] += 1
+            seconds = elapsed if math.isfinite(elapsed) and elapsed >= 0.0 else 0.0
+        elif seconds > self._limits.longest_tick:
+            self._counts["dt: longer than the longest tick"] += 1
+        return min(seconds, self._limits.longest_tick)
+
+    def _listen(self, now: float) -> None:
+        """Stop if there has been no beat for too long, or the clock runs backwards or shows no number."""
+        silence = now - self._last_beat
+        if not silence >= 0.0:
+            self.stop("the guard's clock ran backwards or showed no number")
+        elif silence >= self._limits.heartbeat:
+            self.stop(f"no heartbeat for {self._limits.heartbeat:g} s")
+
+
+def bounded_step(
+    previous_law: Float[Array, "d"], next_law: Float[Array, "d"], limits: Float[Array, "d"]
+) -> Float[Array, "d"]:
+    """The law as far towards the next one, in a straight line, as no parameter changes by more than its limit.
+
+    Where the feasible laws are a convex set, as those of a torque profile, a law between two of them is one.
+
+    Raises:
+        ValueError: for laws that are not finite or not a finite distance apart, or limits that are not positive.
+    """
+    for name, values in (("previous_law", previous_law), ("next_law", next_law)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: expected finite numbers, got {values}")
+    if not (limits > 0.0).all():
+        raise ValueError(f"limits: expected positive numbers, got {limits}")
+    with np.errstate(over="ignore"):
+        change = next_law - previous_law
+        excess = float(np.max(np.abs(change) / limits, initial=0.0))
+    if not np.isfinite(change).all():
+        raise ValueError(f"next_law: expected a finite distance from {previous_law}, got {next_law}")
+    return next_law.copy() if excess <= 1.0 else previous_law + change / excess
+
+
+def unvisited(
+    law: Float[Array, "d"], visited: Float[Array, "n d"], margin: Float[Array, "d"]
+) -> Bool[Array, "d"]:
+    """Which parameters are outside the range of the laws visited so far by more than a margin.
+
+    If there is any, the law enters a new region, and an operator should confirm the first visit. Before the
+    first law everything is new; a parameter that is not a number always is.
+    """
+    lowest = np.min(visited, axis=0, initial=np.inf) - margin
+    highest = np.max(visited, axis=0, initial=-np.inf) + margin
+    return np.asarray(~((lowest <= law) & (law <= highest)))

@@ -1,0 +1,230 @@
+"""Steady-state metabolic power from a few minutes of breaths.
+
+The body answers a change of its metabolic rate slowly. At the mouth the rate y follows the true rate u as
+
+    dy/dt = (u − y)/τ,   so   y(t) = u + (y(0) − u) e(t),   e(t) = exp(−t/τ),   τ = 42 ± 12 s
+
+(Selinger & Donelan 2014, J Appl Physiol 117:1406: mean ± sd of people), and a breath is y and noise. The estimator
+published with several studies of human-in-the-loop optimization finds y(0) and u by least squares on the design
+[e, 1 − e], with e from explicit Euler steps, e_k = e_{k−1} (1 − Δt/τ). As the two columns add up to one, u is the
+intercept of a straight line through y against e, whatever the clock's zero: that is how it is computed here, with
+e from Euler steps ("euler") or exactly ("exact").
+"""
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+
+TAU, TAU_SD = 42.0, 12.0  # s, time constant of the response: mean and spread of people
+VO2_POWER, VCO2_POWER = 16.58, 4.51  # J per mL of oxygen and of carbon dioxide (Brockway 1987, as recalled)
+#: Fewer are refused: with ten breaths 3 s apart the estimate still varies 1.6 times as much as a breath.
+LEAST_BREATHS = 10
+LONGEST_GAP = 15.0  # s between two breaths of a file, about five breaths missed (modelling choice)
+LONG_BOUT = 4.8 * 60.0  # s, from here the published caller takes the mean of the last two minutes
+LAST_MINUTES = 120.0  # s
+#: An estimate is sensitive to τ if τ ± 12 s moves it by more than this part of its standard error (choice).
+SENSITIVE = 0.5
+
+Design = Literal["euler", "exact"]
+Method = Literal["published", "euler", "exact", "mean"]
+
+
+@dataclass(frozen=True, eq=False)
+class Breaths:
+    """The breaths of one bout.
+
+    Raises:
+        ValueError: Fewer than `LEAST_BREATHS`, times that do not increase, or a rate that is not positive.
+    """
+
+    time: Float[Array, "n"]  # s, from any zero
+    rate: Float[Array, "n"]  # W/kg, gross
+
+    def __post_init__(self) -> None:
+        if len(self.time) < LEAST_BREATHS:
+            raise ValueError(
+                f"need at least {LEAST_BREATHS} breaths, got {len(self.time)}: measure for longer"
+            )
+        late, positive = np.diff(self.time) > 0.0, (self.rate > 0.0) & np.isfinite(self.rate)
+        for good, values, expected in (
+            (np.isfinite(self.time), self.time, "a finite time (s)"),
+            (np.concatenate([[True], late]), self.time, "a time later than the previous one (s)"),
+            (positive, self.rate, "a positive finite rate (W/kg)"),
+        ):
+            if not good.all():
+                row = int(np.argmin(good))
+                raise ValueError(f"breath {row} (from 0): expected {expected}, got {values[row]:g}")
+
+
+class Estimate(NamedTuple):
+    """A steady-state metabolic rate."""
+
+    rate: float  # W/kg
+    standard_error: float  # W/kg, from the residuals
+
+
+class Fit(NamedTuple):
+    """A first-order response fitted to breaths."""
+
+    rate: float  # W/kg, the steady state u
+    standard_error: float  # W/kg, of u, from the residuals
+    initial: float  # W/kg, the rate at the first breath, y(0) of the published code
+    fitted: Float[Array, "n"]  # W/kg, the response at every breath
+
+
+class Sensitivity(NamedTuple):
+    """What the estimate would be, had the person another time constant."""
+
+    taus: Float[Array, "3"]  # s: 30, 42 and 54
+    rates: Float[Array, "3"]  # W/kg
+    slope: float  # W/kg per s of τ, the central difference
+    warn: bool  # an estimate at 30 or 54 s is more than `SENSITIVE` standard errors from the one at 42 s
+
+
+def brockway(vo2: Float[Array, "n"], vco2: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Metabolic power in W of oxygen used and carbon dioxide produced, in mL/min."""
+    return np.asarray((VO2_POWER * vo2 + VCO2_POWER * vco2) / 60.0)
+
+
+def decay(time: Float[Array, "n"], tau: float = TAU, design: Design = "euler") -> Float[Array, "n"]:
+    """What is left, at every breath, of the distance between the rate at the mouth and the true one."""
+    if not (math.isfinite(tau) and tau > 0.0):
+        raise ValueError(f"need a finite tau > 0 s, got {tau:g}")
+    if design not in ("euler", "exact"):
+        raise ValueError(f"need the design euler or exact, got {design!r}")
+    if design == "exact":
+        return np.exp((time[0] - time) / tau)
+    return np.concatenate([[1.0], np.cumprod(1.0 - np.diff(time) / tau)])
+
+
+def fit(breaths: Breaths, tau: float = TAU, design: Design = "euler") -> Fit:
+    """The least-squares fit of y(0) and u."""
+    e, y = decay(breaths.time, tau, design), breaths.rate
+    n, centre = len(y), float(e.mean())
+    spread = float(((e - centre) ** 2).sum())
+    slope = float((e - centre) @ y) / spread
+    rate = float(y.mean()) - slope * centre
+    fitted = rate + slope * e
+    variance = float(((y - fitted) ** 2).sum()) / (n - 2)
+    error = math.sqrt(variance * (1.0 / n + centre**2 / spread))
+    return Fit(rate, error, rate + slope, fitted)
+
+
+def running(
+    breaths: Breaths, tau: float = TAU, design: Design = "euler"
+) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    """The estimate and its standard error after every breath, W/kg, in one pass.
+
+    NaN until they exist: two breaths for the estimate, three for its error.
+    """
+    e = decay(breaths.time, tau, design) - 1.0  # e and y from their first values: sums that do not cancel
+    y = breaths.rate - breaths.rate[0]
+    n = np.arange(1, len(y) + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_e, mean_y = np.cumsum(e) / n, np.cumsum(y) / n
+        s_ee = np.cumsum(e * e) - n * mean_e**2
+        s_ey = np.cumsum(e * y) - n * mean_e * mean_y
+        s_yy = np.cumsum(y * y) - n * mean_y**2
+        slope = s_ey / s_ee
+        rates = breaths.rate[0] + mean_y - slope * (mean_e + 1.0)
+        variance = np.maximum(s_yy - slope * s_ey, 0.0) / (n - 2)
+        errors = np.sqrt(variance * (1.0 / n + (mean_e + 1.0) ** 2 / s_ee))
+    rates[:1], errors[:2] = np.nan, np.nan
+    return rates, errors
+
+
+def mean_of_last(breaths: Breaths, seconds: float = LAST_MINUTES) -> Estimate:
+    """The mean of the breaths in the last `seconds`, and its standard error."""
+    last = breaths.rate[breaths.time > breaths.time[-1] - seconds]
+    if len(last) < 2:
+        raise ValueError(f"need at least 2 breaths in the last {seconds:g} s, got {len(last)}")
+    return Estimate(float(last.mean()), float(last.std(ddof=1) / math.sqrt(len(last))))
+
+
+def estimate(breaths: Breaths, method: Method = "published", tau: float = TAU) -> Estimate:
+    """The steady-state metabolic rate.
+
+    "published" is what the published code does: "euler", but "mean" (of the last two minutes) from 4.8 min on.
+    """
+    if method == "published":
+        method = "mean" if breaths.time[-1] - breaths.time[0] >= LONG_BOUT else "euler"
+    if method == "mean":
+        return mean_of_last(breaths)
+    return Estimate(*fit(breaths, tau, method)[:2])
+
+
+def sensitivity(breaths: Breaths, design: Design = "euler") -> Sensitivity:
+    """The estimates at τ = 30, 42 and 54 s: one standard deviation of people to either side."""
+    taus = np.array([TAU - TAU_SD, TAU, TAU + TAU_SD])
+    fits = [fit(breaths, float(tau), design) for tau in taus]
+    rates = np.array([each.rate for each in fits])
+    moved = float(np.abs(rates - rates[1]).max())
+    slope = float(rates[2] - rates[0]) / (2.0 * TAU_SD)
+    return Sensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)
+
+
+def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float = LONGEST_GAP) -> Breaths:
+    """The breaths of a CSV file with the columns time_s and power_W_per_kg, or time_s, vo2_ml_min and vco2_ml_min.
+
+    Other columns are ignored; with power_W_per_kg so are the volumes. `mass` (kg) is what volumes need.
+
+    Raises:
+        ValueError: The file, line, what was expected there and what was found.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader if row]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: expected a text file in UTF-8, got byte {error.object[error.start]:#04x}"
+        ) from None
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: expected comma-separated values, got: {error}"
+        ) from None
+    names = [name.strip() for name in rows[0][1]] if rows else []
+    wanted = ["time_s", "power_W_per_kg"]
+    if "power_W_per_kg" not in names:
+        wanted = ["time_s", "vo2_ml_min", "vco2_ml_min"]
+    if any(names.count(name) != 1 for name in wanted):
+        expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
+        raise ValueError(
+            f"{path}, line 1: expected the columns {expected}, got {', '.join(names) or 'nothing'}"
+        )
+    table = np.empty((len(rows) - 1, len(wanted)))
+    for i, (line, row) in enumerate(rows[1:]):
+        if len(row) != len(names):
+            raise ValueError(f"{path}, line {line}: expected {len(names)} columns, got {len(row)}")
+        for j, name in enumerate(wanted):
+            table[i, j] = _number(row[names.index(name)], f"{path}, line {line}: expected {name}", j > 0)
+        gap = table[i, 0] - table[max(i - 1, 0), 0]
+        if i > 0 and not 0.0 < gap <= longest_gap:
+            expected = f"expected a breath within {longest_gap:g} s after the one at {table[i - 1, 0]:g} s"
+            raise ValueError(f"{path}, line {line}: {expected}, got {table[i, 0]:g} s")
+    if len(table) < LEAST_BREATHS:
+        raise ValueError(f"{path}: expected at least {LEAST_BREATHS} breaths, got {len(table)}")
+    if len(wanted) == 2:
+        return Breaths(table[:, 0], table[:, 1])
+    if mass is None or not (math.isfinite(mass) and mass > 0.0):
+        raise ValueError(f"{path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {mass}")
+    return Breaths(table[:, 0], brockway(table[:, 1], table[:, 2]) / mass)
+
+
+def _number(text: str, expected: str, positive: bool) -> float:
+    """The number that `text` is; `expected` begins the message if it is none."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (positive and value <= 0.0):
+        kind = "a number > 0" if positive else "a finite number"
+        raise ValueError(f"{expected} to be {kind}, got {repr(text) if text.strip() else 'nothing'}")
+    return value
