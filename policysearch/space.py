@@ -79,14 +79,16 @@ class Space:
         return np.array([parameter.scale == "log" for parameter in self.parameters])
 
     @cached_property
-    def _bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
+        """Lower and upper bounds of the values, in their own units."""
         lower = np.array([parameter.lower for parameter in self.parameters])
         upper = np.array([parameter.upper for parameter in self.parameters])
         return lower, upper
 
     @cached_property
-    def _origin_and_unit(self) -> tuple[Array, Array]:
-        lower, upper = (self._transform(bound) for bound in self._bounds)
+    def origin_and_unit(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
+        """What makes a value of a coordinate: origin + unit · coordinate (its logarithm, on that scale)."""
+        lower, upper = (self._transform(bound) for bound in self.bounds)
         bounded = np.isfinite(lower) & np.isfinite(upper)
         origin = np.where(bounded, lower, 0.0)
         width = np.subtract(upper, lower, out=np.ones_like(upper), where=bounded)
@@ -101,22 +103,22 @@ class Space:
 
     def encode(self, values: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
         """Parameter values to the optimizer's coordinates."""
-        origin, unit = self._origin_and_unit
+        origin, unit = self.origin_and_unit
         return np.asarray((self._transform(values) - origin) / unit)
 
     def decode(self, coordinates: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
         """The optimizer's coordinates to parameter values, never outside the bounds."""
-        origin, unit = self._origin_and_unit
+        origin, unit = self.origin_and_unit
         values = coordinates * unit + origin
         with np.errstate(over="ignore"):  # infinity is clipped
             values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
-        return np.clip(values, *self._bounds)
+        return np.clip(values, *self.bounds)
 
     @property
     def domain(self) -> Domain:
         """Start and bounds in the optimizer's coordinates."""
         start = np.array([parameter.start for parameter in self.parameters])
-        lower, upper = self._bounds
+        lower, upper = self.bounds
         return Domain(self.encode(start), self.encode(lower), self.encode(upper))
 
     def named(self, coordinates: Float[Array, "d"]) -> dict[str, float]:

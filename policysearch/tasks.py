@@ -7,24 +7,26 @@ of them; a new entry is one line.
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Optimizer, Policy, StochasticPolicy
-from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
+from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
+from policysearch.evaluators.bouts import MINUTES
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.shared import Deploy
 from policysearch.gradients.exact import LQR
 from policysearch.optimizers import Whitened
-from policysearch.policies import MLP, Gaussian, Linear, Softmax
-from policysearch.seeding import stream
+from policysearch.policies import MLP, Gaussian, HalfEllipseGait, Linear, Softmax, TorqueProfile
+from policysearch.seeding import Key, stream
 from policysearch.simulators import Simulator, find_simulator
 from policysearch.simulators.lqr import chain as lqr_chain
 from policysearch.simulators.problems import STEP_COST, aliased_gridworld, bandit, chain, coin_policy
 from policysearch.simulators.rock_paper_scissors import ROUNDS, expected_return
+from policysearch.space import Space
 
 #: The limit given to environments that would otherwise never end an episode.
 DEFAULT_EPISODE_STEPS = 1000
@@ -40,16 +42,22 @@ class Task:
     """
 
     name: str
-    env_id: str
+    env_id: str  # empty for a person, who is no environment
     policy: str = "linear"  # as `policy_names` and `make_policy` have it
     deploy: Deploy = "mode"
     max_episode_steps: int | None = None  # None: the environment's own limit
     references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
     normalise: tuple[float, float] | None = None  # returns that count as 0 and 1 across tasks
     start: tuple[float, ...] | None = None  # where searches of this very policy start; None: where it says
+    common_random_numbers: bool = True  # whether candidates meet the same episodes; real robots do not
+    person: str | None = None  # who walks a bout per rollout: a preset of `simulators.human`
+    unit: str = ""  # of the return
+    step: str = "steps"  # what a step is, in the plural
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
+        if self.person is not None:
+            return MINUTES
         return self.max_episode_steps or find_spec(self.env_id).max_episode_steps or DEFAULT_EPISODE_STEPS
 
     def factory(self) -> Callable[[], Any]:
@@ -72,10 +80,13 @@ class Task:
             return make()
         except Exception as error:  # the user's code may raise anything
             hint = "; install policysearch[mujoco]" if "mujoco" in str(error).lower() else ""
+            hint += ", or take the reduced model, aibo-gait-reduced" if hint and "Aibo" in self.env_id else ""
             raise ValueError(f"cannot build {self.env_id}: {type(error).__name__}: {error}{hint}") from error
 
-    def make_policy(self) -> StochasticPolicy:
+    def make_policy(self) -> Policy:
         """The policy, sized for the environment."""
+        if self.person is not None:
+            return TorqueProfile()
         env = self.make_env()
         try:
             return make_policy(self.policy, Interface(env.observation_space, env.action_space))
@@ -138,6 +149,23 @@ def _tabular_tasks() -> tuple[Task, ...]:
     )  # fmt: skip
 
 
+#: mm/s, reported of the real robot: Kohl & Stone 2004, and hand-tuned gaits of 2003 as recalled, not verified.
+KOHL_STONE, UNSW, AUSTIN_VILLA, CMU = 291.0, 254.0, 245.0, 200.0
+
+
+def _aibo_tasks() -> tuple[Task, ...]:
+    """One walk of an AIBO, in MuJoCo and as a reduced model; a real robot meets no episode twice."""
+    speeds = {"Kohl & Stone 2004, real robot": KOHL_STONE}
+    return tuple(
+        Task(
+            f"aibo-gait{suffix}", f"policysearch/Aibo{env}-v0", policy="half-ellipse-gait",
+            unit="mm/s", references=speeds if env != "Reduced" else {}, common_random_numbers=False,
+        )
+        for suffix, env in (("", ""), ("-half-noise", "HalfNoise"), ("-twice-noise", "TwiceNoise"),
+                            ("-reduced", "Reduced"))
+    )  # fmt: skip
+
+
 #: Tasks with what we know of them. `normalise` is the return of uniformly random actions, and the one that
 #: Gymnasium's registry calls solved; experiments/classic_control/references.py computes both.
 TASKS: dict[str, Task] = {
@@ -157,6 +185,15 @@ TASKS: dict[str, Task] = {
             normalise=(_lqr_untouched(), _LQR.optimal_return()),
         ),
         *_tabular_tasks(),
+        *_aibo_tasks(),
+        Task(
+            "exoskeleton",
+            "",
+            policy="torque-profile",
+            person="zhang2017",
+            unit="% less energy",
+            step="minutes",
+        ),
         Task("Swimmer-v5", "Swimmer-v5", normalise=(0.15, 360.0)),
         Task("Hopper-v5", "Hopper-v5", normalise=(14.5, 3800.0)),
         Task("HalfCheetah-v5", "HalfCheetah-v5", normalise=(-288.5, 4800.0)),
@@ -172,7 +209,8 @@ def find_task(name: str) -> Task:
         ValueError: if there is neither, with the nearest names.
     """
     task = TASKS.get(name) or Task(name, name)
-    task.factory()
+    if task.person is None:
+        task.factory()
     return task
 
 
@@ -187,6 +225,11 @@ def _unknown(name: str, error: Exception) -> str:
 
 Head = Literal["", "softmax", "gaussian"]
 _BODIES = ("linear", "mlp")
+#: Controllers with parameters of their own, by name. They are no distributions over actions.
+CONTROLLERS: dict[str, Callable[[Interface], Policy]] = {
+    "half-ellipse-gait": HalfEllipseGait.of,
+    "torque-profile": TorqueProfile.of,
+}
 
 
 def policy_names() -> list[str]:
@@ -195,6 +238,7 @@ def policy_names() -> list[str]:
         "linear",
         "mlp",
         "tabular",
+        *CONTROLLERS,
         *(f"{head}-{body}" for head in ("softmax", "gaussian") for body in _BODIES),
     ]
 
@@ -213,18 +257,22 @@ def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
         raise ValueError(f"unknown policy {name!r}; did you mean {' or '.join(near)}?")
     head, _, body = name.rpartition("-")
     layers = sizes.split(",") if sizes else ["16"]
+    if name in CONTROLLERS:
+        head, body = "", name
     if (sizes and body != "mlp") or not all(layer.isdecimal() and int(layer) > 0 for layer in layers):
         raise ValueError(f"policy {spec!r}: expected hidden layers only for mlp, as in mlp:32,32")
     return head, body, tuple(int(layer) for layer in layers)
 
 
-def make_policy(spec: str, interface: Interface) -> StochasticPolicy:
-    """A policy for an environment: softmax for discrete actions, Gaussian for continuous ones.
+def make_policy(spec: str, interface: Interface) -> Policy:
+    """A policy for an environment: softmax for discrete actions, Gaussian for continuous ones; or a controller.
 
     Raises:
         ValueError: if the policy does not fit the environment's observations or actions.
     """
     head, body, hidden = parse_policy(spec)
+    if body in CONTROLLERS:
+        return CONTROLLERS[body](interface)
     choices, discrete = interface.choices, bool(interface.choices)
     head = "softmax" if body == "tabular" else head or ("softmax" if discrete else "gaussian")
     if head == "softmax" and not discrete:
@@ -253,7 +301,7 @@ def make_policy(spec: str, interface: Interface) -> StochasticPolicy:
 
 #: Ways to run rollouts; see `make_evaluator`.
 EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
-RolloutEvaluator = CompiledEvaluator | EpisodeEvaluator | PoolEvaluator
+RolloutEvaluator = BoutEvaluator | CompiledEvaluator | EpisodeEvaluator | PoolEvaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,6 +321,7 @@ def make_evaluator(
     kind: EvaluatorKind = "auto",
     threads: int = 1,
     timeout: float | None = None,
+    key: Key = (),
 ) -> RolloutEvaluator:
     """What runs `policy` on `task`.
 
@@ -283,10 +332,18 @@ def make_evaluator(
             episodes; "auto" is compiled where simulator and policy have a compiled form, else episodes.
         threads: how many threads run compiled rollouts, or processes those of a pool.
         timeout: the longest that a rollout of a pool may take, in seconds.
+        key: names the person, where there is one.
 
     Raises:
-        ValueError: for compiled rollouts of a task or a policy without a compiled form.
+        ValueError: for compiled rollouts of a task or a policy without a compiled form, and for other policies or
+            ways to run rollouts than a person has.
     """
+    if task.person is not None:
+        if kind != "auto" or task.policy != "torque-profile":
+            raise ValueError(
+                "a person walks one bout after the other with a torque-profile; set nothing else"
+            )
+        return BoutEvaluator(cast(TorqueProfile, policy), task.person, key)
     env = task.make_env()
     simulator: Simulator | None = find_simulator(env)
     env.close()
@@ -298,10 +355,26 @@ def make_evaluator(
         )
     if kind in ("auto", "compiled") and simulator is not None and compiles:
         return CompiledEvaluator(
-            simulator, policy, max_episode_steps=task.episode_steps(), deploy=task.deploy, threads=threads
+            simulator,
+            policy,
+            max_episode_steps=task.episode_steps(),
+            deploy=task.deploy,
+            common_random_numbers=task.common_random_numbers,
+            threads=threads,
         )
-    episodes = EpisodeEvaluator(task.factory(), policy, deploy=task.deploy)
+    episodes = EpisodeEvaluator(
+        task.factory(), policy, deploy=task.deploy, common_random_numbers=task.common_random_numbers
+    )
     return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
+
+
+def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
+    """Why this method cannot search this policy, or None where it can."""
+    if getattr(optimizer, "uses_scores", False) and not isinstance(policy, StochasticPolicy):
+        return "needs a policy that is a distribution over actions, which this controller is not; see pgpe"
+    if whitened and not hasattr(policy, "fold"):
+        return "whitening needs a policy whose first layer takes the shift of observations"
+    return None
 
 
 def make_problem(
@@ -318,15 +391,24 @@ def make_problem(
     """The search of `optimizer` on `task`; see `make_evaluator` for the last three arguments.
 
     A method that does not use scores searches the parameters of the policy's mode only, where the mode is
-    deployed. All methods start at the same policy, drawn from `stream(seed, "start", task, run)`.
+    deployed. All methods start at the same policy, drawn from `stream(seed, "start", task, run)`. Bounds are those
+    of the policy's `space`, if it has one.
+
+    Raises:
+        ValueError: if the method cannot search this policy.
     """
-    stochastic = task.make_policy()
+    policy = task.make_policy()
+    if reason := misfit(policy, optimizer, whitened=whitened):
+        raise ValueError(reason)
     full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
-    policy: Policy = stochastic if full else stochastic.mode
+    if isinstance(policy, StochasticPolicy) and not full:
+        policy = policy.mode
     start = task.start_of(policy, stream(seed, "start", task.name, run))
-    runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout)
+    who = (seed, "person", task.name, run)
+    runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout, key=who)
     if whitened:
-        size = runner.interface.obs_size
+        size = cast(Interface, runner.interface).obs_size
         policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
         optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
-    return Problem(policy, Domain.unbounded(start), runner, optimizer)
+    space: Space | None = getattr(policy, "space", None)
+    return Problem(policy, space.domain if space else Domain.unbounded(start), runner, optimizer)

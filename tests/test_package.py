@@ -60,15 +60,21 @@ MAY_IMPORT = {
     "space": {"core"},
     "jit": set(),
     "ledger": set(),
-    "policies": {"core", "jit"},
+    "ers210": set(),
+    "respirometry": {"core"},
+    "policies": {"core", "jit", "space", "ers210"},
     "gradients": {"core", "seeding", "policies"},
-    "simulators": {"core", "gradients", "jit"},
+    "simulators": {"core", "gradients", "jit", "ers210", "respirometry"},
     "optimizers": {"core", "gradients"},
-    "evaluators": {"core", "seeding", "space", "jit", "simulators"},
+    "evaluators": {"core", "seeding", "space", "jit", "policies", "respirometry", "simulators"},
     "search": {"core", "seeding"},
-    "tasks": {"core", "seeding", "policies", "gradients", "simulators", "optimizers", "evaluators"},
+    "tasks": {
+        "core", "seeding", "space", "policies", "gradients", "simulators", "optimizers", "evaluators"
+    },
+    "hitl": {"core"},
     "compare": {
-        "core", "seeding", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger", "tasks"
+        "core", "seeding", "space", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger",
+        "tasks",
     },
 }  # fmt: skip
 

@@ -219,6 +219,8 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         study = request.resolve(arguments)
     except request.Refused as error:
         raise Refusal(error.messages) from error
+    if arguments.study is None and arguments.optimizers is None and (note := request.left_out(study)):
+        print(note, file=sys.stderr)
     shard = _shard(arguments.shard, study)
     out = arguments.out or request.default_folder(arguments, study)
     _prepare(out, study, fresh=arguments.fresh)
@@ -378,7 +380,8 @@ def _replay(arguments: ReplayArguments) -> int:
     from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
 
     try:
-        if recommendation.load(arguments.file)[0].failed is not None:
+        saved = recommendation.load(arguments.file)
+        if saved[0].failed is not None:
             return _replay_failure(arguments)
         header, now = recommendation.replay(arguments.file)
         print(
@@ -387,6 +390,8 @@ def _replay(arguments: ReplayArguments) -> int:
         )
         print(f"reported return {header.final_return!r} ± {header.final_return_se:.4g} (standard error)")
         print(f"replayed return {now!r}")
+        for line in recommendation.in_words(*saved):
+            print(f"  {line}")
         equal = recommendation.same(header.final_return, now)
         print(
             "the same to the last digit" if equal else "DIFFERENT: another version, machine or environment?"

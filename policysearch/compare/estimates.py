@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from policysearch.core import Array, Proposal, Rollout
+from policysearch.core import Array, Proposal, Rollout, StochasticPolicy
 from policysearch.evaluators import PoolEvaluator
 from policysearch.gradients import baselines, score_function
 from policysearch.gradients.estimators import FROM_RETURNS, FROM_ROLLOUTS
@@ -184,6 +184,10 @@ def measured(request: Request) -> Iterator[float | Estimates]:
         CannotMeasure: for parameters of the wrong length, a gradient of zero, too few rollouts, or a task that fails.
     """
     policy = request.task.make_policy()
+    if not isinstance(policy, StochasticPolicy):
+        raise CannotMeasure(
+            f"policy {request.task.policy}: expected a distribution over actions, got a controller"
+        )
     theta = (
         request.task.start_of(policy, stream(request.seed, "start", request.task.name, 0))
         if request.params is None

@@ -210,17 +210,19 @@ def _curves(
         if bands:
             low, high = curve_interval(values, comparison.study.seed, "curve", task, label, unit)
             axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
-    start = _start(comparison, task)
+    start, task_of = _start(comparison, task), comparison.study.task(task)
     axis.axhline(start, color="0.6", linewidth=0.8)
     axis.annotate("start, untouched", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
-    for name, value in comparison.study.task(task).references.items():
+    for name, value in task_of.references.items():
         axis.axhline(value, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
         axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
     axis.set_ylim(*limits)
     runs = comparison.runs.loc[comparison.runs["task"] == task].groupby("optimizer").size().max()
-    axis.set_title(f"{task} ({comparison.study.task(task).policy}), {runs} runs", fontsize=10, loc="left")
-    axis.set_xlabel(unit)
-    axis.set_ylabel("return of the recommendation")
+    axis.set_title(f"{task} ({task_of.policy}), {runs} runs", fontsize=10, loc="left")
+    axis.set_xlabel(task_of.step if unit == "steps" else unit)
+    axis.set_ylabel(
+        f"return of the recommendation ({task_of.unit})" if task_of.unit else "return of the recommendation"
+    )
 
 
 def _finals(axis: "Axes", comparison: Comparison, task: str, limits: tuple[float, float]) -> None:

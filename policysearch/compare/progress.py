@@ -17,12 +17,13 @@ from policysearch.compare.session import FINAL, Session, Update
 from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
-from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
+from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
 
 KINDS: dict[type, str] = {
     CompiledEvaluator: "compiled rollouts",
     EpisodeEvaluator: "rollouts by the environment's step",
     PoolEvaluator: "rollouts in a pool of processes",
+    BoutEvaluator: "bouts of a simulated person, one after the other",
 }
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0

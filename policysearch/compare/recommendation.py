@@ -20,8 +20,9 @@ import policysearch
 from policysearch.compare.comparison import file_name, whole
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
-from policysearch.core import Array, Failure, Policy, Proposal
+from policysearch.core import Array, Failure, Policy, Proposal, StochasticPolicy
 from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.space import Space
 from policysearch.tasks import EvaluatorKind, RolloutEvaluator, Task, make_evaluator
 
 #: The most that is read from a file, unpacked: a header and tens of millions of parameters.
@@ -53,6 +54,8 @@ class Header(BaseModel):
     deploy: Literal["mode", "sample"]
     max_episode_steps: int
     evaluator: EvaluatorKind = "auto"
+    common_random_numbers: bool = True
+    person: str | None = None
     stochastic: bool  # whether the parameters are those of the stochastic policy or of its mode
     optimizer: str
     seed: int
@@ -65,16 +68,25 @@ class Header(BaseModel):
 
     @property
     def _task(self) -> Task:
-        return Task(self.task, self.env_id, self.policy, self.deploy, self.max_episode_steps)
+        return Task(
+            self.task,
+            self.env_id,
+            self.policy,
+            self.deploy,
+            self.max_episode_steps,
+            common_random_numbers=self.common_random_numbers,
+            person=self.person,
+        )
 
     def make_policy(self) -> Policy:
         """The policy whose parameters these are."""
         policy = self._task.make_policy()
-        return policy if self.stochastic else policy.mode
+        return policy.mode if isinstance(policy, StochasticPolicy) and not self.stochastic else policy
 
     def make_evaluator(self) -> RolloutEvaluator:
         """The evaluator that reported the return."""
-        return make_evaluator(self._task, self.make_policy(), kind=self.evaluator)
+        who = (self.seed, "person", self.task, self.run)
+        return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)
 
 
 def save(folder: Path, study: Study, result: Result) -> Path:
@@ -110,6 +122,8 @@ def _header(study: Study, result: Result) -> Header:
         deploy=task.deploy,
         max_episode_steps=task.episode_steps(),
         evaluator=study.evaluator,
+        common_random_numbers=task.common_random_numbers,
+        person=task.person,
         stochastic=task.make_policy().num_params == result.params.size,
         optimizer=result.job.optimizer,
         seed=study.seed,
@@ -186,6 +200,19 @@ def replay_failure(path: Path) -> tuple[FailedEpisode, Failure | None]:
     return failed, again[0] if again else None
 
 
+def in_words(header: Header, params: Float[Array, "d"]) -> list[str]:
+    """The parameters of a controller by name and in their own units; nothing for the weights of a policy."""
+    space: Space | None = getattr(header.make_policy(), "space", None)
+    if space is None:
+        return []
+    values, units = space.named(params), [parameter.unit for parameter in space.parameters]
+    width = max(map(len, values))
+    return [
+        f"{name:{width}}  {x:.4g} {unit}".rstrip()
+        for (name, x), unit in zip(values.items(), units, strict=True)
+    ]
+
+
 def same(a: float, b: float) -> bool:
     """Equality to the last digit; not-a-number equals itself."""
     return a == b or (math.isnan(a) and math.isnan(b))
@@ -203,6 +230,8 @@ def record_video(path: Path, video: Path) -> int:
     from PIL import Image  # noqa: PLC0415
 
     header, params = load(path)
+    if header.person is not None:
+        raise ValueError(f"{header.task}: a person's bout, of which no video is made")
     frames: list[Any] = []
     try:
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)

@@ -39,6 +39,8 @@ def resolve(arguments: Any) -> Study:
         data["tasks"] = {name: _without(choice, overruled) for name, choice in data["tasks"].items()}
     if arguments.optimizers is not None or arguments.set:
         data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
+    if arguments.study is None and arguments.optimizers is None:
+        data["optimizers"] = _without_misfits(data)
     for setting in arguments.set:
         problems += _apply(setting, data["optimizers"])
     try:
@@ -48,6 +50,22 @@ def resolve(arguments: Any) -> Study:
     if problems:
         raise Refused(problems)
     return study
+
+
+def left_out(study: Study) -> str:
+    """Which methods of the default comparison cannot search these tasks, in words; empty where all can."""
+    missing = [label for label in QUICK["optimizers"] if label not in study.optimizers]
+    return (
+        f"left out, as a controller is no distribution over actions: {', '.join(missing)}" if missing else ""
+    )
+
+
+def _without_misfits(data: dict[str, Any]) -> dict[str, Any]:
+    """The rows that can search the policies of all tasks; all of them, where the request has mistakes."""
+    try:
+        return {label: data["optimizers"][label] for label in Study(**data).suitable()}
+    except ValueError:
+        return dict(data["optimizers"])
 
 
 def default_folder(arguments: Any, study: Study) -> Path:

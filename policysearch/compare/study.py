@@ -29,6 +29,7 @@ from policysearch.tasks import (
     find_task,
     make_evaluator,
     make_problem,
+    misfit,
     parse_policy,
 )
 
@@ -216,6 +217,15 @@ class Study(BaseModel):
         optimizer = OptimizerChoice(method=choice.method, options=choice.options | options).build()
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
+
+    def suitable(self) -> list[str]:
+        """The rows whose method can search the policies of all tasks."""
+        policies = [self.task(name).make_policy() for name in self.tasks]
+        return [
+            label
+            for label, choice in self.optimizers.items()
+            if not any(misfit(policy, choice.build(), whitened=choice.whitened) for policy in policies)
+        ]
 
     def problem(self, task: str, label: str, run: int, threads: int = 1) -> Problem:
         """The search of one run, with what evaluates it.

@@ -1,8 +1,9 @@
 """Evaluators: the ways to run a proposal."""
 
+from policysearch.evaluators.bouts import BoutEvaluator
 from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
 from policysearch.evaluators.pool import PoolEvaluator
 
-__all__ = ["CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator", "PoolEvaluator"]
+__all__ = ["BoutEvaluator", "CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator", "PoolEvaluator"]

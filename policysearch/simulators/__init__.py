@@ -10,6 +10,7 @@ from typing import Any, cast
 import gymnasium as gym
 from gymnasium import wrappers
 
+from policysearch.simulators.aibo_traversal import FRAMES as AIBO_FRAMES
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
 
 __all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "compiled_functions", "find_simulator"]
@@ -56,6 +57,20 @@ for _id, _problem in TABULAR.items():
 gym.register(
     "policysearch/RockPaperScissors-v0",
     entry_point="policysearch.simulators.rock_paper_scissors:RockPaperScissorsEnv",
+)
+
+#: An AIBO's walk in MuJoCo with the noise of a real floor, half and twice of it; and a model of it without MuJoCo.
+for _id, _noise in (("Aibo-v0", 1.0), ("AiboHalfNoise-v0", 0.5), ("AiboTwiceNoise-v0", 2.0)):
+    gym.register(
+        f"policysearch/{_id}",
+        entry_point="policysearch.simulators.aibo:AiboEnv",
+        kwargs={"noise": _noise},
+        max_episode_steps=AIBO_FRAMES,
+    )
+gym.register(
+    "policysearch/AiboReduced-v0",
+    entry_point="policysearch.simulators.aibo_reduced:AiboReducedEnv",
+    max_episode_steps=AIBO_FRAMES,
 )
 
 #: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.

@@ -180,6 +180,59 @@ def test_kohl_and_stones_step_has_the_length_eta_times_epsilon() -> None:
     assert second.recommendation == pytest.approx(0.2 * A / np.linalg.norm(A))
 
 
+class Drawn(np.random.Generator):
+    """A generator whose integers are these tables, one after the other."""
+
+    def __init__(self, *tables: Any) -> None:
+        super().__init__(np.random.PCG64(1))
+        self.tables = list(tables)
+
+    def integers(self, *limits: Any, **options: Any) -> Any:
+        assert (limits, options["size"]) == ((-1, 2), np.shape(self.tables[0]))
+        return np.array(self.tables.pop(0))
+
+
+#: Six perturbations of five parameters. Nobody has the fourth at 0, and nobody the fifth at +1.
+SIGNS = [
+    [1, 1, 0, 1, 0],
+    [1, 0, -1, 1, 0],
+    [0, 1, 1, -1, -1],
+    [0, -1, 0, -1, -1],
+    [-1, 0, -1, -1, 0],
+    [-1, -1, 1, 1, -1],
+]
+
+
+def test_a_step_of_kohl_and_stone_worked_by_hand_with_both_rules_of_zero() -> None:
+    start = [0.5, 0.2, -0.1, 0.0, 0.3]
+    optimizer = FiniteDifference(perturbations=6, epsilon=0.125, step_size=2.0)
+    search = optimizer.search(Domain.unbounded(np.array(start)), Drawn(SIGNS, SIGNS, SIGNS))
+    first = next(search)
+    assert first.params[0].tolist() == [0.625, 0.325, -0.1, 0.125, 0.3]  # ε = 1/8 up, up, not, up, not
+    second = search.send(told(first, [-6.0, -4.0, -9.0, -9.0, -1.0, -1.0]))
+    # parameter 0: Avg₊ = −(6 + 4)/2 = −5, Avg₀ = −(9 + 9)/2 = −9, Avg₋ = −(1 + 1)/2 = −1:  A₀ = −5 + 1 = −4
+    # parameter 1: Avg₊ = −(6 + 9)/2 = −7.5, Avg₀ = −(4 + 1)/2 = −2.5, Avg₋ = −(9 + 1)/2 = −5: Avg₀ is best, A₁ = 0
+    # parameter 2: Avg₊ = −(9 + 1)/2 = −5, Avg₀ = −(6 + 9)/2 = −7.5, Avg₋ = −(4 + 1)/2 = −2.5:  A₂ = −2.5
+    # parameter 3: no Avg₀, A₃ = 0; parameter 4: no Avg₊, A₄ = 0
+    # |A| = √(16 + 6.25) = √22.25; the step is η ε A/|A| = 0.25 A/√22.25, so 2 in units of ε
+    step = 0.25 / np.sqrt(22.25) * np.array([-4.0, 0.0, -2.5, 0.0, 0.0])
+    assert second.recommendation == pytest.approx(start + step, abs=1e-15)
+    assert np.linalg.norm((second.recommendation - start) / 0.125) == pytest.approx(2.0)
+    assert second.params == pytest.approx(second.recommendation + 0.125 * np.array(SIGNS))
+    # equal returns: A₀ … A₄ are 0, and so is |A|: θ stays and is perturbed again
+    third = search.send(told(second, [7.0] * 6))
+    assert third.recommendation.tobytes() == second.recommendation.tobytes()
+    assert third.params.tobytes() == second.params.tobytes()
+
+
+def test_kohl_and_stones_search_draws_again_where_nothing_points_anywhere() -> None:
+    search = begin(FiniteDifference(perturbations=4), [1.0, 2.0])
+    first = next(search)
+    second = search.send(told(first, [3.0] * 4))
+    assert second.recommendation.tolist() == [1.0, 2.0]
+    assert second.params.tobytes() != first.params.tobytes()
+
+
 def test_central_differences_follow_the_gradient_of_a_quadratic_exactly() -> None:
     search = begin(FiniteDifference(variant="central", epsilon=0.5, step_size=1.0), [1.0, 3.0])
     first = next(search)

@@ -1,0 +1,70 @@
+"""Tasks whose policy is a controller with named parameters."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policysearch.compare.__main__ import main
+from policysearch.compare.study import QUICK, Study
+from policysearch.core import Proposal
+from policysearch.optimizers import ARS, PGPE, Reinforce
+from policysearch.policies.half_ellipse_gait import SPACE
+from policysearch.tasks import find_task, make_evaluator, make_problem, misfit
+
+REDUCED = "aibo-gait-reduced"
+
+
+def test_a_search_of_a_controller_starts_and_stays_within_its_space() -> None:
+    problem = make_problem(find_task(REDUCED), PGPE(), whitened=False, seed=0, run=0)
+    assert np.array_equal(problem.domain.start, SPACE.domain.start)
+    assert np.array_equal(problem.domain.lower, SPACE.domain.lower)
+    assert np.array_equal(problem.domain.upper, SPACE.domain.upper)
+    problem.evaluator.close()
+
+
+def test_a_method_that_needs_scores_says_that_a_controller_has_none() -> None:
+    with pytest.raises(ValueError, match="needs a policy that is a distribution over actions"):
+        make_problem(find_task(REDUCED), Reinforce(), whitened=False, seed=0, run=0)
+
+
+def test_whitening_says_that_a_controller_has_no_layer_to_take_it() -> None:
+    policy = find_task(REDUCED).make_policy()
+    assert "whitening needs a policy" in (misfit(policy, ARS(), whitened=True) or "")
+    assert misfit(policy, ARS(), whitened=False) is None
+
+
+def test_candidates_of_a_real_robot_do_not_meet_the_same_traversals() -> None:
+    task = find_task(REDUCED)
+    evaluator = make_evaluator(task, task.make_policy())
+    twins = np.tile(SPACE.domain.start, (2, 1))
+    first, second = evaluator.evaluate(Proposal(twins, twins[0]), ("key",)).returns[:, 0]
+    assert first != second
+    evaluator.close()
+
+
+def test_the_default_comparison_leaves_out_what_cannot_search_a_controller(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--tasks", REDUCED, "--rollouts", "100", "--runs", "1", "--workers", "1", "--out", str(tmp_path)]
+    assert main(flags) == 0
+    said = capsys.readouterr()
+    assert "left out, as a controller is no distribution over actions: reinforce, off-policy-" in said.err
+    assert "whitened:ars" in said.err
+    assert "pgpe" in said.out
+    suitable = Study(**QUICK | {"tasks": {REDUCED: {}}}).suitable()
+    assert "reinforce" not in suitable
+    assert "cma-es" in suitable
+
+
+def test_a_replayed_controller_is_shown_by_name_and_unit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--tasks", REDUCED, "--optimizers", "random-search", "--rollouts", "10", "--runs", "1"]
+    assert main([*flags, "--workers", "1", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["replay", str(tmp_path / "recommendations" / f"{REDUCED}__random-search__0.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "front locus height    " in said
+    assert " cm\n" in said
+    assert "the same to the last digit" in said
