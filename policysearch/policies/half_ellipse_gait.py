@@ -18,7 +18,8 @@ The values at the start, the ε of the perturbations and the learned gait are th
 not verified; units as there. What is read into it: L is half of "locus length" (with the whole, the fastest
 gait of the paper would have to slide forward); heights end at the centre of the foot's ball; the skew moves a
 foot outward as it goes forward. One unit of a search is 12 ε, so that 1/12 is the paper's perturbation; bounds
-are ±6 ε, and for the time 0.55 to 0.85 s and for the fraction 0.25 to 0.75 (modelling choices).
+are ±6 ε, and for the time 0.55 to 0.85 s and for the fraction 0.25 to 0.75 (modelling choices; the front x offset
+of the paper's learned gait lies 0.4 ε beyond).
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"
@@ -190,6 +191,6 @@ def locus(gait: Float[Array, "12"], leg: int, clock: Float[Array, "t"]) -> Float
 
 
 def unreachable(gait: Float[Array, "12"], frames: int = 100) -> int:
-    """How many of the points of one cycle, `frames` for each leg, no joint angles reach."""
+    """How many of the points of one cycle, `frames` for each leg, are out of reach of knee and leg."""
     times = np.arange(frames) / frames * gait[10]
     return sum(not angles_from_ball(leg, *ball)[3] for leg in range(4) for ball in locus(gait, leg, times))

@@ -9,8 +9,9 @@ Sources: kinematics and joint limits CMPack/Tekkotsu (`policysearch.ers210`); pr
 ERS-7, whose author took them from the ERS-210, scaled to 1.4 kg. Everything marked "choice" is a modelling choice.
 All constants, also those of the traversal, were fixed on 2026-11-21 before any search was run on the robot, by three
 checks: with the first gait of Kohl & Stone it walks without falling, traversals differ by a standard deviation of
-about 5 to 12 mm/s, and half the time step changes speeds by less than 3 %. With servos of 6 rad/s the deviation was
-25 mm/s; with Sony's recommended 2.8 rad/s none of 600 random gaits came beyond 200 mm/s, where the robot did 291.
+about 5 to 12 mm/s, and half the time step changes the speed of gaits around the first one by less than 3 % on average.
+With servos of 6 rad/s the deviation was 25 mm/s; with Sony's recommended 2.8 rad/s none of 600 random gaits came
+beyond 200 mm/s, where the robot did 291.
 """
 
 # mypy: disable-error-code="no-untyped-def, call-arg"

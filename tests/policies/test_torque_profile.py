@@ -294,7 +294,8 @@ def test_a_profile_goes_through_its_nodes_and_never_beyond_them(size: int, seed:
     times = law[profile.nodes :] if profile.timed else profile.times
     assert (np.diff([0.0, *times, LATEST_END]) >= profile.GAP - 1e-9).all()
     assert profile.torque(law, times) == pytest.approx(heights, abs=1e-12)
-    everywhere = profile.torque(law, np.linspace(-20.0, 120.0, 701))
+    just_before = np.subtract.outer([*times, LATEST_END], np.arange(40) * 1e-14)  # where rounding shows
+    everywhere = profile.torque(law, np.concatenate([np.linspace(-20.0, 120.0, 701), just_before.ravel()]))
     assert everywhere.min() >= 0.0
     assert everywhere.max() <= heights.max()
     assert (profile.torque(law, np.array([-5.0, 0.0, LATEST_END, 66.0, 100.0])) == 0.0).all()
