@@ -48,6 +48,8 @@ class Breaths:
     rate: Float[Array, "n"]  # W/kg, gross
 
     def __post_init__(self) -> None:
+        if len(self.time) != len(self.rate):
+            raise ValueError(f"need as many rates as times, got {len(self.rate)} and {len(self.time)}")
         if len(self.time) < LEAST_BREATHS:
             raise ValueError(
                 f"need at least {LEAST_BREATHS} breaths, got {len(self.time)}: measure for longer"

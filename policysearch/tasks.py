@@ -371,7 +371,9 @@ def make_evaluator(
 def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
     """Why this method cannot search this policy, or None where it can."""
     if getattr(optimizer, "uses_scores", False) and not isinstance(policy, StochasticPolicy):
-        return "needs a policy that is a distribution over actions, which this controller is not; see pgpe"
+        return (
+            "needs a distribution over actions, which a controller is not; pgpe draws its parameters instead"
+        )
     if whitened and not hasattr(policy, "fold"):
         return "whitening needs a policy whose first layer takes the shift of observations"
     return None
@@ -400,6 +402,8 @@ def make_problem(
     policy = task.make_policy()
     if reason := misfit(policy, optimizer, whitened=whitened):
         raise ValueError(reason)
+    if task.deploy == "sample" and not isinstance(policy, StochasticPolicy):
+        raise ValueError("deploy: a controller has nothing to sample; expected 'mode', got 'sample'")
     full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
     if isinstance(policy, StochasticPolicy) and not full:
         policy = policy.mode

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policysearch.compare.__main__ import main
-from policysearch.compare.study import QUICK, Study
+from policysearch.compare.study import Study, StudyError
 from policysearch.core import Proposal
 from policysearch.optimizers import ARS, PGPE, Reinforce
 from policysearch.policies.half_ellipse_gait import SPACE
@@ -24,7 +24,7 @@ def test_a_search_of_a_controller_starts_and_stays_within_its_space() -> None:
 
 
 def test_a_method_that_needs_scores_says_that_a_controller_has_none() -> None:
-    with pytest.raises(ValueError, match="needs a policy that is a distribution over actions"):
+    with pytest.raises(ValueError, match="needs a distribution over actions, which a controller is not"):
         make_problem(find_task(REDUCED), Reinforce(), whitened=False, seed=0, run=0)
 
 
@@ -32,6 +32,13 @@ def test_whitening_says_that_a_controller_has_no_layer_to_take_it() -> None:
     policy = find_task(REDUCED).make_policy()
     assert "whitening needs a policy" in (misfit(policy, ARS(), whitened=True) or "")
     assert misfit(policy, ARS(), whitened=False) is None
+
+
+def test_a_controller_cannot_be_deployed_by_sampling() -> None:
+    with pytest.raises(StudyError, match="a controller has nothing to sample"):
+        Study.resolve(
+            {"tasks": {REDUCED: {"deploy": "sample"}}, "optimizers": {"random-search": {}}, "rollouts": 20}
+        )
 
 
 def test_candidates_of_a_real_robot_do_not_meet_the_same_traversals() -> None:
@@ -49,12 +56,12 @@ def test_the_default_comparison_leaves_out_what_cannot_search_a_controller(
     flags = ["--tasks", REDUCED, "--rollouts", "100", "--runs", "1", "--workers", "1", "--out", str(tmp_path)]
     assert main(flags) == 0
     said = capsys.readouterr()
-    assert "left out, as a controller is no distribution over actions: reinforce, off-policy-" in said.err
-    assert "whitened:ars" in said.err
+    assert (
+        f"left out: reinforce, off-policy-reinforce, natural-gradient, trpo, ppo: on {REDUCED}: n" in said.err
+    )
+    assert f"left out: whitened:ars: on {REDUCED}: whitening needs" in said.err
     assert "pgpe" in said.out
-    suitable = Study(**QUICK | {"tasks": {REDUCED: {}}}).suitable()
-    assert "reinforce" not in suitable
-    assert "cma-es" in suitable
+    assert "left out: pgpe" not in said.err
 
 
 def test_a_replayed_controller_is_shown_by_name_and_unit(

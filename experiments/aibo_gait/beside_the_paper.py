@@ -2,10 +2,13 @@
 
     python experiments/aibo_gait/beside_the_paper.py results/aibo_gait
 
-Reads `study` and `noise` in that folder (study.toml and noise.toml here), counts the falls in their ledgers while
-these are there, and writes README.md, falls.csv and moves.csv.
+Reads `study` and, if it is there, `noise` in that folder (study.toml and noise.toml here) and checks.json (of
+checks.py), counts the falls in the studies' ledgers while these are there, and writes README.md, falls*.csv and
+moves.csv. The words are in findings.md.
 """
 
+import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -13,16 +16,17 @@ import numpy as np
 import pandas as pd
 
 from policysearch import ledger
+from policysearch.compare.comparison import file_name
 from policysearch.compare.recommendation import load
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
-from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE
+from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
 from policysearch.seeding import stream
 
+TASK, METHOD = "aibo-gait", "finite-difference"
 TRAVERSALS, HOURS = 1035, 3.0  # of the paper, with three robots
 RESAMPLES = 2000
-
-TEXT = (Path(__file__).parent / "findings.md").read_text(encoding="utf-8")
+MISSING = "(not run)"
 
 
 def falls(folder: Path, kept: Path) -> pd.DataFrame:
@@ -31,50 +35,46 @@ def falls(folder: Path, kept: Path) -> pd.DataFrame:
     if not file.exists():
         return pd.read_csv(kept)
     rows = [
-        {"task": event.key[1], "method": event.key[2], "run": event.key[3]}
+        {"task": event.key[1], "method": event.key[2]}
         | {"falls": int((returns == 0.0).sum()), "traversals": returns.size}
         for event in ledger.read(file)
         if event.kind == "generation"
         for returns in [np.asarray(event.body["returns"], dtype=float)]
     ]
-    counted = (
-        pd.DataFrame(rows)
-        .groupby(["task", "method"], sort=False)[["falls", "traversals"]]
-        .sum()
-        .reset_index()
-    )
+    counted = pd.DataFrame(rows).groupby(["task", "method"], sort=False).sum().reset_index()
     counted.to_csv(kept, index=False, lineterminator="\n")
     return counted
 
 
-def moves(folder: Path, method: str = "finite-difference") -> pd.DataFrame:
-    """How far each parameter went from its start, in ε: mean over the runs with its interval, and in the paper."""
-    files = sorted((folder / "recommendations").glob(f"aibo-gait*{method}*.npz"))
-    ends = np.array([load(file)[1] for file in files])
-    moved = EPSILONS_PER_UNIT * (ends - SPACE.domain.start)
-    means = stream(0, "moves").choice(moved, (RESAMPLES, len(moved))).mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    names = [name for name, *_ in TABLE]
-    paper = np.array([(best - start) / epsilon for _, _, start, epsilon, best in TABLE])
-    return pd.DataFrame(
-        {"parameter": names, "ours": moved.mean(axis=0), "low": low, "high": high, "paper": paper}
-        | {"ours_end": SPACE.decode(ends).mean(axis=0), "unit": [row[1] for row in TABLE]}
+def learned(folder: Path) -> Array:
+    """The gaits that Kohl & Stone's rule recommends at the end of its runs, in coordinates."""
+    runs = pd.read_csv(folder / "runs.csv").query("task == @TASK and optimizer == @METHOD")["run"]
+    return np.array(
+        [load(folder / "recommendations" / f"{file_name(TASK, METHOD, run)}.npz")[1] for run in runs]
     )
 
 
-def direction(row: pd.Series) -> str:
-    """Whether ours and the paper's went the same way."""
-    if row["low"] <= 0.0 <= row["high"]:
-        return "undecided"
-    return "same" if row["ours"] * row["paper"] > 0 else "opposite"
+def moves(ends: Array) -> pd.DataFrame:
+    """How far each parameter went from its start, in ε: mean over the runs with its interval, and in the paper."""
+    moved = EPSILONS_PER_UNIT * (ends - SPACE.domain.start)
+    means = stream(0, "moves").choice(moved, (RESAMPLES, len(moved))).mean(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    paper = np.array([(best - start) / epsilon for _, _, start, epsilon, best in TABLE])
+    return pd.DataFrame(
+        {"parameter": SPACE.names, "unit": [row[1] for row in TABLE], "start": [row[2] for row in TABLE]}
+        | {"end": SPACE.decode(ends).mean(axis=0), "paper_end": [row[4] for row in TABLE]}
+        | {"moved": moved.mean(axis=0), "low": low, "high": high, "paper_moved": paper}
+    )
 
 
 def moves_table(table: pd.DataFrame) -> str:
     """The moves as Markdown."""
     lines = ["| parameter | ours, in ε (95 %) | paper's, in ε | direction |", "| --- | ---: | ---: | --- |"]
     for _, row in table.iterrows():
-        interval = f"{row['ours']:+.1f} ({row['low']:+.1f} … {row['high']:+.1f})"
-        lines.append(f"| {row['parameter']} | {interval} | {row['paper']:+.1f} | {direction(row)} |")
+        same = "same" if row["moved"] * row["paper_moved"] > 0 else "opposite"
+        direction = "undecided" if row["low"] <= 0.0 <= row["high"] else same
+        interval = f"{row['moved']:+.1f} ({row['low']:+.1f} … {row['high']:+.1f})"
+        lines.append(f"| {row['parameter']} | {interval} | {row['paper_moved']:+.1f} | {direction} |")
     return "\n".join(lines)
 
 
@@ -86,61 +86,79 @@ def speeds_table(folder: Path, task: str, fallen: pd.DataFrame) -> str:
         "| method | end speed, mm/s (IQM, 95 %) | worst … best run | claimed − end | falls |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for row in summary.sort_values("iqm", ascending=False).itertuples():
-        mine = runs[runs["optimizer"] == row.optimizer]
+    for row in summary.sort_values("iqm", ascending=False).to_dict("records"):
+        method = row["optimizer"]
+        mine = runs[runs["optimizer"] == method]
         ends, claims = mine["final_return"], mine["claimed_return"]
-        count = fallen.query("task == @task and method == @row.optimizer").iloc[0]
-        share = f"{100 * count['falls'] / count['traversals']:.1f} %"
+        count = fallen.query("task == @task and method == @method").iloc[0]
         lines.append(
-            f"| `{row.optimizer}` | {row.iqm:.0f} ({row.ci_low:.0f} … {row.ci_high:.0f}) "
-            f"| {ends.min():.0f} … {ends.max():.0f} | {float(iqm(np.array(claims - ends))):+.0f} | {share} |"
+            f"| `{method}` | {row['iqm']:.0f} ({row['ci_low']:.0f} … {row['ci_high']:.0f}) "
+            f"| {ends.min():.0f} … {ends.max():.0f} | {float(iqm((claims - ends).to_numpy())):+.0f} "
+            f"| {100 * count['falls'] / count['traversals']:.1f} % |"
         )
     return "\n".join(lines)
 
 
-def milestones(folder: Path, method: str = "finite-difference") -> str:
+def milestones(folder: Path) -> str:
     """The learning curve of Kohl & Stone's rule in the paper's units."""
-    curve = pd.read_csv(folder / "curves.csv").query("optimizer == @method")
+    curve = pd.read_csv(folder / "curves.csv").query("task == @TASK and optimizer == @METHOD")
     lines = ["| traversals | hours of three robots | speed, mm/s (IQM of runs) |", "| ---: | ---: | ---: |"]
-    for amount, rows in curve.groupby(curve.groupby("run").cumcount()):
-        traversals = TRAVERSALS * int(amount) / (curve.groupby("run").size().max() - 1)
-        lines.append(
-            f"| {traversals:.0f} | {HOURS * traversals / TRAVERSALS:.1f} "
-            f"| {float(iqm(rows['return_mean'].to_numpy())):.0f} |"
-        )
+    for traversals, rows in curve.groupby("rollouts"):
+        hours = HOURS * float(str(traversals)) / TRAVERSALS
+        lines.append(f"| {traversals} | {hours:.1f} | {float(iqm(rows['return_mean'].to_numpy())):.0f} |")
     return "\n".join(lines)
 
 
-def within(folder: Path) -> dict[str, float]:
-    """Start and end of Kohl & Stone's rule: IQM and the middle of the runs."""
-    runs = pd.read_csv(folder / "runs.csv").query("optimizer == 'finite-difference'")
-    ends: Array = runs["final_return"].to_numpy()
-    return {
-        "start": runs["start_return"].mean(),
-        "end": float(iqm(ends)),
-        "best": ends.max(),
-        "worst": ends.min(),
+def ends(folder: Path) -> dict[str, str]:
+    """Start and end of Kohl & Stone's rule, in words."""
+    runs = pd.read_csv(folder / "runs.csv").query("task == @TASK and optimizer == @METHOD")
+    final = runs["final_return"].to_numpy()
+    numbers = {"start": runs["start_return"].mean(), "end": float(iqm(final))}
+    numbers |= {"best": final.max(), "worst": final.min(), "gain": numbers["end"] - numbers["start"]}
+    return {name: f"{value:.0f}" for name, value in numbers.items()}
+
+
+def page(out: Path) -> str:
+    """README.md; the tables beside it are written on the way."""
+    study, noise, checks = out / "study", out / "noise", out / "checks.json"
+    gaits, fallen = learned(study), falls(study, out / "falls.csv")
+    moved = moves(gaits)
+    moved.round(4).to_csv(out / "moves.csv", index=False, lineterminator="\n")
+    counts = [unreachable(gait) for gait in SPACE.decode(gaits)]
+    start, paper = (np.array([row[column] for row in TABLE]) for column in (2, 4))
+    parts = {
+        "speeds": speeds_table(study, TASK, fallen),
+        "curve": milestones(study),
+        "moves": moves_table(moved),
+        "half": MISSING,
+        "twice": MISSING,
+        "unreachable_start": str(unreachable(start)),
+        "unreachable_paper": str(unreachable(paper)),
+        "unreachable_learned": f"{np.median(counts):.0f}",
+        **ends(study),
     }
+    if (noise / "summary.csv").exists():
+        counted = falls(noise, out / "falls_noise.csv")
+        parts |= {name: speeds_table(noise, f"{TASK}-{name}-noise", counted) for name in ("half", "twice")}
+    if checks.exists():
+        parts |= json.loads(checks.read_text(encoding="utf-8"))
+    return (Path(__file__).parent / "findings.md").read_text(encoding="utf-8").format(**parts)
 
 
 def main() -> None:
     """Write the page."""
-    out = Path(sys.argv[1])
-    study, noise = out / "study", out / "noise"
-    fallen = falls(study, out / "falls.csv")
-    moved = moves(study)
-    moved.round(4).to_csv(out / "moves.csv", index=False, lineterminator="\n")
-    parts = {
-        "speeds": speeds_table(study, "aibo-gait", fallen),
-        "curve": milestones(study),
-        "moves": moves_table(moved),
-        **{name: f"{value:.0f}" for name, value in within(study).items()},
-    }
-    if (noise / "summary.csv").exists():
-        counted = falls(noise, out / "falls_noise.csv")
-        for name in ("half", "twice"):
-            parts[name] = speeds_table(noise, f"aibo-gait-{name}-noise", counted)
-    (out / "README.md").write_text(TEXT.format(**parts), encoding="utf-8")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="the folder with `study`, such as results/aibo_gait")
+    out = parser.parse_args().out
+    if not (out / "study" / "summary.csv").exists():
+        print(
+            f"{out / 'study'}: expected a finished study; run the command in study.toml first",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    (out / "README.md").write_text(page(out), encoding="utf-8")
 
 
 if __name__ == "__main__":

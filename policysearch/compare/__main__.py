@@ -219,8 +219,9 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         study = request.resolve(arguments)
     except request.Refused as error:
         raise Refusal(error.messages) from error
-    if arguments.study is None and arguments.optimizers is None and (note := request.left_out(study)):
-        print(note, file=sys.stderr)
+    if arguments.study is None and arguments.optimizers is None:
+        for note in request.left_out(study):
+            print(note, file=sys.stderr)
     shard = _shard(arguments.shard, study)
     out = arguments.out or request.default_folder(arguments, study)
     _prepare(out, study, fresh=arguments.fresh)

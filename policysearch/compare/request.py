@@ -52,20 +52,25 @@ def resolve(arguments: Any) -> Study:
     return study
 
 
-def left_out(study: Study) -> str:
-    """Which methods of the default comparison cannot search these tasks, in words; empty where all can."""
-    missing = [label for label in QUICK["optimizers"] if label not in study.optimizers]
-    return (
-        f"left out, as a controller is no distribution over actions: {', '.join(missing)}" if missing else ""
-    )
+def left_out(study: Study) -> list[str]:
+    """Which methods of the default comparison cannot search all of these tasks, and why."""
+    given = {
+        "tasks": {name: choice.model_dump() for name, choice in study.tasks.items()},
+        "policy": study.policy,
+    }
+    grouped: dict[str, list[str]] = {}
+    for label, reason in Study(**QUICK | given).misfits().items():
+        grouped.setdefault(reason, []).append(label)
+    return [f"left out: {', '.join(labels)}: {reason}" for reason, labels in grouped.items()]
 
 
 def _without_misfits(data: dict[str, Any]) -> dict[str, Any]:
     """The rows that can search the policies of all tasks; all of them, where the request has mistakes."""
     try:
-        return {label: data["optimizers"][label] for label in Study(**data).suitable()}
+        misfits = Study(**data).misfits()
     except ValueError:
-        return dict(data["optimizers"])
+        misfits = {}
+    return {label: row for label, row in data["optimizers"].items() if label not in misfits}
 
 
 def default_folder(arguments: Any, study: Study) -> Path:

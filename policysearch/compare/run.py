@@ -301,6 +301,8 @@ def _held(path: list[_Point], study: Study, task: str, unit: str, amount: int) -
 
 
 def _standard_error(returns: Float[Array, "k"]) -> float:
+    if (returns == returns[0]).all():
+        return 0.0  # not what rounding leaves of it
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged policy may be paid −1e200
         return float(returns.std(ddof=1) / np.sqrt(returns.size))
 

@@ -218,14 +218,15 @@ class Study(BaseModel):
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
 
-    def suitable(self) -> list[str]:
-        """The rows whose method can search the policies of all tasks."""
-        policies = [self.task(name).make_policy() for name in self.tasks]
-        return [
-            label
+    def misfits(self) -> dict[str, str]:
+        """The rows whose method cannot search the policy of some task, and why."""
+        policies = {name: self.task(name).make_policy() for name in self.tasks}
+        return {
+            label: f"on {name}: {reason}"
             for label, choice in self.optimizers.items()
-            if not any(misfit(policy, choice.build(), whitened=choice.whitened) for policy in policies)
-        ]
+            for name, policy in policies.items()
+            if (reason := misfit(policy, choice.build(), whitened=choice.whitened))
+        }
 
     def problem(self, task: str, label: str, run: int, threads: int = 1) -> Problem:
         """The search of one run, with what evaluates it.

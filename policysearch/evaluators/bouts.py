@@ -6,8 +6,8 @@ these breaths suggest, in % of what this person needs without torque.
 
 The person gets used to the device, drifts, and carries the last bout's breathing into the next, so an evaluation is
 a function of all that went before it: evaluations run in their order, one at a time, and a continued search runs
-them again. Proposals of the purpose "report" are not walked: their return is the true reduction for the person who
-has fully adapted, which no bout measures.
+them again. Proposals of the purpose "report" are not walked: their return is the true reduction, without noise and
+drift, for the person who is as used to the device as after the 64 minutes of that study.
 """
 
 from jaxtyping import Float
@@ -17,10 +17,10 @@ from policysearch.evaluators.shared import Outcome, collect
 from policysearch.policies import TorqueProfile
 from policysearch.respirometry import fit
 from policysearch.seeding import Key, seed_of, stream
-from policysearch.simulators.human import Walker, draw_participant
+from policysearch.simulators.human import Walker, adapted_after, draw_participant
 
 MINUTES = 2  # of a bout
-ADAPTED = (1.0, 1.0)  # levels of adaptation of somebody who has nothing more to learn
+ADAPTED = adapted_after(64.0)  # levels of adaptation of a novice after so many minutes
 
 
 class BoutEvaluator:
@@ -48,7 +48,7 @@ class BoutEvaluator:
         pairs = [(i, j) for i in range(len(laws)) for j in range(proposal.episodes)]
         if proposal.purpose == "report":
             truth = [100.0 * self.walker.true_reduction(law, ADAPTED) for law in laws]
-            return collect(proposal, [Outcome(i, j, truth[i], steps=MINUTES) for i, j in pairs])
+            return collect(proposal, [Outcome(i, j, truth[i]) for i, j in pairs])
         return collect(proposal, [self._bout(laws[i], (*key, "bout", i, j), i, j) for i, j in pairs])
 
     def _bout(self, law: Float[Array, "4"], key: Key, i: int, j: int) -> Outcome:

@@ -3,22 +3,22 @@
 **It does not replace the device's firmware limits or its physical stop.** It is software that runs when it is
 called, and a process that hangs calls nothing.
 
-With the previous torque u, the commanded torque c and the time dt of a tick, the next torque is
+With the previous torque u, the commanded torque c and the time t since the last tick, the next torque is
 
-    u' = min(max(c', u − S dt), u + S dt),    c' = min(max(c, lowest), highest) if c is a finite number, else 0
+    u' = min(max(c', u − S t), u + S t),    c' = min(max(c, lowest), highest) if c is a finite number, else 0
 
-so that, whatever is commanded, it is finite, changes by at most S dt (but for rounding), and never leaves the
+so that, whatever is commanded, it is finite, changes by at most S t (but for rounding), and never leaves the
 limits: after a limit has been lowered, a torque outside comes back at the slope S and goes no farther out. A
-stop is latched: every later tick brings the torque closer to zero, at a constant rate that ends after the stop
+stop is latched: from then on the torque only comes closer to zero, at a constant rate that ends after the stop
 time (switching off at once would be no safe state for somebody who walks), and it stays zero until an operator
 re-arms the guard, with a reason.
 
-The guard stops by itself when no heartbeat has come for too long, by a monotonic clock of its own. (It does not
-notice if that clock stands still.)
+Time is that of the guard's own monotonic clock, whoever calls it and however often. More than the longest tick
+counts as the longest tick, so that ticks farther apart ramp more slowly than the slope, after a stop too.
 
-dt is taken on trust between zero and the longest tick; a longer one counts as the longest, and one that is no
-finite number, or negative, is replaced by the time on the guard's own clock. Ticks farther apart than the
-longest tick therefore ramp more slowly than the real time would allow, after a stop too.
+The guard stops by itself when no heartbeat has come for too long, and when its clock runs backwards or shows no
+number; such a tick counts as no time. **With a clock that stands still nothing ramps, not even after a stop, and
+no missing heartbeat is noticed:** the torque stays as it is, and the device's own limits must act.
 """
 
 import math
@@ -60,7 +60,7 @@ class GuardLimits:
     unit: Literal["N·m", "N·m/kg"]
     lowest: float = 0.0  # in `unit`
     heartbeat: float = 0.1  # s without a beat, after which the guard stops
-    longest_tick: float = 0.02  # s
+    longest_tick: float = 0.02  # s that a tick counts at most
 
     def __post_init__(self) -> None:
         if self.unit not in ("N·m", "N·m/kg"):
@@ -121,12 +121,12 @@ class TorqueGuard:
         """Every stop and re-arming: when by the guard's clock, which of them, and the reason."""
         return tuple(self._history)
 
-    def tick(self, command: object, dt: object) -> float:
-        """The torque for the device, given the commanded one and the seconds since the last tick."""
+    def tick(self, command: object) -> float:
+        """The torque for the device now, given the commanded one."""
         now = self._clock()
-        seconds = self._seconds(dt, now - self._last_tick)
-        self._last_tick = now
         self._listen(now)
+        seconds = self._seconds(now - self._last_tick)
+        self._last_tick = now
         target, slope = self._allowed(command), self._limits.slope
         if self._stop_reason:
             target, slope = 0.0, self._stop_rate
@@ -148,7 +148,7 @@ class TorqueGuard:
             self._history.append((self._clock(), "stop", self._stop_reason))
 
     def rearm(self, reason: str) -> None:
-        """Let torque through again, which counts as a beat; no effect on a guard that is armed.
+        """Let torque through again, which counts as a beat and starts time afresh; no effect on an armed guard.
 
         Raises:
             ValueError: without a reason, or while the torque is not yet zero.
@@ -161,7 +161,7 @@ class TorqueGuard:
                     f"torque: expected 0 {self._limits.unit} before re-arming, got {self._torque:g}"
                 )
             self._stop_reason = ""
-            self._last_beat = self._clock()
+            self._last_tick = self._last_beat = self._clock()
             self._history.append((self._last_beat, "rearm", reason))
 
     def restrict(self, limits: GuardLimits) -> None:
@@ -199,20 +199,18 @@ class TorqueGuard:
             self._counts["torque: outside the limits"] += 1
         return min(max(c, self._limits.lowest), self._limits.highest)
 
-    def _seconds(self, dt: object, elapsed: float) -> float:
+    def _seconds(self, elapsed: float) -> float:
         """For how many seconds the torque may change."""
-        seconds = _number(dt)
-        if not (math.isfinite(seconds) and seconds >= 0.0):
-            self._counts["dt: not a finite number of at least 0 s, the guard's clock is used"] += 1
-            seconds = elapsed if math.isfinite(elapsed) and elapsed >= 0.0 else 0.0
-        elif seconds > self._limits.longest_tick:
-            self._counts["dt: longer than the longest tick"] += 1
-        return min(seconds, self._limits.longest_tick)
+        if not 0.0 <= elapsed < math.inf:
+            return 0.0
+        if elapsed > self._limits.longest_tick:
+            self._counts["tick: longer than the longest tick"] += 1
+        return min(elapsed, self._limits.longest_tick)
 
     def _listen(self, now: float) -> None:
         """Stop if there has been no beat for too long, or the clock runs backwards or shows no number."""
         silence = now - self._last_beat
-        if not silence >= 0.0:
+        if not silence >= 0.0 or now < self._last_tick:
             self.stop("the guard's clock ran backwards or showed no number")
         elif silence >= self._limits.heartbeat:
             self.stop(f"no heartbeat for {self._limits.heartbeat:g} s")

@@ -131,7 +131,7 @@ class HalfEllipseGait:
         if interface.choices or interface.action_size != 4 * len(JOINTS):
             raise ValueError(
                 "policy 'half-ellipse-gait': expected actions that are the twelve joint angles of an AIBO, "
-                f"got {interface.action_space}"
+                f"got {type(interface.action_space).__name__} of {interface.action_size}"
             )
         return cls(interface.obs_size)
 

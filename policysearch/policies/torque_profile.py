@@ -203,8 +203,8 @@ class TorqueProfile:
         """
         if interface.choices or interface.action_size != 1:
             raise ValueError(
-                "policy 'torque-profile': expected one action, the torque in N·m/kg, at the moment of the stride "
-                f"that is the first number observed, got {interface.action_space}"
+                "policy 'torque-profile': expected one action, the torque in N·m/kg, for the moment of the stride "
+                f"that is observed, got {type(interface.action_space).__name__} of {interface.action_size}"
             )
         return cls(interface.obs_size)
 

@@ -7,21 +7,17 @@ episode with a return of 0.
 
 Sources: kinematics and joint limits CMPack/Tekkotsu (`policysearch.ers210`); proportions of the masses Webots'
 ERS-7, whose author took them from the ERS-210, scaled to 1.4 kg. Everything marked "choice" is a modelling choice.
-All constants, also those of the traversal, were fixed on 2026-11-21 before any search was run on the robot, by three
-checks: with the first gait of Kohl & Stone it walks without falling, traversals differ by a standard deviation of
-about 5 to 12 mm/s, and half the time step changes the speed of gaits around the first one by less than 3 % on average.
-With servos of 6 rad/s the deviation was 25 mm/s; with Sony's recommended 2.8 rad/s none of 600 random gaits came
-beyond 200 mm/s, where the robot did 291.
+All constants, also those of the traversal, were fixed on 2026-11-21 before any method searched: so that the first
+gait of Kohl & Stone walks without falling, its traversals differ by a standard deviation of 5 to 12 mm/s, and half
+the time step changes the speeds of gaits around it by less than 3 % on average. The servos' speed lies between what
+Sony recommends (2.8 rad/s, with which no random gait came near the 291 mm/s that the robot did) and 6 rad/s (with
+which gaits tumble): a calibration that makes the robot's speed possible, so that reaching it confirms nothing.
+`experiments/aibo_gait/checks.py` measures all of this. Other gaits can be noisier and more sensitive.
 """
 
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
-import atexit
-import importlib
 import math
-import os
-import subprocess
-import sys
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -47,6 +43,7 @@ from policysearch.ers210 import (
     SHOULDER_Y,
     UPPER,
 )
+from policysearch.simulators.aibo_camera import Camera
 from policysearch.simulators.aibo_traversal import (
     ACROSS,
     ACTION_SPACE,
@@ -318,7 +315,7 @@ class AiboEnv(SimulatorEnv):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: expected 'rgb_array' or None, got {render_mode!r}")
         self.simulator, self.render_mode = make_simulator(noise), render_mode
-        self._camera: _Camera | None = None
+        self._camera: Camera | None = None
         super().__init__()
 
     def render(self) -> Any:
@@ -331,7 +328,7 @@ class AiboEnv(SimulatorEnv):
             gym.logger.warn('AiboEnv: for pictures, make it with render_mode="rgb_array"')
             return None
         if self._camera is None:
-            self._camera = _Camera()
+            self._camera = Camera(make_model())
         return self._camera.picture(self._world.robot.qpos)
 
     def close(self) -> None:
@@ -339,97 +336,3 @@ class AiboEnv(SimulatorEnv):
         if self._camera is not None:
             self._camera.close()
             self._camera = None
-
-
-class _Camera:
-    """Pictures of a robot of its own, which takes the poses that it is shown.
-
-    `mujoco.Renderer` would draw by what MUJOCO_GL named when `mujoco` was imported: too early to choose.
-    """
-
-    WIDTH, HEIGHT = 480, 270
-    AIM, DISTANCE, VIEW = 0.075, 1.3, 13.0  # m above the floor; m; degrees from top to bottom
-    AZIMUTH, ELEVATION = 90.0, -12.0  # degrees: to the left, and down until no horizon is left
-    SUN = (0.14, 0.24, -0.96)  # where the light goes
-    SHADE = 0.55  # of the colours of the left legs, which are the far ones
-
-    def __init__(self) -> None:
-        self._model = make_model()
-        self._furnish()
-        self._data, self._scene = mujoco.MjData(self._model), mujoco.MjvScene(self._model, maxgeom=200)
-        self._eye, self._everything = mujoco.MjvCamera(), mujoco.MjvOption()
-        self._eye.distance = self.DISTANCE
-        self._eye.azimuth, self._eye.elevation = self.AZIMUTH, self.ELEVATION
-        self._frame = mujoco.MjrRect(0, 0, self.WIDTH, self.HEIGHT)
-        backend = _backend()
-        try:
-            self._gl = importlib.import_module(f"mujoco.{backend}").GLContext(self.WIDTH, self.HEIGHT)
-            self._gl.make_current()
-            self._context = mujoco.MjrContext(self._model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        except Exception as error:  # its libraries raise what they like
-            raise _cannot_draw(f"{backend}: {type(error).__name__}: {error}") from error
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
-        atexit.register(self.close)  # before the libraries' own end, of which contexts that are left complain
-
-    def _furnish(self) -> None:
-        """A light that goes with the robot, so that its shadow is fine, and the far legs darker."""
-        model, sun = self._model, np.array(self.SUN)
-        model.light_mode[:] = mujoco.mjtCamLight.mjCAMLIGHT_TRACK
-        model.light_bodyid[:] = model.body("torso").id
-        model.light_pos0[:], model.light_dir0[:] = -sun, sun
-        model.vis.map.shadowclip, model.vis.quality.shadowsize = 3.0, 1024
-        model.vis.global_.fovy = self.VIEW
-        for geom, body in enumerate(model.geom_bodyid):
-            if "left" in model.body(body).name:
-                model.geom_rgba[geom, :3] *= self.SHADE
-
-    def picture(self, qpos: Float[Array, "q"]) -> Any:
-        """The robot in this pose, in the middle."""
-        self._data.qpos[:] = qpos
-        mujoco.mj_forward(self._model, self._data)
-        self._eye.lookat[:] = qpos[0], qpos[1], self.AIM
-        what = (self._model, self._data, self._everything, None)
-        mujoco.mjv_updateScene(*what, self._eye, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene)
-        self._gl.make_current()  # another camera may have drawn last
-        mujoco.mjr_render(self._frame, self._scene, self._context)
-        colours = np.empty((self.HEIGHT, self.WIDTH, 3), np.uint8)
-        mujoco.mjr_readPixels(colours, None, self._frame, self._context)
-        return colours[::-1].copy()  # OpenGL's first line is the lowest
-
-    def close(self) -> None:
-        """Give back what it draws with."""
-        atexit.unregister(self.close)
-        self._gl.make_current()
-        self._context.free()
-        self._gl.free()
-
-
-def _backend() -> str:
-    """The module of `mujoco` to draw with: by MUJOCO_GL, else for the screen; without one, EGL or OSMesa."""
-    named = os.environ.get("MUJOCO_GL", "").lower().strip()
-    if named in ("egl", "osmesa"):
-        return named
-    screen = not sys.platform.startswith("linux") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
-    if named or screen:
-        return "cgl" if sys.platform == "darwin" and named != "glfw" else "glfw"
-    failures = {}
-    for name in ("egl", "osmesa"):
-        failures[name] = _failure(name)
-        if not failures[name]:
-            return name
-    raise _cannot_draw("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
-
-
-@lru_cache
-def _failure(backend: str) -> str:
-    """Why this cannot draw, or nothing; tried in another process, as a failure would spoil the next trial here."""
-    trial = f"from mujoco.{backend} import GLContext; GLContext(8, 8).make_current()"
-    done = subprocess.run([sys.executable, "-P", "-c", trial], capture_output=True, text=True, check=False)  # noqa: S603
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["crashed"])[-1]
-
-
-def _cannot_draw(why: str) -> RuntimeError:
-    return RuntimeError(
-        f"the robot cannot be drawn ({why}); without a screen this needs EGL or OSMesa, "
-        "on Debian `apt-get install libegl1 libgl1-mesa-dri` or `apt-get install libosmesa6`"
-    )

@@ -1,7 +1,8 @@
 """One timed walk of an AIBO: what the experiment and its servos are, whatever the model of the body.
 
 The robot stands, starts to walk, and after a run-up its speed is taken over three seconds. Between two walks the
-floor, the battery, the phase of the gait and the watch differ: the reason why Kohl & Stone (2004) averaged three.
+floor, the battery, the phase of the gait (also where in a cycle the watch starts and stops) and the watch differ: the
+reason why Kohl & Stone (2004) averaged three. Walking backward is a negative speed; a fall is 0.
 Everything marked "choice" is a modelling choice.
 """
 
@@ -28,7 +29,7 @@ RATE = 4.0  # rad/s, fastest motion of a servo with a full battery (choice; Sony
 # ---------------------------------------------------------------------------------------- the traversal
 STANDING = 0.105  # m, from the shoulders to the balls of the feet of the robot that stands (choice)
 SOFT_START = 0.8  # s, from standing still to the gait (choice)
-RUN_UP, TIMED = 1.5, 3.0  # s: two and four cycles of the first gait
+RUN_UP, TIMED = 1.5, 3.0  # s, about two and four cycles of the first gait (choice)
 RUN_UP_FRAMES, TIMED_FRAMES = round(RUN_UP / FRAME), round(TIMED / FRAME)
 FRAMES = RUN_UP_FRAMES + TIMED_FRAMES
 # ------------------------------------------------------------------------ what differs between traversals

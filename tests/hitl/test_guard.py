@@ -23,8 +23,8 @@ DT = 1 / 128  # s; powers of two, so that sums are exact
 STEP = LIMITS.slope * DT
 NOT_FINITE = "torque: not a finite number, counts as zero"
 OUTSIDE = "torque: outside the limits"
-NO_TIME = "dt: not a finite number of at least 0 s, the guard's clock is used"
-LONG = "dt: longer than the longest tick"
+LONG = "tick: longer than the longest tick"
+BAD_CLOCK = "the guard's clock ran backwards or showed no number"
 
 
 class Clock:
@@ -85,13 +85,13 @@ def machine(limits: GuardLimits = LIMITS) -> tuple[TorqueGuard, Clock]:
     return TorqueGuard(limits, clock), clock
 
 
-def run(guard: TorqueGuard, clock: Clock, command: object, ticks: int, dt: object = DT) -> list[float]:
+def run(guard: TorqueGuard, clock: Clock, command: object, ticks: int, apart: float = DT) -> list[float]:
     """The torques of some ticks, with a beat before each."""
     torques = []
     for _ in range(ticks):
-        clock.now += DT
+        clock.now += apart
         guard.beat()
-        torques.append(guard.tick(command, dt))
+        torques.append(guard.tick(command))
     return torques
 
 
@@ -103,15 +103,9 @@ def at(torque: float, limits: GuardLimits = LIMITS) -> tuple[TorqueGuard, Clock]
     return guard, clock
 
 
-def allowance(dt: object, elapsed: float, limits: GuardLimits) -> float:
-    """For how many seconds a torque may change, said in another way than the guard does."""
-    number = type(dt) in (int, float, np.float32, np.int8) and dt is not NO_NUMBERS["huge integer"]
-    usable = number and 0 <= dt < math.inf  # type: ignore[operator]
-    return max(0.0, min(float(dt) if usable else elapsed, limits.longest_tick))  # type: ignore[arg-type]
-
-
-def check(before: float, after: object, seconds: float, limits: GuardLimits) -> None:
-    """What holds for every tick."""
+def check(before: float, after: object, elapsed: float, limits: GuardLimits) -> None:
+    """What holds for every tick, however much time has elapsed on the clock."""
+    seconds = max(0.0, min(elapsed, limits.longest_tick)) if math.isfinite(elapsed) else 0.0
     assert type(after) is float
     assert math.isfinite(after)
     assert min(before, limits.lowest) <= after <= max(before, limits.highest)
@@ -126,7 +120,7 @@ anything = st.one_of(
     st.integers(),
     st.sampled_from([1e308, -1e308, np.float32(0.5), np.int8(1)]),
 )
-some_dt = st.one_of(st.floats(0.0, 0.03), st.just(DT), anything)
+increments = st.one_of(st.floats(0.0, 0.03), st.sampled_from([0.0, 1e-12, DT, 0.2, 1e9]), st.floats())
 limit_numbers = st.floats(1e-3, 1e3)
 some_limits = st.builds(
     lambda highest, down, slope, spare, tick: GuardLimits(
@@ -146,16 +140,16 @@ some_limits = st.builds(
 
 
 @settings(deadline=None)
-@given(
-    some_limits, st.lists(st.tuples(anything, some_dt, st.floats(0.0, 0.2), st.integers(0, 9)), max_size=30)
-)
+@given(some_limits, st.lists(st.tuples(anything, increments, st.integers(0, 9)), max_size=30))
 def test_whatever_is_commanded_the_torque_is_finite_within_its_limits_and_its_slope(
-    limits: GuardLimits, ticks: list[tuple[object, object, float, int]]
+    limits: GuardLimits, ticks: list[tuple[object, float, int]]
 ) -> None:
     guard, clock = machine(limits)
-    for command, dt, passed, event in ticks:
-        start, before = clock.now, guard.torque
-        clock.now += passed
+    time = clock.now
+    for command, increment, event in ticks:
+        last, before = clock.now, guard.torque
+        clock.now = time + increment
+        time = clock.now if abs(clock.now) < 1e6 else time  # what is far off was a glitch
         if event < 7:
             guard.beat()
         elif event == 7:
@@ -164,7 +158,7 @@ def test_whatever_is_commanded_the_torque_is_finite_within_its_limits_and_its_sl
             guard.rearm("a test")
         elif event == 9:
             guard.restrict(replace(guard.limits, highest=guard.limits.highest * 0.7))
-        check(before, guard.tick(command, dt), allowance(dt, clock.now - start, guard.limits), guard.limits)
+        check(before, guard.tick(command), clock.now - last, guard.limits)
         assert guard.torque <= limits.highest
 
 
@@ -184,31 +178,41 @@ def test_hundreds_of_thousands_of_hostile_ticks_leave_neither_limits_nor_slope(t
     first = module.GuardLimits(**{name: getattr(LIMITS, name) for name in LIMITS.__dataclass_fields__})
     guard = module.TorqueGuard(first, clock)
     commands = [*NO_NUMBERS.values(), 1e308, -1e308, 5, np.float32(0.3), -0.1, 0.0, 1.0, 0.4, *[0.9] * 20]
-    dts = [*NO_NUMBERS.values(), -1e-3, -1e308, 1e308, 0.0, 1, 5e-324, np.float32(1e-3), *[1e-3] * 40]
+    glitches = [math.nan, math.inf, -math.inf, 1e308, -1e308, 99.0]
     which = rng.integers(len(commands), size=ticks).tolist()
-    times = rng.integers(len(dts), size=ticks).tolist()
     events = rng.integers(5000, size=ticks).tolist()
-    passing = rng.exponential(1e-3, ticks).tolist()
-    before, highest_seen = 0.0, 0.0
+    kinds = rng.integers(10, size=ticks)
+    passing = np.select(
+        [kinds == kind for kind in range(4)], [0.0, 5e-324, 1e-9, 0.03], rng.exponential(4e-3, ticks)
+    ).tolist()
+    time, before, highest_seen = clock.now, 0.0, 0.0
     for i in range(ticks):
-        command, dt, event, start = commands[which[i]], dts[times[i]], events[i], clock.now
-        clock.now += passing[i]
+        command, event, last = commands[which[i]], events[i], clock.now
+        time += passing[i]
+        clock.now = time
         if event == 0:
             guard.stop(command)
         elif event == 1:
-            clock.now += 0.2  # nobody beats
+            time = clock.now = time + 0.2  # nobody beats
         elif event == 2 and guard.limits.highest > 0.5:
             guard.restrict(replace(guard.limits, highest=guard.limits.highest * 0.99))
+        elif event == 3:
+            time = clock.now = time + 1e4
+        elif event == 4:
+            time = clock.now = time - 1e-3
+        elif event < 5 + len(glitches):
+            clock.now = glitches[event - 5]
         elif guard.stop_reason and before == 0.0 and event < 500:
             guard.rearm("a test")
         guard.beat()
-        after = guard.tick(command, dt)
-        check(before, after, allowance(dt, clock.now - start, guard.limits), guard.limits)
+        after = guard.tick(command)
+        check(before, after, clock.now - last, guard.limits)
         before, highest_seen = after, max(highest_seen, after)
     assert highest_seen > 0.8  # the run was not all stops
     assert len(guard.history) > ticks / 5000
-    assert set(guard.counts) == {NOT_FINITE, OUTSIDE, NO_TIME, LONG}
-    assert {reason.split()[0] for _, _, reason in guard.history} >= {"no", "a", "0.5"}
+    assert set(guard.counts) == {NOT_FINITE, OUTSIDE, LONG}
+    reasons = {reason for _, _, reason in guard.history}
+    assert reasons >= {"no reason given", "no heartbeat for 0.125 s", BAD_CLOCK, "a test"}
 
 
 def test_a_commanded_torque_is_approached_at_the_slope_and_reached_exactly() -> None:
@@ -223,7 +227,7 @@ def test_a_commanded_torque_is_approached_at_the_slope_and_reached_exactly() -> 
 @pytest.mark.parametrize("number", [np.float64(0.0625), np.float32(0.0625), np.float16(0.0625), 0.0625])
 def test_every_kind_of_real_number_is_a_torque(number: Any) -> None:
     guard, clock = machine()
-    assert run(guard, clock, number, 2, np.float64(DT)) == [0.0625, 0.0625]
+    assert run(guard, clock, number, 2) == [0.0625, 0.0625]
     assert run(guard, clock, np.int64(1), 1) == [0.125]
     assert run(guard, clock, 0, 1) == [0.0625]
     assert guard.counts == {}
@@ -246,37 +250,50 @@ def test_a_torque_outside_the_limits_is_the_limit_and_is_counted(command: float,
     assert guard.counts == {OUTSIDE: 20}
 
 
-@pytest.mark.parametrize("dt", [*NO_NUMBERS.values(), -DT, -1e308])
-def test_a_dt_that_says_nothing_is_replaced_by_the_guards_own_clock(dt: Any) -> None:
+def test_many_ticks_at_one_instant_change_the_torque_no_more_than_one() -> None:
+    guard, clock = machine(replace(LIMITS, slope=5.0))
+    clock.now += 1 / 1024
+    assert [guard.tick(1.0) for _ in range(10)] == [5 / 1024] * 10
+    # and as many within a millisecond, no more than one at its end
+    assert run(guard, clock, 1.0, 8, apart=1 / 8192)[-1] == 10 / 1024
+    guard.stop("a test")
+    assert [guard.tick(1.0) for _ in range(10)] == [10 / 1024] * 10
+    assert guard.counts == {}
+
+
+@pytest.mark.parametrize("apart", [0.021, 0.1])
+def test_ticks_far_apart_count_as_the_longest_tick_each(apart: float) -> None:
     guard, clock = machine()
-    clock.now += DT / 2
-    assert guard.tick(1.0, dt) == STEP / 2
-    assert guard.tick(1.0, dt) == STEP / 2  # at the same time
-    assert run(guard, clock, 1.0, 1, dt) == [1.5 * STEP]
-    clock.now += 0.1
-    assert guard.tick(1.0, dt) == 1.5 * STEP + LIMITS.slope * LIMITS.longest_tick
-    assert guard.counts == {NO_TIME: 4}
+    most = LIMITS.slope * LIMITS.longest_tick
+    assert run(guard, clock, 1.0, 3, apart) == [most, most + most, most + most + most]
+    assert guard.counts == {LONG: 3}
+
+
+@pytest.mark.parametrize("apart", [0.021, 1.0, 1e6, 1e300])
+def test_after_a_stop_too_ticks_far_apart_count_as_the_longest_tick(apart: float) -> None:
+    guard, clock = at(0.5)
+    guard.stop("a test")
+    assert run(guard, clock, 1.0, 1, apart) == [0.5 - LIMITS.longest_tick]  # 0.5 N·m/kg in 0.5 s
+    assert guard.counts == {LONG: 1}
 
 
 @pytest.mark.parametrize("now", [math.nan, math.inf, 99.0, -math.inf])
 def test_without_any_time_the_torque_stays_as_it_is(now: float) -> None:
     guard, clock = at(0.5)
     clock.now = now
-    assert guard.tick(0.9, None) == 0.5
+    assert guard.tick(0.9) == 0.5
     assert guard.stop_reason != ""
-
-
-@pytest.mark.parametrize("dt", [0.021, 1, 1e308])
-def test_a_long_dt_counts_as_the_longest_tick(dt: float) -> None:
-    guard, clock = machine()
-    assert run(guard, clock, 1.0, 1, dt) == [LIMITS.slope * LIMITS.longest_tick]
-    assert guard.counts == {LONG: 1}
-
-
-def test_in_no_time_the_torque_does_not_change() -> None:
-    guard, clock = at(0.5)
-    assert run(guard, clock, 1.0, 3, 0.0) == [0.5] * 3
     assert guard.counts == {}
+
+
+def test_with_a_clock_that_stands_still_the_torque_does_not_change_even_after_a_stop() -> None:
+    guard, _ = at(0.5)
+    assert [guard.tick(1.0) for _ in range(1000)] == [0.5] * 1000
+    assert guard.stop_reason == ""
+    guard.stop("a test")
+    assert [guard.tick(1.0) for _ in range(1000)] == [0.5] * 1000
+    assert guard.counts == {}
+    assert "With a clock that stands still nothing ramps" in (checked.__doc__ or "")
 
 
 @pytest.mark.parametrize("start", [1.0, 0.5, -0.25])
@@ -294,28 +311,30 @@ def test_a_stop_is_latched_in_one_tick_and_ramps_to_zero_in_the_stop_time(start:
 def test_from_any_torque_a_stop_ends_within_the_stop_time(
     limits: GuardLimits, target: float, fraction: float
 ) -> None:
-    limits = replace(limits, longest_tick=limits.stop_time / 20)
-    guard, _ = machine(limits)
+    limits = replace(limits, longest_tick=limits.stop_time / 20, heartbeat=limits.stop_time)
+    clock = Clock()
+    clock.now = 0.0  # where short times are told apart best
+    guard = TorqueGuard(limits, clock)
     dt = fraction * limits.longest_tick
     farthest = limits.highest if target > 0 else -limits.lowest
-    for _ in range(30):
-        guard.beat()
-        guard.tick(target * farthest, limits.longest_tick)
+    run(guard, clock, target * farthest, 30, limits.longest_tick)
+    assert guard.stop_reason == ""
     guard.stop("a test")
     size = abs(guard.torque)
     for _ in range(math.ceil(limits.stop_time / dt)):
-        before = guard.torque
-        check(before, guard.tick(farthest, dt), dt, limits)
+        last, before = clock.now, guard.torque
+        clock.now += dt
+        check(before, guard.tick(farthest), clock.now - last, limits)
         assert abs(guard.torque) <= abs(before)
-    assert abs(guard.torque) <= 1e-12 * size
-    assert guard.tick(farthest, dt) == 0.0
+    assert abs(guard.torque) <= 1e-9 * size
+    assert run(guard, clock, farthest, 1, dt) == [0.0]
 
 
 @no_number
-def test_a_stop_ramps_to_zero_whatever_it_is_given_as_command_dt_and_reason(value: Any) -> None:
+def test_a_stop_ramps_to_zero_whatever_it_is_given_as_command_and_reason(value: Any) -> None:
     guard, clock = at(1.0)
     guard.stop(value)
-    assert run(guard, clock, value, 64, value)[-1] == 0.0
+    assert run(guard, clock, value, 64)[-1] == 0.0
     assert guard.stop_reason == (value if isinstance(value, str) else "no reason given")
 
 
@@ -344,12 +363,13 @@ def test_an_operator_rearms_with_a_reason_and_it_is_written_down() -> None:
 
 @pytest.mark.parametrize("reason", ["", " \n", None, 1])
 def test_rearming_needs_a_reason(reason: Any) -> None:
-    guard = unwrapped().TorqueGuard(LIMITS, Clock())
+    clock = Clock()
+    guard = unwrapped().TorqueGuard(LIMITS, clock)
     guard.stop("a test")
     with pytest.raises(ValueError, match="reason: expected the operator's words, got"):
         guard.rearm(reason)
     assert guard.stop_reason == "a test"
-    assert guard.tick(1.0, DT) == 0.0
+    assert run(guard, clock, 1.0, 1) == [0.0]
 
 
 def test_rearming_waits_for_the_end_of_the_ramp() -> None:
@@ -370,7 +390,7 @@ def test_rearming_an_armed_guard_does_nothing() -> None:
     guard.rearm("a second click")
     assert guard.history == ()
     clock.now += 0.1  # it was no beat
-    guard.tick(0.5, DT)
+    guard.tick(0.5)
     assert guard.stop_reason == "no heartbeat for 0.125 s"
 
 
@@ -378,9 +398,9 @@ def test_without_a_heartbeat_the_guard_stops_and_a_later_beat_does_not_start_it(
     guard, clock = at(0.5)
     for _ in range(15):
         clock.now += DT
-        assert guard.tick(0.5, DT) == 0.5
+        assert guard.tick(0.5) == 0.5
     clock.now += DT  # 16/128 s without a beat
-    assert guard.tick(0.5, DT) == 0.5 - 0.5 / 64
+    assert guard.tick(0.5) == 0.5 - 0.5 / 64
     assert guard.stop_reason == "no heartbeat for 0.125 s"
     assert run(guard, clock, 0.5, 70)[-1] == 0.0
 
@@ -393,17 +413,31 @@ def test_a_beat_that_comes_too_late_stops_the_guard_although_no_tick_has_seen_th
     guard, clock = at(0.5)
     clock.now += 0.2
     guard.beat()
-    assert guard.tick(0.5, DT) < 0.5
+    assert guard.tick(0.5) < 0.5
     assert guard.stop_reason == "no heartbeat for 0.125 s"
 
 
-def test_rearming_counts_as_a_beat() -> None:
+def test_rearming_counts_as_a_beat_and_the_time_before_it_for_nothing() -> None:
     guard, clock = machine()
     clock.now += 10.0
-    guard.tick(0.5, DT)
+    guard.tick(0.5)
     clock.now += 10.0
     guard.rearm("back from lunch")
-    assert guard.tick(0.5, DT) == STEP
+    assert guard.tick(0.5) == 0.0
+    clock.now += DT
+    assert guard.tick(0.5) == STEP
+    assert guard.stop_reason == ""
+
+
+@pytest.mark.parametrize("now", [math.nan, math.inf, -math.inf, 200.0])
+def test_after_a_clock_was_out_of_order_rearming_once_is_enough(now: float) -> None:
+    guard, clock = machine()
+    clock.now = now
+    guard.tick(0.5)
+    assert guard.stop_reason != ""
+    clock.now = 101.0
+    guard.rearm("the clock is mended")
+    assert run(guard, clock, 0.5, 2) == [STEP, 2 * STEP]
     assert guard.stop_reason == ""
 
 
@@ -412,9 +446,23 @@ def test_a_clock_that_runs_backwards_or_shows_no_number_stops_the_guard(now: flo
     for call in ("tick", "beat"):
         guard, clock = at(0.5)
         clock.now = now
-        guard.beat() if call == "beat" else guard.tick(0.5, DT)
-        assert guard.stop_reason == "the guard's clock ran backwards or showed no number"
-        assert [guard.tick(0.5, DT) for _ in range(64)][-1] == 0.0
+        guard.beat() if call == "beat" else guard.tick(0.5)
+        assert guard.stop_reason == BAD_CLOCK
+        clock.now = 99.0
+        assert run(guard, clock, 0.5, 65)[-1] == 0.0  # the first of them counts as no time
+
+
+def test_a_clock_that_runs_backwards_since_the_last_tick_but_not_since_the_last_beat_stops_the_guard() -> (
+    None
+):
+    for call in ("tick", "beat"):
+        guard, clock = at(0.5)
+        clock.now += DT
+        guard.tick(0.5)
+        clock.now -= DT / 2
+        guard.beat() if call == "beat" else guard.tick(0.5)
+        assert guard.torque == 0.5
+        assert guard.stop_reason == BAD_CLOCK
 
 
 def test_a_lowered_limit_steps_and_the_torque_ramps_to_it() -> None:

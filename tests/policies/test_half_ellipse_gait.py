@@ -360,7 +360,7 @@ def test_other_environments_are_refused_in_one_message(env_id: str) -> None:
     assert message.startswith(
         "policy 'half-ellipse-gait': expected actions that are the twelve joint angles of an AIBO, got "
     )
-    assert str(env.action_space) in message
+    assert type(env.action_space).__name__ in message
     assert "\n" not in message
 
 

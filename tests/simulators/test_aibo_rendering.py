@@ -16,7 +16,7 @@ from policysearch.policies.half_ellipse_gait import SPACE, HalfEllipseGait
 
 pytest.importorskip("mujoco")
 
-from policysearch.simulators import aibo
+from policysearch.simulators import aibo_camera
 from policysearch.simulators.aibo import AiboEnv
 
 SCREEN = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
@@ -25,7 +25,9 @@ ENV_ID = "policysearch/Aibo-v0"
 
 def cannot_draw() -> bool:
     """Whether this machine has neither a screen nor EGL nor OSMesa."""
-    return not any(os.environ.get(name) for name in SCREEN) and all(map(aibo._failure, ("egl", "osmesa")))
+    return not any(os.environ.get(name) for name in SCREEN) and all(
+        map(aibo_camera._failure, ("egl", "osmesa"))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,7 @@ def test_without_a_render_mode_nothing_is_drawn() -> None:
 @pytest.fixture
 def headless(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A Linux machine without a screen, on which nobody has said what to draw with."""
-    monkeypatch.setattr(aibo.sys, "platform", "linux")
+    monkeypatch.setattr(aibo_camera.sys, "platform", "linux")
     for name in SCREEN:
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -162,7 +164,7 @@ def headless(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_without_egl_and_osmesa_it_says_what_failed_and_what_to_install(
     headless: pytest.MonkeyPatch,
 ) -> None:
-    headless.setattr(aibo, "_failure", lambda backend: f"ImportError: no lib{backend}")
+    headless.setattr(aibo_camera, "_failure", lambda backend: f"ImportError: no lib{backend}")
     env = AiboEnv(render_mode="rgb_array")
     env.reset(seed=0)
     with pytest.raises(RuntimeError) as raised:
@@ -175,7 +177,7 @@ def test_without_egl_and_osmesa_it_says_what_failed_and_what_to_install(
 
 
 def test_what_was_chosen_and_fails_is_named(headless: pytest.MonkeyPatch) -> None:
-    headless.setattr(aibo, "_backend", lambda: "paintbrush")
+    headless.setattr(aibo_camera, "_backend", lambda: "paintbrush")
     env = AiboEnv(render_mode="rgb_array")
     with pytest.raises(RuntimeError, match=r"drawn \(paintbrush: ModuleNotFoundError: .*apt-get install"):
         env.render()
@@ -196,11 +198,11 @@ def test_what_was_chosen_and_fails_is_named(headless: pytest.MonkeyPatch) -> Non
 def test_what_draws(
     headless: pytest.MonkeyPatch, variables: dict[str, str], failing: tuple[str, ...], expected: str
 ) -> None:
-    headless.setattr(aibo, "_failure", lambda backend: "it fails" if backend in failing else "")
+    headless.setattr(aibo_camera, "_failure", lambda backend: "it fails" if backend in failing else "")
     for name, value in variables.items():
         headless.setenv(name, value)
-    assert aibo._backend() == expected
+    assert aibo_camera._backend() == expected
 
 
 def test_a_backend_that_does_not_exist_fails_with_its_reason() -> None:
-    assert aibo._failure("paintbrush") == "ModuleNotFoundError: No module named 'mujoco.paintbrush'"
+    assert aibo_camera._failure("paintbrush") == "ModuleNotFoundError: No module named 'mujoco.paintbrush'"
