@@ -341,7 +341,8 @@ def make_evaluator(
     if task.person is not None:
         if kind != "auto" or task.policy != "torque-profile":
             raise ValueError(
-                "a person walks one bout after the other with a torque-profile; set nothing else"
+                "one person walks one bout after the other: expected policy 'torque-profile' and evaluator 'auto', "
+                f"got {task.policy!r} and {kind!r}"
             )
         return BoutEvaluator(cast(TorqueProfile, policy), task.person, key)
     env = task.make_env()

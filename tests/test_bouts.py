@@ -117,7 +117,10 @@ def test_a_person_walks_one_bout_after_the_other_and_nothing_else(
 ) -> None:
     flags = ["--tasks", "exoskeleton", "--optimizers", "cma-es", "--rollouts", "16", "--out", str(tmp_path)]
     assert main([*flags, "--evaluator", "pool"]) == 2
-    assert "a person walks one bout after the other" in capsys.readouterr().err
+    assert "expected policy 'torque-profile' and evaluator 'auto', got 'torque-profile' and 'pool'" in (
+        capsys.readouterr().err
+    )
     assert main([*flags, "--policy", "linear"]) == 2
+    assert "got 'linear' and 'auto'" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no actions to draw or record"):
         person().evaluate(Proposal(GENERIC[None], GENERIC, record=True), ("key",))

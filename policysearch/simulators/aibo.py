@@ -11,8 +11,8 @@ All constants, also those of the traversal, were fixed on 2026-11-21 before any 
 gait of Kohl & Stone walks without falling, its traversals differ by a standard deviation of 5 to 12 mm/s, and half
 the time step changes the speeds of gaits around it by less than 3 % on average. The servos' speed lies between what
 Sony recommends (2.8 rad/s, with which no random gait came near the 291 mm/s that the robot did) and 6 rad/s (with
-which gaits tumble): a calibration that makes the robot's speed possible, so that reaching it confirms nothing.
-`experiments/aibo_gait/checks.py` measures all of this. Other gaits can be noisier and more sensitive.
+which traversals of the first gait differ by 28 mm/s): a calibration that makes the robot's speed possible, so that
+reaching it confirms nothing. `experiments/aibo_gait/checks.py` measures all of this.
 """
 
 # mypy: disable-error-code="no-untyped-def, call-arg"
