@@ -7,7 +7,6 @@
 | `learning_curves.svg`, `.png` | speed of the recommendation against traversals, beside reported speeds |
 | `loci.svg`, `.png` | where the left feet shall go and where they go, before and after learning |
 | `strip.png`, `gaits.gif` | both gaits from the side: one cycle in six pictures, and three seconds |
-| `parameters.csv` | start, the paper's learned gait, ours, and which way each number moved |
 
 The learned gait is what the run of `--method` (Kohl & Stone's, unless given) with the median final return
 recommends. Speeds are the study's; the walk that is shown is one on a level floor of middling friction, with a fairly
@@ -327,34 +326,6 @@ def film(gaits: list[tuple[Gait, Walk]], path: Path) -> None:
         )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------- the table
-def parameters(first: Gait, last: Gait, all_runs: list[Float[Array, "12"]]) -> pd.DataFrame:
-    """A row per gait parameter; changes in ε of the paper, and how many runs moved it up."""
-    rows = []
-    for i, (name, unit, begin, epsilon, papers) in enumerate(TABLE):
-        ours = float(last.values[i])
-        ups = sum(values[i] > begin for values in all_runs)
-        rows.append(
-            {
-                "parameter": name,
-                "unit": unit,
-                "start": float(first.values[i]),
-                "paper_learned_as_recalled": papers,
-                "ours_learned": round(ours, 4),
-                "paper_moved": _way(papers - begin),
-                "ours_moved": _way(ours - begin),
-                "paper_change_in_epsilons": round((papers - begin) / epsilon, 2),
-                "ours_change_in_epsilons": round((ours - begin) / epsilon, 2),
-                "runs_that_moved_it_up": f"{ups} of {len(all_runs)}",
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _way(change: float) -> str:
-    return "up" if change > 0 else "down" if change < 0 else "not"
-
-
 def save(figure: Any, out: Path, name: str, *, vector: bool = True, dpi: int = 130) -> None:
     """Write a figure as PNG, and as SVG beside it."""
     with whole(out / f"{name}.png") as part:
@@ -376,16 +347,13 @@ def main() -> int:
     try:
         comparison = Comparison.read(study)
         runs = runs_of(comparison, study, method)
-        gaits = [recommended(study, method, int(run)) for run in runs["run"]]
+        middle = runs.iloc[(len(runs) - 1) // 2]  # of an even number, the lower of both
+        gait = recommended(study, method, int(middle["run"]))
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    middle = (len(gaits) - 1) // 2  # of an even number, the lower of both
-    speed = float(runs["final_return"].iloc[middle])
-    first, last = start(comparison), Gait(f"learned by {method}", gaits[middle], speed)
+    first, last = start(comparison), Gait(f"learned by {method}", gait, float(middle["final_return"]))
     out.mkdir(parents=True, exist_ok=True)
-    command = f"# python experiments/aibo_gait/pictures.py --study {study} --out {out} --method {method}\n"
-    write_text(out / "parameters.csv", command + parameters(first, last, gaits).to_csv(index=False))
     save(learning_curves(comparison, first), out, "learning_curves")
     missing = "loci.svg, loci.png, strip.png and gaits.gif are missing"
     try:

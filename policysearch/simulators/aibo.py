@@ -178,7 +178,7 @@ class Walk(NamedTuple):
     """A traversal: the robot, the places in its model that differ between traversals, and its books."""
 
     robot: World
-    friction: Array  # (geoms, 3) of the model
+    friction: Array  # (geoms, 3) of the model, the floor first
     gravity: Array  # (3,) of the model, m/s²
     start: Array  # position and velocity of the robot that stands
     standing: Array  # (12,) its joint angles as commanded, rad
@@ -223,7 +223,10 @@ def observe(walk, obs):
 
 @njit(error_model="numpy")
 def measured(walk):
-    """Speed along the mean heading, in mm/s, if the watch stopped now and the time were full."""
+    """Speed along the mean heading, in mm/s, if the watch stopped now and the time were full.
+
+    The present heading is entered in the books: to be called once in a frame.
+    """
     qpos, books = walk.robot.qpos, walk.books
     w, x, y, z = qpos[3], qpos[4], qpos[5], qpos[6]
     ahead, leftward = 1.0 - 2.0 * (y * y + z * z), 2.0 * (w * z + x * y)
