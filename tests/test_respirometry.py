@@ -100,6 +100,13 @@ def test_the_breath_noise_behind_4_6_percent_per_estimate(period: float, percent
     assert 4.6 / ratio == pytest.approx(percent, abs=0.1)
 
 
+@pytest.mark.parametrize(("seconds", "percent"), [(60.0, 10.7), (120.0, 4.6), (180.0, 3.1), (360.0, 1.9)])
+def test_with_that_noise_longer_bouts_have_estimates_that_vary_less(seconds: float, percent: float) -> None:
+    e = decay(breath_times(seconds, 3.0), design="exact")
+    ratio = np.sqrt(np.linalg.inv(np.column_stack([e, 1.0 - e]).T @ np.column_stack([e, 1.0 - e]))[1, 1])
+    assert 17.8 * ratio == pytest.approx(percent, abs=0.1)  # the reference rounds: 10.6, 4.59, 3.12, 1.85
+
+
 @pytest.mark.parametrize(
     ("tau", "percent"), [(30.0, 7.6), (36.0, 4.0), (42.0, 0.0), (48.0, -4.1), (54.0, -8.1), (66.0, -15.6)]
 )

@@ -16,10 +16,7 @@ slope −1.5 a/f. Elsewhere the torque is zero. The source has a bias of 2 N·m 
 of it: a straight line from 0 at heel strike to b at the onset, another from b at the end to 0 at 65 % stride.
 (The code that it ships overwrites both lines with zero.) Here the bias is an option, without one by default.
 
-A law is feasible if each number is in its range, its onset is not before heel strike and its end not after
-65 % stride. The ranges: torque to 1 N·m/kg and rise time from Slade et al. 2022 (their released code); peak and
-fall time from a textbook's account of Poggensee & Collins 2021, not read there. That the curve is back at 65 %
-is the source's; that it may be back earlier is our reading.
+Which laws are feasible, and where their ranges come from: `policysearch.torque_law`.
 
 A dimension study also needs other numbers of parameters. Two: `with_generic_times`. Eight and twenty-two:
 `NodeProfile`, which is ours. (Franks et al. 2021 tuned 22 parameters for hip, knee and ankle together; that is
@@ -37,14 +34,12 @@ from scipy.interpolate import PchipInterpolator
 
 from policysearch.core import Array
 from policysearch.space import Parameter, Space
+from policysearch.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
 
-UPPER_TORQUE = 1.0  # N·m/kg
-LATEST_END = 65.0  # % stride
+UPPER_TORQUE = HIGHEST[0]  # N·m/kg
 BIAS = 2.0  # N·m, the source's; divide by the body mass for laws in N·m/kg
 
-#: The same law for everybody in Poggensee & Collins 2021: torque and peak time as in the data that Slade et al.
-#: 2022 released; rise and fall time from PredSim's ankle example, which we take to be the same law.
-POGGENSEE_COLLINS_2021 = (0.536, 52.91, 26.2, 9.8)
+POGGENSEE_COLLINS_2021 = GENERIC
 #: The same law for everybody in Slade et al. 2022, from their released code.
 SLADE_2022 = (0.701, 54.59, 27.8, 9.98)
 #: Slade et al. 2022 by walking speed: from and to in m/s, peak torque in N·m/kg, rise time in % stride.
@@ -63,12 +58,9 @@ def space(upper_torque: float = UPPER_TORQUE) -> Space:
     """
     if not 0.0 < upper_torque < math.inf:
         raise ValueError(f"upper_torque: expected a positive number of N·m/kg, got {upper_torque}")
-    ranges = (
-        ("peak torque", 0.0, upper_torque, "N·m/kg"),
-        ("peak time", 35.0, 55.0, "% stride"),
-        ("rise time", 10.0, 40.0, "% stride"),
-        ("fall time", 5.0, 20.0, "% stride"),
-    )
+    names = ("peak torque", "peak time", "rise time", "fall time")
+    units = ("N·m/kg", "% stride", "% stride", "% stride")
+    ranges = zip(names, LOWEST, (upper_torque, *HIGHEST[1:]), units, strict=True)
     return Space(
         tuple(
             Parameter(name, lower + (upper - lower) / 2, lower, upper, unit)

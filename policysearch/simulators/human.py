@@ -6,10 +6,15 @@ muscles use, as a fraction of what this person uses above standing when the devi
     c = 1 − R + d + fatigue,   R = A s(T) exp(−½ δᵀ Σ⁻¹ δ),   δ = ((p − p*)/8, (r − r*)/15, (f − f*)/7)
     s = 1 − ((T − T*)/T*)² up to T*, 1 − ((T − T*)/0.5)² beyond: no torque is no help, too much can do harm.
 
+A curve over the stride that is no such law has the R of the law it is read as, times exp(−½ (ρ/0.2)²); ρ is how
+unlike the two are (`policysearch.policies.equivalent_law`). Nothing published says so: it is a modelling choice. Of
+harm, too, a curve unlike its law does less.
+
 A, T* and p* move from a novice's to an expert's values with the adaptation levels a and aT: da/dt = (1 − a)/36 min
 (A and p*), daT/dt = (1 − aT)/72 min (T*), while there is torque. The drift d is an Ornstein–Uhlenbeck process. The
 rate at the mouth follows c as a first-order response, which is exact between breaths; c, a, aT and d move from
-breath to breath, and all of them go on from bout to bout.
+breath to breath, and all of them go on from bout to bout. Who rests stands: the rate at the mouth falls towards that
+of standing, d drifts on, and nothing is learnt or forgotten.
 
 What published studies constrain is how much the generic law and the best one help novices and experts (Poggensee &
 Collins 2021) and the noise of a two-minute estimate (4.6 %). The rest is a modelling choice, and marked so. That
@@ -32,11 +37,8 @@ from scipy.special import ndtr, ndtri
 from policysearch.core import Array
 from policysearch.jit import specialise
 from policysearch.respirometry import TAU, TAU_SD, Breaths
+from policysearch.torque_law import HIGHEST, LATEST_END, LOWEST
 
-# ------------------------------------------------------- the laws: torque (N·m/kg), peak, rise, fall (% stride)
-LOWEST, HIGHEST = np.array([0.0, 35.0, 10.0, 5.0]), np.array([1.0, 55.0, 40.0, 20.0])
-LATEST_END = 65.0  # % stride, the toes leave the ground: peak + fall ends by here; peak − rise starts after 0
-GENERIC = (0.536, 52.9, 26.2, 9.8)  # a law that is good for everyone (Poggensee & Collins 2021)
 # ---------------------------------------------------------------------------------------------- the landscape
 WIDTHS = np.array([8.0, 15.0, 7.0])  # % stride, of peak, rise and fall (modelling choice)
 #: Of peak, rise and fall (modelling choice).
@@ -47,8 +49,9 @@ TORQUE, TORQUE_SD, TORQUE_RANGE = 0.75, 0.08, (0.5, 1.0)  # N·m/kg, T* of exper
 #: % stride; p* is inferred from public rankings of laws and not clipped, the means of r* and f* are near the
 #: generic law, their spreads a modelling choice.
 PEAK, PEAK_SD, RISE, RISE_SD, FALL, FALL_SD = 55.0, 2.0, 26.2, 4.0, 11.0, 2.0
-#: A of experts (times a lognormal factor of mean one) and of novices: modelling choices with which `GENERIC` helps
-#: them by 30.3 and 9.9 %; 31 and 10 % are published.
+UNLIKE = 0.2  # of the peak torque, rms: how unlike a law a curve may be (modelling choice)
+#: A of experts (times a lognormal factor of mean one) and of novices: modelling choices with which the generic law
+#: helps them by 30.3 and 9.9 %; 31 and 10 % are published.
 AMPLITUDE, AMPLITUDE_SPREAD, NOVICE_AMPLITUDE = 0.397, 0.2, 0.12
 # ------------------------------------------------------------------------------------------------------- time
 LEARNING, TORQUE_LEARNING = 36.0, 72.0  # min, time constants of a and aT (published as a modelling choice)
@@ -163,8 +166,20 @@ def reduction(person, a, aT, law):
     return amplitude * (1.0 - off * off) * math.exp(-0.5 * distance)
 
 
-def _bout(person, state, learns, law, seconds, gaps, noise, chance, breaths):  # noqa: PLR0917
-    """The state after `seconds`, and how many breaths (s, W/kg) were measured.
+@njit(error_model="numpy")
+def drifted(person, drift, seconds, z):
+    """The drift after some time; z is a standard normal number."""
+    kept = math.exp(-seconds / (60.0 * DRIFT_TIME))
+    return kept * drift + person.drift_sd * math.sqrt(1.0 - kept * kept) * z
+
+
+def fidelity(rho: float) -> float:
+    """The part of a law's reduction that is left under a curve which differs from the law's by ρ."""
+    return math.exp(-0.5 * (rho / UNLIKE) ** 2)
+
+
+def _bout(person, state, learns, law, shape, seconds, gaps, noise, chance, breaths):  # noqa: PLR0917
+    """The state after `seconds`, and how many breaths (s, W/kg) were measured. `shape` is the part of R that is left.
 
     Every interval of `gaps` has its normal and uniform numbers: drift and noise, missed and outlier. The bout ends
     within a breath, which is not measured.
@@ -174,13 +189,12 @@ def _bout(person, state, learns, law, seconds, gaps, noise, chance, breaths):  #
     for i in range(gaps.size):
         last = gaps[i] >= seconds - t
         dt = seconds - t if last else gaps[i]
-        cost = 1.0 - reduction(person, a, aT, law) + drift + person.fatigue * minutes / 60.0
+        cost = 1.0 - shape * reduction(person, a, aT, law) + drift + person.fatigue * minutes / 60.0
         y = cost + (y - cost) * math.exp(-dt / person.tau)
         if learns and law[0] > 0.0:
             a = 1.0 - (1.0 - a) * math.exp(-dt / (60.0 * LEARNING))
             aT = 1.0 - (1.0 - aT) * math.exp(-dt / (60.0 * TORQUE_LEARNING))
-        kept = math.exp(-dt / (60.0 * DRIFT_TIME))
-        drift = kept * drift + person.drift_sd * math.sqrt(1.0 - kept * kept) * noise[i, 0]
+        drift = drifted(person, drift, dt, noise[i, 0])
         minutes += dt / 60.0
         t += dt
         if last:
@@ -207,6 +221,13 @@ def check_law(law: Law) -> tuple[float, float, float, float]:
     return values[0], values[1], values[2], values[3]
 
 
+def check_shape(shape: float) -> float:
+    """The shape, if it is a part of a reduction."""
+    if not 0.0 <= shape <= 1.0:
+        raise ValueError(f"need a shape from 0 to 1, got {shape}")
+    return float(shape)
+
+
 @dataclass
 class Walker:
     """A participant on the treadmill, and where they are in the experiment."""
@@ -225,9 +246,16 @@ class Walker:
         """Another walker in the same state; with `learns` false its adaptation stays what it is."""
         return replace(self, learns=learns)
 
-    def walk(self, law: Law, seconds: float, rng: np.random.Generator) -> Breaths:
-        """The breaths of a bout under a law; the walker is then at its end."""
-        numbers, person = check_law(law), self.person
+    def walk(self, law: Law, seconds: float, rng: np.random.Generator, shape: float = 1.0) -> Breaths:
+        """The breaths of a bout under a law; the walker is then at its end.
+
+        Args:
+            law: the law, or the one that a curve is read as.
+            seconds: how long.
+            rng: of the person's drift, and of the breaths.
+            shape: the `fidelity` of a curve that is no law.
+        """
+        bout, person = (check_law(law), check_shape(shape), float(seconds)), self.person
         if not (math.isfinite(seconds) and seconds > 0.0):
             raise ValueError(f"need a bout of finite seconds > 0, got {seconds}")
         variance = math.log1p(person.breath_cv**2)
@@ -238,23 +266,29 @@ class Walker:
             gaps = np.concatenate([gaps, rng.lognormal(mean, spread, size)])
         noise, chance = rng.standard_normal((gaps.size, 2)), rng.random((gaps.size, 2))
         breaths = np.empty((2, gaps.size))
-        state, count = _walk(
-            person, self.state, self.learns, numbers, float(seconds), gaps, noise, chance, breaths
-        )
+        state, count = _walk(person, self.state, self.learns, *bout, gaps, noise, chance, breaths)
         measured = Breaths(breaths[0, :count], breaths[1, :count])
         self.state = State(*state)
         return measured
 
-    def true_reduction(self, law: Law, adapted: Levels | None = None) -> float:
+    def rest(self, seconds: float, rng: np.random.Generator) -> None:
+        """Standing between bouts, which no breath is measured of."""
+        if not (math.isfinite(seconds) and seconds >= 0.0):
+            raise ValueError(f"need a rest of finite seconds >= 0, got {seconds}")
+        y = self.state.y * math.exp(-seconds / self.person.tau)
+        drift = drifted(self.person, self.state.drift, float(seconds), float(rng.standard_normal()))
+        self.state = self.state._replace(y=y, drift=drift)
+
+    def true_reduction(self, law: Law, adapted: Levels | None = None, shape: float = 1.0) -> float:
         """R of a law without drift, fatigue and noise: now, or at the levels (a, aT)."""
-        return float(reduction(self.person, *self._levels(adapted), check_law(law)))
+        return check_shape(shape) * float(reduction(self.person, *self._levels(adapted), check_law(law)))
 
     def best_law(self, adapted: Levels | None = None) -> Float[Array, "4"]:
         """The law in the box, begun after 0 % and ended by 65 % of the stride, with the largest true reduction."""
         peak, torque = best_timing_and_torque(self.person, *self._levels(adapted))
         optimum = np.array([peak, self.person.rise, self.person.fall])
         normals = np.vstack([np.eye(3), -np.eye(3), [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]])
-        limits = np.concatenate([HIGHEST[1:], -LOWEST[1:], [0.0, LATEST_END]])
+        limits = np.concatenate([HIGHEST[1:], np.negative(LOWEST[1:]), [0.0, LATEST_END]])
         # Nearest point: with timing = optimum + L z, least distance programming (Lawson & Hanson 1974, ch. 23)
         L = np.linalg.cholesky(np.linalg.inv(PRECISION))
         E = np.vstack([-(normals @ L).T, normals @ optimum - limits])

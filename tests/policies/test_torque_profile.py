@@ -228,6 +228,18 @@ def test_what_keeps_a_law_from_being_feasible_is_said_in_one_line(law: list[floa
     assert why_infeasible(np.array(law)) == reason
 
 
+@settings(deadline=None)
+@given(st.one_of(laws, wild_laws), st.booleans(), st.integers(0, 3), st.integers(-2, 2))
+def test_a_law_is_feasible_if_and_only_if_it_keeps_all_ten_limits(
+    law: Array, at_the_edge: bool, i: int, ulps: int
+) -> None:
+    law = project(law) if at_the_edge else law.copy()
+    law[i] += ulps * np.spacing(law[i]) if np.isfinite(law[i]) else 0.0
+    height, peak, rise, fall = law.tolist()
+    inside = 0.0 <= height <= 1.0 and 35.0 <= peak <= 55.0 and 10.0 <= rise <= 40.0 and 5.0 <= fall <= 20.0
+    assert (why_infeasible(law) == "") == (inside and rise <= peak and fall <= LATEST_END - peak)
+
+
 def test_a_smaller_upper_torque_makes_fewer_laws_feasible() -> None:
     assert "peak torque: expected 0 to 0.4" in why_infeasible(GENERIC[0], 0.4)
     assert project(GENERIC[0], 0.4).tolist() == [0.4, *POGGENSEE_COLLINS_2021[1:]]

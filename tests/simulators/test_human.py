@@ -14,10 +14,6 @@ from policysearch.respirometry import Breaths, estimate
 from policysearch.seeding import stream
 from policysearch.simulators.human import (
     CORRELATION,
-    GENERIC,
-    HIGHEST,
-    LATEST_END,
-    LOWEST,
     PRESETS,
     WIDTHS,
     Participant,
@@ -25,7 +21,9 @@ from policysearch.simulators.human import (
     Walker,
     adapted_after,
     draw_participant,
+    fidelity,
 )
+from policysearch.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
 
 EXPERT, NOVICE = (1.0, 1.0), (0.0, 0.0)
 #: Nothing is random but the times of the breaths, all of which are measured.
@@ -221,6 +219,84 @@ def test_a_bout_begins_where_the_previous_one_ended() -> None:
     assert drifting.state.drift == pytest.approx(0.05 * np.exp(-120.0 / 1200.0))
     drifted = drifting.walk(GENERIC, 1e5, rng)
     assert net(drifting.person, drifted)[-1] == pytest.approx(1.0 - drifting.true_reduction(GENERIC))
+
+
+def test_who_rests_breathes_as_when_standing_in_the_end_and_neither_walks_nor_learns() -> None:
+    one = walker(State(30.0, 0.8, 0.4, 0.2, 0.05), tau=55.0, **QUIET)
+    one.rest(90.0, stream("rest"))
+    assert one.state == pytest.approx(
+        (30.0, 0.8 * np.exp(-90.0 / 55.0), 0.4, 0.2, 0.05 * np.exp(-90.0 / 1200.0))
+    )
+    twice = walker(State(30.0, 0.8, 0.4, 0.2, 0.05), tau=55.0, **QUIET)
+    for seconds in (20.0, 0.0, 70.0):
+        twice.rest(seconds, stream("rest"))
+    assert twice.state == pytest.approx(one.state, rel=1e-12)
+    one.rest(3600.0, stream("rest"))
+    assert (
+        one.walk(GENERIC, 60.0, stream("after")).rate[0] < 1.4 + 0.2 * 2.9
+    )  # W/kg, standing and little more
+
+
+def test_who_rests_drifts_on() -> None:
+    one = walker(State(0.0, 0.8, 1.0, 1.0, 0.05), drift_sd=0.02)
+    one.rest(600.0, stream("rest"))
+    kept = np.exp(-0.5)  # 10 of 20 min
+    expected = kept * 0.05 + 0.02 * np.sqrt(1.0 - kept**2) * stream("rest").standard_normal()
+    assert one.state.drift == pytest.approx(expected, rel=1e-12)
+    rng, count = stream("rests"), 4000
+    for seconds in (60.0, 1e6):
+        drifts = []
+        for _ in range(count):
+            another = Walker.start(Participant(), rng)
+            another.rest(seconds, rng)
+            drifts.append(another.state.drift)
+        assert np.std(drifts) == pytest.approx(0.01, rel=4 / np.sqrt(2 * count))
+
+
+def test_a_rest_that_is_none_is_refused() -> None:
+    one = walker()
+    for seconds in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="need a rest of finite seconds >= 0, got"):
+            one.rest(seconds, stream("bad"))
+    assert one.state == walker().state
+
+
+def test_a_curve_unlike_a_law_helps_by_a_part_of_what_the_law_does() -> None:
+    assert [fidelity(rho) for rho in (0.0, 0.2, 0.4)] == pytest.approx([1.0, np.exp(-0.5), np.exp(-2.0)])
+    one = walker(**QUIET)
+    whole = one.true_reduction(GENERIC)
+    assert one.true_reduction(GENERIC, shape=0.25) == pytest.approx(0.25 * whole)
+    assert one.true_reduction(GENERIC, NOVICE, 0.25) == pytest.approx(
+        0.25 * one.true_reduction(GENERIC, NOVICE)
+    )
+    for shape in (1.0, 0.25, 0.0):
+        walked = one.copy()
+        seen = net(one.person, walked.walk(GENERIC, 600.0, stream("shape"), shape))
+        assert seen[-1] == pytest.approx(1.0 - shape * whole, rel=1e-5)
+    first, second = (
+        one.copy().walk(GENERIC, 120.0, stream("shape"), *shape).rate.tobytes() for shape in ((), (1.0,))
+    )
+    assert first == second
+
+
+def test_who_walks_under_a_curve_unlike_a_law_learns_as_under_the_law() -> None:
+    novices = [walker(a=0.0, aT=0.0, **QUIET) for _ in range(2)]
+    for novice, shape in zip(novices, (1.0, 0.0), strict=True):
+        novice.walk(GENERIC, 600.0, stream("learn"), shape)
+    levels = [(novice.state.a, novice.state.aT) for novice in novices]
+    assert levels[0] == levels[1] == pytest.approx(adapted_after(10.0))
+
+
+def test_a_shape_that_is_no_part_is_refused() -> None:
+    one = walker()
+    for shape in (-0.1, 1.1, np.nan):
+        for ask in (
+            lambda shape=shape: one.walk(GENERIC, 120.0, stream("bad"), shape),
+            lambda shape=shape: one.true_reduction(GENERIC, shape=shape),
+        ):
+            with pytest.raises(ValueError, match="need a shape from 0 to 1, got"):
+                ask()
+    assert one.state == walker().state
 
 
 def test_drift_is_a_stationary_process_with_its_spread_and_memory() -> None:
