@@ -9,7 +9,7 @@ BIN := .venv/bin
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
-	@echo "make torch     the extra torch, and the tests that need it"
+	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make nightly   the long tests too"
 	@echo "make rliable   our statistics beside rliable's own code, in an environment with pandas < 3"
 
@@ -38,10 +38,11 @@ tests: .venv/ready
 
 torch: .venv/torch
 	$(BIN)/pytest tests/autodiff
+	$(BIN)/pytest tests/optimizers/test_contract.py -k bayesian
 
 .venv/torch: .venv/ready
-	@echo "installing torch into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch]'
+	@echo "installing torch and optuna into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bo]'
 	@touch $@
 
 nightly: .venv/ready

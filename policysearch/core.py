@@ -224,6 +224,11 @@ class Domain:
         """Whether any coordinate has a finite bound."""
         return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
 
+    @cached_property
+    def enclosed(self) -> bool:
+        """Whether every coordinate has two finite bounds."""
+        return bool(np.isfinite(self.lower).all() and np.isfinite(self.upper).all())
+
     def clip(self, params: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
         """`params` projected onto the bounds."""
         return np.clip(params, self.lower, self.upper) if self.bounded else params
@@ -271,7 +276,14 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What happened when a proposal was run. A failed episode has a NaN return and still counts."""
+    """What happened when a proposal was run. A failed episode has a NaN return and still counts.
+
+    Where people are measured, a candidate may be left out (a mask that leaks, a tired person): its returns are NaN
+    too, but it is `unmeasured` and has not failed.
+
+    Raises:
+        ValueError: if one of `unmeasured` is no candidate, or has a return.
+    """
 
     params: Float[Array, "n d"]
     returns: Float[Array, "n k"]
@@ -281,14 +293,29 @@ class Evaluation:
     moments: Moments | None = None
     clipped_steps: int = 0  # steps whose action lay outside the action space
     retried_rollouts: int = 0  # run again because their process was lost; not part of the budget
+    unmeasured: tuple[int, ...] = ()  # candidates that nobody measured
     failed_fitness: float = NO_FITNESS_YET  # when this generation alone cannot tell; set by the search loop
+    metrics: Mapping[str, Float[Array, "n k"]] = field(default_factory=dict)  # measured beside; NaN where not
+
+    def __post_init__(self) -> None:
+        for i in self.unmeasured:
+            if not (0 <= i < len(self.returns) and np.isnan(self.returns[i]).all()):
+                raise ValueError(
+                    f"unmeasured: expected candidates below {len(self.returns)} whose returns are NaN, got {i}"
+                )
+
+    @cached_property
+    def measured(self) -> Int[Array, "m"]:
+        """Indices of the candidates that were measured or tried to be: all but the unmeasured ones."""
+        return np.setdiff1d(np.arange(len(self.returns)), self.unmeasured)
 
     @cached_property
     def fitness(self) -> Float[Array, "n"]:
         """Mean return of each candidate, always finite.
 
         A candidate with a failed episode gets the worst finite value of its generation minus the
-        generation's range; where the generation has no range, the value known to the search loop.
+        generation's range; where the generation has no range, the value known to the search loop. An unmeasured
+        one gets the median of the finite values, which is neutral; where there are none, that of a failure.
         """
         returns = self.returns
         mean = returns[:, 0] if returns.shape[1] == 1 else returns.mean(axis=1)
@@ -299,10 +326,14 @@ class Evaluation:
             return np.full(mean.shape, self.failed_fitness)
         worst, best = float(mean[finite].min()), float(mean[finite].max())
         failed = worst - (best - worst) if best > worst else min(self.failed_fitness, worst - 1.0)
-        return np.where(finite, mean, just_below(worst, failed))
+        fitness = np.where(finite, mean, just_below(worst, failed))
+        fitness[list(self.unmeasured)] = 2 * np.median(mean[finite] / 2)  # halves, whose sums stay finite
+        return fitness
 
     def ranking(self) -> Int[Array, "n"]:
-        """Candidate indices from best to worst; equal fitness keeps the proposal's order."""
+        """Candidate indices from best to worst; equal fitness keeps the proposal's order, the unmeasured last."""
+        if self.unmeasured:
+            return np.lexsort((~np.isin(np.arange(len(self.returns)), self.measured), -self.fitness))
         return np.argsort(-self.fitness, kind="stable")
 
 
@@ -327,7 +358,8 @@ class Optimizer(Protocol):
 
     The class attribute `tunable` (`Ranges`) says which of them are worth tuning. A class whose method needs the
     policy's scores sets the class attribute `uses_scores = True`; it then searches all parameters of a stochastic
-    policy, where other methods search those of its mode.
+    policy, where other methods search those of its mode. One that needs two bounds for every parameter sets
+    `needs_bounds = True`; one that stands on modules of an extra names both, `extra` and `modules`.
     """
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:

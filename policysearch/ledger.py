@@ -311,6 +311,29 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def set_aside(path: Path) -> Path | None:
+    """Rename a ledger, so that a new one can begin; its new name, as in ledger.1.sqlite, if there was one.
+
+    Raises:
+        LedgerBusy: if somebody writes to it.
+        LedgerError: if it cannot be renamed.
+    """
+    if not path.exists():
+        return None
+    number = 1
+    while (kept := path.with_name(f"{path.stem}.{number}{path.suffix}")).exists():
+        number += 1
+    try:
+        with locked(path):
+            for suffix in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.rename(kept.with_name(kept.name + suffix))
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be renamed: {error}") from error
+    return kept
+
+
 class _Lock:
     """A file beside the ledger, locked for as long as this process lives and wants it."""
 

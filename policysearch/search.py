@@ -189,7 +189,7 @@ def generations(
         search.tell(evaluation)
         yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)
         index += 1
-        wholly_failed = not np.isfinite(evaluation.returns).any()
+        wholly_failed = evaluation.measured.size > 0 and not np.isfinite(evaluation.returns).any()
         failing = failing + 1 if wholly_failed else 0
         failed_episodes = failed_episodes + proposal.cost if wholly_failed else 0
         if failing >= 3 and failed_episodes >= 10:

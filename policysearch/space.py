@@ -4,13 +4,23 @@ People think in N·m and seconds; optimizers should see coordinates in which one
 everywhere. A `Space` translates. With lower and upper bound, the optimizer's coordinate runs from 0 to 1
 over the range; otherwise one unit is `step` of the parameter. On a logarithmic scale the same holds of the
 logarithm (a `step` of 1 is then a factor of e).
+
+Whole numbers are rounded after the translation, halves up. A choice among options is a coordinate from 0 to 1 in
+equal parts, one per option, whose value is the option's index. `space_of` reads a space from a dataclass:
+
+    @dataclass
+    class Gains:
+        kp: Annotated[float, Bounds(0.1, 100.0, unit="N·m/rad", scale="log")] = 1.0
+        window: Annotated[int, Bounds(1, 9)] = 3
+        filter: Literal["none", "median"] = "none"
 """
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +44,7 @@ class Parameter:
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
     step: float | None = None  # what one unit of the optimizer is; None: the range if bounded, else 1
+    integer: bool = False  # whole numbers only; needs two bounds
 
     def __post_init__(self) -> None:
         if math.isnan(self.lower) or math.isnan(self.upper) or not self.lower < self.upper:
@@ -50,6 +61,54 @@ class Parameter:
             )
         if self.step is not None and not 0 < self.step < math.inf:
             raise ValueError(f"{self.name}: expected a positive step, got {self.step}")
+        if self.integer:
+            for what in ("lower", "upper", "start"):
+                if not float(number := getattr(self, what)).is_integer():
+                    raise ValueError(f"{self.name}: expected a whole number as {what}, got {number:g}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several options; its value is the option's index.
+
+    Raises:
+        ValueError: for fewer than two options, equal ones, or a start that is none of them.
+    """
+
+    name: str
+    options: tuple[str | float, ...]
+    start: str | float
+
+    unit: ClassVar[str] = ""
+    scale: ClassVar[Literal["linear", "log"]] = "linear"
+    integer: ClassVar[bool] = True
+    lower: ClassVar[float] = 0.0
+
+    def __post_init__(self) -> None:
+        if len(set(self.options)) < max(2, len(self.options)):
+            raise ValueError(f"{self.name}: expected two or more different options, got {self.options}")
+        self.index(self.start)
+
+    @property
+    def upper(self) -> float:
+        """The last option's index."""
+        return len(self.options) - 1.0
+
+    @property
+    def step(self) -> float:
+        """One unit of the optimizer goes through all options."""
+        return float(len(self.options))
+
+    def index(self, option: str | float) -> int:
+        """The place of an option.
+
+        Raises:
+            ValueError: for what is no option.
+        """
+        if option not in self.options:
+            expected = ", ".join(map(repr, self.options))
+            raise ValueError(f"{self.name}: expected one of {expected}, got {option!r}")
+        return self.options.index(option)
 
 
 @dataclass(frozen=True)
@@ -60,7 +119,7 @@ class Space:
         ValueError: if there is no parameter, or two have the same name.
     """
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[Parameter | Choice, ...]
 
     def __post_init__(self) -> None:
         names = self.names
@@ -79,16 +138,31 @@ class Space:
         return np.array([parameter.scale == "log" for parameter in self.parameters])
 
     @cached_property
+    def _whole(self) -> Array:
+        return np.array([parameter.integer for parameter in self.parameters])
+
+    @cached_property
+    def _margin(
+        self,
+    ) -> Array:  # by which coordinates go beyond the bounds: an option is as wide as the others
+        return np.array([0.5 if isinstance(parameter, Choice) else 0.0 for parameter in self.parameters])
+
+    @cached_property
     def bounds(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
         """Lower and upper bounds of the values, in their own units."""
-        lower = np.array([parameter.lower for parameter in self.parameters])
-        upper = np.array([parameter.upper for parameter in self.parameters])
+        lower = np.array([parameter.lower for parameter in self.parameters], dtype=float)
+        upper = np.array([parameter.upper for parameter in self.parameters], dtype=float)
         return lower, upper
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        lower, upper = self.bounds
+        return lower - self._margin, upper + self._margin
 
     @cached_property
     def origin_and_unit(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
         """What makes a value of a coordinate: origin + unit · coordinate (its logarithm, on that scale)."""
-        lower, upper = (self._transform(bound) for bound in self.bounds)
+        lower, upper = (self._transform(bound) for bound in self._ends)
         bounded = np.isfinite(lower) & np.isfinite(upper)
         origin = np.where(bounded, lower, 0.0)
         width = np.subtract(upper, lower, out=np.ones_like(upper), where=bounded)
@@ -112,20 +186,83 @@ class Space:
         values = coordinates * unit + origin
         with np.errstate(over="ignore"):  # infinity is clipped
             values = np.where(self._log, np.exp(np.where(self._log, values, 0.0)), values)
-        return np.clip(values, *self.bounds)
+        values = np.clip(values, *self.bounds)
+        if not self._whole.any():
+            return values
+        below = np.floor(values)
+        return np.where(self._whole, below + (values - below >= 0.5), values)
 
     @property
     def domain(self) -> Domain:
         """Start and bounds in the optimizer's coordinates."""
-        start = np.array([parameter.start for parameter in self.parameters])
-        lower, upper = self.bounds
-        return Domain(self.encode(start), self.encode(lower), self.encode(upper))
+        start = self.of_names({parameter.name: parameter.start for parameter in self.parameters})
+        lower, upper = self._ends
+        return Domain(start, self.encode(lower), self.encode(upper))
 
-    def named(self, coordinates: Float[Array, "d"]) -> dict[str, float]:
-        """Parameter values by name, from the optimizer's coordinates."""
-        return dict(zip(self.names, self.decode(coordinates).tolist(), strict=True))
+    def named(self, coordinates: Float[Array, "d"]) -> dict[str, Any]:
+        """Parameter values by name, from the optimizer's coordinates: numbers (an int if whole) and options."""
+        values = zip(self.parameters, self.decode(coordinates).tolist(), strict=True)
+        return {parameter.name: _said(parameter, value) for parameter, value in values}
+
+    def of_names(self, values: Mapping[str, Any]) -> Float[Array, "d"]:
+        """The optimizer's coordinates of values by name, as `named` gives them.
+
+        Raises:
+            ValueError: for a name too many or too few, or an option that is none.
+        """
+        if set(values) != set(self.names):
+            raise ValueError(f"values: expected {', '.join(self.names)}, got {', '.join(values) or 'none'}")
+        pairs = [(parameter, values[parameter.name]) for parameter in self.parameters]
+        return self.encode(np.array([p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs]))
+
+
+def _said(parameter: Parameter | Choice, value: float) -> Any:
+    if isinstance(parameter, Choice):
+        return parameter.options[int(value)]
+    return int(value) if parameter.integer else value
 
 
 def unbounded(names: Sequence[str], start: Float[Array, "d"]) -> Space:
     """A space of plain numbers, for the weights of a policy."""
     return Space(tuple(Parameter(name, float(x)) for name, x in zip(names, start, strict=True)))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What the annotation of a field says of a parameter; the fields are those of `Parameter`."""
+
+    lower: float = -math.inf
+    upper: float = math.inf
+    unit: str = ""
+    scale: Literal["linear", "log"] = "linear"
+    step: float | None = None
+
+
+def space_of(cls: type) -> Space:
+    """The space of a dataclass whose fields are float, int (with `Bounds`) or Literal; it starts at the defaults.
+
+    `cls(**space.named(coordinates))` is then an instance.
+
+    Raises:
+        TypeError: if `cls` is no dataclass.
+        ValueError: for a field without a default or of another type, or one that makes no sense.
+    """
+    if not dataclasses.is_dataclass(cls):
+        raise TypeError(f"space: expected a dataclass, got {cls!r}")
+    hints = get_type_hints(cls, include_extras=True)
+    return Space(tuple(_parameter(field, hints[field.name]) for field in dataclasses.fields(cls)))
+
+
+def _parameter(field: "dataclasses.Field[Any]", hint: Any) -> Parameter | Choice:
+    kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    bounds = [extra for extra in extras if isinstance(extra, Bounds)] or [Bounds()]
+    start = field.default
+    if start is dataclasses.MISSING:
+        raise ValueError(f"{field.name}: expected a default to start from, got none")
+    if get_origin(kind) is Literal:
+        return Choice(field.name, get_args(kind), start)
+    if kind not in (float, int):
+        raise ValueError(f"{field.name}: expected float, int or Literal[…], got {kind!r}")
+    if isinstance(start, bool) or not isinstance(start, (int, float)):
+        raise ValueError(f"{field.name}: expected a number as default, got {start!r}")
+    return Parameter(field.name, start, **vars(bounds[0]), integer=kind is int)

@@ -5,8 +5,10 @@ of them; a new entry is one line.
 """
 
 import difflib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, cast
 
 import gymnasium as gym
@@ -19,10 +21,31 @@ from policysearch.evaluators.bouts import MINUTES
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.shared import Deploy
 from policysearch.gradients.exact import LQR
-from policysearch.optimizers import Whitened
-from policysearch.policies import MLP, Gaussian, HalfEllipseGait, Linear, Softmax, TorqueProfile
+from policysearch.optimizers import Repeated, Whitened
+from policysearch.policies import (
+    MLP,
+    PID,
+    CascadedPID,
+    EnergySwingUp,
+    Gaussian,
+    HalfEllipseGait,
+    Linear,
+    LQRWeights,
+    Softmax,
+    TorqueProfile,
+)
+from policysearch.policies.pid import gain_space
 from policysearch.seeding import Key, stream
-from policysearch.simulators import Simulator, find_simulator
+from policysearch.simulators import (
+    Simulator,
+    cart_pole_force,
+    find_simulator,
+    motor,
+    pendulum,
+    quadrotor,
+    tanks,
+    thermal,
+)
 from policysearch.simulators.lqr import chain as lqr_chain
 from policysearch.simulators.problems import STEP_COST, aliased_gridworld, bandit, chain, coin_policy
 from policysearch.simulators.rock_paper_scissors import ROUNDS, expected_return
@@ -166,6 +189,33 @@ def _aibo_tasks() -> tuple[Task, ...]:
     )  # fmt: skip
 
 
+#: Task, environment, policy, and returns of its start, of Ziegler & Nichols' rules and the best that is known;
+#: experiments/controllers/best_known.py computes them.
+_TUNED = (
+    ("motor-pid", "policysearch/Motor-v0", "motor-pid", -8.68365, -1.6909, -0.334633),
+    ("thermal-pid", "policysearch/Thermal-v0", "thermal-pid", -79.1413, -20.1132, -11.7419),
+    ("tanks-pid", "policysearch/Tanks-v0", "tanks-pid", -3224.25, -1443.76, -1430.86),
+    ("quadrotor-cascade", "policysearch/Quadrotor-v0", "cascaded-pid", -9.81182, None, -1.16937),
+    ("cart-pole-lqr", "policysearch/CartPoleForce-v0", "cart-pole-lqr", -7.0153, None, -4.25596),
+    ("pendulum-swing-up", "Pendulum-v1", "energy-swing-up", -397.407, None, -150.29),
+)  # fmt: skip
+#: Of `cart_pole_force.linear_problem`.
+_LINEAR_POLE = {"optimum of the linear plant (Riccati)": -4.10799}
+
+
+def _controller_tasks() -> tuple[Task, ...]:
+    """Controllers to be tuned; 0 is what they start with."""
+    return tuple(
+        Task(
+            name, env_id, policy=policy,
+            references=({} if rule is None else {"Ziegler & Nichols 1942": rule})
+            | (_LINEAR_POLE if name == "cart-pole-lqr" else {}) | {"best known": best},
+            normalise=(start, best),
+        )
+        for name, env_id, policy, start, rule, best in _TUNED
+    )  # fmt: skip
+
+
 #: Tasks with what we know of them. `normalise` is the return of uniformly random actions, and the one that
 #: Gymnasium's registry calls solved; experiments/classic_control/references.py computes both.
 TASKS: dict[str, Task] = {
@@ -186,6 +236,7 @@ TASKS: dict[str, Task] = {
         ),
         *_tabular_tasks(),
         *_aibo_tasks(),
+        *_controller_tasks(),
         Task(
             "exoskeleton",
             "",
@@ -223,12 +274,31 @@ def _unknown(name: str, error: Exception) -> str:
     return f"unknown task; {hint} ({type(error).__name__}: {str(error).splitlines()[0]})"
 
 
+def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
+    """Controllers for the plants that ship; the gains are those at the start."""
+    rod, quad = pendulum, quadrotor
+    return {
+        "motor-pid": partial(PID.of, gains=gain_space((10.0, 5.0, 3.0, 0.05), "V", "rad"), dt=motor.DT),
+        "thermal-pid": partial(PID.of, gains=gain_space((2.0, 0.01, 10.0, 2.0), "%", "°C"), dt=thermal.DT),
+        "tanks-pid": partial(PID.of, gains=gain_space((0.5, 0.02, 1.0, 0.2), "V", "cm"), dt=tanks.DT),
+        "cart-pole-lqr": partial(
+            LQRWeights.of, names=("x", "x speed", "angle", "angle speed"), model=cart_pole_force.linear_model
+        ),
+        "energy-swing-up": partial(EnergySwingUp.of, mass=rod.MASS, length=rod.LENGTH, gravity=rod.GRAVITY),
+        "cascaded-pid": partial(
+            CascadedPID.of,
+            mass=quad.MASS, inertia=quad.INERTIA, arm=quad.ARM, gravity=quad.GRAVITY, dt=quad.DT,
+        ),
+    }  # fmt: skip
+
+
 Head = Literal["", "softmax", "gaussian"]
 _BODIES = ("linear", "mlp")
 #: Controllers with parameters of their own, by name. They are no distributions over actions.
 CONTROLLERS: dict[str, Callable[[Interface], Policy]] = {
     "half-ellipse-gait": HalfEllipseGait.of,
     "torque-profile": TorqueProfile.of,
+    **_tuned_controllers(),
 }
 
 
@@ -377,6 +447,12 @@ def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | Non
         )
     if whitened and not hasattr(policy, "fold"):
         return "whitening needs a policy whose first layer takes the shift of observations"
+    method: Any = optimizer.optimizer if isinstance(optimizer, Repeated) else optimizer
+    space: Space | None = getattr(policy, "space", None)
+    if getattr(method, "needs_bounds", False) and not (space and space.domain.enclosed):
+        return "needs bounds for every parameter"
+    if any(importlib.util.find_spec(module) is None for module in getattr(method, "modules", ())):
+        return f"needs `pip install 'policysearch[{method.extra}]'`"
     return None
 
 

@@ -1,5 +1,6 @@
 """Problems with known answers, and every optimizer of the registry with its variants, for the tests."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from policysearch.optimizers import (
     OPTIMIZERS,
     PPO,
     TRPO,
+    BayesianOptimization,
     CrossEntropy,
     FiniteDifference,
     Genetic,
@@ -103,9 +105,12 @@ def proposals(
     return out
 
 
-#: Every method of the registry and its variants that search a function.
+#: The methods of the registry that need no bounds.
+ANYWHERE = [name for name, cls in OPTIMIZERS.items() if not getattr(cls, "needs_bounds", False)]
+
+#: Those of them, and their variants, that search a function.
 DIRECT: dict[str, Optimizer] = {
-    **{name: cls() for name, cls in OPTIMIZERS.items() if not getattr(cls, "uses_scores", False)},
+    **{name: OPTIMIZERS[name]() for name in ANYWHERE if not getattr(OPTIMIZERS[name], "uses_scores", False)},
     "ars top": ARS(top=4),
     "cma-es passive": CMAES(active=False),
     "cma-es noise handling": CMAES(noise_handling=True),
@@ -139,6 +144,18 @@ EPISODIC: dict[str, Optimizer] = {
 }
 
 ALL: dict[str, Optimizer] = DIRECT | EPISODIC
+
+#: Those that search a function within bounds only, where their extras are installed.
+BOUNDED: dict[str, Optimizer] = {"bayesian": BayesianOptimization(startup=4)}
+if any(importlib.util.find_spec(module) is None for module in BayesianOptimization.modules):
+    BOUNDED = {}
+
+FREE, BOX = Domain.unbounded(np.zeros(D)), Domain(np.zeros(D), np.full(D, -2.0), np.full(D, 3.0))
+
+
+def domain_of(name: str) -> Domain:
+    """One that suits the optimizer."""
+    return BOX if name in BOUNDED else FREE
 
 
 def evaluator_of(name: str) -> Any:

@@ -63,6 +63,38 @@ def test_a_candidate_fails_with_any_one_of_its_episodes() -> None:
     assert one.fitness.tolist() == [1.0 - 3.0, 1.0, 4.0]
 
 
+def test_a_candidate_that_nobody_measured_is_worth_the_median_of_those_that_were() -> None:
+    nan = np.nan
+    assert evaluation([1.0, nan, 5.0, 2.0], unmeasured=(1,)).fitness.tolist() == [1.0, 2.0, 5.0, 2.0]
+    assert evaluation([1.0, nan, nan, 4.0], unmeasured=(1, 2)).fitness.tolist() == [1.0, 2.5, 2.5, 4.0]
+    # failures keep their own rule, and have no part in the median: 1 − (5 − 1), median of 1, 2 and 5
+    mixed = evaluation([1.0, nan, 5.0, nan, 2.0], unmeasured=(3,))
+    assert mixed.fitness.tolist() == [1.0, -3.0, 5.0, 2.0, 2.0]
+    assert mixed.measured.tolist() == [0, 1, 2, 4]
+    episodes = evaluation([[1.0, 3.0], [nan, nan], [5.0, 7.0]], unmeasured=(1,))
+    assert episodes.fitness.tolist() == [2.0, 4.0, 6.0]
+
+
+def test_where_there_is_no_return_the_unmeasured_are_worth_what_a_failure_is() -> None:
+    assert evaluation([np.nan, np.nan], unmeasured=(0, 1), failed_fitness=-7.0).fitness.tolist() == [-7.0] * 2
+    assert evaluation([np.nan, np.nan], unmeasured=(1,), failed_fitness=-7.0).fitness.tolist() == [-7.0] * 2
+
+
+def test_the_median_is_finite_whatever_the_magnitudes() -> None:
+    assert evaluation([1.7e308, np.nan, 1.6e308], unmeasured=(1,)).fitness[1] == pytest.approx(1.65e308)
+
+
+def test_of_equal_fitness_those_that_were_measured_come_first() -> None:
+    assert evaluation([np.nan, 3.0], unmeasured=(0,)).ranking().tolist() == [1, 0]
+    assert evaluation([2.0, np.nan, 3.0, 1.0], unmeasured=(1,)).ranking().tolist() == [2, 0, 1, 3]
+
+
+@pytest.mark.parametrize("unmeasured", [(2,), (-1,), (0,)])
+def test_only_a_candidate_without_a_return_can_be_unmeasured(unmeasured: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"below 2 whose returns are NaN, got {unmeasured[0]}"):
+        evaluation([1.0, np.nan], unmeasured=unmeasured)
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(st.floats(-1e3, 1e3), min_size=0, max_size=7), min_size=1, max_size=5))
 def test_merged_moments_are_those_of_the_whole_in_any_grouping(parts: list[list[float]]) -> None:
@@ -107,6 +139,8 @@ def test_a_domain_clips_to_its_bounds_and_leaves_the_unbounded_alone() -> None:
 @pytest.mark.parametrize(("lower", "upper"), [(-np.inf, 1.0), (-1.0, np.inf)])
 def test_one_finite_bound_makes_a_domain_bounded(lower: float, upper: float) -> None:
     assert Domain(np.zeros(1), np.array([lower]), np.array([upper])).bounded
+    assert not Domain(np.zeros(1), np.array([lower]), np.array([upper])).enclosed
+    assert Domain(np.zeros(1), np.array([-1.0]), np.array([1.0])).enclosed
 
 
 def test_the_cost_of_a_proposal_is_candidates_times_episodes() -> None:

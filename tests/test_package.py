@@ -58,23 +58,35 @@ MAY_IMPORT = {
     "seeding": set(),
     "core": {"seeding"},
     "space": {"core"},
+    "constraints": set(),
     "jit": set(),
+    "files": set(),
+    "figures": set(),
     "ledger": set(),
     "ers210": set(),
+    "torque_law": set(),
     "respirometry": {"core"},
-    "policies": {"core", "jit", "space", "ers210"},
+    "policies": {"core", "jit", "space", "ers210", "torque_law"},
     "gradients": {"core", "seeding", "policies"},
-    "simulators": {"core", "gradients", "jit", "ers210", "respirometry"},
+    "simulators": {"core", "gradients", "jit", "ers210", "respirometry", "torque_law"},
     "optimizers": {"core", "gradients"},
-    "evaluators": {"core", "seeding", "space", "jit", "policies", "respirometry", "simulators"},
+    "evaluators": {"core", "seeding", "space", "constraints", "jit", "policies", "respirometry", "simulators"},
     "search": {"core", "seeding"},
     "tasks": {
         "core", "seeding", "space", "policies", "gradients", "simulators", "optimizers", "evaluators"
     },
-    "hitl": {"core"},
+    "configuration": {"core", "optimizers"},
+    "hitl": {
+        "core", "seeding", "space", "ledger", "configuration", "respirometry", "torque_law", "policies", "simulators",
+        "optimizers", "evaluators", "search", "tasks", "files", "figures",
+    },
+    "tune": {
+        "core", "space", "constraints", "configuration", "figures", "files", "ledger", "optimizers", "evaluators",
+        "search",
+    },
     "compare": {
         "core", "seeding", "space", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger",
-        "tasks",
+        "tasks", "configuration", "files", "figures",
     },
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from problems import WALKER, Walk
+from problems import ANYWHERE, WALKER, Walk
 from test_compiled import assert_same
 
 from policysearch.core import Domain, Evaluation, Failure, Moments, Proposal
@@ -41,7 +41,7 @@ def search(name: str, evaluator: Any, rollouts: int) -> list[Generation]:
     return list(generations(optimizer(name), evaluator, domain, budget=budget, seed=3, problem=("walk",)))
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, "whitened:ars", "whitened:reinforce"])
+@pytest.mark.parametrize("name", [*ANYWHERE, "whitened:ars", "whitened:reinforce"])
 def test_a_search_that_is_replayed_from_a_part_of_its_record_goes_on_to_the_same_end(name: str) -> None:
     records: list[Record] = []
     calm = search(name, Recorded(Counting(), (), records.append), 120)
@@ -108,3 +108,12 @@ def test_a_record_holds_all_of_an_evaluation_but_its_rollouts() -> None:
     assert json.loads(text)
     assert_same(recall(proposal, decode(text)), evaluation)
     assert recall(proposal, decode(text)).retried_rollouts == 1
+
+
+def test_a_record_knows_who_was_not_measured() -> None:
+    params = np.arange(8.0).reshape(4, 2)
+    proposal = Proposal(params, params[0])
+    returns, steps = np.array([[np.nan], [1.0], [np.nan], [3.0]]), np.zeros((4, 1), dtype=int)
+    kept = decode(encode(record(proposal, Evaluation(params, returns, steps, unmeasured=(2,)))))
+    assert recall(proposal, kept).unmeasured == (2,)
+    assert recall(proposal, kept).fitness.tolist() == [-1.0, 1.0, 2.0, 3.0]

@@ -1,6 +1,7 @@
 """The loop, the budget, the seeds and the named parameters."""
 
 import doctest
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,6 +168,18 @@ def test_failed_generations_stop_a_search_only_in_a_row() -> None:
 
     *_, last = generations(RandomSearch(), Flickering(), DOMAIN, budget=Budget(300), seed=1)
     assert last.rollouts == 300
+
+
+def test_what_nobody_measures_ends_no_search() -> None:
+    class Skipping(Values):
+        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+            one = super().evaluate(proposal, key)
+            skipped = tuple(range(10)) if int(key[-1]) % 4 else (0, 1)  # three generations in four wholly
+            one.returns[list(skipped)] = np.nan
+            return replace(one, unmeasured=skipped)
+
+    *_, last = generations(RandomSearch(), Skipping(), DOMAIN, budget=Budget(120), seed=1)
+    assert last.rollouts == 120
 
 
 # Seeds -----------------------------------------------------------------------------------------------

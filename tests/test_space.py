@@ -1,14 +1,15 @@
 """Named parameters, their bounds and their scales."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from policysearch.space import Parameter, Space, unbounded
+from policysearch.space import Bounds, Choice, Parameter, Space, space_of, unbounded
 
 
 @st.composite
@@ -118,6 +119,12 @@ def test_many_candidates_are_decoded_as_each_alone_in_the_order_of_the_names() -
         ({"start": 1.0, "step": -1.0}, "kp: expected a positive step, got -1.0"),
         ({"start": 1.0, "step": math.inf}, "kp: expected a positive step, got inf"),
         ({"start": 1.0, "step": math.nan}, "kp: expected a positive step, got nan"),
+        ({"start": 1.0, "lower": 0.5, "upper": 3.0, "integer": True}, "whole number as lower, got 0.5"),
+        ({"start": 1.0, "lower": 0.0, "upper": math.inf, "integer": True}, "whole number as upper, got inf"),
+        (
+            {"start": 1.5, "lower": 0.0, "upper": 3.0, "integer": True},
+            "kp: expected a whole number as start, got 1.5",
+        ),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused_by_name(options: dict[str, Any], message: str) -> None:
@@ -134,3 +141,143 @@ def test_the_weights_of_a_policy_need_a_name_each() -> None:
     with pytest.raises(ValueError, match="zip"):
         unbounded(["a", "b"], np.zeros(3))
     assert unbounded(["a", "b"], np.array([1.0, 2.0])).named(np.array([3.0, 4.0])) == {"a": 3.0, "b": 4.0}
+
+
+# Whole numbers and choices ---------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(st.integers(-50, 50), st.integers(1, 60), st.booleans(), st.floats(-0.5, 1.5))
+def test_a_whole_number_is_the_nearest_to_what_a_plain_one_would_be(
+    lower: int, width: int, log: bool, coordinate: float
+) -> None:
+    low = abs(lower) + 1 if log else lower
+    scale: Any = "log" if log else "linear"
+    plain = Parameter("n", low, low, low + width, scale=scale)
+    (value,) = Space((plain,)).decode(np.array([coordinate]))
+    (found,) = (
+        Space((Parameter("n", low, low, low + width, scale=scale, integer=True),))
+        .named(np.array([coordinate]))
+        .values()
+    )
+    assert type(found) is int
+    assert low <= found <= low + width
+    assert -0.5 < found - value <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("lower", "value", "whole"),
+    [(0, 0.49999999999999994, 0), (0, 0.5, 1), (0, 2.5, 3), (-8, -0.5, 0), (-8, -1.5, -1), (-8, -1.75, -2)],
+)
+def test_halves_are_rounded_up(lower: int, value: float, whole: int) -> None:
+    space = Space((Parameter("n", 1, lower, 8, step=1.0, integer=True), Parameter("x", 0.0)))
+    assert space.named(np.array([value - lower, 0.5])) == {"n": whole, "x": 0.5}
+
+
+@pytest.mark.parametrize("options", [("a", "b"), ("a", "b", "c"), (0.1, 10.0, "auto", True)])
+def test_the_options_of_a_choice_share_its_coordinate_equally(options: tuple[Any, ...]) -> None:
+    space = Space((Parameter("x", 2.0), Choice("mode", options, options[-1])))
+    m = len(options)
+    fine = (np.arange(60 * m) + 0.5) / (60 * m)
+    found = [space.named(np.array([0.0, z]))["mode"] for z in fine]
+    assert found == [option for option in options for _ in range(60)]
+    assert [space.named(np.array([0.0, z]))["mode"] for z in (-5.0, 0.0, 1.0, 5.0)] == [options[0]] * 2 + [
+        options[-1]
+    ] * 2
+    domain = space.domain
+    assert (domain.lower[1], domain.upper[1]) == (0.0, 1.0)
+    assert domain.start[1] == pytest.approx(1 - 0.5 / m)
+    assert space.decode(np.array([[3.0, 0.0], [4.0, 1.0]])).tolist() == [[3.0, 0.0], [4.0, m - 1.0]]
+
+
+def test_a_change_of_option_leaves_the_numbers_beside_it_bit_for_bit() -> None:
+    plain = (
+        Parameter("kp", 1.0, 0.1, 10.0, scale="log"),
+        Parameter("kd", 0.3, -1.0, 7.0),
+        Parameter("q", 0.0),
+    )
+    rows = np.random.Generator(np.random.PCG64(1)).standard_normal((50, 5))
+    mixed = Space((*plain, Choice("mode", ("a", "b"), "a"), Parameter("n", 3, 1, 9, integer=True)))
+    assert mixed.decode(rows)[:, :3].tobytes() == Space(plain).decode(rows[:, :3]).tobytes()
+
+
+@dataclass
+class Gains:
+    kp: Annotated[float, Bounds(0.1, 100.0, unit="N·m/rad", scale="log")] = 1.0
+    window: Annotated[int, Bounds(1, 9)] = 3
+    filter: Literal["none", "median"] = "median"
+    offset: float = 0.5
+
+
+def test_a_dataclass_with_annotations_is_a_space_and_its_instances_are_points_of_it() -> None:
+    space = space_of(Gains)
+    assert space.parameters == (
+        Parameter("kp", 1.0, 0.1, 100.0, "N·m/rad", "log"),
+        Parameter("window", 3, 1, 9, integer=True),
+        Choice("filter", ("none", "median"), "median"),
+        Parameter("offset", 0.5),
+    )
+    start = space.named(space.domain.start)
+    found = Gains(**start)
+    assert (found.window, found.filter, found.offset) == (3, "median", 0.5)
+    assert found.kp == pytest.approx(1.0)
+
+
+def test_what_is_named_finds_its_way_back() -> None:
+    space = space_of(Gains)
+    values = {"filter": "none", "kp": 10.0, "offset": -3.0, "window": 9}  # in any order
+    coordinates = space.of_names(values)
+    assert coordinates == pytest.approx(np.array([2 / 3, 1.0, 0.25, -3.0]))
+    assert space.named(coordinates) == pytest.approx(values)
+    with pytest.raises(ValueError, match="values: expected kp, window, filter, offset, got kp, extra"):
+        space.of_names({"kp": 1.0, "extra": 2.0})
+    with pytest.raises(ValueError, match="filter: expected one of 'none', 'median', got 'mean'"):
+        space.of_names({**values, "filter": "mean"})
+
+
+@pytest.mark.parametrize(
+    ("options", "start", "message"),
+    [
+        (("a",), "a", "mode: expected two or more different options, got"),
+        (("a", "a"), "a", "mode: expected two or more different options"),
+        (("a", "b"), "c", "mode: expected one of 'a', 'b', got 'c'"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_by_name(options: Any, start: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Choice("mode", options, start)
+
+
+def fields(**annotated: tuple[Any, Any]) -> type:
+    names = {"__annotations__": {name: kind for name, (kind, _) in annotated.items()}}
+    defaults = {name: default for name, (_, default) in annotated.items() if default is not ...}
+    return dataclass(type("Controller", (), {**names, **defaults}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "message"),
+    [
+        (float, ..., "kp: expected a default to start from, got none"),
+        (str, "a", r"kp: expected float, int or Literal\[…\], got <class 'str'>"),
+        (float, "1", "kp: expected a number as default, got '1'"),
+        (float, True, "kp: expected a number as default, got True"),
+        (int, 3, "kp: expected a whole number as lower, got -inf"),
+        (Annotated[float, Bounds(2.0, 1.0)], 1.0, "kp: expected lower < upper, got 2 and 1"),
+        (Annotated[float, Bounds(0.0, 1.0, unit="s")], 2.0, "kp: expected a start between 0 and 1 s, got 2"),
+        (
+            Annotated[float, Bounds(0.0, 1.0, scale="log")],
+            1.0,
+            "kp: a logarithmic scale needs positive numbers",
+        ),
+        (Annotated[int, Bounds(0, 5)], 2.5, "kp: expected a whole number as start, got 2.5"),
+        (Literal["a", "b"], "c", "kp: expected one of 'a', 'b', got 'c'"),
+    ],
+)
+def test_a_field_that_makes_no_sense_is_refused_by_name(kind: Any, default: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        space_of(fields(kp=(kind, default)))
+
+
+def test_only_a_dataclass_has_fields() -> None:
+    with pytest.raises(TypeError, match="space: expected a dataclass, got <class 'int'>"):
+        space_of(int)

@@ -1,18 +1,25 @@
 """Tasks whose policy is a controller with named parameters."""
 
+import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from policysearch.compare.__main__ import main
 from policysearch.compare.study import Study, StudyError
 from policysearch.core import Proposal
 from policysearch.optimizers import ARS, PGPE, Reinforce
+from policysearch.policies.controller import Controller
 from policysearch.policies.half_ellipse_gait import SPACE
+from policysearch.simulators.cart_pole_force import linear_problem
 from policysearch.tasks import find_task, make_evaluator, make_problem, misfit
 
 REDUCED = "aibo-gait-reduced"
+CONTROLLERS = Path(__file__).parent.parent / "experiments/controllers"
+BEST_KNOWN = pd.read_csv(CONTROLLERS / "best_known.csv", index_col="task")
 
 
 def test_a_search_of_a_controller_starts_and_stays_within_its_space() -> None:
@@ -75,3 +82,37 @@ def test_a_replayed_controller_is_shown_by_name_and_unit(
     assert "front locus height    " in said
     assert " cm\n" in said
     assert "the same to the last digit" in said
+
+
+@pytest.mark.parametrize("name", BEST_KNOWN.index)
+def test_what_is_known_of_a_controllers_task_is_what_the_experiment_found(name: str) -> None:
+    known, task = BEST_KNOWN.loc[name], find_task(name)
+    script: dict[str, Any] = runpy.run_path(str(CONTROLLERS / "best_known.py"))
+    policy = task.make_policy()
+    assert isinstance(policy, Controller)
+    params = [policy.space.domain.start]
+    rule = task.references.get("Ziegler & Nichols 1942")
+    assert task.normalise == (known["start"], known["best_known"])
+    assert task.references["best known"] == known["best_known"] > known["start"] > known["idle"]
+    if name in script["RULES"]:
+        assert rule == known["ziegler_nichols"]
+        params.append(policy.space.encode(np.array(script["RULES"][name])))
+    returns = script["mean_returns"](task, np.array(params))
+    assert returns == pytest.approx([known["start"], rule][: len(params)], rel=1e-4)
+
+
+def test_the_reference_of_the_linear_pole_is_its_riccati_optimum() -> None:
+    reference = find_task("cart-pole-lqr").references["optimum of the linear plant (Riccati)"]
+    assert reference == pytest.approx(linear_problem().optimal_return(), rel=1e-5)
+
+
+def test_rules_of_thumb_and_the_start_are_within_the_bounds_and_below_the_best_known() -> None:
+    rules = runpy.run_path(str(CONTROLLERS / "best_known.py"))["RULES"]
+    assert set(rules) == {"motor-pid", "thermal-pid", "tanks-pid"}
+    for name, gains in rules.items():
+        task = find_task(name)
+        policy = task.make_policy()
+        assert isinstance(policy, Controller)
+        lower, upper = policy.space.bounds
+        assert ((lower < gains) & (gains < upper)).all()
+        assert task.references["Ziegler & Nichols 1942"] < task.references["best known"]

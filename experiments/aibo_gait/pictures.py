@@ -29,11 +29,12 @@ from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
 from policysearch.compare import recommendation
-from policysearch.compare.comparison import Comparison, file_name, whole, write_text
-from policysearch.compare.plots import COLOURS, DASHES, figure_of, svg
+from policysearch.compare.comparison import Comparison, file_name
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.core import Array
 from policysearch.ers210 import FOOT_RADIUS, FORWARD, FRONT_LEFT, REAR_LEFT, SHOULDER_X, ball_from_angles
+from policysearch.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.files import whole, write_text
 from policysearch.policies.half_ellipse_gait import SPACE, TABLE, HalfEllipseGait, locus
 from policysearch.simulators.aibo import AiboEnv
 from policysearch.simulators.aibo_traversal import FRAME, FRAMES, RUN_UP_FRAMES, TIMED_FRAMES

@@ -121,7 +121,7 @@ def main() -> None:
     methods: dict[str, Callable[[int], float]] = {
         name: lambda seed, cls=cls: ours(cls(), seed)  # type: ignore[misc]
         for name, cls in OPTIMIZERS.items()
-        if not getattr(cls, "uses_scores", False)
+        if not (getattr(cls, "uses_scores", False) or getattr(cls, "needs_bounds", False))
     }
     methods |= {
         "cma (bare)": bare_cma,

@@ -16,9 +16,9 @@ from claim import Claim, Measured, bootstrap_interval
 from jaxtyping import Float
 
 from policysearch.compare.estimates_report import BIASED_BEYOND
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 from policysearch.gradients.exact import LQR
 from policysearch.gradients.tabular import MDP

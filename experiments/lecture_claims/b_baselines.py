@@ -17,8 +17,8 @@ from a_reward_to_go import all_episodes, episodes, loan, start_and_gradient
 from claim import Claim, Measured, bootstrap_interval, mean_interval
 from jaxtyping import Float
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array
+from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import score_function
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 from policysearch.simulators import lqr, problems

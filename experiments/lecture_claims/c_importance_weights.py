@@ -17,8 +17,8 @@ from a_reward_to_go import episodes
 from claim import Claim, Measured, bootstrap_interval
 from jaxtyping import Float
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array
+from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import baselines, off_policy, score_function
 from policysearch.gradients.tabular import MDP
 from policysearch.seeding import stream

@@ -19,9 +19,9 @@ from claim import Measured, bootstrap_interval, mean_interval
 from jaxtyping import Float
 from matplotlib.ticker import LogLocator
 
-from policysearch.compare.plots import COLOURS
 from policysearch.core import Array, Domain, Optimizer, Proposal
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS
 from policysearch.gradients import baselines, parameter_space, score_function
 from policysearch.gradients.tabular import MDP
 from policysearch.optimizers import ARS, EvolutionStrategy, Reinforce

@@ -17,9 +17,9 @@ import pandas as pd
 from claim import Claim, Measured, mean_interval
 from jaxtyping import Float
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array, Domain
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients.tabular import MDP
 from policysearch.optimizers import Reinforce
 from policysearch.policies import Linear, Softmax

@@ -22,9 +22,9 @@ from jaxtyping import Float
 from numba import njit
 from scipy.special import ndtr
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array, Domain, Proposal
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import baselines, score_function
 from policysearch.optimizers import Reinforce
 from policysearch.policies import Gaussian, Linear

@@ -18,9 +18,9 @@ import pandas as pd
 from claim import Claim, Measured, bootstrap_interval, mean_interval
 from jaxtyping import Float
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array, Domain, Optimizer, Proposal
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS, figure_of
 from policysearch.optimizers import TRPO, NaturalGradient, Reinforce
 from policysearch.policies import Gaussian, Linear, Softmax
 from policysearch.search import Budget, SearchFailed, generations

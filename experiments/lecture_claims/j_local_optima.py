@@ -21,9 +21,9 @@ from gymnasium.spaces import Box
 from jaxtyping import Float, Int
 from numba import njit
 
-from policysearch.compare.plots import COLOURS, figure_of
 from policysearch.core import Array, Domain, Optimizer
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.figures import COLOURS, figure_of
 from policysearch.optimizers import CMAES, HillClimbing, Reinforce
 from policysearch.policies import Gaussian, Linear
 from policysearch.search import Budget, generations

@@ -24,9 +24,10 @@ WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
 DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 
-Without flags, runs the quick study: every method on two small tasks, within two minutes. A study file and
-flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it happens: whatever ends a
-comparison (Ctrl-C, kill -9, a power cut), the same command goes on where it was, with the same numbers.
+Without flags, runs the quick study: every method that needs no extra on two small tasks, within two
+minutes. A study file and flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it
+happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command goes on where it was,
+with the same numbers.
 
   python -m policysearch.compare --tasks Pendulum-v1 --optimizers cma-es ars reinforce --rollouts 1000
   python -m policysearch.compare --tasks CartPole-v1 --optimizers all --set cma-es.sigma=0.5 --runs 10
@@ -80,7 +81,8 @@ class Arguments:
     """Gymnasium ids, also module:EnvId, or names from --list."""
 
     optimizers: Annotated[list[str] | None, _flag("NAME …", "all of them")] = None
-    """Methods from --list, or all. whitened:ars normalises the observations for ars; so for any method."""
+    """Methods from --list, or all (those that can search the tasks). whitened:ars normalises the observations for
+    ars; so for any method."""
 
     policy: Annotated[str | None, _flag("NAME", "what suits the task")] = None
     """linear, mlp, mlp:32,32, tabular, … (see --list)."""
@@ -216,12 +218,11 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
     from policysearch.compare import request  # noqa: PLC0415 - heavy
 
     try:
-        study = request.resolve(arguments)
+        study, lines = request.resolve(arguments)
     except request.Refused as error:
         raise Refusal(error.messages) from error
-    if arguments.study is None and arguments.optimizers is None:
-        for note in request.left_out(study):
-            print(note, file=sys.stderr)
+    for line in lines:
+        print(line, file=sys.stderr)
     shard = _shard(arguments.shard, study)
     out = arguments.out or request.default_folder(arguments, study)
     _prepare(out, study, fresh=arguments.fresh)
@@ -246,7 +247,7 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
     import tomli_w  # noqa: PLC0415
 
     from policysearch.compare import journal  # noqa: PLC0415 - heavy
-    from policysearch.ledger import LedgerError  # noqa: PLC0415
+    from policysearch.ledger import LedgerError, set_aside  # noqa: PLC0415
 
     existing = out / "study.toml"
     try:
@@ -259,7 +260,7 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
     if fresh:
         try:
-            kept = journal.set_aside(out)
+            kept = set_aside(existing.with_name(journal.NAME))
         except LedgerError as error:
             raise _ledger_refusal(error) from error
         if kept is not None:

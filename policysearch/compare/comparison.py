@@ -13,8 +13,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -31,6 +30,7 @@ from policysearch.compare.session import Session, decisions_of, pairs
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.core import Array
+from policysearch.files import write_text
 
 FRAMES = ("runs", "curves", "spent", "failures", "tuning")
 PURPOSES = (
@@ -504,17 +504,3 @@ def _merged(studies: Sequence[Study]) -> Study:
     if changed:
         raise ValueError(f"the studies cannot be merged: {'; '.join(changed)}")
     return first
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    with whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write to, which takes its place when all is written."""
-    partial = path.with_name(path.name + ".part")
-    yield partial
-    partial.replace(path)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from policysearch.compare.comparison import whole, write_text
 from policysearch.compare.estimates import Estimates
-from policysearch.compare.plots import COLOURS, DASHES, figure_of, svg
 from policysearch.compare.report import markdown
+from policysearch.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.files import whole, write_text
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ import policysearch
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
 from policysearch.evaluators.recorded import Record
-from policysearch.ledger import Ledger, LedgerError, LedgerRefused, decode, encode, locked
+from policysearch.ledger import Ledger, LedgerError, LedgerRefused, decode, encode
 
 NAME = "ledger.sqlite"
 PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
@@ -225,27 +225,3 @@ def _differences(place: str, before: Any, after: Any) -> list[str]:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else repr(value)
-
-
-def set_aside(folder: Path) -> Path | None:
-    """Rename the ledger in a folder, so that a new one can begin; returns its new name.
-
-    Raises:
-        LedgerBusy: if somebody writes to it.
-        LedgerError: if it cannot be renamed.
-    """
-    path = folder / NAME
-    if not path.exists():
-        return None
-    number = 1
-    while (kept := path.with_name(f"ledger.{number}.sqlite")).exists():
-        number += 1
-    try:
-        with locked(path):
-            for suffix in ("", "-wal", "-shm"):
-                part = path.with_name(path.name + suffix)
-                if part.exists():
-                    part.rename(kept.with_name(kept.name + suffix))
-    except OSError as error:
-        raise LedgerError(f"{path}: cannot be renamed: {error}") from error
-    return kept

@@ -3,7 +3,6 @@
 Colours are Okabe & Ito's, which differ for all kinds of colour vision; methods also differ by dashes.
 """
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,17 +13,17 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare import statistics
-from policysearch.compare.comparison import TARGETS, Comparison, whole, write_text
+from policysearch.compare.comparison import TARGETS, Comparison
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
+from policysearch.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.files import whole, write_text
 from policysearch.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 _SMALL: dict[str, Any] = {"fontsize": 7, "va": "bottom", "color": "0.4"}
 
 
@@ -36,32 +35,6 @@ def write_curves(comparison: Comparison, out: Path) -> None:
     with whole(out / "curves.png") as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     write_text(out / "curves.svg", svg(figure, "curves"))
-
-
-def svg(figure: "Figure", name: str) -> str:
-    """A figure as SVG text, its marks named after `name`, so that several fit into one page."""
-    import matplotlib as mpl  # noqa: PLC0415
-
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-@contextmanager
-def figure_of(
-    rows: int, columns: int, width: float, height: float, *, layout: Any = "constrained", **options: Any
-) -> Iterator[tuple[Any, Any]]:
-    """A figure that no window and no global state knows of, and its axes."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    with mpl.rc_context(style | {"text.parse_math": False}):  # names are names
-        figure = Figure(figsize=(width, height), layout=layout)
-        FigureCanvasAgg(figure)
-        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def overview(comparison: Comparison) -> "Figure":

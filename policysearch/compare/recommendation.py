@@ -17,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from threadpoolctl import threadpool_limits
 
 import policysearch
-from policysearch.compare.comparison import file_name, whole
+from policysearch.compare.comparison import file_name
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Policy, Proposal, StochasticPolicy
 from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.files import whole
 from policysearch.space import Space
 from policysearch.tasks import EvaluatorKind, RolloutEvaluator, Task, make_evaluator
 

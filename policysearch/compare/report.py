@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare import plots
-from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison, relative, write_text
+from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison, relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.figures import inline
+from policysearch.files import write_text
 
 #: Remarks, and failed episodes, that the page shows.
 MOST_FAILURES = 20
@@ -206,8 +208,7 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
     )  # fmt: skip
 
     def drawn(figure: Any, name: str) -> Markup:
-        text = plots.svg(figure, name)
-        return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes what it draws
+        return Markup(inline(figure, name))  # noqa: S704 - matplotlib escapes what it draws
 
     table = readable_table(comparison)
     tasks = [

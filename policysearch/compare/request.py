@@ -25,8 +25,12 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         super().__init__("\n".join(messages))
 
 
-def resolve(arguments: Any) -> Study:
-    """The study from the file and the flags, checked as a whole."""
+def resolve(arguments: Any) -> tuple[Study, list[str]]:
+    """The study from the file and the flags, checked as a whole; and a line for each reason to leave methods out.
+
+    Where nobody has named the methods, those that cannot search some task, or not with its budget, are left out; of
+    `all`, only those that cannot search it.
+    """
     data = dict(QUICK) if arguments.study is None else _read(arguments.study)
     problems: list[str] = []
     flags = {name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None}
@@ -39,40 +43,18 @@ def resolve(arguments: Any) -> Study:
         data["tasks"] = {name: _without(choice, overruled) for name, choice in data["tasks"].items()}
     if arguments.optimizers is not None or arguments.set:
         data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
-    if arguments.study is None and arguments.optimizers is None:
-        data["optimizers"] = _without_misfits(data)
     for setting in arguments.set:
         problems += _apply(setting, data["optimizers"])
+    by_default = arguments.study is None and arguments.optimizers is None
+    named = {*(arguments.optimizers or ()), *(_target(setting)[0] for setting in arguments.set)}
+    optional = _rows(data.get("optimizers")).keys() - named if by_default or "all" in named else set()
     try:
-        study = Study.resolve(data)
+        study, lines = Study.resolve_without(data, unfit=optional, costly=optional if by_default else ())
     except StudyError as error:
         raise Refused(problems + error.problems) from error
     if problems:
         raise Refused(problems)
-    return study
-
-
-def left_out(study: Study) -> list[str]:
-    """Which methods of the default comparison cannot search all of these tasks, and why."""
-    if study.optimizers.keys() >= QUICK["optimizers"].keys():
-        return []
-    given = {
-        "tasks": {name: choice.model_dump() for name, choice in study.tasks.items()},
-        "policy": study.policy,
-    }
-    grouped: dict[str, list[str]] = {}
-    for label, reason in Study(**QUICK | given).misfits().items():
-        grouped.setdefault(reason, []).append(label)
-    return [f"left out: {', '.join(labels)}: {reason}" for reason, labels in grouped.items()]
-
-
-def _without_misfits(data: dict[str, Any]) -> dict[str, Any]:
-    """The rows that can search the policies of all tasks; all of them, where the request has mistakes."""
-    try:
-        misfits = Study(**data).misfits()
-    except ValueError:
-        misfits = {}
-    return {label: row for label, row in data["optimizers"].items() if label not in misfits}
+    return study, lines
 
 
 def default_folder(arguments: Any, study: Study) -> Path:
@@ -107,11 +89,17 @@ def _chosen_optimizers(arguments: Any, rows: dict[str, Any]) -> dict[str, Any]:
     return {name: rows.get(name, {}) for name in names}
 
 
+def _target(setting: str) -> tuple[str, str, str | None]:
+    """Label, field and value of `name.field=value`, as far as they are there."""
+    target, equals, value = setting.partition("=")
+    label, _, name = target.rpartition(".")
+    return label, name, value if equals else None
+
+
 def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
     """Apply `name.field=value` to the rows; returns what is wrong with it."""
-    target, equals, value = setting.partition("=")
-    label, dot, name = target.rpartition(".")
-    if not (equals and dot and label and name):
+    label, name, value = _target(setting)
+    if not (label and name and value is not None):
         return [f"--set {setting}: expected NAME.FIELD=VALUE, as in cma-es.sigma=0.3"]
     if label not in rows:
         return [f"--set {setting}: {label!r} is not in the comparison, which has {', '.join(rows)}"]

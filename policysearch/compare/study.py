@@ -4,20 +4,19 @@
 """
 
 import dataclasses
-import difflib
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
-    create_model,
     field_validator,
     model_validator,
 )
 
+from policysearch.configuration import STRICT, build, messages
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.search import Budget
@@ -29,19 +28,19 @@ from policysearch.tasks import (
     find_task,
     make_evaluator,
     make_problem,
-    misfit,
     parse_policy,
 )
 
 #: What `python -m policysearch.compare` runs when nothing is asked for.
 QUICK: dict[str, Any] = {
     "tasks": {"CartPole-v1": {}, "lqr": {}},
-    "optimizers": {**{name: {} for name in OPTIMIZERS}, "whitened:ars": {}},
+    "optimizers": {
+        **{name: {} for name, cls in OPTIMIZERS.items() if not hasattr(cls, "extra")},
+        "whitened:ars": {},
+    },
     "rollouts": 300,
     "runs": 10,
 }
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class StudyError(ValueError):
@@ -63,7 +62,7 @@ class TaskChoice(BaseModel):
     A budget given here, in rollouts or steps, replaces the study's.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
     policy: Annotated[str, AfterValidator(_policy)] | None = None
     deploy: Literal["mode", "sample"] | None = None
     rollouts: int | None = Field(None, ge=1)
@@ -84,7 +83,7 @@ class TaskChoice(BaseModel):
 class OptimizerChoice(BaseModel):
     """One row of the comparison: a method, its hyperparameters, and whether observations are whitened."""
 
-    model_config = _STRICT
+    model_config = STRICT
     method: str
     whitened: bool = False
     options: dict[str, Any] = {}
@@ -100,18 +99,7 @@ class OptimizerChoice(BaseModel):
         Raises:
             ValueError: naming every hyperparameter that is unknown or out of range.
         """
-        if self.method not in OPTIMIZERS:
-            near = difflib.get_close_matches(self.method, OPTIMIZERS, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(OPTIMIZERS)}"
-            raise ValueError(f"unknown optimizer {self.method!r}; {hint}")
-        cls = OPTIMIZERS[self.method]
-        fields = {f.name: (f.type, f.default) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        model: type[BaseModel] = create_model(cls.__name__, __config__=_STRICT, **fields)  # type: ignore[call-overload]
-        try:
-            checked = model(**self.options)
-        except ValidationError as error:
-            raise ValueError("; ".join(_messages(error, known=list(fields)))) from error
-        return cls(**{name: getattr(checked, name) for name in fields})
+        return build(self.method, self.options)
 
 
 def _task_name(name: str) -> str:
@@ -122,7 +110,7 @@ def _task_name(name: str) -> str:
 class Study(BaseModel):
     """Everything that decides the numbers of a comparison."""
 
-    model_config = _STRICT
+    model_config = STRICT
     tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(min_length=1)
     optimizers: dict[str, OptimizerChoice] = Field(min_length=1)
     policy: Annotated[str, AfterValidator(_policy)] | None = None
@@ -163,11 +151,31 @@ class Study(BaseModel):
         Raises:
             StudyError: with every mistake, also those that show only when task, policy and optimizer meet.
         """
+        return cls.resolve_without(data, (), ())[0]
+
+    @classmethod
+    def resolve_without(
+        cls, data: dict[str, Any], unfit: Collection[str], costly: Collection[str]
+    ) -> tuple["Study", list[str]]:
+        """The checked study without some of its rows, and a line for each reason to leave rows out.
+
+        Those of `unfit` are left out where they cannot search some task, those of `costly` where their first
+        generation is over its budget; unless none would be left.
+
+        Raises:
+            StudyError: as `resolve`.
+        """
         try:
             study = cls(**data)
         except ValidationError as error:
-            raise StudyError(_messages(error, known=list(cls.model_fields))) from error
-        problems = [message for name in study.tasks for message in study._misfits(name)]
+            raise StudyError(messages(error, known=list(cls.model_fields))) from error
+        meetings = [study._meet(name) for name in study.tasks]
+        gone, lines = _left_out(meetings, unfit, costly)
+        if rows := {label: row for label, row in study.optimizers.items() if label not in gone}:
+            study = study.model_copy(update={"optimizers": rows})
+        else:
+            lines = []
+        problems = [message for meeting in meetings for message in study._misfits(meeting)]
         if study.settle == 1:
             problems.append("settle: expected 0 (off) or at least 2 groups of runs, got 1")
         if study.rollout_timeout is not None and study.evaluator != "pool":
@@ -176,7 +184,7 @@ class Study(BaseModel):
             )
         if problems:
             raise StudyError(problems)
-        return study
+        return study, lines
 
     def task(self, name: str) -> Task:
         """A task with the study's choices applied."""
@@ -218,16 +226,6 @@ class Study(BaseModel):
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
 
-    def misfits(self) -> dict[str, str]:
-        """The rows whose method cannot search the policy of some task, and why."""
-        policies = {name: self.task(name).make_policy() for name in self.tasks}
-        return {
-            label: f"on {name}: {reason}"
-            for label, choice in self.optimizers.items()
-            for name, policy in policies.items()
-            if (reason := misfit(policy, choice.build(), whitened=choice.whitened))
-        }
-
     def problem(self, task: str, label: str, run: int, threads: int = 1) -> Problem:
         """The search of one run, with what evaluates it.
 
@@ -251,38 +249,87 @@ class Study(BaseModel):
         rows = {label: _row(label, choice) for label, choice in self.optimizers.items()}
         return {**{k: v for k, v in data.items() if k != "tasks"}, "tasks": data["tasks"], "optimizers": rows}
 
-    def _misfits(self, name: str) -> list[str]:
-        """What cannot work on this task: its environment, its policy, or a generation over the budget."""
-        task, problems = self.task(name), []
+    def first_cost(self, task: str, label: str) -> int:
+        """Rollouts of the first generation of a search.
+
+        Raises:
+            ValueError: if task, policy, method and evaluator do not go together.
+        """
+        problem = self.problem(task, label, run=0)
+        problem.evaluator.close()
+        return next(problem.optimizer.search(problem.domain, stream(0))).cost
+
+    def _meet(self, name: str) -> "_Meeting":
+        """What shows when the rows meet this task."""
+        task, meeting = self.task(name), _Meeting(name, self.budget(name).rollouts)
+        try:
+            make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
+        except ValueError as error:
+            return dataclasses.replace(meeting, problem=str(error))
+        for label in self.optimizers:
+            try:
+                meeting.costs[label] = self.first_cost(name, label)
+            except ValueError as error:
+                meeting.unfit[label] = str(error)
+        return meeting
+
+    def _misfits(self, meeting: "_Meeting") -> list[str]:
+        """What cannot work on a task: its environment, its policy, a row, or a generation over the budget."""
+        name, problems = meeting.task, []
         unknown = [label for label in self.tasks[name].options if label not in self.optimizers]
         if unknown:
             problems.append(
                 f"tasks.{name}.options: {', '.join(unknown)}: not in the comparison, which has "
                 f"{', '.join(self.optimizers)}"
             )
-        try:
-            make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
-        except ValueError as error:
-            return [*problems, f"tasks.{name}: {error}"]
-        too_large: dict[str, int] = {}
-        limit = self.budget(name).rollouts
-        for label in self.optimizers:
-            try:
-                problem = self.problem(name, label, run=0)
-                cost = next(problem.optimizer.search(problem.domain, stream(0))).cost
-                problem.evaluator.close()
-            except ValueError as error:
-                problems.append(f"{label} on {name}: {error}")
-                continue
-            if limit is not None and cost > limit:
-                too_large[label] = cost
-        if too_large:
-            costs = ", ".join(f"{label} ({cost})" for label, cost in too_large.items())
+        if meeting.problem:
+            return [*problems, f"tasks.{name}: {meeting.problem}"]
+        problems += [
+            f"{label} on {name}: {reason}"
+            for label, reason in meeting.unfit.items()
+            if label in self.optimizers
+        ]
+        costs = [f"{label} ({cost})" for label, cost in meeting.too_large.items() if label in self.optimizers]
+        if costs:
             problems.append(
-                f"tasks.{name}: a budget of {limit} rollouts is smaller than one generation of "
-                f"{costs}; raise --rollouts or set smaller populations"
+                f"tasks.{name}: a budget of {meeting.limit} rollouts is smaller than one generation of "
+                f"{', '.join(costs)}; raise --rollouts or set smaller populations"
             )
         return problems
+
+
+@dataclasses.dataclass(frozen=True)
+class _Meeting:
+    """What shows when the rows of a study meet a task."""
+
+    task: str
+    limit: int | None  # its budget of rollouts
+    problem: str = ""  # that nobody could get past
+    unfit: dict[str, str] = dataclasses.field(default_factory=dict)  # rows that cannot search it, and why
+    costs: dict[str, int] = dataclasses.field(default_factory=dict)  # of the others' first generations
+
+    @property
+    def too_large(self) -> dict[str, int]:
+        """The rows whose first generation is over the budget, and its rollouts."""
+        return {label: cost for label, cost in self.costs.items() if cost > (self.limit or cost)}
+
+
+def _left_out(
+    meetings: list[_Meeting], unfit: Collection[str], costly: Collection[str]
+) -> tuple[set[str], list[str]]:
+    """The rows that have to be left out of those that may be, and a line for each reason."""
+    gone, reasons = set[str](), dict[str, list[str]]()
+    for meeting in meetings:
+        found = {label: (label, reason) for label, reason in meeting.unfit.items() if label in unfit}
+        over = f"a generation is larger than the budget of {meeting.limit} rollouts"
+        found |= {
+            label: (f"{label} ({n})", over) for label, n in meeting.too_large.items() if label in costly
+        }
+        for label, (shown, reason) in found.items():
+            if label not in gone:
+                reasons.setdefault(f"on {meeting.task}: {reason}", []).append(shown)
+        gone |= found.keys()
+    return gone, [f"left out: {', '.join(labels)}: {reason}" for reason, labels in reasons.items()]
 
 
 def _choice(label: str, row: Any) -> Any:
@@ -301,21 +348,3 @@ def _row(label: str, choice: OptimizerChoice) -> dict[str, Any]:
     given = dataclasses.asdict(choice.build())  # type: ignore[call-overload]
     row = {name: value for name, value in given.items() if value is not None}
     return {"method": choice.method, "whitened": choice.whitened, **row}
-
-
-def _messages(error: ValidationError, known: list[str]) -> list[str]:
-    """Pydantic's findings as `place: what was expected, what was given`."""
-    lines = []
-    for finding in error.errors():
-        place = ".".join(str(part) for part in finding["loc"] if part not in ("[key]",))
-        if finding["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(finding["loc"][-1]), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            lines.append(f"{place}: not an option; {hint}")
-            continue
-        message = finding["msg"].removeprefix("Value error, ")
-        given = finding["input"]
-        plain = finding["type"] != "value_error" and isinstance(given, str | int | float)
-        shown = f", got {given!r}" if plain else ""
-        lines.append(f"{place}: {message}{shown}" if place else message)
-    return lines

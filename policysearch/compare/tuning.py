@@ -91,19 +91,11 @@ def _possible(study: Study, task: str, label: str, options: dict[str, Any]) -> b
     """Whether the method takes these hyperparameters, and a fourth of the budget two of its generations."""
     changed = study.tasks[task].model_copy(update={"options": {label: options}})
     try:
-        problem = study.model_copy(update={"tasks": {task: changed}}).problem(task, label, run=0)
+        cost = study.model_copy(update={"tasks": {task: changed}}).first_cost(task, label)
     except ValueError:
         return False
-    cost = next(problem.optimizer.search(problem.domain, stream(0))).cost
-    problem.evaluator.close()
     limit = study.budget(task).rollouts
-    return limit is None or cost <= limit / 8 or cost <= _default_cost(study, task, label)
-
-
-def _default_cost(study: Study, task: str, label: str) -> int:
-    problem = study.problem(task, label, run=0)
-    problem.evaluator.close()
-    return next(problem.optimizer.search(problem.domain, stream(0))).cost
+    return limit is None or cost <= limit / 8 or cost <= study.first_cost(task, label)
 
 
 def tuned(study: Study, drawn: Study, results: dict[Job, Result]) -> Study:

@@ -5,5 +5,13 @@ from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
 from policysearch.evaluators.pool import PoolEvaluator
+from policysearch.evaluators.programs import ProgramEvaluator
 
-__all__ = ["BoutEvaluator", "CompiledEvaluator", "EpisodeEvaluator", "FunctionEvaluator", "PoolEvaluator"]
+__all__ = [
+    "BoutEvaluator",
+    "CompiledEvaluator",
+    "EpisodeEvaluator",
+    "FunctionEvaluator",
+    "PoolEvaluator",
+    "ProgramEvaluator",
+]

@@ -2,31 +2,96 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+import numpy as np
+
+from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Failure, Proposal
 from policysearch.evaluators.interface import COMPLEX
-from policysearch.evaluators.shared import Outcome, collect, describe_error, episode_seed
+from policysearch.evaluators.shared import MAX_TRACEBACK, Outcome, collect, describe_error, episode_seed
 from policysearch.seeding import Key
-from policysearch.space import Space
+from policysearch.space import Choice, Space
+
+Goal = Literal["maximise", "minimise"]
+
+
+class Unusable(Exception):  # noqa: N818 - it states what happened
+    """A trial gave no return, for a reason that speaks for itself; `details` may be many lines."""
+
+    def __init__(self, reason: str, details: str = "") -> None:
+        super().__init__(reason)
+        self.details = details
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a trial gave: its return, its steps, and what else was measured, `violation` among it."""
+
+    ret: float
+    steps: int = 1
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, value: Any, by: str = "the function") -> "Answer":
+        """The answer in a number, or in a mapping with `return`, optional `steps`, and other numbers by name.
+
+        Raises:
+            TypeError: for what is not a real number.
+            ValueError: for a return or a violation that is not finite, a missing return, or steps that no one takes.
+        """
+        if isinstance(value, Answer):
+            return value
+        if not isinstance(value, Mapping):
+            value = {"return": value}
+        if "return" not in value:
+            raise ValueError(f"expected 'return' among the names, got {', '.join(map(str, value)) or 'none'}")
+        numbers = {str(name): _number(name, given) for name, given in value.items()}
+        ret, steps = numbers.pop("return"), numbers.pop("steps", 1.0)
+        if not math.isfinite(ret):
+            raise ValueError(f"{by} returned {ret}")
+        if not (steps >= 0 and steps.is_integer()):
+            raise ValueError(f"steps: expected a whole number, 0 or more, got {steps:g}")
+        if not math.isfinite(violation := numbers.get("violation", 0.0)):
+            raise ValueError(f"violation: expected a finite number, got {violation}")
+        return cls(ret, int(steps), numbers)
 
 
 class FunctionEvaluator:
     """`function(params, seed) -> return`, the parameters named and in their own units.
 
-    An exception, or a return that is not a finite number, fails the episode and is kept as the reason.
+    Beside the `return`, a mapping may hold `steps` (1 unless given), `violation` (above 0 the episode has failed)
+    and other numbers, which become the evaluation's `metrics`. An exception, or a return that is not a finite
+    number, fails the episode and is kept as the reason; after an exception the function is first called again, once.
+    Parameters that break a constraint fail without a call.
 
     Args:
-        function: what to maximise; `params` maps names to values.
+        function: what to maximise or minimise; `params` maps names to values.
         space: how the optimizer's coordinates become named parameters.
+        goal: with "minimise", the evaluation's returns are the function's with the sign turned.
+        constraints: what the parameters have to meet, as in `policysearch.constraints`.
+
+    Raises:
+        ValueError: for another goal, or a constraint that makes no sense.
     """
 
-    def __init__(self, function: Callable[[Mapping[str, float], int], float], space: Space) -> None:
-        self.function, self.space = function, space
+    def __init__(
+        self,
+        function: Callable[[Mapping[str, Any], int], float | Mapping[str, float] | Answer],
+        space: Space,
+        *,
+        goal: Goal = "maximise",
+        constraints: Sequence[Constraint | str] = (),
+    ) -> None:
+        self.function, self.space, self.sign = function, space, sign_of(goal)
+        texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
+        self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 
     common_random_numbers, interface = True, None
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-        """One call of the function per candidate and episode, with the seed of that episode."""
+        """One trial per candidate and episode, with the seed of that episode."""
         self.check(proposal)
         pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         return collect(proposal, self.outcomes(proposal, key, pairs))
@@ -38,7 +103,7 @@ class FunctionEvaluator:
 
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal."""
-        return [self._call(proposal, key, i, j) for i, j in pairs]
+        return [self._try(proposal, key, i, j) for i, j in pairs]
 
     def compile(self) -> bool:
         """Nothing to compile."""
@@ -47,16 +112,64 @@ class FunctionEvaluator:
     def close(self) -> None:
         """Nothing to give back."""
 
-    def _call(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
+    def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
         seed = episode_seed(key, i, j, common=True)
+        if reason := self._broken(self.space.named(proposal.params[i])):
+            return Outcome(i, j, failure=Failure(i, j, seed, reason))
+        retried = 0
         try:
-            value = self.function(self.space.named(proposal.params[i]), seed)
-            if isinstance(value, (*COMPLEX, str)):
-                raise TypeError(f"expected a real number, got {value!r}")
-            value = float(value)
-            if not math.isfinite(value):
-                raise ValueError(f"the function returned {value}")
-            return Outcome(i, j, value, steps=1)
-        except Exception as error:  # the user's code may raise anything
+            try:
+                value = self.function(self.space.named(proposal.params[i]), seed)
+            except Exception:  # the user's code may raise anything
+                retried = 1
+                value = self.function(
+                    self.space.named(proposal.params[i]), seed
+                )  # it may have changed the first
+            answer = Answer.read(value)
+        except Unusable as error:
+            failure = Failure(i, j, seed, str(error), error.details[-MAX_TRACEBACK:])
+            return Outcome(i, j, steps=1, failure=failure, retried=retried)
+        except Exception as error:
             line, _, traceback = describe_error("", error).partition("\n")
-            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, line, traceback))
+            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, line, traceback), retried=retried)
+        if (violation := answer.metrics.get("violation", 0.0)) > 0:
+            failure = Failure(i, j, seed, f"it reports a violation of {violation:g}")
+            return Outcome(i, j, np.nan, answer.steps, 0, failure, metrics=answer.metrics, retried=retried)
+        return Outcome(i, j, self.sign * answer.ret, answer.steps, metrics=answer.metrics, retried=retried)
+
+    def _broken(self, values: Mapping[str, Any]) -> str:
+        """The constraints that these values break, and by how much; empty if there is none."""
+        found = [(constraint.text, constraint.violation(values)) for constraint in self.constraints]
+        broken = [f"{text} (by {violation:.3g})" for text, violation in found if violation > 0]
+        return f"not run, as the parameters break {', '.join(broken)}" if broken else ""
+
+
+def sign_of(goal: str) -> float:
+    """What a return is multiplied by, so that larger is better.
+
+    Raises:
+        ValueError: for another goal than the two.
+    """
+    if goal not in ("maximise", "minimise"):
+        raise ValueError(f"goal: expected 'maximise' or 'minimise', got {goal!r}")
+    return 1.0 if goal == "maximise" else -1.0
+
+
+def _number(name: Any, value: Any) -> float:
+    said = "" if name == "return" else f"{name}: "
+    if isinstance(value, (*COMPLEX, str, bytes)):
+        raise TypeError(f"{said}expected a real number, got {value!r:.80}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{said}expected a real number, got {value!r:.80}") from error
+
+
+def _numeric(space: Space) -> list[str]:
+    """Names of the parameters whose values are numbers."""
+    text = {
+        p.name
+        for p in space.parameters
+        if isinstance(p, Choice) and any(isinstance(o, str) for o in p.options)
+    }
+    return [name for name in space.names if name not in text]

@@ -131,7 +131,8 @@ class PoolEvaluator:
         self.inner.check(proposal)
         pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         outcomes, retried = self._run(proposal, key, pairs)
-        return replace(collect(proposal, outcomes), retried_rollouts=retried)
+        evaluation = collect(proposal, outcomes)
+        return replace(evaluation, retried_rollouts=evaluation.retried_rollouts + retried)
 
     def _run(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> tuple[list[Outcome], int]:
         batch = _Batch(self, proposal, key, deque(pairs))

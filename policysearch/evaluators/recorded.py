@@ -83,6 +83,10 @@ def record(proposal: Proposal, evaluation: Evaluation) -> Record:
         kept["clipped_steps"] = evaluation.clipped_steps
     if evaluation.retried_rollouts:
         kept["retried_rollouts"] = evaluation.retried_rollouts
+    if evaluation.unmeasured:
+        kept["unmeasured"] = list(evaluation.unmeasured)
+    if evaluation.metrics:
+        kept["metrics"] = {name: numbers.tolist() for name, numbers in evaluation.metrics.items()}
     if moments is not None:
         kept["moments"] = [moments.count, moments.mean.tolist(), moments.M2.tolist()]
     return kept
@@ -99,4 +103,6 @@ def recall(proposal: Proposal, kept: Record) -> Evaluation:
         moments=Moments(moments[0], np.array(moments[1]), np.array(moments[2])) if moments else None,
         clipped_steps=kept.get("clipped_steps", 0),
         retried_rollouts=kept.get("retried_rollouts", 0),
+        metrics={name: np.array(numbers, dtype=float) for name, numbers in kept.get("metrics", {}).items()},
+        unmeasured=tuple(kept.get("unmeasured", ())),
     )

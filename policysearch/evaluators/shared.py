@@ -1,8 +1,8 @@
 """What the evaluators of episodes share: checks, seeds, and outcomes that become an evaluation."""
 
 import traceback
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ class Outcome:
     failure: Failure | None = None
     rollout: Rollout | None = None
     moments: Moments | None = None  # of its observations
+    metrics: Mapping[str, float] = field(default_factory=dict)  # what else was measured
+    retried: int = 0  # times that it was run before
 
 
 def collect(proposal: Proposal, outcomes: Iterable[Outcome]) -> Evaluation:
@@ -43,6 +45,11 @@ def collect(proposal: Proposal, outcomes: Iterable[Outcome]) -> Evaluation:
         returns[place], steps[place] = outcome.ret, outcome.steps
         if outcome.rollout is not None:
             rollouts[outcome.candidate].append(outcome.rollout)
+    names = sorted({name for outcome in ordered for name in outcome.metrics})
+    metrics = {name: np.full(shape, np.nan) for name in names}
+    for outcome in ordered:
+        for name, value in outcome.metrics.items():
+            metrics[name][outcome.candidate, outcome.episode] = value
     moments = [outcome.moments for outcome in ordered if outcome.moments is not None]
     return Evaluation(
         proposal.params,
@@ -52,6 +59,8 @@ def collect(proposal: Proposal, outcomes: Iterable[Outcome]) -> Evaluation:
         rollouts=tuple(map(tuple, rollouts)) if proposal.record else (),
         moments=Moments.merged(moments) if moments else None,
         clipped_steps=sum(outcome.clipped_steps for outcome in ordered),
+        retried_rollouts=sum(outcome.retried for outcome in ordered),
+        metrics=metrics,
     )
 
 

@@ -5,6 +5,7 @@ A new method is one new file and one line in `OPTIMIZERS`.
 
 from policysearch.core import Optimizer
 from policysearch.optimizers.ars import ARS
+from policysearch.optimizers.bayesian import BayesianOptimization
 from policysearch.optimizers.cma_es import CMAES
 from policysearch.optimizers.cross_entropy import CrossEntropy
 from policysearch.optimizers.evolution_strategy import EvolutionStrategy
@@ -42,6 +43,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "natural-gradient": NaturalGradient,
     "trpo": TRPO,
     "ppo": PPO,
+    "bayesian": BayesianOptimization,
 }
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "SNES",
     "SPSA",
     "TRPO",
+    "BayesianOptimization",
     "CrossEntropy",
     "EvolutionStrategy",
     "FiniteDifference",

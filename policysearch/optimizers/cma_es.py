@@ -2,7 +2,8 @@
 
 The update is `cma`'s, with its default strategy parameters and active (negative) weights; its random
 numbers come from our generator. Bounds are handled by `cma` too: it is told the points that it sampled.
-The recommendation is the distribution's mean.
+Candidates that nobody measured are not told to it, unless fewer than μ (half of the population) were measured:
+then all are, the unmeasured ones with the median. The recommendation is the distribution's mean.
 
 `noise_handling` adds the uncertainty handling of Hansen, Niederberger, Guzzella & Koumoutsakos 2009: a few
 candidates are evaluated twice and, when their ranks disagree, the step size grows and further candidates
@@ -15,7 +16,8 @@ Invariant to: constants added to returns, monotone transformations of returns, r
 adaptation, any affine transformation of the parameters.
 """
 
-from collections.abc import Generator
+import warnings
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -82,18 +84,29 @@ class CMAES:
             recommendation = own.mean if own.value >= kept.value else kept.mean
             diagnostics = {"sigma": float(es.sigma), "episodes": float(episodes)}
             evaluation = yield Proposal(np.array(sampled), recommendation, episodes, diagnostics=diagnostics)
-            if not np.isfinite(evaluation.returns).any():
+            if evaluation.measured.size < 2 or not np.isfinite(evaluation.returns).any():
                 continue  # nothing to learn from, and `cma` would take equal values for convergence
-            fitness = evaluation.fitness
-            if noise:
-                repeated = noise.indices(fitness, rng)
-                points = np.array([sampled[i] for i in repeated])
-                again = yield Proposal(points, recommendation, episodes, purpose="re-evaluation")
-                es.sigma *= noise.update(fitness, again.fitness, repeated)
-                episodes = noise.episodes
-            es.tell(sampled, (-fitness).tolist())
+            enough = evaluation.measured.size >= es.sp.weights.mu
+            told = evaluation.measured if enough else np.arange(len(sampled))
+            points, fitness = [sampled[i] for i in told], evaluation.fitness[told]
+            if noise and enough:
+                repeated = np.array(noise.indices(fitness, rng))
+                chosen = np.array([points[i] for i in repeated])
+                again = yield Proposal(chosen, recommendation, episodes, purpose="re-evaluation")
+                if again.measured.size:
+                    twice = repeated[again.measured].tolist()
+                    es.sigma *= noise.update(fitness, again.fitness[again.measured], twice)
+                    episodes = noise.episodes
+            _tell(es, points, fitness)
             own = _Kept(_mean(es), float(fitness.mean()))
         return own if own.value >= kept.value else kept
+
+
+def _tell(es: Any, sampled: Sequence[Float[Array, "d"]], fitness: Float[Array, "m"]) -> None:
+    """Tell `cma`, which takes fewer points than it was asked for, but warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The number of solutions passed to `tell`")
+        es.tell(sampled, (-fitness).tolist())
 
 
 @dataclass(frozen=True, eq=False)

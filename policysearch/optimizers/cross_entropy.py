@@ -58,7 +58,11 @@ class CrossEntropy:
             evaluation = yield Proposal(
                 candidates, recommendation=mean, diagnostics={"sigma": float(std.mean())}
             )
-            elite = candidates[evaluation.ranking()[: self.elites]]
+            ranking = (
+                evaluation.ranking()
+            )  # without candidates that nobody measured, while there are enough others
+            ranking = ranking[np.argsort(np.isin(ranking, evaluation.unmeasured), kind="stable")]
+            elite = candidates[ranking[: self.elites]]
             Z = self.noise * self.sigma**2 * max(1.0 - t / self.noise_generations, 0.0)
             mean, root = elite.mean(axis=0), self._root(elite, Z)
             t += 1

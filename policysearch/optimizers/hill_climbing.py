@@ -46,7 +46,7 @@ class HillClimbing:
             if self.reevaluate or known == -np.inf:
                 candidates = np.concatenate([incumbent[None], candidates])
             evaluation = yield Proposal(candidates, recommendation=incumbent, diagnostics={"sigma": sigma})
-            i = int(evaluation.fitness.argmax())
+            i = int(evaluation.ranking()[0])
             has_incumbent = len(candidates) > self.neighbours
             moved = i > 0 if has_incumbent else bool(evaluation.fitness[i] > known)
             if has_incumbent or moved:

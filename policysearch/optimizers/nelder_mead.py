@@ -46,7 +46,7 @@ class NelderMead:
         """Move the simplex uphill."""
         simplex = self._initial(domain)
         evaluation = yield Proposal(simplex, recommendation=domain.start)
-        f = evaluation.fitness.copy()
+        f = _values(evaluation)
         d = domain.start.size
         while True:
             order = np.argsort(-f, kind="stable")  # best first, worst last
@@ -70,7 +70,7 @@ class NelderMead:
                 else:
                     simplex[1:] = x_b + self.shrinkage * (simplex[1:] - x_b)
                     evaluation = yield Proposal(simplex[1:].copy(), recommendation=x_b)
-                    f[1:] = evaluation.fitness
+                    f[1:] = _values(evaluation)
 
     def _initial(self, domain: Domain) -> Float[Array, "n d"]:
         """The start, and the start moved by `edge` along each axis, backwards where a bound is near."""
@@ -82,3 +82,10 @@ class NelderMead:
 def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposal, Evaluation, float]:
     evaluation = yield Proposal(x[None], recommendation=best)
     return float(evaluation.fitness[0])
+
+
+def _values(evaluation: Evaluation) -> Float[Array, "n"]:
+    """The fitness; vertices that nobody measured come last, and so are the first to be replaced."""
+    f = evaluation.fitness.copy()
+    f[list(evaluation.unmeasured)] = np.nextafter(f.min(), -np.inf)
+    return f

@@ -42,6 +42,6 @@ class RandomSearch:
             candidates = np.where(uniform, low + (high - low) * rng.random(shape), normal)
             candidates = domain.clip(candidates)
             evaluation = yield Proposal(candidates, recommendation=best)
-            i = int(evaluation.fitness.argmax())
+            i = int(evaluation.ranking()[0])
             if evaluation.fitness[i] > best_fitness:
                 best, best_fitness = candidates[i], evaluation.fitness[i]

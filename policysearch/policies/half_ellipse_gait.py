@@ -26,7 +26,6 @@ of the paper's learned gait lies 0.4 ε beyond).
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,7 @@ from numba import njit
 
 from policysearch.core import Array, PolicyKernel
 from policysearch.ers210 import FORWARD, JOINTS, REAR_LEFT, SHOULDER_X, angles_from_ball
-from policysearch.jit import specialise
-from policysearch.policies.kernels import act_on_rows
+from policysearch.policies.controller import CompiledController, check_actions, controller_kernel
 from policysearch.space import Parameter, Space
 
 #: Name, unit, value at the start, perturbation ε, and the learned value, as the paper has them.
@@ -99,13 +97,9 @@ def ball_of_gait(gait, leg, clock, ball):
     ball[2] = sine * forward - cosine * down
 
 
-def act(params, obs, state, noise, scratch, action):
+@njit(error_model="numpy")
+def law(gait, obs, state, ball, action):
     """The twelve joint angles for the clock in the first number of the observation."""
-    gait, ball = scratch[:12], scratch[12:15]
-    for i in range(12):
-        gait[i] = min(max(ORIGIN[i] + UNIT[i] * params[i], LOWER[i]), UPPER[i])
-        if math.isnan(params[i]):
-            gait[i] = math.nan
     for leg in range(4):
         ball_of_gait(gait, leg, obs[0], ball)
         q1, q2, q3, _ = angles_from_ball(leg, ball[0], ball[1], ball[2])
@@ -113,7 +107,7 @@ def act(params, obs, state, noise, scratch, action):
 
 
 @dataclass(frozen=True)
-class HalfEllipseGait:
+class HalfEllipseGait(CompiledController):
     """Twelve gait parameters to twelve joint angles, by the clock in the first number of an observation.
 
     Its parameters are the coordinates of `space`; `space.decode` gives them names and units.
@@ -128,58 +122,24 @@ class HalfEllipseGait:
         Raises:
             ValueError: for other actions.
         """
-        if interface.choices or interface.action_size != 4 * len(JOINTS):
-            raise ValueError(
-                "policy 'half-ellipse-gait': expected actions that are the twelve joint angles of an AIBO, "
-                f"got {type(interface.action_space).__name__} of {interface.action_size}"
-            )
+        expected = "actions that are the twelve joint angles of an AIBO"
+        check_actions("half-ellipse-gait", interface, 4 * len(JOINTS), expected)
         return cls(interface.obs_size)
 
     @property
     def space(self) -> Space:
-        """The gait parameters with their units, bounds and start."""
+        """The names of the paper's table, and the gait that learning started from."""
         return SPACE
 
     @property
-    def num_params(self) -> int:
-        """Twelve."""
-        return len(TABLE)
-
-    @property
-    def state_size(self) -> int:
-        """None: the clock is observed."""
-        return 0
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """The names of the paper's table."""
-        return SPACE.names
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """The gait that learning started from."""
-        return SPACE.domain.start
-
-    def act(
-        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
-    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
+    def action_size(self) -> int:
         """Joint angles in rad: rotator, elevator, knee of each leg."""
-        actions, scratch = np.empty((len(obs), 12)), np.empty(self.kernel.scratch_size)
-        noise = np.empty((len(obs), 0))
-        self.kernel.act_on_rows(np.ascontiguousarray(params), obs, state, noise, scratch, actions)
-        return actions, state
+        return 4 * len(JOINTS)
 
     @property
     def kernel(self) -> PolicyKernel:
         """The compiled form."""
-        return _kernel()
-
-
-@lru_cache
-def _kernel() -> PolicyKernel:
-    origin, unit = SPACE.origin_and_unit
-    lower, upper = SPACE.bounds
-    bound = specialise(act, ORIGIN=origin, UNIT=unit, LOWER=lower, UPPER=upper)
-    return PolicyKernel(bound, specialise(act_on_rows, act=bound), scratch_size=15, noise_size=0)
+        return controller_kernel(law, SPACE, scratch_size=3)
 
 
 def locus(gait: Float[Array, "12"], leg: int, clock: Float[Array, "t"]) -> Float[Array, "t 3"]:

@@ -33,6 +33,7 @@ from numba import njit
 from scipy.interpolate import PchipInterpolator
 
 from policysearch.core import Array
+from policysearch.policies.controller import Controller, check_actions
 from policysearch.space import Parameter, Space
 from policysearch.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
 
@@ -178,7 +179,7 @@ def with_generic_times(law: Float[Array, "*n 2"]) -> Float[Array, "*n 4"]:
 
 
 @dataclass(frozen=True)
-class TorqueProfile:
+class TorqueProfile(Controller):
     """The law as a policy: the moment of the stride (%, the first number of an observation) to the torque.
 
     Its parameters are the coordinates of `space`; `law` makes a feasible law of them.
@@ -193,36 +194,14 @@ class TorqueProfile:
         Raises:
             ValueError: for other actions.
         """
-        if interface.choices or interface.action_size != 1:
-            raise ValueError(
-                "policy 'torque-profile': expected one action, the torque in N·m/kg, for the moment of the stride "
-                f"that is observed, got {type(interface.action_space).__name__} of {interface.action_size}"
-            )
+        expected = "one action, the torque in N·m/kg, for the moment of the stride that is observed"
+        check_actions("torque-profile", interface, 1, expected)
         return cls(interface.obs_size)
 
     @property
     def space(self) -> Space:
-        """The four parameters."""
+        """Peak torque, peak time, rise time, fall time, from the centre of their ranges."""
         return SPACE
-
-    @property
-    def num_params(self) -> int:
-        """Four."""
-        return len(SPACE.parameters)
-
-    @property
-    def state_size(self) -> int:
-        """None: the moment of the stride is observed."""
-        return 0
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """Peak torque, peak time, rise time, fall time."""
-        return SPACE.names
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """The centre of the ranges."""
-        return SPACE.domain.start
 
     def law(self, params: Float[Array, "*n d"]) -> Float[Array, "*n 4"]:
         """Feasible laws, in N·m/kg and % stride."""

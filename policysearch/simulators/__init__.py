@@ -10,6 +10,7 @@ from typing import Any, cast
 import gymnasium as gym
 from gymnasium import wrappers
 
+from policysearch.simulators import cart_pole_force, motor, quadrotor, tanks, thermal
 from policysearch.simulators.aibo_traversal import FRAMES as AIBO_FRAMES
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
 
@@ -72,6 +73,21 @@ gym.register(
     entry_point="policysearch.simulators.aibo_reduced:AiboReducedEnv",
     max_episode_steps=AIBO_FRAMES,
 )
+
+#: Plants to tune a controller on, and where each is.
+PLANTS = {
+    "Motor": motor,
+    "Thermal": thermal,
+    "Tanks": tanks,
+    "CartPoleForce": cart_pole_force,
+    "Quadrotor": quadrotor,
+}
+for _id, _module in PLANTS.items():
+    gym.register(
+        f"policysearch/{_id}-v0",
+        entry_point=f"{_module.__name__}:{_id}Env",
+        max_episode_steps=_module.STEPS,
+    )
 
 #: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.
 _TRANSPARENT = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from problems import ANYWHERE
 
-from policysearch.compare.__main__ import main
+from policysearch.compare import request
+from policysearch.compare.__main__ import Arguments, main
 from policysearch.optimizers import OPTIMIZERS
 
 TESTS = Path(__file__).parent.parent
@@ -249,6 +251,44 @@ def test_a_wrong_flag_is_refused_with_exit_code_2(
         main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_default_comparison_leaves_out_methods_whose_first_generation_is_over_the_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--tasks", "aibo-gait-reduced", "--rollouts", "15", "--runs", "1", "--workers", "1"]
+    assert main([*flags, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    reason = "on aibo-gait-reduced: a generation is larger than the budget of 15 rollouts"
+    over = (
+        "hill-climbing (16), genetic (20), cross-entropy (50), pgpe (20), evolution-strategy (20), ars (16)"
+    )
+    assert said.err.splitlines().count(f"left out: {over}: {reason}") == 1
+    made = set(pd.read_csv(tmp_path / "out/runs.csv")["optimizer"])
+    assert made == {"random-search", "nelder-mead", "cma-es", "snes", "finite-difference", "spsa"}
+    for named in (["--optimizers", "ars", "spsa"], ["--optimizers", "all"], ["--set", "ars.sigma=1.0"]):
+        assert main([*flags, *named, "--out", str(tmp_path / "none")]) == 2
+        message = capsys.readouterr().err
+        assert "a budget of 15 rollouts is smaller than one generation of" in message
+        assert "ars (16)" in message
+        assert ("genetic" in message) == (named == ["--optimizers", "all"])
+    assert main([*flags[:2], "--rollouts", "1", "--out", str(tmp_path / "none")]) == 2  # nobody would be left
+    assert "smaller than one generation of random-search (10), hill-climbing (16)" in capsys.readouterr().err
+
+
+def test_all_methods_are_those_that_can_search_the_task_unless_they_are_named() -> None:
+    study, lines = request.resolve(Arguments(tasks=["lqr", "CartPole-v1"], optimizers=["all"]))
+    assert list(study.optimizers) == ANYWHERE
+    assert lines == ["left out: bayesian: on lqr: needs bounds for every parameter"]
+    for named in (["all", "bayesian"], ["bayesian"]):
+        with pytest.raises(request.Refused, match="bayesian on lqr: needs bounds for every"):
+            request.resolve(Arguments(tasks=["lqr"], optimizers=named))
+
+
+def test_a_method_of_an_extra_is_in_no_default_comparison() -> None:
+    study, lines = request.resolve(Arguments())
+    assert list(study.optimizers) == [*ANYWHERE, "whitened:ars"]
+    assert lines == []
 
 
 def test_a_study_file_with_five_mistakes_gets_five_messages(

@@ -23,6 +23,7 @@ from policysearch.compare.session import Session
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.verdict import against, plan, verdict
 from policysearch.compare.workers import Died
+from policysearch.figures import svg
 from policysearch.optimizers import OPTIMIZERS
 
 HOSTILE = "<script>alert('x')</script>&amp; $x_1$ 100%"
@@ -331,7 +332,7 @@ def test_matrices_are_complementary_and_ruined_runs_do_not_break_the_page() -> N
         plots.anytime(comparison, "lqr", "steps"),
         plots.ecdf(comparison),
     ):
-        assert "<svg" in plots.svg(figure, "x")
+        assert "<svg" in svg(figure, "x")
     assert "–" in latex_table(comparison) or "--" in latex_table(comparison)
 
 

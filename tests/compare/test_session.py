@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from problems import ANYWHERE
 
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
@@ -28,7 +29,7 @@ from policysearch.ledger import Ledger, LedgerRefused, read
 from policysearch.optimizers import OPTIMIZERS
 
 TESTS = Path(__file__).parent.parent
-METHODS = [*OPTIMIZERS, "whitened:ars"]
+METHODS = [*ANYWHERE, "whitened:ars"]
 
 
 def study(**changes: Any) -> Study:

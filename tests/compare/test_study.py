@@ -98,6 +98,8 @@ def test_five_mistakes_are_all_reported() -> None:
         ({"tasks": ["counting_env:OneWeight-v0"], "policy": "tabular", "optimizers": ["cma-es"]}, "cma-es: expected at least 2 parameters, got 1"),
         ({"tasks": ["FrozenLake-v1"], "policy": "tabular", "optimizers": ["whitened:ars"]}, "the policy needs a bias, got bias=False"),
         ({"tasks": 3}, "tasks: Input should be a valid dictionary, got 3"),
+        ({"optimizers": ["bayesian"]}, "bayesian on lqr: needs bounds for every parameter"),
+        ({"optimizers": ["bayesian"], "episodes_per_candidate": 2}, "bayesian on lqr: needs bounds for every parameter"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place_and_what_was_expected(

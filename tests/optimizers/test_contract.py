@@ -8,23 +8,42 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import ALL, DIRECT, EPISODIC, D, Values, evaluator_of, proposals, sphere, walk
+from problems import (
+    ALL,
+    BOUNDED,
+    DIRECT,
+    EPISODIC,
+    FREE,
+    D,
+    Values,
+    domain_of,
+    evaluator_of,
+    proposals,
+    sphere,
+    walk,
+)
 
 from policysearch.core import Domain, Evaluation, Optimizer, Proposal
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.search import AskTell, Budget, SearchFailed, generations
 from policysearch.seeding import stream
 
-DOMAIN = Domain.unbounded(np.zeros(D))
 TURNS = 6
+EVERY, EVERY_DIRECT = ALL | BOUNDED, DIRECT | BOUNDED
 
-every_optimizer = pytest.mark.parametrize("name", ALL)
-every_direct = pytest.mark.parametrize("name", DIRECT)
+every_optimizer = pytest.mark.parametrize("name", EVERY)
+every_direct = pytest.mark.parametrize("name", EVERY_DIRECT)
+every_quick = pytest.mark.parametrize("name", ALL)  # a turn of the others takes a tenth of a second
+
+
+def turns(name: str, most: int) -> range:
+    """So many turns, or a few."""
+    return range(8 if name in BOUNDED else most)
 
 
 def conversation(name: str, seed: int = 3) -> tuple[list[Proposal], list[Evaluation]]:
     """A recorded search: proposals, and what was told."""
-    evaluator, search = evaluator_of(name), ALL[name].search(DOMAIN, stream(seed))
+    evaluator, search = evaluator_of(name), EVERY[name].search(domain_of(name), stream(seed))
     asked, told = [next(search)], []
     for turn in range(TURNS):
         told.append(evaluator.evaluate(asked[-1], (seed, turn)))
@@ -56,7 +75,7 @@ def test_the_same_seed_gives_the_same_search_and_another_seed_another(name: str)
 @every_optimizer
 def test_replaying_the_recorded_evaluations_gives_the_same_proposals(name: str) -> None:
     asked, told = conversation(name)
-    search = ALL[name].search(DOMAIN, stream(3))
+    search = EVERY[name].search(domain_of(name), stream(3))
     again = [next(search), *(search.send(evaluation) for evaluation in told)]
     assert all(same(a, b) for a, b in zip(asked, again, strict=True))
 
@@ -65,7 +84,8 @@ def test_replaying_the_recorded_evaluations_gives_the_same_proposals(name: str) 
 def test_nothing_that_was_given_or_proposed_is_ever_changed(name: str) -> None:
     start = np.zeros(D)
     freeze(start)
-    evaluator, search = evaluator_of(name), ALL[name].search(Domain.unbounded(start), stream(3))
+    domain = dataclasses.replace(domain_of(name), start=start)
+    evaluator, search = evaluator_of(name), EVERY[name].search(domain, stream(3))
     proposal = next(search)
     kept = []
     for turn in range(TURNS):
@@ -89,12 +109,12 @@ def test_global_numpy_randomness_is_neither_read_nor_changed(name: str) -> None:
     assert all(same(a, b) for a, b in zip(first, conversation(name)[0], strict=True))
 
 
-@every_optimizer
+@every_quick
 @pytest.mark.parametrize("rollouts", [100, 157])
 def test_a_search_never_overspends_and_every_rollout_is_counted(name: str, rollouts: int) -> None:
     evaluator = evaluator_of(name)
     spent, last = 0, None
-    for last in generations(ALL[name], evaluator, DOMAIN, budget=Budget(rollouts), seed=1):
+    for last in generations(ALL[name], evaluator, FREE, budget=Budget(rollouts), seed=1):
         spent += last.evaluation.returns.size
         assert last.rollouts == spent <= rollouts
     assert last is not None
@@ -106,19 +126,51 @@ def test_a_search_never_overspends_and_every_rollout_is_counted(name: str, rollo
 @given(st.sampled_from(sorted(DIRECT)), st.integers(1, 300))
 def test_a_proposal_that_does_not_fit_is_not_run(name: str, rollouts: int) -> None:
     evaluator = Values()
-    for _ in generations(DIRECT[name], evaluator, DOMAIN, budget=Budget(rollouts), seed=1):
+    for _ in generations(DIRECT[name], evaluator, FREE, budget=Budget(rollouts), seed=1):
         pass
     assert evaluator.episodes <= rollouts
 
 
 @every_direct
 def test_failed_candidates_leave_every_proposal_finite(name: str) -> None:
-    search = DIRECT[name].search(DOMAIN, stream(5))
+    search = EVERY_DIRECT[name].search(domain_of(name), stream(5))
     evaluator, proposal = Values(failing=0.4), next(search)
-    for turn in range(20):
+    for turn in turns(name, 20):
         assert np.isfinite(proposal.params).all()
         assert np.isfinite(proposal.recommendation).all()
         proposal = search.send(evaluator.evaluate(proposal, (5, turn)))
+
+
+def partly_measured(evaluation: Evaluation, turn: int) -> Evaluation:
+    """The same, but half of the candidates were left out, and every fourth one that was alone."""
+    n = len(evaluation.params)
+    left_out = stream(turn).permutation(n)[: n // 2 if n > 1 else int(turn % 4 == 2)]
+    returns = evaluation.returns.copy()
+    returns[left_out] = np.nan
+    return dataclasses.replace(evaluation, returns=returns, unmeasured=tuple(left_out.tolist()))
+
+
+@pytest.mark.parametrize("failing", [0.0, 0.2])
+@every_direct
+def test_a_search_goes_on_where_half_of_the_candidates_are_not_measured_and_recommends_none_of_them(
+    name: str, failing: float
+) -> None:
+    search = EVERY_DIRECT[name].search(domain_of(name), stream(5))
+    evaluator, proposal = Values(noise=0.1, failing=failing), next(search)
+    measured, unmeasured, asked = {proposal.recommendation.tobytes()}, set[bytes](), set[bytes]()
+    for turn in turns(name, 20):
+        told = partly_measured(evaluator.evaluate(proposal, (5, turn)), turn)
+        rows = [row.tobytes() for row in proposal.params]
+        measured |= {rows[i] for i in told.measured}
+        unmeasured |= {rows[i] for i in told.unmeasured}
+        asked.add(proposal.params.tobytes())
+        proposal = search.send(told)
+        assert np.isfinite(proposal.params).all()
+        assert np.isfinite(proposal.recommendation).all()
+        assert all(np.isfinite(value) for value in proposal.diagnostics.values())
+        assert proposal.recommendation.tobytes() not in unmeasured - measured
+    assert len(unmeasured) >= 2
+    assert len(asked) >= 4
 
 
 @every_optimizer
@@ -132,19 +184,20 @@ def test_a_search_in_which_everything_fails_stops_after_three_generations(name: 
         def evaluate(self, proposal: Proposal, key: Any) -> Evaluation:
             return failing(proposal)
 
-    turns = []
+    made = []
     with pytest.raises(SearchFailed, match="last three generations failed"):
-        for turn in generations(ALL[name], Broken(), DOMAIN, budget=Budget(10_000), seed=1):
-            turns.append(turn)
-    assert len(turns) >= 3
-    assert sum(turn.proposal.cost for turn in turns) >= 10
-    assert sum(turn.proposal.cost for turn in turns[:-1]) < 10 or len(turns) == 3
+        for turn in generations(EVERY[name], Broken(), domain_of(name), budget=Budget(10_000), seed=1):
+            made.append(turn)
+    assert len(made) >= 3
+    assert sum(turn.proposal.cost for turn in made) >= 10
+    assert sum(turn.proposal.cost for turn in made[:-1]) < 10 or len(made) == 3
 
 
 @every_direct
 def test_candidates_and_recommendations_stay_within_the_bounds(name: str) -> None:
     domain = Domain(np.full(D, 0.5), np.zeros(D), np.ones(D))
-    for proposal in proposals(DIRECT[name], 25, lambda x: np.sum(x, axis=1), domain):
+    function = lambda x: np.sum(x, axis=1)  # noqa: E731
+    for proposal in proposals(EVERY_DIRECT[name], len(turns(name, 25)), function, domain):
         for params in (proposal.params, proposal.recommendation[None]):
             assert (params >= domain.lower).all()
             assert (params <= domain.upper).all()
@@ -153,12 +206,12 @@ def test_candidates_and_recommendations_stay_within_the_bounds(name: str) -> Non
 @pytest.mark.parametrize("name", sorted(set(DIRECT) - {"random-search", "repeated random-search"}))
 def test_an_optimum_on_the_bound_is_approached(name: str) -> None:
     domain = Domain(np.full(D, 0.5), np.zeros(D), np.ones(D))
-    turns = 400 if name in ("nelder-mead", "spsa", "evolution-strategy") else 150
+    most = 400 if name in ("nelder-mead", "spsa", "evolution-strategy") else 150
     last = None
     search, evaluator = DIRECT[name].search(domain, stream(2)), Values(lambda x: np.sum(x, axis=1))
     try:
         last = next(search)
-        for turn in range(turns):
+        for turn in range(most):
             last = search.send(evaluator.evaluate(last, (2, turn)))
     except StopIteration as end:
         assert end.value.sum() > 0.95 * D
@@ -168,10 +221,11 @@ def test_an_optimum_on_the_bound_is_approached(name: str) -> None:
 
 @every_direct
 def test_equal_returns_give_no_nan(name: str) -> None:
-    search, evaluator = DIRECT[name].search(DOMAIN, stream(1)), Values(lambda x: np.full(len(x), 3.0))
+    domain, evaluator = domain_of(name), Values(lambda x: np.full(len(x), 3.0))
+    search = EVERY_DIRECT[name].search(domain, stream(1))
     proposal = next(search)
     try:
-        for turn in range(30):
+        for turn in turns(name, 30):
             assert np.isfinite(proposal.params).all()
             proposal = search.send(evaluator.evaluate(proposal, (1, turn)))
     except StopIteration as end:  # cma has stopped: the landscape is flat
@@ -186,9 +240,9 @@ def test_equal_returns_make_no_step(name: str) -> None:
     assert all((proposal.recommendation == 0).all() for proposal in steps)
 
 
-@every_direct
+@pytest.mark.parametrize("name", DIRECT)
 def test_a_search_on_a_sphere_improves_on_its_start(name: str) -> None:
-    *_, final = generations(DIRECT[name], Values(), DOMAIN, budget=Budget(2000), seed=1)
+    *_, final = generations(DIRECT[name], Values(), FREE, budget=Budget(2000), seed=1)
     start = -float(D)
     assert sphere(final.recommendation[None])[0] > 0.8 * start
 
@@ -203,18 +257,17 @@ def test_a_search_on_episodes_improves_on_its_start(name: str) -> None:
         whitened = name == "whitened reinforce"
         optimizer = dataclasses.replace(optimizer, optimizer=faster) if whitened else faster  # type: ignore[type-var]
     evaluator = walk()
-    *_, final = generations(optimizer, evaluator, DOMAIN, budget=Budget(1500), seed=1)
-    points = np.array([DOMAIN.start, final.recommendation])
+    *_, final = generations(optimizer, evaluator, FREE, budget=Budget(1500), seed=1)
+    points = np.array([FREE.start, final.recommendation])
     start, end = evaluator.evaluate(Proposal(points, points[0], 100), (1, "fresh")).fitness
     assert end > 0.8 * start
 
 
-@every_optimizer
+@every_quick
 def test_ask_and_tell_give_the_same_search_as_generations(name: str) -> None:
     evaluator, optimizer = evaluator_of(name), ALL[name]
-    turns = list(generations(optimizer, evaluator, DOMAIN, budget=Budget(120), seed=2, label="x"))
-    outside = AskTell(optimizer, DOMAIN, 2, "x")
-    for turn in turns:
+    outside = AskTell(optimizer, FREE, 2, "x")
+    for turn in generations(optimizer, evaluator, FREE, budget=Budget(120), seed=2, label="x"):
         assert same(outside.ask(), turn.proposal)
         outside.tell(turn.evaluation)
         assert outside.recommendation.tobytes() == turn.recommendation.tobytes()
@@ -272,6 +325,7 @@ BAD = [
     ("trpo", {"value": "tree"}, "value: expected 'linear' or 'network', got 'tree'"),
     ("ppo", {"clip": -0.2}, "clip: expected a positive number, got -0.2"),
     ("ppo", {"minibatch": 1}, "minibatch: expected at least 2, got 1"),
+    ("bayesian", {"startup": 1}, "startup: expected at least 2, got 1"),
     (
         "off-policy-reinforce",
         {"weighting": "none"},
@@ -299,7 +353,7 @@ def test_cma_es_says_that_it_needs_two_parameters() -> None:
 
 def test_reinforce_goes_on_when_too_few_episodes_are_left_for_its_baseline() -> None:
     optimizer: Optimizer = ALL["reinforce"]
-    search = optimizer.search(DOMAIN, stream(0))
+    search = optimizer.search(FREE, stream(0))
     first = next(search)
     whole = walk().evaluate(first, (0,))
     one_left = dataclasses.replace(whole, rollouts=(whole.rollouts[0][:1],))

@@ -1,5 +1,6 @@
 """One step of every update rule, worked by hand from the published pseudocode."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -405,6 +406,53 @@ def test_random_search_recommends_the_best_candidate_ever_seen() -> None:
     second = search.send(told(first, [1.0, 7.0, 3.0]))
     third = search.send(told(second, [6.0, 7.0, 5.0]))  # equal is not better
     assert third.recommendation.tobytes() == first.params[1].tobytes()
+
+
+def partly_told(proposal: Proposal, returns: Sequence[float]) -> Evaluation:
+    """Those who have no return were not measured."""
+    unmeasured = tuple(np.flatnonzero(np.isnan(returns)).tolist())
+    return dataclasses.replace(told(proposal, returns), unmeasured=unmeasured)
+
+
+def test_of_two_candidates_the_one_that_was_measured_is_recommended() -> None:
+    for optimizer in (RandomSearch(population_size=2), HillClimbing(neighbours=2, reevaluate=False)):
+        search = begin(optimizer, [0.0, 0.0])
+        proposal = next(search)
+        if len(proposal.params) == 3:
+            proposal = search.send(told(proposal, [1.0, 0.0, 0.0]))  # the start, and two neighbours
+        after = search.send(partly_told(proposal, [np.nan, 5.0]))
+        assert after.recommendation.tobytes() == proposal.params[1].tobytes()
+
+
+def test_cma_es_learns_nothing_from_a_single_candidate_and_does_not_take_it_for_convergence() -> None:
+    search = begin(CMAES(), [0.0, 0.0, 0.0])
+    proposal = next(search)
+    for _ in range(5):
+        after = search.send(partly_told(proposal, [np.nan, 5.0] + [np.nan] * (len(proposal.params) - 2)))
+        assert after.diagnostics == proposal.diagnostics
+        assert after.recommendation.tolist() == [0.0, 0.0, 0.0]
+        assert after.params.tobytes() != proposal.params.tobytes()
+        proposal = after
+
+
+def test_noise_handling_measures_again_only_who_was_measured_and_not_the_medians_of_too_few() -> None:
+    search = begin(CMAES(noise_handling=True), [0.0, 0.0, 0.0])
+    first = next(search)
+    n = len(first.params)
+    returns = np.where(np.arange(n) < 2, np.nan, np.arange(float(n)))
+    again = search.send(partly_told(first, returns.tolist()))
+    # λ_reev = 2 + 5/20 is 2 or 3: the first one or two of those that were measured, and the best of the others
+    assert again.purpose == "re-evaluation"
+    assert again.params.tobytes() in (
+        first.params[[2, n - 1]].tobytes(),
+        first.params[[2, 3, n - 1]].tobytes(),
+    )
+    second = search.send(partly_told(again, [2.0] + [np.nan] * (len(again.params) - 1)))
+    again = search.send(told(second, returns=np.arange(float(n)).tolist()))
+    third = search.send(partly_told(again, [np.nan] * len(again.params)))
+    assert third.diagnostics["episodes"] == second.diagnostics["episodes"]
+    few = search.send(partly_told(third, [1.0, 2.0] + [np.nan] * (n - 2)))
+    assert few.purpose == "search"
 
 
 def test_random_search_is_uniform_between_two_bounds() -> None:

@@ -1,5 +1,8 @@
 """CMA-ES against the software it wraps and against an independent implementation."""
 
+import dataclasses
+import warnings
+
 import cma
 import cmaes
 import numpy as np
@@ -39,6 +42,42 @@ def test_cma_es_proposes_exactly_what_bare_cma_proposes(bounded: bool, active: b
         values = sphere(np.array(sampled))
         es.tell(sampled, (-values).tolist())
         proposal = search.send(told(proposal, values))
+        assert proposal.recommendation.tobytes() == np.asarray(es.result.xfavorite).tobytes(), generation
+        assert float(es.sigma) == proposal.diagnostics["sigma"]
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("missing", [(2,), (0, 3, 5, 7), (0, 1, 3, 5, 7)])
+def test_cma_is_told_only_who_was_measured_unless_that_is_less_than_half(
+    missing: tuple[int, ...], bounded: bool
+) -> None:
+    d, n, mu = 5, 8, 4
+    limit = 1.0 if bounded else np.inf
+    rng = stream(9)
+    options = {
+        "randn": lambda *shape: rng.standard_normal(shape),
+        "seed": np.nan,
+        "bounds": [[-1.0] * d, [1.0] * d] if bounded else [None, None],
+        "verbose": -9,
+        "verb_log": 0,
+    }
+    es = cma.CMAEvolutionStrategy(np.zeros(d), 0.3, options)
+    search = CMAES().search(Domain(np.zeros(d), np.full(d, -limit), np.full(d, limit)), stream(9))
+    proposal = next(search)
+    for generation in range(25):
+        sampled = es.ask()
+        assert np.array(sampled).tobytes() == proposal.params.tobytes()
+        values = sphere(np.array(sampled))
+        unmeasured = [(i + generation) % n for i in missing]
+        measured = [i for i in range(n) if i not in unmeasured]
+        known = np.where(np.isin(range(n), measured), values, np.median(values[measured]))
+        told_to_cma = measured if len(measured) >= mu else range(n)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The number of solutions passed")
+            es.tell([sampled[i] for i in told_to_cma], [-known[i] for i in told_to_cma])
+        values[unmeasured] = np.nan
+        evaluation = dataclasses.replace(told(proposal, values), unmeasured=tuple(unmeasured))
+        proposal = search.send(evaluation)
         assert proposal.recommendation.tobytes() == np.asarray(es.result.xfavorite).tobytes(), generation
         assert float(es.sigma) == proposal.diagnostics["sigma"]
 

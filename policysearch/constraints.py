@@ -1,0 +1,141 @@
+"""Inequalities between named parameters, such as `kd <= kp / 2` or `0 < low < high`.
+
+The language is a small part of Python's: numbers, names, + - * / **, parentheses, min, max, abs, and a comparison
+by <, <=, > or >=, which may be a chain. A constraint is read with the module `ast` and computed by walking the
+tree; nothing is ever run. What cannot be computed as finite real numbers, such as a division by zero, does not hold.
+"""
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_OPERATORS: dict[type, Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max, "abs": abs}
+_COMPARISONS: dict[type, Callable[[float, float], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+MAX_DEPTH = 100  # of nested operations
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A comparison that the values of parameters have to meet; made by `parse`."""
+
+    text: str
+    tree: ast.Compare = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str, names: Collection[str]) -> "Constraint":
+        """The constraint that `text` says, of parameters called `names`.
+
+        Raises:
+            ValueError: for what is not of the language, pointing at its place in the text.
+        """
+        text = " ".join(text.split())
+        try:
+            tree = ast.parse(text, mode="eval").body
+        except SyntaxError as error:
+            column = min((error.offset or 1) - 1, len(text))
+            raise _refusal(text, error.msg, column, column + 1) from None
+        except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; thousands of brackets
+            raise _refusal(text[:60], f"it cannot be read ({type(error).__name__})", 0, 1) from None
+        if not isinstance(tree, ast.Compare):
+            raise _misplaced(text, tree, "expected a comparison such as kd <= kp / 2")
+        if any(type(comparison) not in _COMPARISONS for comparison in tree.ops):
+            raise _misplaced(text, tree, "expected comparisons by <, <=, > or >=")
+        for side in (tree.left, *tree.comparators):
+            _check(side, text, names, 1)
+        return cls(text, tree)
+
+    def holds(self, values: Mapping[str, float]) -> bool:
+        """Whether these values meet it."""
+        return self.violation(values) == 0.0
+
+    def violation(self, values: Mapping[str, float]) -> float:
+        """How far its sides are on the wrong side of each other, at most; 0 if it holds.
+
+        Infinite where a side cannot be computed. A strict comparison of equal sides is violated by the least number.
+        """
+        try:
+            sides = [_value(side, self.text, values) for side in (self.tree.left, *self.tree.comparators)]
+        except (ArithmeticError, ValueError):
+            return math.inf
+        if not all(math.isfinite(side) for side in sides):
+            return math.inf
+        compared = zip(sides[:-1], self.tree.ops, sides[1:], strict=True)
+        wrong = [abs(a - b) for a, by, b in compared if not _COMPARISONS[type(by)](a, b)]
+        return max([0.0, *(max(gap, math.ulp(0.0)) for gap in wrong)])
+
+
+def _check(node: ast.expr, text: str, names: Collection[str], depth: int) -> None:
+    """Refuse what is not of the language."""
+    if depth > MAX_DEPTH:
+        raise _misplaced(text, node, f"expected at most {MAX_DEPTH} nested operations")
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            if abs(number) > 1e300:
+                raise _misplaced(text, node, "expected a number up to 1e300")
+        case ast.Name():
+            if _source(text, node) not in names:
+                raise _misplaced(text, node, f"expected one of the parameters {', '.join(names)}")
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
+            _check(operand, text, names, depth + 1)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            _check(left, text, names, depth + 1)
+            _check(right, text, names, depth + 1)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
+            if len(args) != 1 if name == "abs" else len(args) < 2:
+                expected = "one number" if name == "abs" else "two or more numbers"
+                raise _misplaced(text, node, f"{name}: expected {expected}, got {len(args)}")
+            for arg in args:
+                _check(arg, text, names, depth + 1)
+        case _:
+            raise _misplaced(text, node, "expected numbers, parameters, + - * / **, min, max and abs only")
+
+
+def _value(node: ast.expr, text: str, values: Mapping[str, float]) -> float:
+    """What an expression that was checked is worth."""
+    match node:
+        case ast.Constant(value=number):
+            return float(number)  # type: ignore[arg-type]
+        case ast.Name():
+            return float(values[_source(text, node)])
+        case ast.UnaryOp(op=op, operand=operand):
+            return float(_OPERATORS[type(op)](_value(operand, text, values)))
+        case ast.BinOp(left=left, op=op, right=right):
+            found = _OPERATORS[type(op)](_value(left, text, values), _value(right, text, values))
+            if isinstance(found, complex):
+                raise ArithmeticError("a root of a negative number")
+            return float(found)
+        case ast.Call(func=ast.Name(id=name), args=args):
+            return float(_FUNCTIONS[name](*(_value(arg, text, values) for arg in args)))
+    raise TypeError(f"expected an expression that was checked, got {ast.dump(node)}")
+
+
+def _source(text: str, node: ast.expr) -> str:
+    """A node as it was written; Python itself would write a name's letters in their normal form."""
+    return ast.get_source_segment(text, node) or ""
+
+
+def _misplaced(text: str, node: ast.expr, problem: str) -> ValueError:
+    start = len(text.encode()[: node.col_offset].decode())
+    return _refusal(text, problem, start, start + len(_source(text, node)))
+
+
+def _refusal(text: str, problem: str, start: int, end: int) -> ValueError:
+    marks = " " * start + "^" * max(1, end - start)
+    return ValueError(f"constraint: {problem}, got {text[start:end] or 'its end'!r}\n  {text}\n  {marks}")

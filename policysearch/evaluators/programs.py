@@ -1,0 +1,293 @@
+"""Evaluation of an external program of named parameters, one process per episode.
+
+    ./simulate --kp {kp} --ki {ki:.3f} --seed {seed}        ./simulate {json}
+
+The command is split into arguments as a shell would, then `{name}` is replaced inside each of them, so no value can
+become another argument and no shell is involved. `{json}` is the path of a file with all parameters and the seed;
+`{{` and `}}` are braces. The last line that the program prints is its return: a number, or a JSON object as a
+function would return it (see `policysearch.evaluators.functions`).
+"""
+
+import functools
+import json
+import os
+import selectors
+import shlex
+import shutil
+import signal
+import string
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from policysearch.constraints import Constraint
+from policysearch.core import Evaluation, Proposal
+from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
+from policysearch.evaluators.shared import Outcome, collect
+from policysearch.seeding import Key
+from policysearch.space import Space
+
+GRACE_SECONDS = 1.0  # between asking a program to end and ending it
+KEPT_BYTES = 1_000_000  # of what it prints, and of its errors: the end
+LONGEST_LINE = 100_000  # characters of a return
+_TICK_SECONDS = 0.05  # how often the clock is looked at
+_CHUNK, _LAST_READS = 1 << 16, 32  # bytes per read; reads after the end, more than the pipes hold
+
+
+class ProgramEvaluator:
+    """Runs `command` for every episode, up to `workers` at a time; the results do not depend on how many.
+
+    An episode fails if the program ends with an exit code other than 0, prints no return, prints one that is not
+    finite, or takes more than `timeout` seconds (its process group is then ended). It is first run again, once.
+    Programs do not outlive an interrupt or, where there is `setpriv` (Linux), this process.
+
+    Args:
+        command: the program and its arguments, with placeholders.
+        space: how the optimizer's coordinates become named parameters.
+        workers: how many programs may run at a time.
+        timeout: the longest that an episode may take, in seconds.
+        goal: with "minimise", the evaluation's returns are the program's with the sign turned.
+        constraints: what the parameters have to meet; the program is not run for others.
+
+    Raises:
+        ValueError: for a program that is not there, a placeholder without a parameter or a parameter without a
+            placeholder, or a limit that is not positive.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        space: Space,
+        *,
+        workers: int = 1,
+        timeout: float | None = None,
+        goal: Goal = "maximise",
+        constraints: Sequence[Constraint | str] = (),
+    ) -> None:
+        for name, value in (("workers", workers), ("timeout", timeout)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+        self.command, self.space, self.workers, self.timeout = command, space, workers, timeout
+        self._arguments = _split(command, space)
+        self._stopped = threading.Event()
+        self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
+
+    common_random_numbers, interface = True, None
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        """One run of the program per candidate and episode, with the seed of that episode."""
+        self._inner.check(proposal)
+        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
+        self._stopped.clear()
+
+        def run(pair: tuple[int, int]) -> Outcome:
+            return self._inner.outcomes(proposal, key, [pair])[0]
+
+        with ThreadPoolExecutor(self.workers) as threads:
+            try:
+                return collect(proposal, list(threads.map(run, pairs)))
+            except BaseException:  # such as Ctrl-C
+                self._stopped.set()
+                raise
+
+    def compile(self) -> bool:
+        """Nothing to compile."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to give back: programs end with their episodes."""
+
+    def _run(self, values: Mapping[str, Any], seed: int) -> Answer:
+        given = {**values, "seed": seed}
+        with ExitStack() as stack:
+            if any(name == "json" for argument in self._arguments for _, name, _ in argument):
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "parameters.json")
+                path.write_text(json.dumps(given), encoding="utf-8")
+                given["json"] = str(path)
+            code, printed, errors = self._output([_filled(argument, given) for argument in self._arguments])
+        if code != 0:
+            raise _failed(_exit_code(code), errors)
+        try:
+            return Answer.read(_return(_last_line(printed)), by="it")
+        except (ValueError, TypeError, OverflowError) as error:
+            raise _failed(f"{_exit_code(code)}, but {error}", errors) from error
+
+    def _output(self, arguments: Sequence[str]) -> tuple[int, str, str]:
+        """Exit code of a command, and the ends of what it printed and of its errors."""
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user's program, without a shell
+                [*_ending_with_parent(), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # its own process group
+            )
+        except OSError as error:
+            raise Unusable(f"it could not be started: {error}") from error
+        with process, _Printed(process) as printed:
+            try:
+                stopped = self._wait(process, printed)
+            finally:
+                _end(process)
+            printed.drain()
+        out, errors = printed.texts()
+        if stopped:
+            raise _failed(f"{stopped} ({_exit_code(process.returncode)})", errors)
+        return process.returncode, out, errors
+
+    def _wait(self, process: "subprocess.Popen[bytes]", printed: "_Printed") -> str:
+        """Read until the process ends; if it has to be stopped, why."""
+        began = time.monotonic()
+        while process.poll() is None:
+            if self._stopped.is_set():
+                return "it was stopped"
+            if self.timeout is not None and time.monotonic() - began > self.timeout:
+                return f"it took more than {self.timeout:g} s"
+            if printed.is_open:
+                printed.read(_TICK_SECONDS)
+            else:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_TICK_SECONDS)
+        return ""
+
+
+class _Printed:
+    """The ends of what a process prints, and of its errors."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._pipes, self._ends = selectors.DefaultSelector(), [b"", b""]
+        for i, pipe in enumerate((process.stdout, process.stderr)):
+            assert pipe is not None  # noqa: S101 - it was asked for
+            self._pipes.register(pipe, selectors.EVENT_READ, i)
+
+    def __enter__(self) -> "_Printed":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipes.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more may come."""
+        return bool(self._pipes.get_map())
+
+    def read(self, seconds: float) -> bool:
+        """Wait for something for some seconds; returns whether it came."""
+        ready = self._pipes.select(seconds)
+        for entry, _ in ready:
+            chunk = os.read(entry.fd, _CHUNK)
+            self._ends[entry.data] = (self._ends[entry.data] + chunk)[-KEPT_BYTES:]
+            if not chunk:
+                self._pipes.unregister(entry.fileobj)
+        return bool(ready)
+
+    def drain(self) -> None:
+        """Read what is left, and no more: a process that went elsewhere may hold the pipes and go on."""
+        for _ in range(_LAST_READS):
+            if not (self.is_open and self.read(0)):
+                break
+
+    def texts(self) -> tuple[str, str]:
+        """What was printed, and the errors."""
+        out, errors = (end.decode(errors="replace") for end in self._ends)
+        return out, errors
+
+
+_Argument = list[tuple[str, str | None, str]]  # text, then the name and the format of a placeholder
+
+
+def _split(command: str, space: Space) -> list[_Argument]:
+    """The arguments of a command, each as parts."""
+    try:
+        words = shlex.split(command)
+        arguments = [
+            [(text, name, spec or "") for text, name, spec, _ in string.Formatter().parse(word)]
+            for word in words
+        ]
+    except ValueError as error:
+        raise ValueError(f"command: {error}, in {command!r}; write {{{{ and }}}} for braces") from error
+    if not words or shutil.which(words[0]) is None:
+        program = words[0] if words else ""
+        raise ValueError(
+            f"command: expected a program that can be run, got {program!r}; is it there, and executable?"
+        )
+    if reserved := {"seed", "json"} & set(space.names):
+        raise ValueError(f"space: expected other names than seed and json, got {', '.join(sorted(reserved))}")
+    used = {name for argument in arguments for _, name, _ in argument if name is not None}
+    known = (*space.names, "seed", "json")
+    if unknown := used - set(known):
+        braces = ", ".join(f"{{{name}}}" for name in sorted(unknown))
+        raise ValueError(f"command: expected placeholders among {', '.join(known)}, got {braces}")
+    if "json" not in used and (unused := [name for name in space.names if name not in used]):
+        raise ValueError(f"command: expected every parameter, or {{json}}, got none of {', '.join(unused)}")
+    start = {**space.named(space.domain.start), "seed": 0, "json": ""}
+    for argument in arguments:
+        try:
+            _filled(argument, start)
+        except ValueError as error:
+            raise ValueError(f"command: {error}, in {command!r}") from error
+    return arguments
+
+
+def _filled(argument: _Argument, given: Mapping[str, Any]) -> str:
+    return "".join(
+        text + ("" if name is None else format(given[name], spec)) for text, name, spec in argument
+    )
+
+
+@functools.cache
+def _ending_with_parent() -> tuple[str, ...]:
+    """What has the kernel end a command with the thread that started it, if it can."""
+    prefix = ("setpriv", "--pdeathsig", "KILL", "--")
+    try:
+        done = subprocess.run([*prefix, "true"], capture_output=True, check=False)  # noqa: S603
+    except OSError:
+        return ()
+    return prefix if done.returncode == 0 else ()
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and its group: politely, then for good."""
+    if process.poll() is None:
+        _signal(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # nobody is left (macOS: only a zombie)
+        os.killpg(process.pid, number)
+
+
+def _failed(reason: str, errors: str) -> Unusable:
+    said = _last_line(errors)
+    return Unusable(f"{reason}: {said:.200}" if said else reason, errors)
+
+
+def _last_line(text: str) -> str:
+    return text.rstrip().rpartition("\n")[2].strip()
+
+
+def _exit_code(code: int) -> str:
+    with suppress(ValueError):
+        return f"exit code {code} ({signal.Signals(-code).name})"
+    return f"exit code {code}"
+
+
+def _return(line: str) -> Any:
+    if not line:
+        raise ValueError("it printed nothing; expected the return as its last line")
+    if len(line) > LONGEST_LINE:  # it may have been cut
+        raise ValueError(f"its last line is longer than {LONGEST_LINE} characters")
+    try:
+        return json.loads(line) if line.startswith("{") else float(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its last line is no number and no JSON object: {line!r:.80}") from error
