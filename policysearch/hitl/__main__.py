@@ -1,0 +1,345 @@
+"""The command line `python -m policysearch.hitl`: a session with a person, or with simulated people.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+import difflib
+import os
+import shlex
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+from tyro.conf import FlagCreatePairsOff
+
+from policysearch.hitl import flags
+from policysearch.hitl.flags import Refusal, ReportFlags, RunFlags, SimulateFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+    from policysearch.hitl.plan import Plan
+    from policysearch.hitl.session import Session
+
+PROGRAM = "python -m policysearch.hitl"
+WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
+LOG = "session.sqlite"
+SPEED = 150.0  # times as fast as people walk: the default protocol takes 42 s
+
+DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang et al. 2017.
+
+  python -m policysearch.hitl simulate                            the protocol on a simulated person, live
+  python -m policysearch.hitl simulate --participants 200         what a study would find, and what is true
+  python -m policysearch.hitl run --out DIR --mass 72             a session with a person; the same command goes on
+  python -m policysearch.hitl run --out DIR --breaths 'bout-{number}.csv'
+  python -m policysearch.hitl report DIR                          the report, also while the session goes on
+
+Each has its own --help. Everything is kept in DIR/session.sqlite as it happens: whatever ends a session (Ctrl-C,
+kill -9, a power cut), the same command goes on with the same law. Open DIR/report.html.
+
+The limits in this software do not replace those of the device's firmware, nor its physical stop.
+
+Exit codes: 0 done or stopped, 2 not possible as asked, 3 the machine's fault (disk, damaged file),
+4 another process is at work in DIR, 130 interrupted."""
+PEOPLE = "zhang2017"
+QUANTITIES = {
+    "measured": "optimized law, as its validation measured it",
+    "true": "optimized law, true",
+    "measured reference": "reference law, as its validation measured it",
+    "true reference": "reference law, true",
+    "true best": "best law of each person, true",
+    "claimed": "best single estimate of the search (luck included)",
+    "claimed true": "the law of that estimate, true",
+}
+PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
+people and one ankle: they are there to compare with, and not reproduced by people who are simulated."""
+COMMANDS = ("run", "simulate", "report")
+
+
+def main(argv: "list[str] | None" = None) -> int:
+    """Run the command line; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # what a terminal sends or lacks is no reason to stop
+    try:
+        match argv[:1]:
+            case ["run"]:
+                return _run(_parsed(RunFlags, argv), argv)
+            case ["simulate"]:
+                return _simulate(_parsed(SimulateFlags, argv), argv)
+            case ["report"]:
+                return _report(_parsed(ReportFlags, argv))
+            case [] | ["-h"] | ["--help"]:
+                print(DESCRIPTION)
+                return 0
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise Refusal([f"expected one of {', '.join(COMMANDS)}, got {argv[0]!r}{hint}"])
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Refusal as refusal:
+        for message in refusal.messages:
+            print(f"error: {message}", file=sys.stderr)
+        return refusal.code
+
+
+def _parsed(cls: type[Any], argv: list[str]) -> Any:
+    return tyro.cli(cls, args=argv[1:], prog=f"{PROGRAM} {argv[0]}", config=(FlagCreatePairsOff,))
+
+
+def _again(argv: list[str]) -> str:
+    return f"{PROGRAM} {shlex.join(argument for argument in argv if argument != '--fresh')}"
+
+
+# ---------------------------------------------------------------------------------------------- a real person
+
+
+def _run(arguments: RunFlags, argv: list[str]) -> int:
+    from policysearch.hitl.ask import Asker  # noqa: PLC0415 - heavy
+    from policysearch.hitl.live import Who  # noqa: PLC0415
+    from policysearch.hitl.run import NUMBER, Desk, Stopped  # noqa: PLC0415
+    from policysearch.hitl.watch import Countdown  # noqa: PLC0415
+
+    breaths, timed = arguments.breaths or "", not arguments.no_countdown
+    if breaths and not timed and NUMBER not in breaths:
+        expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
+        raise Refusal([f"--breaths {breaths}: {expected}"])
+    said = flags.given(arguments)
+
+    def other(session: "Session") -> list[str]:
+        return ["the session there is one of a simulated person"] if Who.of(session) else []
+
+    with _session(arguments.out, arguments.fresh, said, lambda: flags.plan(said, {}), other) as session:
+        asker = Asker(_line)
+        try:
+            Desk(session, asker, Countdown if timed else None, breaths).work()
+        except (Stopped, EOFError):
+            print(f"\nstopped; to go on: {_again(argv)}")
+        except KeyboardInterrupt:
+            print(f"\nreport: {_written(session, arguments.out)}")
+            kept = f"interrupted; what was written down is kept. To go on: {_again(argv)}"
+            raise Refusal([kept], INTERRUPTED) from None
+        print(f"report: {_written(session, arguments.out)}")
+    return 0
+
+
+def _line(prompt: str) -> str:
+    """The next line that somebody types; one that comes from elsewhere is shown."""
+    line = input(prompt)
+    if not sys.stdin.isatty():
+        print(line)
+    return line
+
+
+# ------------------------------------------------------------------------------------------- simulated people
+
+
+def _simulate(arguments: SimulateFlags, argv: list[str]) -> int:
+    wrong = [
+        f"{name}: expected at least {least}, got {value:g}"
+        for name, least in (("number", 0), ("participants", 1), ("workers", 1), ("speed", 0))
+        if (value := getattr(arguments, name)) is not None and not value >= least
+    ]
+    wrong += [
+        f"{name}: expected 0, or at least 1 minute, so that there are breaths enough, got {value:g}"
+        for name in ("baseline", "validation")
+        if (value := getattr(arguments, name)) is not None and 0.0 < value < 1.0
+    ]
+    from policysearch.simulators.human import PRESETS  # noqa: PLC0415 - heavy
+
+    if arguments.people not in (None, *PRESETS):
+        near = difflib.get_close_matches(arguments.people or "", PRESETS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}"
+        wrong.append(f"people: unknown preset {arguments.people!r}; {hint}")
+    if wrong:
+        raise Refusal(wrong)
+    return _simulate_one(arguments, argv) if arguments.participants is None else _simulate_many(arguments)
+
+
+def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
+    from rich.console import Console  # noqa: PLC0415 - heavy
+
+    from policysearch.hitl import live, report  # noqa: PLC0415
+
+    out, said = arguments.out, flags.given(arguments)
+    new = live.Who(arguments.people or PEOPLE, arguments.number or 0, said.get("seed", 0))
+    walks = {"participant": str(new.number)}
+
+    def begin() -> "Plan":
+        return flags.plan(said, walks | {"standing_rate": new.person().person.standing_rate})
+
+    def other(session: "Session") -> list[str]:
+        who = live.Who.of(session)
+        if who is None:
+            return ["the session there is none of a simulated person"]
+        pairs = [("people", who.people, arguments.people), ("number", who.number, arguments.number)]
+        return [f"{name} was {was}, is {now}" for name, was, now in pairs if now not in (None, was)]
+
+    with _session(out, arguments.fresh, said, begin, other) as session:
+        who = live.Who.of(session) or new
+        if session.history:
+            print(f"going on after {len(session.history)} bouts")
+        elif live.Who.of(session) is None:
+            session.note(who.note)
+        speed = arguments.speed
+        if speed is None:
+            speed = SPEED if sys.stdout.isatty() else 0.0
+        try:
+            live.walk(session, who.person(session.history), speed, Console(highlight=False))
+        except KeyboardInterrupt:
+            print(f"report: {_written(session, out)}")
+            kept = f"interrupted; what was walked is kept. To go on: {_again(argv)}"
+            raise Refusal([kept], INTERRUPTED) from None
+        print()
+        for line in report.findings(session):
+            print(line)
+        true = live.truth(session, who)
+        print(
+            "True of this person, without noise, as adapted as at the end of the search: "
+            f"{true.optimized:.1f} % less under the optimized law, {true.reference:.1f} % under the reference law, "
+            f"{true.best:.1f} % under the best law that there is."
+        )
+        print(f"report: {_written(session, out)}")
+    return 0
+
+
+def _simulate_many(arguments: SimulateFlags) -> int:
+    import pandas as pd  # noqa: PLC0415 - heavy
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import track  # noqa: PLC0415
+
+    from policysearch.hitl import simulate  # noqa: PLC0415
+
+    seed, count = arguments.seed or 0, arguments.participants or 0
+    plan = flags.plan(flags.given(arguments), {})
+    people, workers = arguments.people or PEOPLE, arguments.workers or os.cpu_count() or 1
+    _folder(arguments.out)
+    arm = simulate.Arm(plan.optimizer, plan, people)
+    found = simulate.outcomes([arm], count, seed, min(workers, count), arguments.number or 0)
+    outcomes = list(track(found, f"{count} of {people}", count, console=Console(stderr=True), transient=True))
+    rows = pd.DataFrame([outcome.row for outcome in outcomes])
+    curve = pd.DataFrame([point for outcome in outcomes for point in outcome.curve])
+    table = simulate.summary(rows)
+    for name, frame in (("participants", rows), ("curve", curve), ("summary", table)):
+        try:
+            frame.to_csv(arguments.out / f"{name}.csv", index=False)
+        except OSError as error:
+            raise Refusal([f"{arguments.out / name}.csv: cannot write: {error}"], MACHINE_TROUBLE) from error
+    _show_study(table, plan, people, count)
+    print(f"tables: {arguments.out / 'participants.csv'}, curve.csv, summary.csv")
+    return 0
+
+
+def _show_study(table: "pd.DataFrame", plan: "Plan", people: str, count: int) -> None:
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    title = f"{count} of {people}, {plan.optimizer}, {plan.bouts} bouts of {plan.minutes:g} min"
+    view = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("% less net energy than without torque", "mean", "± sd", "95 % interval of the mean"):
+        view.add_column(name, justify="left" if name.startswith("%") else "right")
+    found = table.set_index("quantity")
+    for quantity, words in QUANTITIES.items():
+        if quantity in found.index:
+            mean, sd, low, high = found.loc[quantity, ["mean", "sd", "low", "high"]].astype(float)
+            view.add_row(words, f"{mean:.1f}", f"{sd:.1f}", f"{low:.1f} … {high:.1f}")
+    view.add_row("optimized law, Zhang et al. 2017", "24.2", "7.4", "")
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    console.print(view)
+    console.print(PUBLISHED, markup=False)
+
+
+# ------------------------------------------------------------------------------------------------- both of them
+
+
+def _report(arguments: ReportFlags) -> int:
+    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+
+    if not _is_there(arguments.folder / LOG):
+        begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
+        raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
+    with _machine():
+        print(f"report: {_written(Session.view(arguments.folder / LOG), arguments.folder)}")
+    return 0
+
+
+@contextmanager
+def _session(
+    out: Path,
+    fresh: bool,
+    said: dict[str, Any],
+    begin: "Callable[[], Plan]",
+    other: "Callable[[Session], list[str]]",
+) -> "Iterator[Session]":
+    """The session in a folder, which goes on if it is the one that is asked for; or a new one."""
+    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+    from policysearch.ledger import set_aside  # noqa: PLC0415
+
+    path = out / LOG
+    with _machine():
+        if fresh or not _is_there(path):
+            plan = begin()
+            _folder(out)
+            if fresh and (kept := set_aside(path)):
+                print(f"the log that was there is kept as {kept}", file=sys.stderr)
+            session = Session.begin(plan, path)
+        else:
+            old = Session.view(path)
+            if wrong := flags.differences(old.plan, said) + other(old):
+                hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
+                raise Refusal([*wrong, hint])
+            session = Session.resume(path)
+        with session:
+            yield session
+
+
+@contextmanager
+def _machine() -> "Iterator[None]":
+    """What goes wrong with a log, as a refusal."""
+    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
+    from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
+
+    try:
+        yield
+    except LedgerError as error:
+        raise Refusal([str(error)], IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE) from error
+    except ReplayDiffers as error:
+        raise Refusal([str(error)], MACHINE_TROUBLE) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything was written to a log: one that was killed at once is begun again."""
+    from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
+
+    with _machine():
+        return has_begun(path)
+
+
+def _folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
+
+
+def _written(session: "Session", out: Path) -> Path:
+    from policysearch.hitl import report  # noqa: PLC0415 - heavy
+
+    try:
+        return report.write(session, out)
+    except OSError as error:
+        place = error.filename or out
+        why = f"{place}: cannot write: {error.strerror or error}; the session is safe in {out / LOG}"
+        raise Refusal([why], MACHINE_TROUBLE) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

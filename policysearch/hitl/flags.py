@@ -1,0 +1,260 @@
+"""The flags of the command line. None leaves what the plan, or the log of a session that goes on, has.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+import dataclasses
+import math
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+if TYPE_CHECKING:
+    from policysearch.hitl.plan import Plan
+
+Law = tuple[float, float, float, float]
+
+
+class Refusal(Exception):  # noqa: N818 - it is an answer
+    """What was asked for cannot be done: the messages, and the exit code."""
+
+    def __init__(self, messages: list[str], code: int = 2) -> None:
+        self.messages, self.code = messages, code
+        super().__init__("\n".join(messages))
+
+
+def _flag(metavar: str, default: str = "") -> Any:
+    return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
+
+
+def _whole(arguments: list[str]) -> int:
+    if not arguments[0].removeprefix("-").isdecimal():
+        raise ValueError(f"expected a whole number, got {arguments[0]!r}")
+    return int(arguments[0])
+
+
+def _number(arguments: list[str]) -> float:
+    try:
+        return float(arguments[0])
+    except ValueError:
+        raise ValueError(f"expected a number, got {arguments[0]!r}") from None
+
+
+def _law(arguments: list[str]) -> Law:
+    try:
+        torque, peak, rise, fall = map(float, arguments[0].split(","))
+    except ValueError:
+        expected = "four numbers T,p,r,f (N·m/kg, % stride), as in 0.5,50,25,10"
+        raise ValueError(f"expected {expected}, got {arguments[0]!r}") from None
+    return torque, peak, rise, fall
+
+
+def _optional(kind: type | tuple[type, ...], parse: Any) -> Any:
+    """A flag that may be absent, with one clear message when it cannot be read."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="",
+        instance_from_str=parse,
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+Whole = Annotated[int | None, _optional(int, _whole)]
+Number = Annotated[float | None, _optional((int, float), _number)]
+FourNumbers = Annotated[Law | None, _optional(tuple, _law)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanFlags:
+    """The plan of a session, less who walks."""
+
+    mass: Annotated[Number, _flag("KG", "70")] = None
+    """Body mass (kg), for torques in N·m and for breath files with volumes."""
+
+    optimizer: Annotated[str | None, _flag("NAME", "cma-es")] = None
+    """The method that proposes the laws."""
+
+    set: Annotated[list[str], _flag("FIELD=VALUE …")] = dataclasses.field(default_factory=list)
+    """Its hyperparameters, as in sigma=0.2."""
+
+    bouts: Annotated[Whole, _flag("N", "32")] = None
+    """Bouts of the search."""
+
+    minutes: Annotated[Number, _flag("MIN", "2")] = None
+    """Minutes of each of them."""
+
+    no_shuffle: Annotated[bool, _flag("")] = False
+    """Walk the laws of a generation in the order in which they were proposed."""
+
+    start: Annotated[FourNumbers, _flag("T,p,r,f", "the centre of the ranges")] = None
+    """Law with which the search begins: peak torque (N·m/kg); peak, rise and fall time (% stride)."""
+
+    reference: Annotated[FourNumbers, _flag("T,p,r,f", "a generic law")] = None
+    """Law of warm-up, re-tests and validation."""
+
+    upper_torque: Annotated[Number, _flag("T", "1")] = None
+    """Highest peak torque (N·m/kg)."""
+
+    warm_up: Annotated[Number, _flag("MIN", "0")] = None
+    """Minutes under the reference law, first of all."""
+
+    baseline: Annotated[Number, _flag("MIN", "6")] = None
+    """Minutes without torque, next; with 0 the search compares rates, not reductions."""
+
+    rest: Annotated[Number, _flag("MIN", "0")] = None
+    """Minutes of standing after every generation."""
+
+    retest: Annotated[Whole, _flag("G", "0")] = None
+    """Walk the reference law again after every so many generations; 0: never."""
+
+    validation: Annotated[Number, _flag("MIN", "6")] = None
+    """Minutes of each of the six bouts of the validation; 0: none."""
+
+    averaged: Annotated[Number, _flag("MIN", "3")] = None
+    """Last minutes of baseline and validation bouts, which are averaged."""
+
+    tau: Annotated[Number, _flag("S", "42")] = None
+    """Time constant of breathing (s), as the estimator takes it."""
+
+    seed: Annotated[Whole, _flag("S", "0")] = None
+    """Seed of the search, of all orders, and of simulated people."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(PlanFlags):
+    """Begin a session with a person, or go on with the one in DIR: the same command does both.
+
+    Flags that are not given are the log's; those that are have to agree with it. At every prompt, help lists what
+    can be typed.
+    """
+
+    out: Annotated[Path, _flag("DIR")]
+    """Folder of the session: its log session.sqlite, and the report."""
+
+    participant: Annotated[str | None, _flag("CODE", "1")] = None
+    """Who walks: a code, not a name."""
+
+    standing_rate: Annotated[Number, _flag("RATE", "1.4")] = None
+    """Metabolic rate standing still (W/kg), measured before."""
+
+    breaths: Annotated[str | None, _flag("FILE")] = None
+    """A CSV file that grows while somebody walks, followed for an early estimate; or one for every bout, with
+    {number} in its name."""
+
+    no_countdown: Annotated[bool, _flag("")] = False
+    """Ask for rates at once: somebody else keeps the time."""
+
+    fresh: Annotated[bool, _flag("")] = False
+    """Start over; the log that is there is kept beside the new one."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimulateFlags(PlanFlags):
+    """The protocol on a simulated person, live; with --participants, on many of them, and what a study would find."""
+
+    out: Annotated[Path, _flag("DIR")] = Path("policysearch-results/exoskeleton")
+    """Folder of the log, the report and the tables; a session that was killed goes on."""
+
+    people: Annotated[str | None, _flag("PRESET", "zhang2017")] = None
+    """Who walks: zhang2017, novice, half-trained or expert."""
+
+    number: Annotated[Whole, _flag("N", "0")] = None
+    """Which of these people; of --participants, the first."""
+
+    speed: Annotated[Number, _flag("X", "150 in a terminal, else 0")] = None
+    """Times as fast as people walk; 0: as fast as it goes."""
+
+    participants: Annotated[Whole, _flag("N", "one, live")] = None
+    """Simulate so many people, each in a session of their own."""
+
+    workers: Annotated[Whole, _flag("W", "one per processor")] = None
+    """Worker processes of --participants; the tables do not depend on their number."""
+
+    fresh: Annotated[bool, _flag("")] = False
+    """Start over; the log that is there is kept beside the new one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportFlags:
+    """Write the report of a session, which may still be going on."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR")]
+    """The folder of the session."""
+
+
+def given(flags: PlanFlags) -> dict[str, Any]:
+    """What the flags say of the plan, under the names of its fields.
+
+    Raises:
+        Refusal: for a hyperparameter that is not FIELD=VALUE.
+    """
+    names = ("participant", "standing_rate", *(field.name for field in dataclasses.fields(PlanFlags)))
+    said = {
+        name: getattr(flags, name)
+        for name in names
+        if name not in ("set", "no_shuffle") and getattr(flags, name, None) is not None
+    }
+    options = _options(flags.set)
+    return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
+
+
+def _options(settings: list[str]) -> dict[str, Any]:
+    options, wrong = dict[str, Any](), list[str]()
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (equals and name):
+            wrong.append(f"--set {setting}: expected FIELD=VALUE, as in sigma=0.2")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    if wrong:
+        raise Refusal(wrong)
+    return options
+
+
+def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
+    """The plan that the flags and `others` make.
+
+    Raises:
+        Refusal: with all that is wrong with it, one flag at a time.
+    """
+    from policysearch.hitl.plan import Plan  # noqa: PLC0415 - heavy
+    from policysearch.seeding import stream  # noqa: PLC0415
+
+    wrong, left = list[str](), dict(said)
+    while True:
+        try:
+            found = Plan(**left | others)
+            break
+        except ValueError as error:
+            wrong.append(str(error))
+            if left.pop(str(error).partition(":")[0], None) is None:
+                raise Refusal(wrong) from error
+    size = next(found.method().search(found.space.domain, stream(found.seed, "size"))).cost
+    if found.bouts < size:
+        wrong.append(f"bouts: expected at least a generation of {found.optimizer}, {size}, got {found.bouts}")
+    if wrong:
+        raise Refusal(wrong)
+    return found
+
+
+def differences(plan: "Plan", said: dict[str, Any]) -> list[str]:
+    """What the flags say otherwise than the plan of a session that goes on."""
+    pairs = [(name, getattr(plan, name), value) for name, value in said.items() if name != "options"]
+    method = plan.method()
+    pairs += [(name, getattr(method, name, None), value) for name, value in said.get("options", {}).items()]
+    return [f"{name} was {in_words(was)}, is {in_words(now)}" for name, was, now in pairs if was != now]
+
+
+def in_words(value: object) -> str:
+    """A value as people write it."""
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else str(value)
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(in_words, value)) + ")"
+    return "not set" if value is None else str(value)

@@ -1,0 +1,140 @@
+"""The protocol on one simulated person, live: breaths that come in, bouts that are done, and at the end the truth."""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from policysearch.hitl.log import Entry, Walked
+from policysearch.hitl.people import SimulatedPerson, walk_next
+from policysearch.hitl.session import Bout, Session
+from policysearch.respirometry import running
+
+SECONDS_BETWEEN_TABLES = 0.1
+MOST_ROWS = 14  # bouts that the table shows
+COLUMNS = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction")
+
+
+class Who(NamedTuple):
+    """A simulated person: the same one as person `number` of `policysearch.hitl.simulate.take_part`."""
+
+    people: str
+    number: int
+    seed: int
+
+    def person(self, history: Iterable[Walked] = ()) -> SimulatedPerson:
+        """The person, who has walked already what `history` says."""
+        return SimulatedPerson(self.people, (self.seed, "person", self.number), history)
+
+    @property
+    def note(self) -> str:
+        """What the log says of them."""
+        return f"simulated person {self.number} of {self.people}"
+
+    @classmethod
+    def of(cls, session: Session) -> "Who | None":
+        """Who walks in a session; None if the log names nobody simulated."""
+        notes = [body["text"] for kind, body in session.events if kind == "note"]
+        found = re.fullmatch(r"simulated person (\d+) of ([\w-]+)", notes[0]) if notes else None
+        return cls(found[2], int(found[1]), session.plan.seed) if found else None
+
+
+class Truth(NamedTuple):
+    """True reductions (%), as adapted as the person is at the end of the search."""
+
+    optimized: float
+    reference: float
+    best: float  # of all laws
+
+
+def truth(session: Session, who: Who) -> Truth:
+    """What no study can see."""
+    history = session.history
+    last = max((i for i, walked in enumerate(history) if walked.purpose == "search"), default=-1)
+    walker = who.person(history[: last + 1]).walker
+    laws = (session.recommendation, session.plan.reference, walker.best_law())
+    return Truth(*(100.0 * walker.true_reduction(law) for law in laws))
+
+
+def walk(
+    session: Session,
+    person: SimulatedPerson,
+    speed: float,
+    console: Console,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Let the person walk to the end of the session, `speed` times as fast as people do, or as fast as it goes (0).
+
+    In a terminal a table says how it stands, elsewhere every bout has its line.
+    """
+    if not console.is_terminal:
+        for _, entry in _walked(session, person):
+            sleep(60.0 * entry.minutes / speed if speed else 0.0)
+            line = "  ".join(cell for cell in _cells(session, entry) if cell)
+            console.print(f"bout {line}", markup=False, soft_wrap=True)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        for bout, entry in _walked(session, person):
+            for seconds in _moments(60.0 * entry.minutes, speed * SECONDS_BETWEEN_TABLES):
+                live.update(_view(session, bout, entry, seconds), refresh=True)
+                sleep(SECONDS_BETWEEN_TABLES if speed else 0.0)
+
+
+def _walked(session: Session, person: SimulatedPerson) -> Iterator[tuple[Bout, Entry]]:
+    """Every bout, when it is written down."""
+    while (bout := session.next) is not None:
+        walk_next(session, person)
+        yield bout, session.entries[-1]
+
+
+def _moments(seconds: float, step: float) -> list[float]:
+    """The moments of a bout that are shown, the end at least."""
+    return [*np.arange(step, seconds, step).tolist(), seconds] if step else [seconds]
+
+
+def _view(session: Session, bout: Bout, entry: Entry, seconds: float) -> Group:
+    """The bouts so far, and the one that is being walked."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name == "purpose" else "right", no_wrap=True)
+    entries = session.entries if seconds >= 60.0 * entry.minutes else session.entries[:-1]
+    for each in entries[-MOST_ROWS:]:
+        table.add_row(*map(Text, _cells(session, each)))
+    plan, done = session.plan, sum(each.purpose == "search" for each in entries)
+    budget = (
+        f"search: {done} of {plan.bouts} bouts, {done * plan.minutes:g} of {plan.bouts * plan.minutes:g} min"
+    )
+    law = "  ".join(_cells(session, entry)[2:6]) if entry.law[0] > 0.0 else "no torque"
+    now = f"bout {entry.number}: {bout.label}: {law}"
+    return Group(table, Text(now), Text(_progress(session, entry, seconds)), Text(budget))
+
+
+def _progress(session: Session, entry: Entry, seconds: float) -> str:
+    """How far a bout is, and what its breaths say so far."""
+    words = f"{int(seconds // 60)}:{int(seconds % 60):02d} of {entry.minutes:g} min"
+    if entry.breaths is None:
+        return words
+    count = int(np.searchsorted(entry.breaths.time, seconds, side="right"))
+    rates, errors = running(entry.breaths, session.plan.tau)
+    words += f", {count} breaths"
+    if count < 3:
+        return words
+    return words + f", so far {rates[count - 1]:.2f} ± {errors[count - 1]:.2f} W/kg"
+
+
+def _cells(session: Session, entry: Entry) -> tuple[str, ...]:
+    """A bout, as `COLUMNS` have it."""
+    torque, *times = entry.law.tolist()
+    law = [f"{torque:.3f}", *(f"{value:.1f}" for value in times)] if torque > 0.0 else ["0", "", "", ""]
+    error = f" ± {entry.standard_error:.2f}" if np.isfinite(entry.standard_error) else ""
+    rate = f"{entry.rate:.2f}{error}" if np.isfinite(entry.rate) else ""
+    reduction = session.reduction(entry.rate) if entry.purpose != "baseline" else np.nan
+    percent = f"{reduction:.1f} %" if np.isfinite(reduction) else ""
+    return f"{entry.number}", entry.condition or entry.purpose, *law, rate, percent

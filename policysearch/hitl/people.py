@@ -1,0 +1,57 @@
+"""Who walks: a simulated person, who lives as long as the program and is rebuilt from the history of a session."""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from policysearch.hitl.log import Walked
+from policysearch.hitl.session import Session
+from policysearch.respirometry import Breaths
+from policysearch.seeding import Key, stream
+from policysearch.simulators.human import Walker, draw_participant
+
+
+class SimulatedPerson:
+    """A person of `policysearch.simulators.human` who walks one bout after the other.
+
+    Args:
+        preset: which people they are drawn from.
+        key: names the person, and the noise of every bout.
+        history: what they have walked already.
+        changes: what this person has otherwise, as in {"tau": 60.0}.
+    """
+
+    def __init__(
+        self,
+        preset: str,
+        key: Key,
+        history: Iterable[Walked] = (),
+        changes: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        self._key, self._count = key, 0
+        self.person = draw_participant(stream(*key, "person"), preset)._replace(**changes)
+        self.walker = Walker.start(self.person, stream(*key, "start"))
+        for walked in history:
+            self.walk(walked)
+
+    def walk(self, walked: Walked) -> Breaths | None:
+        """The breaths of a bout; None of a rest."""
+        rng = stream(*self._key, "bout", self._count)
+        self._count += 1
+        if walked.purpose == "rest":
+            self.walker.rest(60.0 * walked.minutes, rng)
+            return None
+        return self.walker.walk(walked.law, 60.0 * walked.minutes, rng)
+
+
+def walk_next(session: Session, person: SimulatedPerson) -> None:
+    """Let the person do what is next, and write down what was measured."""
+    bout = session.next
+    if bout is None:
+        raise RuntimeError("the session is over")
+    if session.entering:
+        session.confirm()
+    breaths = person.walk(Walked(bout.purpose, bout.law, bout.minutes))
+    if breaths is None or not bout.is_measured:
+        session.walked(of=bout)
+    else:
+        session.measured(*session.estimate(breaths, bout.minutes, bout.purpose), breaths, of=bout)

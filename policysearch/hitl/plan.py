@@ -1,0 +1,121 @@
+"""The plan of a session with a person: all that is decided before the first step.
+
+The default is the protocol of Zhang et al. 2017 (Science 356, "Human-in-the-loop optimization of exoskeleton
+assistance during walking"): CMA-ES over the four numbers of a torque curve, 4 generations of 8 control laws, two
+minutes each, then a validation of zero torque, a generic law and the optimized one, in double-reversal order
+(ABCCBA). That each of its bouts takes six minutes, of which the last three are averaged, is recalled, not verified;
+so is a start at the centre of the ranges. That the laws of a generation are walked in random order is our choice, and
+so is the walk without torque at the beginning, which makes returns out of metabolic rates.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.configuration import build
+from policysearch.core import Array, Optimizer
+from policysearch.policies import torque_profile
+from policysearch.respirometry import TAU
+from policysearch.space import Space
+from policysearch.tasks import misfit
+
+GENERIC = torque_profile.POGGENSEE_COLLINS_2021
+#: A change of law that is confirmed, or walked in steps, per parameter: a quarter of its range (modelling choice).
+NEAR = 0.25
+PARAMETERS = torque_profile.SPACE.names
+
+Law = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who walks, how long, under which laws, and which method chooses them.
+
+    Raises:
+        ValueError: for a number out of its range, a law that is not feasible, or an unknown method.
+    """
+
+    participant: str = "1"  # a code, not a name
+    mass: float = 70.0  # kg, for torques in N·m
+    standing_rate: float = 1.4  # W/kg, standing still, measured before
+    optimizer: str = "cma-es"
+    options: dict[str, Any] = field(default_factory=dict)  # its hyperparameters
+    bouts: int = 32  # of the search
+    minutes: float = 2.0  # of each of them
+    shuffle: bool = True  # walk the laws of a generation in random order
+    start: Law | None = None  # of the search; None: the centre of the ranges
+    reference: Law = GENERIC  # the law of warm-up, re-tests and validation
+    upper_torque: float = torque_profile.UPPER_TORQUE  # N·m/kg
+    warm_up: float = 0.0  # minutes under the reference law, first of all
+    baseline: float = 6.0  # minutes without torque, next; 0: returns are rates, not reductions
+    rest: float = 0.0  # minutes of standing after every generation
+    retest: int = 0  # walk the reference law again after every so many generations; 0: never
+    validation: float = 6.0  # minutes of each of its six bouts; 0: none
+    averaged: float = 3.0  # last minutes of baseline and validation bouts, which are averaged
+    tau: float = TAU  # s, what the estimator takes for the time constant of breathing
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("mass", 1.0), ("bouts", 1), ("minutes", 1.0), ("warm_up", 0.0), ("baseline", 0.0), ("rest", 0.0),
+            ("retest", 0), ("validation", 0.0), ("averaged", 0.5), ("tau", 1.0), ("standing_rate", 0.0), ("seed", 0),
+        ):  # fmt: skip
+            value, kind = getattr(self, name), int if isinstance(least, int) else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < math.inf:
+                expected = f"{'a whole number of ' if kind is int else ''}at least {least:g}"
+                raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        for name, most in (("upper_torque", torque_profile.UPPER_TORQUE), ("standing_rate", 5.0)):
+            if not 0.0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name}: expected at most {most:g}, got {getattr(self, name)!r}")
+        if not isinstance(self.participant, str):
+            raise ValueError(f"participant: expected text, got {self.participant!r}")
+        for name in ("baseline", "validation"):
+            if 0.0 < getattr(self, name) < self.averaged:
+                expected = f"0, or at least the {self.averaged:g} minutes that are averaged"
+                raise ValueError(f"{name}: expected {expected}, got {getattr(self, name):g}")
+        for name in ("start", "reference"):
+            law = getattr(self, name)
+            if law is not None and (why := why_not(law, self.upper_torque)):
+                raise ValueError(f"{name}: {why}")
+        if reason := misfit(torque_profile.TorqueProfile(), self.method(), whitened=False):
+            raise ValueError(f"optimizer: {self.optimizer} {reason}")
+
+    @property
+    def space(self) -> Space:
+        """The four numbers of a law."""
+        space = torque_profile.space(self.upper_torque)
+        if self.start is None:
+            return space
+        parameters = zip(space.parameters, self.start, strict=True)
+        return Space(tuple(dataclasses.replace(parameter, start=value) for parameter, value in parameters))
+
+    @property
+    def widths(self) -> Float[Array, "4"]:
+        """A change of each parameter that counts as small."""
+        lower, upper = torque_profile.SPACE.bounds
+        return NEAR * (upper - lower)
+
+    def method(self) -> Optimizer:
+        """The configured optimizer."""
+        return build(self.optimizer, self.options)
+
+    def document(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Plan":
+        """The plan that `document` wrote."""
+        laws = {name: tuple(document[name]) for name in ("start", "reference") if document.get(name)}
+        return cls(**document | laws)
+
+
+def why_not(law: Law, upper_torque: float) -> str:
+    """What keeps four numbers from being a law, in one line; empty if nothing does."""
+    if len(law) != len(PARAMETERS) or not all(math.isfinite(number) for number in law):
+        return f"expected four finite numbers ({', '.join(PARAMETERS)}), got {law}"
+    return torque_profile.why_infeasible(np.array(law, dtype=float), upper_torque)

@@ -1,0 +1,296 @@
+"""The pictures of a session with a person; the same session gives the same bytes.
+
+They show what there is: those of a session that has just begun are empty frames that say so. Colours are Okabe &
+Ito's, which differ for all kinds of colour vision, and whatever did not count also has another mark.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+from policysearch.figures import figure_of
+from policysearch.hitl.log import Entry
+from policysearch.hitl.plan import PARAMETERS
+from policysearch.hitl.session import CONDITIONS, Session
+from policysearch.policies.torque_profile import project, torque
+from policysearch.respirometry import fit, running
+from policysearch.torque_law import LATEST_END
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
+#: Bouts with a result that counts.
+COUNTED = ("measured", "amended")
+#: The marks of the others.
+MARKS = {"skipped": "x", "void": "+", "set aside": "s", "undone": "D"}
+_COLOUR = dict(zip(CONDITIONS, (GREY, ORANGE, BLUE), strict=True))
+_COLUMNS = 6  # of small pictures
+_DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": GREY, "markeredgewidth": 0}
+
+
+def law_over_stride(session: Session) -> "Figure":
+    """The recommended law beside the reference law and the laws tried, in N·m/kg and N·m."""
+    stride, law = np.linspace(0.0, 70.0, 281), session.recommendation
+    reference = project(np.array(session.plan.reference), session.upper_torque)
+    tried = searched(session)
+    last = max((entry.generation for entry in tried), default=0)
+    with figure_of(1, 1, 7.0, 4.0) as (figure, ((axis,),)):
+        for before, entry in zip([None, *tried], tried, strict=False):
+            shade = str(0.82 - 0.45 * entry.generation / max(last, 1))  # later ones darker
+            named = entry.generation in (0, last) and (
+                before is None or before.generation != entry.generation
+            )
+            label = f"tried in generation {entry.generation + 1}" if named else None
+            axis.plot(stride, torque(entry.law, stride), color=shade, linewidth=0.7, label=label)
+        axis.plot(stride, torque(reference, stride), "--", color=ORANGE, linewidth=1.8, label="reference")
+        axis.plot(stride, torque(law, stride), color=BLUE, linewidth=2.6, label="recommended")
+        axis.axvline(
+            LATEST_END, color="0.3", linewidth=0.8, linestyle=":", label=f"{LATEST_END:g} %, latest end"
+        )
+        top = max(law[0], reference[0], *(entry.law[0] for entry in tried), 0.1)
+        axis.set(xlim=(0, 70), ylim=(-0.13 * top, 1.15 * top), xlabel="% stride", ylabel="torque (N·m/kg)")
+        _moments(axis, law)
+        mass = session.plan.mass
+        right = axis.secondary_yaxis("right", functions=(lambda t: t * mass, lambda t: t / mass))
+        right.set_ylabel(f"torque for {mass:g} kg (N·m)")
+        _legend(figure, axis)
+    return figure
+
+
+def _moments(axis: "Axes", law: Float[Array, "4"]) -> None:
+    """Onset, peak and end of a law, with words that are never beside each other."""
+    peak_torque, peak, rise, fall = law.tolist()
+    for name, x, y, above in (
+        ("onset", peak - rise, 0.0, False),
+        ("peak", peak, peak_torque, True),
+        ("end", peak + fall, 0.0, False),
+    ):
+        axis.plot([x], [y], "o", color=BLUE, markersize=5, gid=name)
+        axis.annotate(f"{name} {x:.1f} %", (x, y), (0, 6 if above else -6), textcoords="offset points", color=BLUE,
+                      ha="center" if 6.0 < x < 64.0 else "left" if x <= 6.0 else "right",
+                      va="bottom" if above else "top",
+                      bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5})  # fmt: skip
+
+
+def breaths_with_fit(entry: Entry, tau: float) -> "Figure":
+    """The breaths of a bout, the response fitted to them, the estimate after every breath and in the end."""
+    with figure_of(1, 1, 7.0, 3.6) as (figure, ((axis,),)):
+        axis.set(xlabel="minutes since the first breath", ylabel="metabolic rate (W/kg)")
+        if entry.breaths is None:
+            _nothing(axis, "no breaths")
+        else:
+            minutes = _breaths(axis, entry, tau, size=6.0)
+            rates, _ = running(entry.breaths, tau)
+            axis.plot(minutes, rates, color=ORANGE, linewidth=1.0, label="estimate so far")
+            _frame(axis, entry.breaths.rate)
+        _legend(figure, axis)
+    return figure
+
+
+def all_breaths(session: Session) -> "Figure":
+    """The breaths of every bout with a result that has breaths, each with the response fitted to them."""
+    entries = [
+        e for e in session.entries if e.breaths is not None and np.isfinite(e.rate) and e.status != "undone"
+    ]
+    rows = max(1, -(-len(entries) // _COLUMNS))
+    height = 0.8 + 1.4 * rows
+    with figure_of(rows, _COLUMNS, 10.0, height, layout=None, sharey=True) as (figure, axes):
+        figure.subplots_adjust(left=0.06, right=0.99, top=1 - 0.25 / height, bottom=0.5 / height, hspace=0.45,
+                               wspace=0.12)  # fmt: skip
+        panels = list(axes.flat)
+        for axis, entry in zip(panels, entries, strict=False):
+            _breaths(axis, entry, session.plan.tau, size=3.0)
+            axis.set_title(_panel_title(entry), fontsize=7, loc="left", pad=2)
+            axis.set_xticks([0, entry.minutes], ["0", f"{entry.minutes:g}"])
+            axis.tick_params(labelsize=7)
+        for axis in panels[max(len(entries), 1) :]:
+            axis.remove()
+        if entries:
+            _frame(panels[0], np.concatenate([e.breaths.rate for e in entries if e.breaths is not None]))
+        else:
+            _nothing(panels[0], "no breaths yet")
+        figure.supxlabel("minutes since the first breath", fontsize=8, y=0.08 / height, va="bottom")
+        figure.supylabel("metabolic rate (W/kg)", fontsize=8, x=0.005)
+    return figure
+
+
+def _panel_title(entry: Entry) -> str:
+    what = entry.condition or (
+        f"generation {entry.generation + 1}" if entry.purpose == "search" else entry.purpose
+    )
+    return f"{entry.number} {what}" + ("" if entry.status == "measured" else f", {entry.status}")
+
+
+def _breaths(axis: "Axes", entry: Entry, tau: float, size: float) -> Float[Array, "n"]:
+    """Draw breaths, response, and the estimate that counts; returns the minutes of the breaths."""
+    breaths = entry.breaths
+    if breaths is None:
+        raise ValueError(f"bout {entry.number}: expected breaths, got none; draw only bouts that have some")
+    minutes = (breaths.time - breaths.time[0]) / 60.0
+    axis.plot(minutes, breaths.rate, **_DOTS, markersize=size, label="breaths")
+    axis.plot(minutes, fit(breaths, tau).fitted, color=BLUE, linewidth=0.35 * size,
+              label=f"first-order response, τ = {tau:g} s")  # fmt: skip
+    if np.isfinite(entry.rate):
+        words = f"{entry.status}: {entry.rate:.2f}"
+        if np.isfinite(entry.standard_error):
+            words += f" ± {entry.standard_error:.2f}"
+            low, high = entry.rate - entry.standard_error, entry.rate + entry.standard_error
+            axis.axhspan(low, high, color=GREEN, alpha=0.3, linewidth=0)
+        axis.axhline(entry.rate, color=GREEN, linewidth=0.25 * size, label=f"{words} W/kg")
+    return np.asarray(minutes)
+
+
+def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
+    """Show all breaths; an estimate that is still wild may leave the frame."""
+    margin = 0.06 * float(np.ptp(rates)) or 0.1
+    axis.set_ylim(float(rates.min()) - margin, float(rates.max()) + margin)
+
+
+def narrowing(session: Session) -> "Figure":
+    """The four parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
+    space, counted = session.plan.space, searched(session)
+    others = [e for e in session.entries if e.purpose == "search" and e.status in MARKS]
+    reference, law = project(np.array(session.plan.reference), session.upper_torque), session.recommendation
+    with figure_of(4, 1, 8.5, 7.6, sharex=True) as (figure, axes):
+        for p, (axis, parameter) in enumerate(zip(axes[:, 0], space.parameters, strict=True)):
+            margin = 0.07 * (parameter.upper - parameter.lower)
+            axis.set(ylim=(parameter.lower - margin, parameter.upper + margin))
+            axis.set_ylabel(f"{parameter.name}\n({parameter.unit})")
+            axis.axhline(parameter.lower, color="0.3", linewidth=0.8, label="bounds")
+            axis.axhline(parameter.upper, color="0.3", linewidth=0.8)
+            if p == 0 and session.upper_torque < parameter.upper:
+                axis.axhline(session.upper_torque, color=ORANGE, linewidth=1.2, label="lowered limit")
+            axis.axhline(reference[p], color=ORANGE, linewidth=1.0, linestyle="--", label="reference")
+            _bands(axis, counted + others, p)
+            for status, mark in MARKS.items():
+                at = [(e.number, e.law[p]) for e in others if e.status == status]
+                if at:
+                    axis.plot(*np.transpose(at), mark, color="0.25", fillstyle="none", label=status)
+            if counted:
+                edges = ["0.1" if e.status == "amended" else "none" for e in counted]
+                results = [result(session, e.rate) for e in counted]
+                dots = axis.scatter([e.number for e in counted], [e.law[p] for e in counted], 34, results,
+                                    edgecolors=edges, zorder=3)  # fmt: skip
+                last = max(e.number for e in counted + others)
+                axis.plot([last + 1.5], [law[p]], "*", color=BLUE, markersize=11, label="recommended")
+        axis.set_xlabel("bout")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        if counted:
+            scale = figure.colorbar(dots, ax=axes, label=result_words(session), aspect=40, pad=0.02)
+            scale.solids.set(rasterized=False, edgecolor="face")  # the page shows no raster images
+        else:
+            axes[0, 0].set_title("no law measured yet", fontsize=9, color="0.4")
+        _legend(figure, axes[0, 0])
+    return figure
+
+
+def spread(entries: Iterable[Entry], generation: int) -> Float[Array, "2 4"]:
+    """Mean and standard deviation of the laws of a generation that are measured or skipped, each law once."""
+    mine = {
+        e.candidate: e.law
+        for e in entries
+        if e.generation == generation and e.status in (*COUNTED, "skipped")
+    }
+    laws = np.array(list(mine.values())).reshape(-1, len(PARAMETERS))
+    if len(laws) < 2:
+        return np.full((2, len(PARAMETERS)), np.nan)
+    return np.array([laws.mean(axis=0), laws.std(axis=0, ddof=1)])
+
+
+def _bands(axis: "Axes", entries: list[Entry], p: int) -> None:
+    named: str | None = "mean ± sd of a generation"
+    for generation in sorted({entry.generation for entry in entries}):
+        mean, sd = spread(entries, generation)[:, p]
+        numbers = [
+            e.number for e in entries if e.generation == generation and e.status in (*COUNTED, "skipped")
+        ]
+        if np.isfinite(sd):
+            ends = (min(numbers) - 0.4, max(numbers) + 0.4)
+            axis.fill_between(ends, mean - sd, mean + sd, color=BLUE, alpha=0.14, linewidth=0, label=named)
+            axis.plot(ends, (mean, mean), color=BLUE, linewidth=1.2)
+            named = None
+
+
+def validation(session: Session) -> "Figure":
+    """% less net energy than under zero torque: the mean of every condition, and each of its bouts."""
+    table = session.validation().set_index("condition")
+    means, rates = table["reduction"].to_dict(), table["rate"].to_dict()
+    with figure_of(1, 1, 7.0, 4.0) as (figure, ((axis,),)):
+        axis.set_ylabel("% less net energy than zero torque")
+        if "zero torque" not in rates:
+            _nothing(axis, "not validated yet")
+            return figure
+        net = rates["zero torque"] - session.plan.standing_rate
+        names = [name for name in CONDITIONS if name in means]
+        for x, name in enumerate(names):
+            axis.bar(x, means[name], 0.6, color=_COLOUR[name], alpha=0.35)
+            bouts = validated(session, name)
+            places = x + 0.12 * (np.arange(len(bouts)) - (len(bouts) - 1) / 2)
+            reductions = [100.0 * (1.0 - (bout.rate - session.plan.standing_rate) / net) for bout in bouts]
+            errors = np.nan_to_num([100.0 * bout.standard_error / net for bout in bouts])
+            axis.errorbar(places, reductions, errors, fmt="o", color="0.15", markersize=5, capsize=2.5)
+        axis.axhline(0.0, color="0.3", linewidth=0.8)
+        axis.set_xticks(range(len(names)), [f"{name}\n{means[name]:.1f} %" for name in names])
+    return figure
+
+
+def searched(session: Session) -> list[Entry]:
+    """The search's bouts that count."""
+    return [entry for entry in session.entries if entry.purpose == "search" and entry.status in COUNTED]
+
+
+def validated(session: Session, condition: str) -> list[Entry]:
+    """The validation bouts of a condition that count."""
+    return [entry for entry in session.entries if entry.condition == condition and entry.status in COUNTED]
+
+
+def drift(session: Session) -> "Figure":
+    """The reference law over the minutes of the session: its re-tests, and its validation bouts."""
+    minutes = np.cumsum([0.0 if entry.status == "skipped" else entry.minutes for entry in session.entries])
+    with figure_of(1, 1, 7.0, 3.4) as (figure, ((axis,),)):
+        axis.set(xlabel="minutes since the start", ylabel=result_words(session))
+        retests = [e for e in session.entries if e.purpose == "re-test" and e.status in COUNTED]
+        for entries, mark, name in (
+            (retests, "o", "re-test"),
+            (validated(session, "reference"), "^", "validation"),
+        ):
+            if entries:
+                ends = minutes[[entry.number - 1 for entry in entries]]
+                results = [result(session, entry.rate) for entry in entries]
+                above = [result(session, entry.rate + entry.standard_error) for entry in entries]
+                errors = np.nan_to_num(np.abs(np.subtract(above, results)))
+                axis.errorbar(ends, results, errors, fmt=mark, color=ORANGE, capsize=2.5, label=name)
+        if axis.containers:
+            axis.margins(0.08)
+            axis.set_xlim(left=0.0)
+        else:
+            _nothing(axis, "the reference law was not walked again yet")
+        _legend(figure, axis)
+    return figure
+
+
+def result(session: Session, rate: float) -> float:
+    """What pictures show of a rate (W/kg): the reduction in %, or the rate itself without a baseline."""
+    return session.reduction(rate) if session.plan.baseline else rate
+
+
+def result_words(session: Session) -> str:
+    """What `result` is."""
+    return "% less net energy than the baseline" if session.plan.baseline else "metabolic rate (W/kg)"
+
+
+def _legend(figure: "Figure", axis: "Axes") -> None:
+    """All names, above the picture: nothing is covered."""
+    handles, labels = axis.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+
+
+def _nothing(axis: "Axes", words: str) -> None:
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color="0.4")

@@ -1,0 +1,261 @@
+"""The report of a session: `report.html`, one file that needs nothing but itself, and `bouts.csv`.
+
+The same log gives the same bytes. Times of day are UTC, as a log knows no time zone.
+
+The standard error of a reduction R = 100 (1 − a/b), of net rates a and b with errors s_a and s_b, is taken to first
+order:  s_R = (100/b) √(s_a² + (a/b)² s_b²). It holds the scatter of breaths and nothing else.
+"""
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from policysearch.figures import inline
+from policysearch.files import write_text
+from policysearch.hitl import plots
+from policysearch.hitl.log import UNDOABLE, Entry
+from policysearch.hitl.plots import result, searched, validated
+from policysearch.hitl.session import CONDITIONS, Session
+from policysearch.respirometry import LONG_BOUT, TAU, TAU_SD, Sensitivity, sensitivity
+
+PICTURES = (
+    ("law_over_stride", "The recommended law, the reference law, and the laws that were tried"),
+    ("validation", "Validation: mean and bouts of each condition; bars: standard errors from the breaths"),
+    ("narrowing", "The laws bout by bout; a band is the mean ± standard deviation of a generation’s laws"),
+    ("drift", "The reference law again and again; bars: standard errors from the breaths of the bout alone"),
+    ("all_breaths", "Breaths, fitted response (blue), estimate that counts with its standard error (green)"),
+)
+
+
+class Comparison(NamedTuple):
+    """By how much a condition takes less net energy than another one, in %."""
+
+    reduction: float
+    standard_error: float  # NaN if a bout has none
+
+
+def write(session: Session, out: Path) -> Path:
+    """Write `report.html` and `bouts.csv` into a folder, each whole or not at all; returns the page's path.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("bouts.csv", session.table().to_csv(index=False)), ("report.html", page(session))):
+        write_text(out / name, text)
+    return out / "report.html"
+
+
+def page(session: Session) -> str:
+    """`report.html`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+    from markupsafe import Markup  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("policysearch.hitl", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    times = [_time(body["at"], "%Y-%m-%d %H:%M") for _, body in session.events if "at" in body]
+    bout = session.next
+    tested = sensitivities(session)
+    return environment.get_template("report.html.j2").render(
+        participant=session.plan.participant,
+        when=f"{times[0]} to {times[-1]} UTC",
+        state="It is over." if bout is None else f"It is not over; next: {bout.label}.",
+        plan=plan_words(session),
+        recommendation=law_words(session),
+        findings=findings(session),
+        pictures=[
+            (name, Markup(inline(getattr(plots, name)(session), name)), caption)  # noqa: S704 - drawn here
+            for name, caption in PICTURES
+        ],
+        bouts=[_row(session, entry) for entry in session.entries],
+        fitted=len(tested),
+        sensitive=[
+            f"bout {entry.number}: {', '.join(f'{rate:.2f}' for rate in found.rates.tolist())} W/kg"
+            for entry, found in tested
+            if found.warn
+        ],
+        taus=(TAU - TAU_SD, TAU, TAU + TAU_SD),
+        actions=actions(session),
+        versions=versions(session),
+        document=session.plan.document(),
+    )
+
+
+def plan_words(session: Session) -> list[str]:
+    """What was planned, and how far it has come, in sentences."""
+    plan, mass = session.plan, session.plan.mass
+    count = len({entry.generation for entry in searched(session)})
+    torques = f"{session.upper_torque:g} N·m/kg ({session.upper_torque * mass:.0f} N·m)"
+    if session.upper_torque < plan.upper_torque:
+        torques += f", lowered from {plan.upper_torque:g} N·m/kg"
+    walked = sum(e.minutes for e in session.entries if e.status != "skipped" and e.purpose != "rest")
+    words = ("warm-up", "baseline without torque", "rest after a generation", "validation, six bouts of")
+    minutes = (plan.warm_up, plan.baseline, plan.rest, plan.validation)
+    around = [f"{what} {each:g} min" for what, each in zip(words, minutes, strict=True) if each]
+    if plan.retest:
+        every = "generation" if plan.retest == 1 else f"{plan.retest} generations"
+        around.append(f"the reference law again after every {every}")
+    return [
+        f"Search: {plan.optimizer}, {plan.bouts} bouts of {plan.minutes:g} min "
+        f"({plan.bouts * plan.minutes:g} min), seed {plan.seed}; generations walked so far: {count}.",
+        f"Around it: {'; '.join(around) or 'nothing'}.",
+        f"Mass {mass:g} kg, {plan.standing_rate:g} W/kg standing still; upper torque {torques}. "
+        f"{walked:g} min were walked in all, what does not count included.",
+    ]
+
+
+def law_words(session: Session) -> str:
+    """The recommended law with its units."""
+    (peak_torque, peak, rise, fall), mass = session.recommendation.tolist(), session.plan.mass
+    words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
+    words += f"; rise {rise:.1f} %, fall {fall:.1f} % (onset {peak - rise:.1f} %, end {peak + fall:.1f} %)."
+    return (
+        words if searched(session) else f"{words} No law was measured yet: this is where the search starts."
+    )
+
+
+def compared(session: Session, condition: str, to: str) -> Comparison | None:
+    """A validated condition against another one; None before both are measured."""
+    rates = session.validation().set_index("condition")["rate"].to_dict()
+    if condition not in rates or to not in rates:
+        return None
+    a, b = (rates[name] - session.plan.standing_rate for name in (condition, to))
+    s_a, s_b = (_error(validated(session, name)) for name in (condition, to))
+    return Comparison(100.0 * (1.0 - a / b), 100.0 / abs(b) * math.hypot(s_a, a / b * s_b))
+
+
+def _error(bouts: list[Entry]) -> float:
+    """The standard error of the mean rate of bouts; NaN if one of them has none."""
+    return math.sqrt(sum(bout.standard_error**2 for bout in bouts)) / len(bouts)
+
+
+def findings(session: Session) -> list[str]:
+    """What was measured, and how far it can be trusted, in sentences."""
+    pairs = (("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference"))
+    found = {pair: by for pair in pairs if (by := compared(session, *pair)) is not None}
+    lines = [
+        f"Validation: the {a} law took {_less(by, b if b == 'zero torque' else f'the {b} law')}."
+        for (a, b), by in found.items()
+    ]
+    if lines:
+        lines.append(_caveat(session))
+    else:
+        lines = ["There is no validation yet: what this law is worth is not known."]
+    against = found.get(("optimized", "reference"))
+    if against is not None and abs(against.reduction) < 2.0 * against.standard_error:
+        lines.append("Optimized and reference law are less than two standard errors apart: not told apart.")
+    return lines + _claimed(session, found.get(("optimized", "zero torque")))
+
+
+def _caveat(session: Session) -> str:
+    rates = [np.array([bout.rate for bout in validated(session, name)]) for name in CONDITIONS]
+    net = [each - session.plan.standing_rate for each in rates if len(each) > 1]
+    words = "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors hold "
+    words += "the scatter of the breaths within the bouts and nothing else"
+    apart = 100.0 * max((float(np.ptp(each) / each.mean()) for each in net), default=math.nan)
+    return words + (f"; bouts under the same law were up to {apart:.1f} % apart." if net else ".")
+
+
+def _claimed(session: Session, measured: Comparison | None) -> list[str]:
+    """The luckiest value of the search, beside what the validation measured."""
+    entries = searched(session)
+    if not entries:
+        return []
+    best = min(entries, key=lambda entry: entry.rate)
+    value = f"{best.rate:.2f} W/kg"
+    if session.plan.baseline:
+        value = _less(Comparison(result(session, best.rate), math.nan), "the baseline")
+    words = f"The best single estimate of the search was {value} (bout {best.number}): the luckiest of {len(entries)}"
+    words += " noisy numbers, and no claim."
+    if measured is not None:
+        words += f" The recommended law, validated: {_less(measured, 'zero torque')}."
+    return [words]
+
+
+def _less(by: Comparison, than: str) -> str:
+    error = f" (standard error {by.standard_error:.1f})" if math.isfinite(by.standard_error) else ""
+    return (
+        f"{abs(by.reduction):.1f} % {'less' if by.reduction >= 0.0 else 'more'} net energy than {than}{error}"
+    )
+
+
+def sensitivities(session: Session) -> list[tuple[Entry, Sensitivity]]:
+    """What becomes of the bouts whose result is that of a fitted response, had the person another time constant."""
+    return [
+        (entry, sensitivity(entry.breaths))
+        for entry in session.entries
+        if entry.breaths is not None
+        and entry.status == "measured"
+        and entry.purpose in ("search", "re-test")
+        and entry.breaths.time[-1] - entry.breaths.time[0] < LONG_BOUT
+    ]
+
+
+def actions(session: Session) -> list[tuple[str, str, str]]:
+    """What an operator did beside walking one bout after the other: time of day, what, and words."""
+    listed: list[tuple[str, str, str]] = []
+    in_force: list[tuple[int, str, dict[str, Any]]] = []  # number of the bout, kind and body
+    number = 0
+    for kind, body in session.events:
+        number += kind in ("bout", "void", "skip")
+        words = str(body.get("reason", body.get("text", "")))
+        match kind:
+            case "bout" | "plan" | "asked" | "session":
+                pass
+            case "void" | "skip":
+                words = f"bout {number}: {words}"
+            case "amend":
+                same = [(n, old) for n, _, old in in_force if old.get("item") == body["item"]]
+                words = f"bout {same[0][0]}: {same[-1][1]['rate']:g} → {body['rate']:g} W/kg: {words}"
+            case "undo" if in_force:
+                n, undone, _ = in_force.pop()
+                words = f"{undone}{f' of bout {n}' if undone in ('bout', 'skip') else ''} taken back: {words}"
+            case "limit":
+                words = f"upper torque {body['upper_torque']:g} N·m/kg: {words}"
+            case "confirm":
+                words = f"bout {number + 1}: a law in a new region"
+            case "retest":
+                words = "the reference law next"
+        if kind in UNDOABLE:
+            in_force.append((number, kind, body))
+        if kind not in ("bout", "plan", "asked", "session"):
+            listed.append((_time(body["at"], "%H:%M:%S"), kind, words))
+    return listed
+
+
+def versions(session: Session) -> list[str]:
+    """What the session ran with, a line for every time that somebody went on."""
+    return [
+        f"from {_time(body['at'], '%H:%M:%S')} UTC: "
+        + ", ".join(f"{k} {v}" for k, v in body.items() if k != "at")
+        for kind, body in session.events
+        if kind == "session"
+    ]
+
+
+def _row(session: Session, entry: Entry) -> list[str]:
+    """A bout as the table has it."""
+    rate = f"{entry.rate:.2f}" if math.isfinite(entry.rate) else ""
+    error = f" ± {entry.standard_error:.2f}" if math.isfinite(entry.standard_error) else ""
+    reduction, torque = session.reduction(entry.rate), float(entry.law[0])
+    law = [f"{torque:.3f}", f"{torque * session.plan.mass:.1f}", *(f"{time:.1f}" for time in entry.law[1:])]
+    return [
+        str(entry.number),
+        entry.condition or entry.purpose,
+        str(entry.generation + 1) if entry.purpose == "search" else "",
+        f"{entry.minutes:g}",
+        *(law if torque > 0.0 else ("0", "0", "", "", "")),
+        rate + error,
+        f"{reduction:.1f}".replace("-", "−") if math.isfinite(reduction) else "",
+        entry.status,
+        entry.reason,
+    ]
+
+
+def _time(at: float, form: str) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime(form)

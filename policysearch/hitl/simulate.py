@@ -1,0 +1,157 @@
+"""Many simulated people, each through a session of their own: what a study would have found, and what is true.
+
+Every number comes twice. *Measured* is what the validation at the end of a session says, from noisy breaths; *true*
+is the person's own landscape without noise and drift, which no study can see: as adapted as they are at the end of
+the search ("true"), at the end of the session ("later"), after so many minutes of assisted walking as the arm says
+("then"), or fully ("adapted"). *Claimed* is the best single estimate of the search, the winner's curse included; its
+truth is that of its law when it was walked. Standing is known exactly here.
+All reductions are in % of the net rate without torque.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from threadpoolctl import threadpool_limits
+
+from policysearch.hitl.people import SimulatedPerson, walk_next
+from policysearch.hitl.plan import Plan
+from policysearch.hitl.session import Session
+from policysearch.simulators.human import adapted_after
+
+Levels = tuple[float, float]  # of adaptation
+FULLY: Levels = (1.0, 1.0)
+QUANTITIES = ("measured", "true", "later", "then", "adapted", "claimed")  # in % less energy
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way to spend a person's minutes: a plan, and who walks."""
+
+    name: str
+    plan: Plan
+    people: str = "zhang2017"  # of `policysearch.simulators.human`
+    person: dict[str, float] = field(default_factory=dict)  # what all of them have alike, as in {"tau": 60.0}
+    then: float = 64.0  # minutes of assisted walking
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of one person's session."""
+
+    row: dict[str, Any]
+    curve: list[dict[str, Any]]  # after every bout of the search
+
+
+def take_part(arm: Arm, number: int, seed: int = 0) -> Outcome:
+    """The session of person `number`; every arm of a study meets the same people."""
+    key = (seed, "person", number)
+    person = SimulatedPerson(arm.people, key, changes=arm.person)
+    plan = replace(arm.plan, participant=str(number), seed=seed, standing_rate=person.person.standing_rate)
+    session, walker, curve, levels = Session.begin(plan), person.walker, [], []
+    while session.next is not None:
+        searched = session.next.purpose == "search"
+        walk_next(session, person)
+        if searched:
+            adapted = (walker.state.a, walker.state.aT)
+            law = session.recommendation
+            levels.append(adapted)
+            curve.append(
+                {
+                    "arm": arm.name,
+                    "participant": number,
+                    "minutes": walker.state.minutes - plan.baseline,
+                    "true": 100.0 * walker.true_reduction(law, adapted),
+                    "reference": 100.0 * walker.true_reduction(plan.reference, adapted),
+                }
+            )
+    return Outcome(_row(arm, number, session, person, levels), curve)
+
+
+def _row(
+    arm: Arm, number: int, session: Session, person: SimulatedPerson, levels: list[Levels]
+) -> dict[str, Any]:
+    """The outcome of a session; `levels` are those at the end of each bout of the search."""
+    walker, plan, law = person.walker, session.plan, session.recommendation
+    searched = [entry for entry in session.entries if entry.purpose == "search"]
+    lucky, when = min(zip(searched, levels, strict=True), key=lambda pair: pair[0].rate)
+    stages = {
+        "true": levels[-1],
+        "later": (walker.state.a, walker.state.aT),
+        "then": adapted_after(arm.then, person.person.a, person.person.aT),
+        "adapted": FULLY,
+    }
+    truths = {}
+    for stage, adapted in stages.items():
+        laws: dict[str, Any] = {"": law, " reference": plan.reference, " best": walker.best_law(adapted)}
+        for which, each in laws.items():
+            truths[f"{stage}{which}"] = 100.0 * walker.true_reduction(each, adapted)
+    found: Any = session.validation().set_index("condition")["reduction"] if plan.validation else {}
+    return {
+        "arm": arm.name,
+        "participant": number,
+        "bouts": len(searched),
+        "minutes": plan.warm_up + sum(entry.minutes for entry in searched),
+        "measured": found.get("optimized", np.nan),
+        "measured reference": found.get("reference", np.nan),
+        **truths,
+        "claimed": session.reduction(lucky.rate),
+        "claimed true": 100.0 * walker.true_reduction(lucky.law, when),
+        **{f"law: {p}": value for p, value in zip(plan.space.names, law.tolist(), strict=True)},
+    }
+
+
+def outcomes(
+    arms: Sequence[Arm], participants: int, seed: int = 0, workers: int = 1, first: int = 0
+) -> Iterator[Outcome]:
+    """The outcomes of all people in all arms, one after the other in this order."""
+    jobs = [(arm, number, seed) for number in range(first, first + participants) for arm in arms]
+    if workers == 1:
+        yield from (_take_part(job) for job in jobs)
+        return
+    context = multiprocessing.get_context("forkserver")
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    with ProcessPoolExecutor(workers, context, signal.signal, ignore) as pool:
+        yield from pool.map(_take_part, jobs, chunksize=max(1, min(8, len(jobs) // (4 * workers))))
+
+
+def _take_part(job: tuple[Arm, int, int]) -> Outcome:
+    with threadpool_limits(1):
+        return take_part(*job)
+
+
+def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:
+    """Mean, standard deviation, and the ends of the 95 % t interval of the mean."""
+    numbers = np.asarray(values, dtype=float)
+    mean, sd = float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
+    if np.isnan(sd):
+        return mean, sd, sd, sd
+    half = float(stats.t.ppf(0.975, len(numbers) - 1)) * sd / np.sqrt(len(numbers))
+    return mean, sd, mean - half, mean + half
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per arm and quantity: mean and sd of people, interval of the mean."""
+    lines = []
+    for arm, part in rows.groupby("arm", sort=False):
+        for name in part.columns:
+            if name.startswith(QUANTITIES) and part[name].notna().all():
+                mean, sd, low, high = mean_and_interval(part[name].to_numpy())
+                lines.append(
+                    {
+                        "arm": arm,
+                        "quantity": name,
+                        "people": len(part),
+                        "mean": mean,
+                        "sd": sd,
+                        "low": low,
+                        "high": high,
+                    }
+                )
+    return pd.DataFrame(lines)

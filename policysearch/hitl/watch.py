@@ -1,0 +1,108 @@
+"""The countdown of a bout: how long it still takes, and what the breaths say so far."""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from policysearch.hitl.breath_stream import BreathFile, Window
+from policysearch.hitl.session import Bout
+
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0
+
+Clocks = tuple[float, float]  # s, the monotonic and the wall clock
+
+
+def clocks() -> Clocks:
+    """What time it is."""
+    return time.monotonic(), time.time()
+
+
+class Countdown:
+    """A bout that is being walked, from now on.
+
+    Args:
+        bout: what is walked.
+        averaged: the last minutes of it that are averaged; 0 where a response is fitted.
+        source: the breaths; they come in from now on.
+        now: the clocks.
+        sleep: waits for some seconds.
+
+    Attributes:
+        broken: why the bout does not count; empty if nothing has happened.
+    """
+
+    def __init__(
+        self,
+        bout: Bout,
+        averaged: float = 0.0,
+        source: BreathFile | None = None,
+        now: Callable[[], Clocks] = clocks,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._bout, self._averaged, self._source, self._now, self._sleep = bout, averaged, source, now, sleep
+        self._began = self._last = now()
+        self.window, self.broken, self._came = Window(), "", 0
+        self._read(keep=False)
+        self.window.tick(*self._began)
+
+    @property
+    def minutes(self) -> float:
+        """Minutes walked, at the last look."""
+        return min(max(self._last[0] - self._began[0], 0.0) / 60.0, self._bout.minutes)
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up, or the bout broken off."""
+        return bool(self.broken) or self.minutes >= self._bout.minutes
+
+    def look(self) -> None:
+        """Look at the clocks, and at the breaths that have come."""
+        before, self._last = self._last, self._now()
+        if self._source is None:  # the clocks alone, as a window without breaths would pause
+            self.window = Window()
+            self.window.tick(*before)
+        self._read()
+        self.window.tick(*self._last)
+        if not self.broken and self.window.state != "measuring":
+            self.broken = f"{self.window.state}: {self.window.reason}"
+
+    def line(self) -> str:
+        """How it stands, in one line."""
+        left = round(60.0 * (self._bout.minutes - self.minutes))
+        doing = "standing" if self._bout.purpose == "rest" else "walking"
+        if left <= 60.0 * self._averaged:
+            doing += ", averaged"
+        words = f"{left // 60}:{left % 60:02d} left, {doing}"
+        if self._source is None:
+            return words
+        early, left_out = self.window.early(), sum(self.window.counts.values())
+        words += f"; {self._came - left_out} breaths" + (f", {left_out} left out" if left_out else "")
+        return words + (f", so far {early.rate:.2f} ± {early.standard_error:.2f} W/kg" if early else "")
+
+    def show(self, say: Callable[[str], None]) -> None:
+        """Show it until it is over: a line that changes in a terminal, a line now and then elsewhere."""
+        console = Console(highlight=False)
+        said = self._last[0]
+        with Live(Text(self.line()), console=console, auto_refresh=False, transient=True) as live:
+            while not self.over:
+                self._sleep(SECONDS_BETWEEN_LOOKS)
+                self.look()
+                if console.is_terminal:
+                    live.update(Text(self.line()), refresh=True)
+                elif self._last[0] - said >= SECONDS_BETWEEN_LINES:
+                    said = self._last[0]
+                    say(f"  {self.line()}")
+
+    def _read(self, *, keep: bool = True) -> None:
+        if self._source is None or self.broken:
+            return
+        try:
+            for breath in self._source.new():
+                if keep:
+                    self._came += 1
+                    self.window.add(*breath)
+        except (OSError, ValueError) as error:
+            self.broken = f"breaths: {error}"

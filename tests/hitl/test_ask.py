@@ -1,0 +1,61 @@
+"""Questions to a person, answered from a list of lines."""
+
+from pathlib import Path
+
+import pytest
+
+from policysearch.hitl.ask import Asker, Command, parsed
+
+COMMANDS = ("void", "stop", "")
+
+
+def scripted(*lines: str) -> tuple[Asker, list[str]]:
+    """Somebody who types these lines, and all that is said and asked."""
+    left, said = list(lines), list[str]()
+
+    def read(prompt: str) -> str:
+        said.append(prompt)
+        if not left:
+            raise EOFError
+        return left.pop(0)
+
+    return Asker(read, said.append), said
+
+
+def test_a_line_is_a_command_a_number_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("breaths.csv", "4.5"):
+        Path(name).touch()
+    assert parsed("void mask leak", COMMANDS, "a rate") == Command("void", "mask leak")
+    assert parsed("STOP", COMMANDS, "a rate") == Command("stop")
+    assert parsed("", COMMANDS, "a rate") == Command("")
+    assert parsed("4.25", COMMANDS, "a rate") == 4.25
+    assert parsed("4.5", COMMANDS, "a rate") == 4.5  # also where a file has that name
+    assert parsed("breaths.csv", COMMANDS, "a rate") == Path("breaths.csv")
+
+
+@pytest.mark.parametrize("line", ["nan", "inf", "4_2", "4.2 W/kg", "/", "no.csv", "\0", "x" * 5000, "4,2"])
+def test_what_is_none_of_them_is_refused_in_one_line(line: str) -> None:
+    with pytest.raises(ValueError, match=r"^expected a rate, got .*$"):
+        parsed(line, COMMANDS, "a rate")
+
+
+def test_a_mistyped_command_is_suggested_and_the_question_asked_again() -> None:
+    asker, said = scripted("viod leak", " 4.25 ")
+    assert asker.answer("rate", COMMANDS, "a rate") == 4.25
+    assert said == ["rate > ", "  expected a rate, got 'viod leak'; did you mean void?", "rate > "]
+    assert asker.typed == "4.25"
+
+
+def test_a_doubtful_line_counts_when_it_is_typed_again_exactly() -> None:
+    for again, counts in (("39", True), ("39.0", False), ("3.9", False), ("", False)):
+        asker, said = scripted(again)
+        assert asker.again("39 is much", "39") is counts
+        assert said[0] == "  39 is much"
+        assert ("  not '39': nothing is written" in said) is not counts
+
+
+def test_the_end_of_the_lines_is_not_an_answer() -> None:
+    asker, _ = scripted("nonsense")
+    with pytest.raises(EOFError):
+        asker.answer("rate", COMMANDS, "a rate")
