@@ -1,0 +1,139 @@
+"""What a file or a flag asks to be tuned, checked as a whole.
+
+command = "./simulate --kp {kp} --kd {kd} --seed {seed}"     # or function = "my_module:my_function"
+goal = "minimise"
+rollouts = 200
+constraints = ["kd <= kp / 2"]
+
+[parameters.kp]
+start = 1.0
+lower = 0.1
+upper = 100.0
+scale = "log"
+
+[parameters.filter]
+options = ["none", "median"]
+start = "none"
+"""
+
+import importlib
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from policysearch.configuration import STRICT, messages
+from policysearch.space import Choice, Parameter, Space
+
+
+class ParameterChoice(BaseModel):
+    """A parameter: a number between bounds, or one of some options."""
+
+    model_config = STRICT
+    start: float | str
+    lower: float | None = None
+    upper: float | None = None
+    unit: str = ""
+    scale: Literal["linear", "log"] = "linear"
+    step: float | None = None
+    integer: bool = False
+    options: list[str | float] | None = None
+
+    def build(self, name: str) -> Parameter | Choice:
+        """The parameter of that name.
+
+        Raises:
+            ValueError: for one that makes no sense.
+        """
+        if self.options is not None:
+            extra = self.model_fields_set - {"start", "options"}
+            if extra:
+                raise ValueError(f"{name}: options go with start alone, got {', '.join(sorted(extra))} too")
+            return Choice(name, tuple(self.options), self.start)
+        if isinstance(self.start, str):
+            raise ValueError(f"{name}: expected a number as start, or options, got {self.start!r}")
+        bounds = {key: value for key in ("lower", "upper") if (value := getattr(self, key)) is not None}
+        rest = {"unit": self.unit, "scale": self.scale, "step": self.step, "integer": self.integer}
+        return Parameter(name, self.start, **bounds, **rest)  # type: ignore[arg-type]
+
+
+class TuneRequest(BaseModel):
+    """All that decides a tuning."""
+
+    model_config = STRICT
+    command: str | None = None
+    function: str | None = None  # module:name
+    parameters: dict[str, ParameterChoice] = Field(min_length=1)
+    goal: Literal["maximise", "minimise"] = "maximise"
+    constraints: list[str] = []
+    rollouts: int = Field(200, ge=1)
+    optimizer: str = "cma-es"
+    options: dict[str, Any] = {}
+    episodes_per_candidate: int = Field(1, ge=1)
+    report_rollouts: int = Field(20, ge=2)
+    seed: int = Field(0, ge=0)
+    timeout: float | None = Field(None, gt=0)  # s
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "TuneRequest":
+        if (self.command is None) == (self.function is None):
+            raise ValueError("expected either command or function, got both or neither")
+        return self
+
+    def space(self) -> Space:
+        """The parameters.
+
+        Raises:
+            ValueError: for one that makes no sense.
+        """
+        return Space(tuple(choice.build(name) for name, choice in self.parameters.items()))
+
+    def target(self) -> Callable[..., Any] | str:
+        """What is called, or run.
+
+        Raises:
+            ValueError: for a function that is not there.
+        """
+        return self.command if self.command is not None else found(self.function or "")
+
+
+def read(path: Path, overruled: dict[str, Any]) -> TuneRequest:
+    """The request in a file, some of it overruled by flags.
+
+    Raises:
+        ValueError: with a line for every mistake.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read it: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return TuneRequest(**data | overruled)
+    except ValidationError as error:
+        known = [*TuneRequest.model_fields, *ParameterChoice.model_fields]
+        raise ValueError("\n".join(f"{path}: {line}" for line in messages(error, known))) from error
+
+
+def found(name: str) -> Callable[..., Any]:
+    """The function `module:name`, also of a module in the present folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    module, colon, attribute = name.partition(":")
+    if not (module and colon and attribute):
+        raise ValueError(f"function: expected module:name, got {name!r}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # the user's module may raise anything
+        raise ValueError(f"function: cannot import {name}: {type(error).__name__}: {error}") from error
+    if not callable(function):
+        raise ValueError(f"function: expected something to call, got {function!r}")
+    return function

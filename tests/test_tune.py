@@ -1,0 +1,279 @@
+"""Tuning a function of named parameters: sound recommendations, honest words, nothing lost."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from policysearch.ledger import LedgerBusy, LedgerError
+from policysearch.space import Bounds, Parameter, Space
+from policysearch.tune.api import tune
+from policysearch.tune.result import TuneResult
+
+SPACE = Space(
+    (
+        Parameter("kp", 1.0, 0.1, 100.0, scale="log"),
+        Parameter("kd", 0.0, 0.0, 10.0, "s"),
+    )
+)
+
+
+def cost(params: Mapping[str, Any], seed: int) -> float:
+    """Least, 0, at kp = 20 and kd = 3 s."""
+    return float(np.log(params["kp"] / 20) ** 2 + (params["kd"] - 3) ** 2)
+
+
+def noisy(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+    rng = np.random.default_rng(seed)
+    return {"return": cost(params, seed) + 0.3 * rng.standard_normal(), "energy": params["kp"] ** 2}
+
+
+def test_a_function_is_tuned_and_its_improvement_is_that_of_fresh_tries() -> None:
+    result = tune(noisy, SPACE, 150, goal="minimise")
+    assert result.values["kp"] == pytest.approx(20, rel=0.3)
+    assert result.values["kd"] == pytest.approx(3, abs=0.5)
+    mean, low, high = result.improvement
+    at_start = cost(result.start, 0)
+    assert mean == pytest.approx(at_start, rel=0.1)
+    assert low <= mean <= high
+    # the noise depends on the seed alone, so paired differences have none
+    assert high - low < 1e-9
+    gap = result.start_returns - result.returns
+    assert mean == pytest.approx(float(gap.mean()))
+    assert "better than the start" in str(result)
+
+
+def test_maximising_a_function_is_minimising_its_negative() -> None:
+    up = tune(lambda params, seed: -cost(params, seed), SPACE, 60)
+    down = tune(cost, SPACE, 60, goal="minimise")
+    assert up.values == down.values
+    assert up.improvement == pytest.approx(down.improvement)
+    np.testing.assert_array_equal(up.history["return"], -down.history["return"])
+
+
+def test_the_history_has_every_try_with_its_parameters_and_what_was_measured_beside() -> None:
+    result = tune(noisy, SPACE, 60, goal="minimise")
+    history = result.history
+    assert len(history) == 60
+    np.testing.assert_allclose(history["energy"], history["kp"] ** 2)
+    row = history.iloc[7]
+    assert abs(row["return"] - cost({"kp": row["kp"], "kd": row["kd"]}, 0)) < 2.0
+    best, value = result.best_seen
+    assert value == history["return"].min()
+    assert best["kp"] == history.loc[history["return"].idxmin(), "kp"]
+    assert "one lucky number among 60" in str(result)
+
+
+@pytest.mark.parametrize("kind", ["crash", "nan", "text"])
+def test_a_function_that_fails_one_time_in_five_ends_in_a_sound_recommendation(kind: str) -> None:
+    def fails(params: Mapping[str, Any], seed: int) -> Any:
+        if seed % 5 == 0:
+            if kind == "crash":
+                raise RuntimeError("out of memory")
+            return float("nan") if kind == "nan" else "4 mm"
+        return cost(params, seed)
+
+    result = tune(fails, SPACE, 200, goal="minimise", report_rollouts=40)
+    assert result.values["kd"] == pytest.approx(3, abs=0.5)
+    failed = int((result.history["failure"] != "").sum())
+    assert 0 < failed < 100
+    assert f"{failed} of {len(result.trials)} tries of the search failed, first:" in str(result)
+    lost = int(np.isnan(result.returns).sum())
+    assert 0 < lost < 20
+    assert f"the recommendation failed on {lost} of 40 fresh seeds" in str(result)
+
+
+def test_a_function_that_always_fails_says_so_and_recommends_the_start() -> None:
+    result = tune(lambda params, seed: float("inf"), SPACE, 200)
+    assert result.values == result.start
+    assert "the search ended early: every episode of the last three generations failed" in str(result)
+    assert np.isnan(result.improvement).all()
+
+
+def test_parameters_that_break_a_constraint_are_never_tried() -> None:
+    tried = []
+
+    def watched(params: Mapping[str, Any], seed: int) -> float:
+        tried.append(dict(params))
+        return cost(params, seed)
+
+    result = tune(watched, SPACE, 100, goal="minimise", constraints=["kd <= kp / 10"])
+    assert all(params["kd"] <= params["kp"] / 10 for params in tried)
+    broken = result.history[result.history["failure"] != ""]
+    assert len(broken) > 0
+    assert (broken["kd"] > broken["kp"] / 10).all()
+    assert "kd <= kp / 10" in broken["failure"].iloc[0]
+
+
+@dataclass
+class Gains:
+    kp: Annotated[float, Bounds(0.0, 10.0)] = 1.0
+    window: Annotated[int, Bounds(1, 9)] = 1
+    filter: Literal["none", "median"] = "none"
+
+
+def test_whole_numbers_and_choices_come_from_a_dataclass() -> None:
+    def value(params: Mapping[str, Any], seed: int) -> float:
+        gains = Gains(**params)
+        assert isinstance(gains.window, int)
+        return -((gains.kp - 4) ** 2) - abs(gains.window - 5) + 5 * (gains.filter == "median")
+
+    result = tune(value, Gains, 200)
+    assert result.values["window"] == 5
+    assert result.values["filter"] == "median"
+    assert result.values["kp"] == pytest.approx(4, abs=0.5)
+
+
+def test_a_program_is_tuned_too(tmp_path: Path) -> None:
+    script = tmp_path / "simulate.py"
+    script.write_text(
+        "import sys\nx = float(sys.argv[1])\nprint('running')\nprint((x - 3) ** 2)\n", encoding="utf-8"
+    )
+    space = Space((Parameter("x", 0.0, 0.0, 10.0),))
+    command = f"{sys.executable} {script} {{x}} {{seed}}"
+    result = tune(
+        command, space, 30, "hill-climbing", options={"neighbours": 4}, goal="minimise", report_rollouts=2
+    )
+    assert abs(result.values["x"] - 3) < 3
+    assert result.improvement[0] > 0
+
+
+def test_a_folder_keeps_everything_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    calls = 0
+
+    def counted(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == 40:
+            raise KeyboardInterrupt
+        return noisy(params, seed)
+
+    calm = tune(noisy, SPACE, 60, goal="minimise")
+    with pytest.raises(KeyboardInterrupt):
+        tune(counted, SPACE, 60, goal="minimise", out=tmp_path)
+    again = tune(counted, SPACE, 60, goal="minimise", out=tmp_path)
+    assert 60 + 40 <= calls < 60 + 40 + 10  # a generation at most was tried twice
+    assert again.values == calm.values
+    assert again.history.equals(calm.history)
+    np.testing.assert_array_equal(again.returns, calm.returns)
+
+
+def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Path) -> None:
+    tune(cost, SPACE, 20, out=tmp_path, report_rollouts=2)
+    with pytest.raises(LedgerError, match="goal was maximise, is minimise; choose another folder"):
+        tune(cost, SPACE, 20, out=tmp_path, goal="minimise")
+
+    def nested(params: Mapping[str, Any], seed: int) -> float:
+        with pytest.raises(LedgerBusy):
+            tune(cost, SPACE, 20, out=tmp_path / "busy")
+        return 0.0
+
+    tune(nested, SPACE, 6, out=tmp_path / "busy", report_rollouts=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer": "cmaes"}, "unknown optimizer 'cmaes'; did you mean"),
+        ({"options": {"sigmas": 1}}, "sigmas: not an option; did you mean sigma"),
+        ({"rollouts": 3}, "rollouts: expected at least one generation of cma-es, got 3"),
+        ({"constraints": ["kd <= ki"]}, "ki"),
+    ],
+)
+def test_a_wrong_request_gets_one_message(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(cost, SPACE, **({"rollouts": 20} | changes))
+
+
+def test_the_picture_shows_every_try_and_both_means() -> None:
+    result: TuneResult = tune(noisy, SPACE, 30, goal="minimise")
+    tries, fresh = result.plot().axes
+    np.testing.assert_array_equal(tries.lines[0].get_ydata(), result.history["return"])
+    means = [line.get_ydata()[0] for line in fresh.lines if len(line.get_ydata()) == 2]  # type: ignore[arg-type,index]
+    assert means == pytest.approx([result.start_returns.mean(), result.returns.mean()])
+
+
+# --------------------------------------------------------------------------------------------- the command line
+
+FILE = """
+command = "{python} simulate.py {{kp}} {{seed}}"
+goal = "minimise"
+rollouts = 24
+
+[parameters.kp]
+start = 0.0
+lower = -10.0
+upper = 10.0
+unit = "N·m"
+"""
+PROGRAM = "import sys\nprint((float(sys.argv[1]) - 3) ** 2)\n"
+
+
+def command_line(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "policysearch.tune", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "simulate.py").write_text(PROGRAM, encoding="utf-8")
+    (tmp_path / "gains.toml").write_text(FILE.format(python=sys.executable), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(folder: Path) -> None:
+    first = command_line(folder, "gains.toml", "--optimizer", "hill-climbing", "--rollouts", "16")
+    assert first.returncode == 0, first.stderr
+    assert "kp = " in first.stdout
+    assert " N·m (start 0)" in first.stdout
+    out = folder / "policysearch-results" / "gains"
+    assert first.stdout.startswith((out / "result.txt").read_text(encoding="utf-8"))
+    assert len(pd.read_csv(out / "history.csv")) == 16
+    assert (out / "tries.png").stat().st_size > 1000
+    (folder / "simulate.py").write_text("raise SystemExit(9)", encoding="utf-8")
+    again = command_line(folder, "gains.toml", "--optimizer", "hill-climbing", "--rollouts", "16")
+    assert again.returncode == 0  # the search is known; what is tried afresh fails
+    assert "the recommendation failed on 20 of 20 fresh seeds" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("lower = -10.0", "lower = 20.0", "kp: expected lower < upper, got 20 and 10"),
+        ("start = 0.0", "start = 11.0", "kp: expected a start between -10 and 10 N·m, got 11"),
+        ('unit = "N·m"', 'scale = "log"', "kp: a logarithmic scale needs positive numbers"),
+        ('unit = "N·m"', 'units = "N·m"', "parameters.kp.units: not an option; did you mean unit?"),
+        ("simulate.py {kp}", "simulate.py {ki}", "{ki}"),
+        ("command = ", "command = 5 #", "command: "),
+        ('goal = "minimise"', 'goal = "less"', "goal: "),
+        ("rollouts = 24", "rollouts = 2", "rollouts: expected at least one generation"),
+    ],
+)
+def test_a_wrong_file_gets_one_line(
+    folder: Path, old: str, new: str, message: str
+) -> None:
+    text = (folder / "gains.toml").read_text(encoding="utf-8")
+    assert old in text
+    (folder / "gains.toml").write_text(text.replace(old, new), encoding="utf-8")
+    result = command_line(folder, "gains.toml", "--optimizer", "random-search")
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("error:") == 1
+
+
+def test_a_program_that_prints_nothing_or_is_not_there_is_named(folder: Path) -> None:
+    (folder / "simulate.py").write_text("", encoding="utf-8")
+    result = command_line(folder, "gains.toml", "--optimizer", "random-search")
+    assert result.returncode == 0
+    assert "of the search failed, first: " in result.stdout
+    (folder / "gains.toml").write_text(FILE.format(python="/no/such/program"), encoding="utf-8")
+    result = command_line(folder, "gains.toml")
+    assert result.returncode == 2
+    assert "/no/such/program" in result.stderr
