@@ -5,6 +5,7 @@ import io
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -33,6 +34,15 @@ def test_the_example_of_a_comparison_from_python_runs(
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
     assert "**CartPole-v1.**" in capsys.readouterr().out
     assert (tmp_path / "curves.png").stat().st_size > 10_000
+
+
+def test_the_example_of_tuning_runs_and_finds_the_gains(capsys: pytest.CaptureFixture[str]) -> None:
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "tune(" in code)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 - our own example
+    assert "better than the start" in capsys.readouterr().out
+    assert names["result"].values["kp"] == pytest.approx(20, rel=0.3)
+    assert names["result"].values["kd"] == pytest.approx(3, abs=0.3)
 
 
 def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:

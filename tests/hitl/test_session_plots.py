@@ -11,7 +11,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from policysearch.figures import svg
+from policysearch.figures import inline
 from policysearch.hitl import plots
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
@@ -254,7 +254,7 @@ def test_drift_shows_the_reference_law_at_the_minute_when_it_was_walked() -> Non
         lambda: typed(
             Plan(bouts=8, retest=1, mass=100.0, upper_torque=0.5, reference=(0.4, 50.0, 20.0, 10.0))
         ),
-        lambda: typed(Plan(optimizer="hill-climbing", bouts=3, start=(0.5, 55.0, 40.0, 10.0))),
+        lambda: typed(Plan(optimizer="nelder-mead", bouts=7, start=(0.5, 55.0, 40.0, 10.0))),
     ],
     ids=["fresh", "baseline only", "no baseline", "typed in", "one law a generation"],
 )
@@ -285,7 +285,7 @@ def uncovered(figure: Figure) -> None:
 
 
 def test_a_picture_is_the_same_twice_and_holds_no_picture_in_the_picture(messy: Session) -> None:
-    first, second = (svg(plots.narrowing(messy), "narrowing") for _ in range(2))
+    first, second = (inline(plots.narrowing(messy), "narrowing") for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert "<image" not in first, "the page's policy would block it"
