@@ -255,9 +255,7 @@ def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(folde
         ("rollouts = 24", "rollouts = 2", "rollouts: expected at least one generation"),
     ],
 )
-def test_a_wrong_file_gets_one_line(
-    folder: Path, old: str, new: str, message: str
-) -> None:
+def test_a_wrong_file_gets_one_line(folder: Path, old: str, new: str, message: str) -> None:
     text = (folder / "gains.toml").read_text(encoding="utf-8")
     assert old in text
     (folder / "gains.toml").write_text(text.replace(old, new), encoding="utf-8")
