@@ -331,7 +331,7 @@ class Session:
         return f"{kind} {body.get('item', '')}".strip()
 
     def retest(self) -> None:
-        """Walk the reference law next."""
+        """Walk the reference law next (after warm-up and baseline)."""
         self._note("retest")
 
     def finish(self, reason: str) -> None:
@@ -387,12 +387,12 @@ class Session:
     @property
     def entries(self) -> tuple[Entry, ...]:
         """Every bout that was walked or skipped, in order, with what has become of it."""
-        in_force = {entry.number: entry for entry in self._state.done.values()}
+        held = {entry.number: entry for entry in self._state.done.values()}
         asked = {item for turn in self._search.turns for item in turn.items}
         asked |= {bout.item for bout in self._validation(self._reference)}
         listed = []
         for logged in self._log.entries.values():
-            entry = in_force.get(logged.number)
+            entry = held.get(logged.number)
             if entry is None:
                 entry = replace(logged, status="void" if logged.status == "void" else "undone")
             elif entry.purpose in ("search", "validation") and entry.item not in asked:
