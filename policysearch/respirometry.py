@@ -13,6 +13,7 @@ e from Euler steps ("euler") or exactly ("exact").
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,6 +32,9 @@ LONG_BOUT = 4.8 * 60.0  # s, from here the published caller takes the mean of th
 LAST_MINUTES = 120.0  # s
 #: An estimate is sensitive to τ if τ ± 12 s moves it by more than this part of its standard error (choice).
 SENSITIVE = 0.5
+
+#: The columns of a file of breaths.
+POWER, VOLUMES = ("time_s", "power_W_per_kg"), ("time_s", "vo2_ml_min", "vco2_ml_min")
 
 Design = Literal["euler", "exact"]
 Method = Literal["published", "euler", "exact", "mean"]
@@ -193,14 +197,7 @@ def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float
             f"{path}, line {reader.line_num}: expected comma-separated values, got: {error}"
         ) from None
     names = [name.strip() for name in rows[0][1]] if rows else []
-    wanted = ["time_s", "power_W_per_kg"]
-    if "power_W_per_kg" not in names:
-        wanted = ["time_s", "vo2_ml_min", "vco2_ml_min"]
-    if any(names.count(name) != 1 for name in wanted):
-        expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
-        raise ValueError(
-            f"{path}, line 1: expected the columns {expected}, got {', '.join(names) or 'nothing'}"
-        )
+    wanted = wanted_columns(path, names)
     table = np.empty((len(rows) - 1, len(wanted)))
     for i, (line, row) in enumerate(rows[1:]):
         if len(row) != len(names):
@@ -215,9 +212,33 @@ def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float
         raise ValueError(f"{path}: expected at least {LEAST_BREATHS} breaths, got {len(table)}")
     if len(wanted) == 2:
         return Breaths(table[:, 0], table[:, 1])
+    return Breaths(table[:, 0], brockway(table[:, 1], table[:, 2]) / mass_for_volumes(path, mass))
+
+
+def wanted_columns(path: str | Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of a file's columns that hold its breaths: the time first, then the power or both volumes.
+
+    Raises:
+        ValueError: if they are not there, once each.
+    """
+    wanted = POWER if "power_W_per_kg" in names else VOLUMES
+    if any(names.count(name) != 1 for name in wanted):
+        expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
+        raise ValueError(
+            f"{path}, line 1: expected the columns {expected}, got {', '.join(names) or 'nothing'}"
+        )
+    return wanted
+
+
+def mass_for_volumes(path: str | Path, mass: float | None) -> float:
+    """The body mass (kg), which volumes need.
+
+    Raises:
+        ValueError: if it is none.
+    """
     if mass is None or not (math.isfinite(mass) and mass > 0.0):
         raise ValueError(f"{path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {mass}")
-    return Breaths(table[:, 0], brockway(table[:, 1], table[:, 2]) / mass)
+    return mass
 
 
 def _number(text: str, expected: str, positive: bool) -> float:

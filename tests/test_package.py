@@ -60,6 +60,7 @@ MAY_IMPORT = {
     "space": {"core"},
     "constraints": set(),
     "jit": set(),
+    "command_line": set(),
     "files": set(),
     "figures": set(),
     "ledger": set(),
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "configuration": {"core", "optimizers"},
     "hitl": {
         "core", "seeding", "space", "ledger", "configuration", "respirometry", "torque_law", "policies", "simulators",
-        "optimizers", "evaluators", "search", "tasks", "files", "figures",
+        "optimizers", "evaluators", "search", "tasks", "files", "figures", "command_line",
     },
     "tune": {
         "core", "space", "constraints", "configuration", "figures", "files", "ledger", "optimizers", "evaluators",

@@ -13,13 +13,14 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST, Refusal
+
 if TYPE_CHECKING:
     from policysearch.compare.session import Session, Shard
     from policysearch.compare.study import Study
     from policysearch.ledger import LedgerError
 
 PROGRAM = "python -m policysearch.compare"
-WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
 
 DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
@@ -172,14 +173,6 @@ class ReportArguments:
 
     latex: Annotated[bool, _flag("")] = False
     """Also write table.tex."""
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer
-    """What was asked for cannot be done: the messages, and the exit code."""
-
-    def __init__(self, messages: list[str], code: int = WRONG_REQUEST) -> None:
-        self.messages, self.code = messages, code
-        super().__init__("\n".join(messages))
 
 
 def main(argv: "list[str] | None" = None) -> int:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
+from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, Refusal
 from policysearch.hitl import flags
-from policysearch.hitl.flags import Refusal, ReportFlags, RunFlags, SimulateFlags
+from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from policysearch.hitl.session import Session
 
 PROGRAM = "python -m policysearch.hitl"
-WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 LOG = "session.sqlite"
 SPEED = 150.0  # times as fast as people walk: the default protocol takes 42 s
 

@@ -18,10 +18,19 @@ from typing import Literal
 
 import numpy as np
 
-from policysearch.respirometry import LEAST_BREATHS, LONGEST_GAP, Breaths, Estimate, brockway, running
+from policysearch.respirometry import (
+    LEAST_BREATHS,
+    LONGEST_GAP,
+    VOLUMES,
+    Breaths,
+    Estimate,
+    brockway,
+    mass_for_volumes,
+    running,
+    wanted_columns,
+)
 
 LONGEST_TICK = 5.0  # s between two ticks, and between the clocks' accounts of it
-_POWER, _VOLUMES = ("time_s", "power_W_per_kg"), ("time_s", "vo2_ml_min", "vco2_ml_min")
 
 
 class BreathFile:
@@ -62,19 +71,15 @@ class BreathFile:
 
     def _header(self, row: list[str]) -> list[str]:
         names = [name.strip() for name in row]
-        power = "power_W_per_kg" in names
-        if any(names.count(name) != 1 for name in (_POWER if power else _VOLUMES)):
-            expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
-            raise ValueError(f"{self.path}, line 1: expected the columns {expected}, got {', '.join(names)}")
-        if not (power or 0.0 < (self.mass or 0.0) < math.inf):
-            raise ValueError(f"{self.path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {self.mass}")
+        if wanted_columns(self.path, names) == VOLUMES:
+            mass_for_volumes(self.path, self.mass)
         return names
 
     def _breath(self, row: list[str]) -> tuple[float, float]:
         cells = dict(zip(self._names, row, strict=True)) if len(row) == len(self._names) else {}
         if "power_W_per_kg" in self._names:
             return _number(cells, "time_s"), _number(cells, "power_W_per_kg")
-        time, *volumes = (_number(cells, name) for name in _VOLUMES)
+        time, *volumes = (_number(cells, name) for name in VOLUMES)
         vo2, vco2 = (np.array([volume if volume > 0.0 else math.nan]) for volume in volumes)
         return time, float(brockway(vo2, vco2)[0] / (self.mass or math.nan))
 

@@ -12,18 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from policysearch.command_line import Refusal
+
 if TYPE_CHECKING:
     from policysearch.hitl.plan import Plan
 
 Law = tuple[float, float, float, float]
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer
-    """What was asked for cannot be done: the messages, and the exit code."""
-
-    def __init__(self, messages: list[str], code: int = 2) -> None:
-        self.messages, self.code = messages, code
-        super().__init__("\n".join(messages))
 
 
 def _flag(metavar: str, default: str = "") -> Any:
@@ -224,7 +218,6 @@ def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
         Refusal: with all that is wrong with it, one flag at a time.
     """
     from policysearch.hitl.plan import Plan  # noqa: PLC0415 - heavy
-    from policysearch.seeding import stream  # noqa: PLC0415
 
     wrong, left = list[str](), dict(said)
     while True:
@@ -235,7 +228,7 @@ def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
             wrong.append(str(error))
             if left.pop(str(error).partition(":")[0], None) is None:
                 raise Refusal(wrong) from error
-    size = next(found.method().search(found.space.domain, stream(found.seed, "size"))).cost
+    size = found.first_generation
     if found.bouts < size:
         wrong.append(f"bouts: expected at least a generation of {found.optimizer}, {size}, got {found.bouts}")
     if wrong:

@@ -20,6 +20,7 @@ from policysearch.configuration import build
 from policysearch.core import Array, Optimizer
 from policysearch.policies import torque_profile
 from policysearch.respirometry import TAU
+from policysearch.seeding import stream
 from policysearch.space import Space
 from policysearch.tasks import misfit
 
@@ -102,6 +103,11 @@ class Plan:
     def method(self) -> Optimizer:
         """The configured optimizer."""
         return build(self.optimizer, self.options)
+
+    @property
+    def first_generation(self) -> int:
+        """How many bouts the search asks for first."""
+        return next(self.method().search(self.space.domain, stream(self.seed, "size"))).cost
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""

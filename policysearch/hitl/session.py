@@ -107,7 +107,7 @@ class Session:
             ValueError: for a plan without room for a single generation.
             LedgerError: if there is a session already, or the log cannot be written.
         """
-        if not RebuiltSearch(plan).is_open:
+        if plan.bouts < plan.first_generation:
             raise ValueError(
                 f"bouts: expected at least one generation of {plan.optimizer}, got {plan.bouts}; "
                 "plan for more, or smaller generations"

@@ -8,8 +8,9 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST
+
 PROGRAM = "python -m policysearch.tune"
-WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
 DESCRIPTION = """Tune the parameters of a controller: a Python function, or any program that prints a number.
 

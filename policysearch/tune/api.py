@@ -74,14 +74,13 @@ def tune(
         LedgerError: if the folder holds something else, or cannot be written.
     """
     space = space if isinstance(space, Space) else space_of(space)
-    method = build(optimizer, options or {})
-    if episodes_per_candidate > 1:
-        method = Repeated(method, episodes_per_candidate)
+    configured = build(optimizer, options or {})
+    method = Repeated(configured, episodes_per_candidate) if episodes_per_candidate > 1 else configured
     evaluator = _runner(function, space, workers, timeout, goal=goal, constraints=constraints)
     request = {
         "function": function if isinstance(function, str) else _name(function),
         "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
-        "optimizer": {"method": optimizer, **dataclasses.asdict(build(optimizer, options or {}))},  # type: ignore[call-overload]
+        "optimizer": {"method": optimizer, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
         "goal": goal,
         "constraints": [str(getattr(constraint, "text", constraint)) for constraint in constraints],
         "episodes_per_candidate": episodes_per_candidate,

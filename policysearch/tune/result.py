@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from policysearch.core import Array, Evaluation, Proposal
+from policysearch.evaluators.functions import sign_of
 from policysearch.figures import COLOURS, figure_of
 from policysearch.space import Space
 
@@ -77,8 +78,7 @@ class TuneResult:
         Positive is better, whatever the goal. NaN if both succeeded on fewer than two seeds. The interval is
         Student's, of paired differences.
         """
-        sign = -1.0 if self.goal == "minimise" else 1.0
-        gaps = sign * (self.returns - self.start_returns)
+        gaps = sign_of(self.goal) * (self.returns - self.start_returns)
         gaps = gaps[np.isfinite(gaps)]
         if len(gaps) < 2:
             return float("nan"), float("nan"), float("nan")
@@ -108,7 +108,7 @@ class TuneResult:
         whole = [group for group in means.values() if all(np.isfinite(trial.ret) for trial in group)]
         if not whole:
             return {}, float("nan")
-        sign = -1.0 if self.goal == "minimise" else 1.0
+        sign = sign_of(self.goal)
         best = max(whole, key=lambda group: sign * sum(trial.ret for trial in group) / len(group))
         return dict(best[0].values), float(np.mean([trial.ret for trial in best]))
 
