@@ -1,4 +1,13 @@
-"""What all command lines share: exit codes, and how they refuse."""
+"""What all command lines share: flags, exit codes, and how they refuse.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+import tomllib
+from typing import Annotated, Any
+
+from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
 
 WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
 
@@ -9,3 +18,44 @@ class Refusal(Exception):  # noqa: N818 - it is an answer
     def __init__(self, messages: list[str], code: int = WRONG_REQUEST) -> None:
         self.messages, self.code = messages, code
         super().__init__("\n".join(messages))
+
+
+def flag(metavar: str, default: str = "") -> Any:
+    """How a flag is shown, and what it is when it is left out."""
+    return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
+
+
+def _whole(arguments: list[str]) -> int:
+    if not arguments[0].removeprefix("-").isdecimal():
+        raise ValueError(f"expected a whole number, got {arguments[0]!r}")
+    return int(arguments[0])
+
+
+def _number(arguments: list[str]) -> float:
+    try:
+        return float(arguments[0])
+    except ValueError:
+        raise ValueError(f"expected a number, got {arguments[0]!r}") from None
+
+
+def optional(kind: type | tuple[type, ...], parse: Any) -> Any:
+    """A flag that may be absent, with one clear message when it cannot be read."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="",
+        instance_from_str=parse,
+        is_instance=lambda value: value is None or isinstance(value, kind),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+Whole = Annotated[int | None, optional(int, _whole)]
+Number = Annotated[float | None, optional((int, float), _number)]
+
+
+def setting_value(text: str) -> Any:
+    """The value in FIELD=VALUE, as TOML has it; the text itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

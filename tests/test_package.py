@@ -87,7 +87,7 @@ MAY_IMPORT = {
     },
     "compare": {
         "core", "seeding", "space", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger",
-        "tasks", "configuration", "files", "figures",
+        "tasks", "configuration", "files", "figures", "command_line",
     },
 }  # fmt: skip
 

@@ -7,13 +7,20 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
-from tyro.constructors import PrimitiveConstructorSpec
 
-from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST, Refusal
+from policysearch.command_line import (
+    IN_USE,
+    INTERRUPTED,
+    MACHINE_TROUBLE,
+    WRONG_REQUEST,
+    Refusal,
+    Whole,
+    flag,
+)
 
 if TYPE_CHECKING:
     from policysearch.compare.session import Session, Shard
@@ -47,100 +54,76 @@ Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost p
 4 another process is at work in DIR, 130 interrupted."""
 
 
-def _flag(metavar: str, default: str = "") -> Any:
-    """How a flag that overrides the study is shown."""
-    return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
-
-
-def _whole(arguments: "list[str]") -> int:
-    if not arguments[0].removeprefix("-").isdecimal():
-        raise ValueError(f"expected a whole number, got {arguments[0]!r}")
-    return int(arguments[0])
-
-
-#: A whole number that may be absent, with one clear message when it is not a number.
-Whole = Annotated[
-    int | None,
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="N",
-        instance_from_str=_whole,
-        is_instance=lambda value: value is None or isinstance(value, int),
-        str_from_instance=lambda value: [str(value)],
-    ),
-]
-
-
 @dataclasses.dataclass(frozen=True)
 class Arguments:
     """The flags; None leaves the study file's or the quick study's value."""
 
-    study: Annotated[Positional[Path | None], _flag("[STUDY.toml]", "the quick study")] = None
+    study: Annotated[Positional[Path | None], flag("[STUDY.toml]", "the quick study")] = None
     """A study file; every comparison writes its own as DIR/study.toml."""
 
-    tasks: Annotated[list[str] | None, _flag("TASK …", "CartPole-v1 lqr")] = None
+    tasks: Annotated[list[str] | None, flag("TASK …", "CartPole-v1 lqr")] = None
     """Gymnasium ids, also module:EnvId, or names from --list."""
 
-    optimizers: Annotated[list[str] | None, _flag("NAME …", "all of them")] = None
+    optimizers: Annotated[list[str] | None, flag("NAME …", "all of them")] = None
     """Methods from --list, or all (those that can search the tasks). whitened:ars normalises the observations for
     ars; so for any method."""
 
-    policy: Annotated[str | None, _flag("NAME", "what suits the task")] = None
+    policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
     """linear, mlp, mlp:32,32, tabular, … (see --list)."""
 
-    rollouts: Annotated[Whole, _flag("N", "300")] = None
+    rollouts: Annotated[Whole, flag("N", "300")] = None
     """The budget of every search: episodes that it may spend."""
 
-    steps: Annotated[Whole, _flag("N", "no limit")] = None
+    steps: Annotated[Whole, flag("N", "no limit")] = None
     """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
 
-    episodes_per_candidate: Annotated[Whole, _flag("K", "1")] = None
+    episodes_per_candidate: Annotated[Whole, flag("K", "1")] = None
     """Episodes averaged for each candidate; all are charged."""
 
-    runs: Annotated[Whole, _flag("R", "10")] = None
+    runs: Annotated[Whole, flag("R", "10")] = None
     """Repetitions of every search, each on its own episodes. Asking for more later adds to those there are."""
 
-    tune: Annotated[Whole, _flag("N", "0")] = None
+    tune: Annotated[Whole, flag("N", "0")] = None
     """First search every method's hyperparameters with N runs per task, on seeds of their own."""
 
-    settle: Annotated[Whole, _flag("G", "0")] = None
+    settle: Annotated[Whole, flag("G", "0")] = None
     """Make groups of --runs until every pair of methods is told apart, at most G; equal methods are called
     different with a probability of 5 % at most, on each task."""
 
-    plan: Annotated[bool, _flag("")] = False
+    plan: Annotated[bool, flag("")] = False
     """After the runs, say how many more would settle what they leave open."""
 
-    seed: Annotated[Whole, _flag("S", "0")] = None
+    seed: Annotated[Whole, flag("S", "0")] = None
     """Seed of the study; the same seed gives the same tables."""
 
-    report_episodes: Annotated[Whole, _flag("N", "20")] = None
+    report_episodes: Annotated[Whole, flag("N", "20")] = None
     """Fresh episodes on which a recommendation is reported; not charged to the search."""
 
-    evaluator: Annotated[str | None, _flag("KIND", "auto")] = None
+    evaluator: Annotated[str | None, flag("KIND", "auto")] = None
     """auto (compiled rollouts where there are any), compiled, episodes, or pool (of processes)."""
 
-    rollout_timeout: Annotated[float | None, _flag("S", "none")] = None
+    rollout_timeout: Annotated[float | None, flag("S", "none")] = None
     """Seconds after which a pool ends a rollout."""
 
-    set: Annotated[list[str], _flag("NAME.FIELD=VALUE …")] = dataclasses.field(default_factory=list)
+    set: Annotated[list[str], flag("NAME.FIELD=VALUE …")] = dataclasses.field(default_factory=list)
     """Hyperparameters, as in cma-es.sigma=0.3; --list shows the fields."""
 
-    workers: Annotated[Whole, _flag("W", "one per processor")] = None
+    workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes; the tables do not depend on their number."""
 
-    out: Annotated[Path | None, _flag("DIR", "policysearch-results/NAME")] = None
+    out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Folder that keeps everything; by default a folder of its own for every study."""
 
-    fresh: Annotated[bool, _flag("")] = False
+    fresh: Annotated[bool, flag("")] = False
     """Start over; the ledger that is there is kept beside the new one."""
 
-    shard: Annotated[str | None, _flag("I/N")] = None
+    shard: Annotated[str | None, flag("I/N")] = None
     """Make only the I-th of N parts of the runs; `report` puts the parts together."""
 
-    latex: Annotated[bool, _flag("")] = False
+    latex: Annotated[bool, flag("")] = False
     """Also write table.tex."""
 
-    list: Annotated[bool, _flag("")] = False
+    list: Annotated[bool, flag("")] = False
     """Show tasks, policies, and methods with their hyperparameters, then stop."""
 
 
@@ -171,7 +154,7 @@ class ReportArguments:
     out: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(default: the only folder)")] = None
     """Where the report goes."""
 
-    latex: Annotated[bool, _flag("")] = False
+    latex: Annotated[bool, flag("")] = False
     """Also write table.tex."""
 
 

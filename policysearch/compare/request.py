@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from policysearch.command_line import setting_value
 from policysearch.compare.comparison import file_name
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.ledger import encode
@@ -103,11 +104,7 @@ def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
         return [f"--set {setting}: expected NAME.FIELD=VALUE, as in cma-es.sigma=0.3"]
     if label not in rows:
         return [f"--set {setting}: {label!r} is not in the comparison, which has {', '.join(rows)}"]
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    rows[label] = {**_rows(rows[label]), name: parsed}
+    rows[label] = {**_rows(rows[label]), name: setting_value(value)}
     return []
 
 

@@ -5,36 +5,17 @@ Only light modules are imported here, so that `--help` answers at once.
 
 import dataclasses
 import math
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
-from tyro.constructors import PrimitiveConstructorSpec
 
-from policysearch.command_line import Refusal
+from policysearch.command_line import Number, Refusal, Whole, flag, optional, setting_value
 
 if TYPE_CHECKING:
     from policysearch.hitl.plan import Plan
 
 Law = tuple[float, float, float, float]
-
-
-def _flag(metavar: str, default: str = "") -> Any:
-    return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
-
-
-def _whole(arguments: list[str]) -> int:
-    if not arguments[0].removeprefix("-").isdecimal():
-        raise ValueError(f"expected a whole number, got {arguments[0]!r}")
-    return int(arguments[0])
-
-
-def _number(arguments: list[str]) -> float:
-    try:
-        return float(arguments[0])
-    except ValueError:
-        raise ValueError(f"expected a number, got {arguments[0]!r}") from None
 
 
 def _law(arguments: list[str]) -> Law:
@@ -46,75 +27,62 @@ def _law(arguments: list[str]) -> Law:
     return torque, peak, rise, fall
 
 
-def _optional(kind: type | tuple[type, ...], parse: Any) -> Any:
-    """A flag that may be absent, with one clear message when it cannot be read."""
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="",
-        instance_from_str=parse,
-        is_instance=lambda value: value is None or isinstance(value, kind),
-        str_from_instance=lambda value: [str(value)],
-    )
-
-
-Whole = Annotated[int | None, _optional(int, _whole)]
-Number = Annotated[float | None, _optional((int, float), _number)]
-FourNumbers = Annotated[Law | None, _optional(tuple, _law)]
+FourNumbers = Annotated[Law | None, optional(tuple, _law)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanFlags:
     """The plan of a session, less who walks."""
 
-    mass: Annotated[Number, _flag("KG", "70")] = None
+    mass: Annotated[Number, flag("KG", "70")] = None
     """Body mass (kg), for torques in N·m and for breath files with volumes."""
 
-    optimizer: Annotated[str | None, _flag("NAME", "cma-es")] = None
+    optimizer: Annotated[str | None, flag("NAME", "cma-es")] = None
     """The method that proposes the laws."""
 
-    set: Annotated[list[str], _flag("FIELD=VALUE …")] = dataclasses.field(default_factory=list)
+    set: Annotated[list[str], flag("FIELD=VALUE …")] = dataclasses.field(default_factory=list)
     """Its hyperparameters, as in sigma=0.2."""
 
-    bouts: Annotated[Whole, _flag("N", "32")] = None
+    bouts: Annotated[Whole, flag("N", "32")] = None
     """Bouts of the search."""
 
-    minutes: Annotated[Number, _flag("MIN", "2")] = None
+    minutes: Annotated[Number, flag("MIN", "2")] = None
     """Minutes of each of them."""
 
-    no_shuffle: Annotated[bool, _flag("")] = False
+    no_shuffle: Annotated[bool, flag("")] = False
     """Walk the laws of a generation in the order in which they were proposed."""
 
-    start: Annotated[FourNumbers, _flag("T,p,r,f", "the centre of the ranges")] = None
+    start: Annotated[FourNumbers, flag("T,p,r,f", "the centre of the ranges")] = None
     """Law with which the search begins: peak torque (N·m/kg); peak, rise and fall time (% stride)."""
 
-    reference: Annotated[FourNumbers, _flag("T,p,r,f", "a generic law")] = None
+    reference: Annotated[FourNumbers, flag("T,p,r,f", "a generic law")] = None
     """Law of warm-up, re-tests and validation."""
 
-    upper_torque: Annotated[Number, _flag("T", "1")] = None
+    upper_torque: Annotated[Number, flag("T", "1")] = None
     """Highest peak torque (N·m/kg)."""
 
-    warm_up: Annotated[Number, _flag("MIN", "0")] = None
+    warm_up: Annotated[Number, flag("MIN", "0")] = None
     """Minutes under the reference law, first of all."""
 
-    baseline: Annotated[Number, _flag("MIN", "6")] = None
+    baseline: Annotated[Number, flag("MIN", "6")] = None
     """Minutes without torque, next; with 0 the search compares rates, not reductions."""
 
-    rest: Annotated[Number, _flag("MIN", "0")] = None
+    rest: Annotated[Number, flag("MIN", "0")] = None
     """Minutes of standing after every generation."""
 
-    retest: Annotated[Whole, _flag("G", "0")] = None
+    retest: Annotated[Whole, flag("G", "0")] = None
     """Walk the reference law again after every so many generations; 0: never."""
 
-    validation: Annotated[Number, _flag("MIN", "6")] = None
+    validation: Annotated[Number, flag("MIN", "6")] = None
     """Minutes of each of the six bouts of the validation; 0: none."""
 
-    averaged: Annotated[Number, _flag("MIN", "3")] = None
+    averaged: Annotated[Number, flag("MIN", "3")] = None
     """Last minutes of baseline and validation bouts, which are averaged."""
 
-    tau: Annotated[Number, _flag("S", "42")] = None
+    tau: Annotated[Number, flag("S", "42")] = None
     """Time constant of breathing (s), as the estimator takes it."""
 
-    seed: Annotated[Whole, _flag("S", "0")] = None
+    seed: Annotated[Whole, flag("S", "0")] = None
     """Seed of the search, of all orders, and of simulated people."""
 
 
@@ -126,23 +94,23 @@ class RunFlags(PlanFlags):
     can be typed.
     """
 
-    out: Annotated[Path, _flag("DIR")]
+    out: Annotated[Path, flag("DIR")]
     """Folder of the session: its log session.sqlite, and the report."""
 
-    participant: Annotated[str | None, _flag("CODE", "1")] = None
+    participant: Annotated[str | None, flag("CODE", "1")] = None
     """Who walks: a code, not a name."""
 
-    standing_rate: Annotated[Number, _flag("RATE", "1.4")] = None
+    standing_rate: Annotated[Number, flag("RATE", "1.4")] = None
     """Metabolic rate standing still (W/kg), measured before."""
 
-    breaths: Annotated[str | None, _flag("FILE")] = None
+    breaths: Annotated[str | None, flag("FILE")] = None
     """A CSV file that grows while somebody walks, followed for an early estimate; or one for every bout, with
     {number} in its name."""
 
-    no_countdown: Annotated[bool, _flag("")] = False
+    no_countdown: Annotated[bool, flag("")] = False
     """Ask for rates at once: somebody else keeps the time."""
 
-    fresh: Annotated[bool, _flag("")] = False
+    fresh: Annotated[bool, flag("")] = False
     """Start over; the log that is there is kept beside the new one."""
 
 
@@ -150,25 +118,25 @@ class RunFlags(PlanFlags):
 class SimulateFlags(PlanFlags):
     """The protocol on a simulated person, live; with --participants, on many of them, and what a study would find."""
 
-    out: Annotated[Path, _flag("DIR")] = Path("policysearch-results/exoskeleton")
+    out: Annotated[Path, flag("DIR")] = Path("policysearch-results/exoskeleton")
     """Folder of the log, the report and the tables; a session that was killed goes on."""
 
-    people: Annotated[str | None, _flag("PRESET", "zhang2017")] = None
+    people: Annotated[str | None, flag("PRESET", "zhang2017")] = None
     """Who walks: zhang2017, novice, half-trained or expert."""
 
-    number: Annotated[Whole, _flag("N", "0")] = None
+    number: Annotated[Whole, flag("N", "0")] = None
     """Which of these people; of --participants, the first."""
 
-    speed: Annotated[Number, _flag("X", "150 in a terminal, else 0")] = None
+    speed: Annotated[Number, flag("X", "150 in a terminal, else 0")] = None
     """Times as fast as people walk; 0: as fast as it goes."""
 
-    participants: Annotated[Whole, _flag("N", "one, live")] = None
+    participants: Annotated[Whole, flag("N", "one, live")] = None
     """Simulate so many people, each in a session of their own."""
 
-    workers: Annotated[Whole, _flag("W", "one per processor")] = None
+    workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes of --participants; the tables do not depend on their number."""
 
-    fresh: Annotated[bool, _flag("")] = False
+    fresh: Annotated[bool, flag("")] = False
     """Start over; the log that is there is kept beside the new one."""
 
 
@@ -202,10 +170,7 @@ def _options(settings: list[str]) -> dict[str, Any]:
         name, equals, value = setting.partition("=")
         if not (equals and name):
             wrong.append(f"--set {setting}: expected FIELD=VALUE, as in sigma=0.2")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
+        options[name] = setting_value(value)
     if wrong:
         raise Refusal(wrong)
     return options
