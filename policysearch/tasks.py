@@ -31,6 +31,7 @@ from policysearch.policies import (
     HalfEllipseGait,
     Linear,
     LQRWeights,
+    PatternGenerator,
     Softmax,
     TorqueProfile,
 )
@@ -198,6 +199,7 @@ _TUNED = (
     ("quadrotor-cascade", "policysearch/Quadrotor-v0", "cascaded-pid", -9.81182, None, -1.16937),
     ("cart-pole-lqr", "policysearch/CartPoleForce-v0", "cart-pole-lqr", -7.0153, None, -4.25596),
     ("pendulum-swing-up", "Pendulum-v1", "energy-swing-up", -397.407, None, -150.29),
+    ("swimmer-cpg", "Swimmer-v5", "pattern-generator", 61.9462, None, 359.535),
 )  # fmt: skip
 #: Of `cart_pole_force.linear_problem`.
 _LINEAR_POLE = {"optimum of the linear plant (Riccati)": -4.10799}
@@ -284,6 +286,7 @@ def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
         "cart-pole-lqr": partial(
             LQRWeights.of, names=("x", "x speed", "angle", "angle speed"), model=cart_pole_force.linear_model
         ),
+        "pattern-generator": partial(PatternGenerator.of, dt=0.04),  # s, as Swimmer-v5
         "energy-swing-up": partial(EnergySwingUp.of, mass=rod.MASS, length=rod.LENGTH, gravity=rod.GRAVITY),
         "cascaded-pid": partial(
             CascadedPID.of,

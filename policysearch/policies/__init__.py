@@ -7,6 +7,7 @@ from policysearch.policies.half_ellipse_gait import HalfEllipseGait
 from policysearch.policies.linear import Linear
 from policysearch.policies.lqr_weights import LQRWeights
 from policysearch.policies.mlp import MLP
+from policysearch.policies.pattern_generator import PatternGenerator
 from policysearch.policies.pid import PID
 from policysearch.policies.softmax import Softmax
 from policysearch.policies.torque_profile import TorqueProfile
@@ -20,6 +21,7 @@ __all__ = [
     "HalfEllipseGait",
     "LQRWeights",
     "Linear",
+    "PatternGenerator",
     "Softmax",
     "TorqueProfile",
 ]

@@ -14,7 +14,9 @@ from policysearch.seeding import stream
 from policysearch.simulators import pendulum, quadrotor
 from policysearch.tasks import TASKS, make_evaluator
 
-TUNED = ("motor-pid", "thermal-pid", "tanks-pid", "quadrotor-cascade", "cart-pole-lqr", "pendulum-swing-up")
+TUNED = (
+    "motor-pid", "thermal-pid", "tanks-pid", "quadrotor-cascade", "cart-pole-lqr", "pendulum-swing-up", "swimmer-cpg",
+)  # fmt: skip
 every_task = pytest.mark.parametrize("name", TUNED)
 
 
