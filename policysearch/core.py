@@ -249,6 +249,7 @@ class Proposal:
     record: bool = False  # keep the rollouts
     moments: bool = False  # accumulate the moments of the observations
     purpose: str = "search"  # or "re-evaluation": rollouts are booked by purpose
+    hopeless: float = -np.inf  # a return below which an episode need not be carried on
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
 
     def __post_init__(self) -> None:

@@ -199,6 +199,18 @@ class Space:
         lower, upper = self._ends
         return Domain(start, self.encode(lower), self.encode(upper))
 
+    def within(self, margin: float) -> "Space":
+        """The same parameters, every range that has two ends shorter by `margin` of it (of its logarithm) at each.
+
+        Ends of whole numbers are rounded inwards; options stay as they are. Coordinates are those of the new ranges.
+
+        Raises:
+            ValueError: for a margin outside [0, 0.5), or one that leaves a start outside or fewer than two numbers.
+        """
+        if not 0 <= margin < 0.5:
+            raise ValueError(f"margin: expected at least 0 and less than 0.5, got {margin:g}")
+        return Space(tuple(_narrowed(parameter, margin) for parameter in self.parameters))
+
     def named(self, coordinates: Float[Array, "d"]) -> dict[str, Any]:
         """Parameter values by name, from the optimizer's coordinates: numbers (an int if whole) and options."""
         values = zip(self.parameters, self.decode(coordinates).tolist(), strict=True)
@@ -214,6 +226,28 @@ class Space:
             raise ValueError(f"values: expected {', '.join(self.names)}, got {', '.join(values) or 'none'}")
         pairs = [(parameter, values[parameter.name]) for parameter in self.parameters]
         return self.encode(np.array([p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs]))
+
+
+def _narrowed(parameter: Parameter | Choice, margin: float) -> Parameter | Choice:
+    """The parameter with its two bounds, if it has them, moved inwards."""
+    lower, upper = parameter.lower, parameter.upper
+    if isinstance(parameter, Choice) or not (math.isfinite(lower) and math.isfinite(upper)):
+        return parameter
+    if parameter.scale == "log":
+        factor = math.exp(margin * (math.log(upper) - math.log(lower)))
+        low, high = lower * factor, upper / factor
+    else:
+        low, high = lower + margin * (upper - lower), upper - margin * (upper - lower)
+    if parameter.integer:
+        rounding = 1e-12 * max(abs(lower), abs(upper))  # 0.07 · 100 is a little more than 7
+        low, high = float(math.ceil(low - rounding)), float(math.floor(high + rounding))
+    try:
+        return dataclasses.replace(parameter, lower=low, upper=high)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; a margin of {margin:g} moved its bounds from {lower:g} and {upper:g}: choose a smaller one, "
+            "or another start"
+        ) from error
 
 
 def _said(parameter: Parameter | Choice, value: float) -> Any:

@@ -342,8 +342,8 @@ def test_a_program_that_cannot_be_started_fails_its_episode(
         ),
         ("/etc/passwd {kp} {kd}", "command: expected a program that can be run, got '/etc/passwd'"),
         ("{kp} {kd}", "command: expected a program that can be run, got '{kp}'"),
-        ("echo {kp} {ki}", "command: expected placeholders among kp, kd, seed, json, got {ki}"),
-        ("echo {kp} {kd} {}", "command: expected placeholders among kp, kd, seed, json, got {}"),
+        ("echo {kp} {ki}", "command: expected placeholders among kp, kd, seed, hopeless, json, got {ki}"),
+        ("echo {kp} {kd} {}", "command: expected placeholders among kp, kd, seed, hopeless, json, got {}"),
         ("echo {kp} {kd.real}", "got {kd.real}"),
         ("echo {kp} {seed}", "command: expected every parameter, or {json}, got none of kd"),
         ("echo {kp} '{kd}", "command: No closing quotation"),
@@ -362,7 +362,7 @@ def test_limits_and_names_that_make_no_sense_are_refused() -> None:
     for option in ("workers", "timeout"):
         with pytest.raises(ValueError, match=f"{option}: expected a positive number, got 0"):
             ProgramEvaluator("echo {kp} {kd}", SPACE, **{option: 0})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="space: expected other names than seed and json, got seed"):
+    with pytest.raises(ValueError, match="space: expected other names than seed, hopeless, json, got seed"):
         ProgramEvaluator("echo {seed}", Space((Parameter("seed", 1.0),)))
     with pytest.raises(ValueError, match="expected one of the parameters kp, kd, got 'ki'"):
         ProgramEvaluator("echo {json}", SPACE, constraints=["ki < 2"])

@@ -1,5 +1,6 @@
 """Named parameters, their bounds and their scales."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -281,3 +282,78 @@ def test_a_field_that_makes_no_sense_is_refused_by_name(kind: Any, default: Any,
 def test_only_a_dataclass_has_fields() -> None:
     with pytest.raises(TypeError, match="space: expected a dataclass, got <class 'int'>"):
         space_of(int)
+
+
+# Margins -------------------------------------------------------------------------------------------------
+
+
+def test_a_margin_moves_both_ends_inwards_on_the_scale_of_the_parameter() -> None:
+    space = Space(
+        (
+            Parameter("offset", 3.0, 1.0, 11.0, unit="V", step=0.5),
+            Parameter("kp", 1.0, 0.01, 100.0, scale="log"),
+            Parameter("kd", 0.5, lower=0.0),  # only one end
+            Parameter("weight", 0.0),
+            Parameter("n", 3, 1, 9, integer=True),  # 1.8 and 8.2
+            Parameter("m", 50, 0, 100, integer=True),
+            Parameter("w", 8, 1, 1024, integer=True, scale="log"),  # 2 and 512
+            Choice("filter", ("none", "median"), "none"),
+        )
+    )
+    found = space.within(0.1).parameters
+    assert [(p.lower, p.upper) for p in found[:2]] == [
+        pytest.approx((2.0, 10.0)),
+        pytest.approx((10**-1.6, 10**1.6)),
+    ]
+    assert [(p.lower, p.upper) for p in found[4:7]] == [(2, 8), (10, 90), (2, 512)]
+    assert (found[2], found[3], found[7]) == (space.parameters[2], space.parameters[3], space.parameters[7])
+    kept = [
+        [(p.name, p.start, p.unit, p.scale, p.step, p.integer) for p in s] for s in (found, space.parameters)
+    ]
+    assert kept[0] == kept[1]
+    assert space.within(0.0) == space
+
+
+def test_whole_ends_are_not_rounded_away_by_the_last_digit() -> None:
+    for lower in (0, -7, 10**6):
+        (found,) = (
+            Space((Parameter("n", lower + 50, lower, lower + 100, integer=True),)).within(0.07).parameters
+        )
+        assert (found.lower, found.upper) == (lower + 7, lower + 93)
+
+
+@settings(deadline=None)
+@given(parameters(), st.floats(0.0, 0.49))
+def test_a_margin_only_ever_narrows_and_leaves_as_much_at_either_end(
+    parameter: Parameter, margin: float
+) -> None:
+    space = Space((dataclasses.replace(parameter, step=None),))
+    try:
+        narrow = space.within(margin)
+    except ValueError as error:
+        assert "a margin of" in str(error)
+        return
+    (low,), (high,) = space.encode(narrow.bounds[0]), space.encode(narrow.bounds[1])
+    if math.isfinite(parameter.lower) and math.isfinite(parameter.upper):
+        assert (low, high) == pytest.approx((margin, 1 - margin), abs=1e-9)
+    else:
+        assert narrow == space
+
+
+@pytest.mark.parametrize("margin", [-0.1, 0.5, math.nan])
+def test_a_margin_that_leaves_nothing_is_refused(margin: float) -> None:
+    with pytest.raises(ValueError, match=r"margin: expected at least 0 and less than 0\.5, got"):
+        Space((Parameter("kp", 1.0, 0.0, 2.0),)).within(margin)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        (Parameter("kp", 0.5, 0.0, 10.0, unit="V"), "kp: expected a start between 1 and 9 V, got 0.5; a margin of 0.1"),
+        (Parameter("n", 1, 1, 2, integer=True), "n: expected lower < upper, got 2 and 1; a margin of 0.1 moved its bounds from 1 and 2"),
+        (Parameter("n", 2, 1, 3, integer=True), "n: expected lower < upper, got 2 and 2; a margin of 0.1"),
+    ],
+)  # fmt: skip
+def test_what_a_margin_breaks_is_named_with_the_margin(parameter: Parameter, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Space((Parameter("other", 1.0, 0.0, 2.0), parameter)).within(0.1)

@@ -4,6 +4,7 @@ from policysearch.evaluators.bouts import BoutEvaluator
 from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
+from policysearch.evaluators.giving_up import GivingUp
 from policysearch.evaluators.pool import PoolEvaluator
 from policysearch.evaluators.programs import ProgramEvaluator
 
@@ -12,6 +13,7 @@ __all__ = [
     "CompiledEvaluator",
     "EpisodeEvaluator",
     "FunctionEvaluator",
+    "GivingUp",
     "PoolEvaluator",
     "ProgramEvaluator",
 ]

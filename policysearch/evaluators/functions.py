@@ -1,5 +1,6 @@
 """Evaluation of a plain Python function of named parameters."""
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from policysearch.seeding import Key
 from policysearch.space import Choice, Space
 
 Goal = Literal["maximise", "minimise"]
+
+NOT_RUN = "not run, as the parameters break"  # how the reason begins where no trial was made
 
 
 class Unusable(Exception):  # noqa: N818 - it states what happened
@@ -66,6 +69,10 @@ class FunctionEvaluator:
     number, fails the episode and is kept as the reason; after an exception the function is first called again, once.
     Parameters that break a constraint fail without a call.
 
+    A function with a parameter called `hopeless` is given the return from which on it may give up, in its own sign: a
+    cost above it, or a reward below it (infinite where none is known). It then returns what it has so far. That is
+    right only where a return can only get worse as time goes on, as a cost does that adds up.
+
     Args:
         function: what to maximise or minimise; `params` maps names to values.
         space: how the optimizer's coordinates become named parameters.
@@ -78,13 +85,14 @@ class FunctionEvaluator:
 
     def __init__(
         self,
-        function: Callable[[Mapping[str, Any], int], float | Mapping[str, float] | Answer],
+        function: Callable[..., float | Mapping[str, float] | Answer],
         space: Space,
         *,
         goal: Goal = "maximise",
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
+        self._gives_up = _gives_up(function)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 
@@ -116,15 +124,14 @@ class FunctionEvaluator:
         seed = episode_seed(key, i, j, common=True)
         if reason := self._broken(self.space.named(proposal.params[i])):
             return Outcome(i, j, failure=Failure(i, j, seed, reason))
-        retried = 0
+        retried, further = 0, {"hopeless": self.sign * proposal.hopeless} if self._gives_up else {}
         try:
             try:
-                value = self.function(self.space.named(proposal.params[i]), seed)
+                value = self.function(self.space.named(proposal.params[i]), seed, **further)
             except Exception:  # the user's code may raise anything
                 retried = 1
-                value = self.function(
-                    self.space.named(proposal.params[i]), seed
-                )  # it may have changed the first
+                named = self.space.named(proposal.params[i])  # it may have changed the first
+                value = self.function(named, seed, **further)
             answer = Answer.read(value)
         except Unusable as error:
             failure = Failure(i, j, seed, str(error), error.details[-MAX_TRACEBACK:])
@@ -141,7 +148,7 @@ class FunctionEvaluator:
         """The constraints that these values break, and by how much; empty if there is none."""
         found = [(constraint.text, constraint.violation(values)) for constraint in self.constraints]
         broken = [f"{text} (by {violation:.3g})" for text, violation in found if violation > 0]
-        return f"not run, as the parameters break {', '.join(broken)}" if broken else ""
+        return f"{NOT_RUN} {', '.join(broken)}" if broken else ""
 
 
 def sign_of(goal: str) -> float:
@@ -153,6 +160,14 @@ def sign_of(goal: str) -> float:
     if goal not in ("maximise", "minimise"):
         raise ValueError(f"goal: expected 'maximise' or 'minimise', got {goal!r}")
     return 1.0 if goal == "maximise" else -1.0
+
+
+def _gives_up(function: Callable[..., Any]) -> bool:
+    """Whether a function wants to know when an episode is hopeless."""
+    try:
+        return "hopeless" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some that are built in say nothing of their parameters
+        return False
 
 
 def _number(name: Any, value: Any) -> float:

@@ -6,10 +6,14 @@ The command is split into arguments as a shell would, then `{name}` is replaced 
 become another argument and no shell is involved. `{json}` is the path of a file with all parameters and the seed;
 `{{` and `}}` are braces. The last line that the program prints is its return: a number, or a JSON object as a
 function would return it (see `policysearch.evaluators.functions`).
+
+`{hopeless}` is the return from which on the program may give up and print what it has so far, as for a function;
+where none is known it is `inf` (goal "minimise") or `-inf`, and left out of the file, as JSON has no infinity.
 """
 
 import functools
 import json
+import math
 import os
 import selectors
 import shlex
@@ -33,6 +37,7 @@ from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 
+RESERVED = ("seed", "hopeless", "json")  # placeholders that are no parameters
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
 KEPT_BYTES = 1_000_000  # of what it prints, and of its errors: the end
 LONGEST_LINE = 100_000  # characters of a return
@@ -103,13 +108,14 @@ class ProgramEvaluator:
     def close(self) -> None:
         """Nothing to give back: programs end with their episodes."""
 
-    def _run(self, values: Mapping[str, Any], seed: int) -> Answer:
-        given = {**values, "seed": seed}
+    def _run(self, values: Mapping[str, Any], seed: int, hopeless: float) -> Answer:
+        given = {**values, "seed": seed, **({"hopeless": hopeless} if math.isfinite(hopeless) else {})}
         with ExitStack() as stack:
             if any(name == "json" for argument in self._arguments for _, name, _ in argument):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "parameters.json")
                 path.write_text(json.dumps(given), encoding="utf-8")
                 given["json"] = str(path)
+            given["hopeless"] = hopeless
             code, printed, errors = self._output([_filled(argument, given) for argument in self._arguments])
         if code != 0:
             raise _failed(_exit_code(code), errors)
@@ -120,6 +126,8 @@ class ProgramEvaluator:
 
     def _output(self, arguments: Sequence[str]) -> tuple[int, str, str]:
         """Exit code of a command, and the ends of what it printed and of its errors."""
+        if self._stopped.is_set():  # nor is one begun again
+            raise Unusable("it was stopped")
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's program, without a shell
                 [*_ending_with_parent(), *arguments],
@@ -217,16 +225,17 @@ def _split(command: str, space: Space) -> list[_Argument]:
         raise ValueError(
             f"command: expected a program that can be run, got {program!r}; is it there, and executable?"
         )
-    if reserved := {"seed", "json"} & set(space.names):
-        raise ValueError(f"space: expected other names than seed and json, got {', '.join(sorted(reserved))}")
+    if reserved := set(RESERVED) & set(space.names):
+        expected, got = ", ".join(RESERVED), ", ".join(sorted(reserved))
+        raise ValueError(f"space: expected other names than {expected}, got {got}")
     used = {name for argument in arguments for _, name, _ in argument if name is not None}
-    known = (*space.names, "seed", "json")
+    known = (*space.names, *RESERVED)
     if unknown := used - set(known):
         braces = ", ".join(f"{{{name}}}" for name in sorted(unknown))
         raise ValueError(f"command: expected placeholders among {', '.join(known)}, got {braces}")
     if "json" not in used and (unused := [name for name in space.names if name not in used]):
         raise ValueError(f"command: expected every parameter, or {{json}}, got none of {', '.join(unused)}")
-    start = {**space.named(space.domain.start), "seed": 0, "json": ""}
+    start = {**space.named(space.domain.start), "seed": 0, "hopeless": math.inf, "json": ""}
     for argument in arguments:
         try:
             _filled(argument, start)

@@ -23,6 +23,7 @@ from policysearch.optimizers.repeated import Repeated
 from policysearch.optimizers.snes import SNES
 from policysearch.optimizers.spsa import SPSA
 from policysearch.optimizers.trpo import TRPO
+from policysearch.optimizers.trusted import Trusted
 from policysearch.optimizers.whitened import Whitened
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -67,5 +68,6 @@ __all__ = [
     "RandomSearch",
     "Reinforce",
     "Repeated",
+    "Trusted",
     "Whitened",
 ]
