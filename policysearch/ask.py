@@ -71,7 +71,16 @@ def parsed(line: str, commands: Collection[str], expected: str) -> Answer:
         return Path(path)
     if near := difflib.get_close_matches(name.lower(), [c for c in commands if c], n=1, cutoff=NEAR):
         raise ValueError(f"expected {expected}, got {line!r}; did you mean {near[0]}?")
-    raise ValueError(f"expected {expected}, got {line!r}" if line else f"expected {expected}, got nothing")
+    raise refused(line, expected)
+
+
+def refused(text: str, expected: str) -> ValueError:
+    """What to raise where something else was expected than this text."""
+    if "," in text and number(text.replace(",", "")) is not None:
+        return ValueError(
+            f"expected {expected}, got {text!r}; decimals follow a point, and nothing stands between thousands"
+        )
+    return ValueError(f"expected {expected}, got {text!r}" if text else f"expected {expected}, got nothing")
 
 
 def number(text: str) -> float | None:

@@ -13,8 +13,8 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Float
 
+from policysearch.ask import Answer, Asker, Command, number
 from policysearch.core import Array
-from policysearch.hitl.ask import Answer, Asker, Command, number
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.session import Bout, Session
 from policysearch.hitl.watch import Countdown

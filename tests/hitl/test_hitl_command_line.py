@@ -20,9 +20,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from policysearch.ask import Asker
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
-from policysearch.hitl.ask import Asker
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.run import Desk, Stopped
