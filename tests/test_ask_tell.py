@@ -1,5 +1,6 @@
 """The loop and the conversation seen from outside, where `test_search.py` does not look."""
 
+import json
 import warnings
 from typing import Any
 
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 from problems import Values, walk
 
 from policysearch.core import Domain, Evaluation, Failure, Proposal
-from policysearch.optimizers import CrossEntropy, RandomSearch, Reinforce
+from policysearch.optimizers import CMAES, CrossEntropy, RandomSearch, Reinforce, Repeated
 from policysearch.search import AskTell, Budget, SearchFailed, generations
 from policysearch.seeding import Key, stream
+from policysearch.space import Parameter, Space
 
 DOMAIN = Domain.unbounded(np.zeros(3))
 
@@ -245,6 +247,30 @@ def test_replaying_the_evaluations_gives_the_search_again() -> None:
         assert again.ask().params.tobytes() == turn.proposal.params.tobytes()
         again.tell(turn.evaluation.returns)
         assert again.recommendation.tobytes() == turn.recommendation.tobytes()
+
+
+def test_a_search_that_was_saved_as_the_returns_that_it_was_told_goes_on_with_the_same_question() -> None:
+    space = Space((Parameter("kp", 1.0, 0.1, 100.0, "N/m", "log"), Parameter("kd", 0.0, 0.0, 10.0, "N·s/m")))
+
+    def machine(kp: float, kd: float) -> float | None:
+        return None if kd > 5.0 else -(np.log(kp / 20.0) ** 2) - (kd - 3.0) ** 2
+
+    def resumed(saved: str) -> AskTell:
+        search = AskTell(Repeated(CMAES(), 2), space.domain, 0)
+        for returns in json.loads(saved):
+            search.tell(returns)
+        return search
+
+    search, told = resumed("[]"), list[Any]()
+    for _ in range(15):
+        proposal = search.ask()
+        told.append([[machine(**space.named(row))] * proposal.episodes for row in proposal.params])
+        search.tell(told[-1])
+        again = resumed(json.dumps(told))
+        assert again.ask().params.tobytes() == search.ask().params.tobytes()
+        assert again.recommendation.tobytes() == search.recommendation.tobytes()
+    assert [None, None] in sum(told, [])  # noqa: RUF017 - failed tries among them
+    assert space.named(search.recommendation)["kp"] == pytest.approx(20.0, rel=0.2)
 
 
 def test_a_loop_that_is_left_early_runs_nothing_more() -> None:

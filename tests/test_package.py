@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "core": {"seeding"},
     "space": {"core"},
     "constraints": set(),
+    "ask": set(),
     "jit": set(),
     "command_line": set(),
     "files": set(),
@@ -79,11 +80,11 @@ MAY_IMPORT = {
     "configuration": {"core", "optimizers"},
     "hitl": {
         "core", "seeding", "space", "ledger", "configuration", "respirometry", "torque_law", "policies", "simulators",
-        "optimizers", "evaluators", "search", "tasks", "files", "figures", "command_line",
+        "optimizers", "evaluators", "search", "tasks", "files", "figures", "command_line", "ask",
     },
     "tune": {
         "core", "space", "constraints", "configuration", "figures", "files", "ledger", "optimizers", "evaluators",
-        "search",
+        "search", "ask", "seeding", "command_line",
     },
     "compare": {
         "core", "seeding", "space", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger",

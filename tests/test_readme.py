@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,11 @@ import pytest
 from policysearch.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).parent.parent
+#: A program in two lines of awk.
+PROGRAM = """#!/bin/sh
+[ "$1" = --load ] && { load=$2; shift 2; }
+awk -v kp="$2" -v kd="$4" -v load="${load:-1}" 'BEGIN { print (kp - 20 * load)^2 / 400 + (kd - 3)^2 }'
+"""
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -43,6 +50,27 @@ def test_the_example_of_tuning_runs_and_finds_the_gains(capsys: pytest.CaptureFi
     assert "better than the start" in capsys.readouterr().out
     assert names["result"].values["kp"] == pytest.approx(20, rel=0.3)
     assert names["result"].values["kd"] == pytest.approx(3, abs=0.3)
+
+
+def test_the_loop_of_ones_own_prints_what_the_readme_says(capsys: pytest.CaptureFixture[str]) -> None:
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "AskTell(" in code)
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own example
+    said = re.findall(r"# (\{.*\})", code)[0]
+    assert re.fullmatch(re.escape(said).replace("…", r"\d*"), capsys.readouterr().out.strip())
+
+
+def test_the_file_of_the_example_tunes_a_program_that_a_shell_could_be(tmp_path: Path) -> None:
+    text = next(text for text in re.findall(r"```toml\n(.*?)```", README, re.DOTALL) if "gains.toml" in text)
+    (tmp_path / "gains.toml").write_text(text, encoding="utf-8")
+    program = tmp_path / "simulate"
+    program.write_text(PROGRAM, encoding="utf-8")
+    program.chmod(0o755)
+    command = [sys.executable, "-m", "policysearch.tune", "gains.toml", "--workers", "2", "--rollouts", "48"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "better than the start" in done.stdout
+    assert "on twice the load: " in done.stdout
+    assert re.search(r"kp = .* V/rad: .* not found worse", done.stdout)
 
 
 def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:

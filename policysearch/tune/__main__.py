@@ -1,26 +1,33 @@
-"""The command line `python -m policysearch.tune`: a file that says what to tune, and how much better it became."""
+"""The command line `python -m policysearch.tune`: what is to be tuned, and how much better it became."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST
+from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST, Number, Whole, flag
+
+if TYPE_CHECKING:
+    from policysearch.tune.result import TuneResult
 
 PROGRAM = "python -m policysearch.tune"
 
-DESCRIPTION = """Tune the parameters of a controller: a Python function, or any program that prints a number.
+DESCRIPTION = """Tune the parameters of a controller: of a Python function, of any program that prints a number, or
+of a machine at which a person reads one.
 
-  python -m policysearch.tune gains.toml                         with the rollouts that the file allows
+  python -m policysearch.tune gains.toml                         as the file says
   python -m policysearch.tune gains.toml --rollouts 50 --workers 4
+  python -m policysearch.tune my_module:cost --goal minimise     a function of a dataclass of parameters, and a seed
+  python -m policysearch.tune gains.toml --ask                   somebody tries each setting and types the result
 
 gains.toml:
 
   command = "./simulate --kp {kp} --kd {kd} --seed {seed}"   # prints its cost last; or function = "module:name"
   goal = "minimise"
+  constraints = ["kd <= kp / 2"]
   [parameters.kp]
   start = 1.0
   lower = 0.1
@@ -31,6 +38,8 @@ gains.toml:
   lower = 0.0
   upper = 10.0
   unit = "s"
+  [perturb]                                    # changed plants, on which the result is tried too
+  "twice the load" = "./simulate --load 2 --kp {kp} --kd {kd} --seed {seed}"
 
 Everything is kept in the folder --out as it happens; the same command goes on where it was.
 
@@ -39,64 +48,118 @@ Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 4 in use, 13
 
 @dataclass(frozen=True)
 class Arguments:
-    """What was asked for."""
+    """What was asked for; a flag that is left out leaves it to the file."""
 
-    file: Annotated[Positional[Path], arg(metavar="FILE.toml")]
+    what: Annotated[Positional[str], arg(metavar="FILE.toml|module:function")]
     """What to tune."""
 
-    rollouts: Annotated[int | None, arg(metavar="N")] = None
-    """How often the search may try, instead of what the file says."""
+    rollouts: Annotated[Whole, flag("N", "200")] = None
+    """How often the search may try."""
 
-    optimizer: Annotated[str | None, arg(metavar="NAME")] = None
-    """The method, instead of what the file says."""
+    optimizer: Annotated[str | None, flag("NAME", "cma-es")] = None
+    """The method; `python -m policysearch.compare --list` shows all."""
 
-    seed: Annotated[int | None, arg(metavar="S")] = None
-    """Of everything random, instead of what the file says."""
+    goal: Annotated[Literal["maximise", "minimise"] | None, flag("GOAL", "maximise")] = None
+    """Which returns are better: minimise or maximise."""
+
+    safe: bool = False
+    """Never change a parameter by more than a tenth of its range from values that have worked together."""
+
+    ask: bool = False
+    """A person tries each setting and types what was measured; amend, undo, skip and others correct it."""
+
+    report_rollouts: Annotated[Whole, flag("N", "20, or 3 by a person")] = None
+    """Fresh tries of the recommendation, and as many of the start, afterwards."""
+
+    sensitivity_rollouts: Annotated[Whole, flag("N", "0")] = None
+    """Tries around the recommendation, afterwards, that show which parameters matter."""
+
+    timeout: Annotated[Number, flag("SECONDS", "none")] = None
+    """The longest that a try may take."""
+
+    seed: Annotated[Whole, flag("S", "0")] = None
+    """Of everything random."""
 
     workers: Annotated[int, arg(metavar="W")] = 1
     """Programs, or processes, at a time; the results do not depend on it."""
 
-    out: Annotated[
-        Path | None, arg(metavar="DIR", help_behavior_hint="(default: policysearch-results/FILE)")
-    ] = None
+    out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Where everything is kept."""
 
 
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = tyro.cli(Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION)
-    from policysearch.files import write_text  # noqa: PLC0415 - heavy
+    arguments = tyro.cli(
+        Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION, config=(FlagCreatePairsOff,)
+    )
+    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
     from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
-    from policysearch.tune import request  # noqa: PLC0415
-    from policysearch.tune.api import progress, tune  # noqa: PLC0415
+    from policysearch.tune.ask import Stopped  # noqa: PLC0415
 
-    flags = {name: getattr(arguments, name) for name in ("rollouts", "optimizer", "seed")}
-    out = arguments.out or Path("policysearch-results") / arguments.file.stem
+    out = arguments.out or Path("policysearch-results") / Path(arguments.what).stem.replace(":", "-")
     try:
-        asked = request.read(arguments.file, {k: v for k, v in flags.items() if v is not None})
-        plain = asked.model_dump(exclude={"command", "function", "parameters"})
-        result = tune(
-            asked.target(),
-            asked.space(),
-            workers=arguments.workers,
-            out=out,
-            watch=progress(asked.goal),
-            **plain,
-        )
+        result = _tuned(arguments, out)
+        pictures = _written(result, out)
     except ValueError as error:
         return _refused(str(error), WRONG_REQUEST)
     except LedgerError as error:
         return _refused(str(error), IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE)
+    except ReplayDiffers as error:
+        return _refused(f"{out}: {error}; choose another folder with --out", MACHINE_TROUBLE)
     except OSError as error:
         return _refused(f"{error.filename or out}: {error.strerror or error}", MACHINE_TROUBLE)
-    except KeyboardInterrupt:
-        return _refused("interrupted; the same command goes on where it was", INTERRUPTED)
-    result.history.to_csv(out / "history.csv", index=False, lineterminator="\n")
-    write_text(out / "result.txt", f"{result}\n")
-    result.plot().savefig(out / "tries.png", dpi=110, metadata={"Software": None})
-    print(f"{result}\npicture: {out / 'tries.png'}\ntries:   {out / 'history.csv'}")
+    except (KeyboardInterrupt, EOFError, Stopped):
+        return _refused("stopped; the same command goes on where it was", INTERRUPTED)
+    print(f"{result}\ntries: {out / 'history.csv'}\npictures: {', '.join(map(str, pictures))}")
     return 0
+
+
+def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
+    """What the request comes to.
+
+    Raises:
+        ValueError: if it is not possible as asked.
+    """
+    from policysearch.tune import request  # noqa: PLC0415 - heavy
+    from policysearch.tune.api import tune  # noqa: PLC0415
+
+    flags = {field.name: getattr(arguments, field.name) for field in fields(Arguments)}
+    overruled = {
+        name: value
+        for name, value in flags.items()
+        if name in request.TuneRequest.model_fields and value not in (None, False)
+    }
+    asked = request.read(arguments.what, overruled)
+    return tune(
+        asked.target(),
+        asked.space(),
+        perturb=asked.plants(),
+        workers=arguments.workers,
+        out=out,
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
+        **asked.model_dump(exclude={"command", "function", "ask", "parameters", "perturb"}),
+    )
+
+
+def _written(result: "TuneResult", out: Path) -> list[Path]:
+    """The files of a result; returns the pictures."""
+    from policysearch.files import whole, write_text  # noqa: PLC0415 - heavy
+
+    write_text(out / "history.csv", result.history.to_csv(index=False, lineterminator="\n"))
+    write_text(out / "result.txt", f"{result}\n")
+    if result.perturbed:
+        write_text(out / "robustness.csv", result.robustness.to_csv(index=False, lineterminator="\n"))
+    if result.sensitivity is not None:
+        write_text(
+            out / "sensitivity.csv", result.sensitivity.slices.to_csv(index=False, lineterminator="\n")
+        )
+    paths = []
+    for name, figure in result.pictures().items():
+        with whole(out / f"{name}.png") as partial:
+            figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+        paths.append(out / f"{name}.png")
+    return paths
 
 
 def _refused(message: str, code: int) -> int:

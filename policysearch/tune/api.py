@@ -5,120 +5,153 @@ has met. With a folder everything is logged as it happens, and the same call goe
 """
 
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-import numpy as np
-
+from policysearch.ask import Asker
 from policysearch.configuration import build
 from policysearch.constraints import Constraint
-from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators import FunctionEvaluator, PoolEvaluator, ProgramEvaluator
-from policysearch.evaluators.functions import Goal, sign_of
-from policysearch.evaluators.recorded import Recorded
-from policysearch.ledger import Ledger, LedgerError, decode, encode
-from policysearch.optimizers import Repeated
-from policysearch.search import Budget, Generation, SearchFailed, generations
+from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator
+from policysearch.evaluators.functions import Goal
+from policysearch.optimizers import Repeated, Trusted
 from policysearch.space import Space, space_of
-from policysearch.tune.result import Trial, TuneResult
+from policysearch.tune import ask
+from policysearch.tune.journal import opened
+from policysearch.tune.result import TuneResult
+from policysearch.tune.sensitivity import REACH as BESIDE
+from policysearch.tune.sensitivity import least_rollouts
+from policysearch.tune.tuning import Say, Tuning
 
-NAME = "tune.sqlite"
-#: Fresh rollouts of the recommendation, and as many of the start, unless something else is asked for.
-REPORT = 20
+#: Fresh rollouts of the recommendation, and as many of the start: of a function or a program, and by a person.
+REPORT, REPORT_BY_HAND = 20, 3
+#: As a share of a parameter's range, how far `safe` goes from what has worked.
+REACH = 0.1
 
-Function = Callable[[Mapping[str, Any], int], float | Mapping[str, float]]
+Function = Callable[[Any, int], float | Mapping[str, float]]
 Runner = FunctionEvaluator | PoolEvaluator | ProgramEvaluator
 
 
 def tune(
-    function: Function | str,
-    space: Space | type,
+    function: Function | str | Asker,
+    space: Space | type | None = None,
     rollouts: int = 200,
     optimizer: str = "cma-es",
     *,
     options: Mapping[str, Any] | None = None,
     goal: Goal = "maximise",
     constraints: Sequence[Constraint | str] = (),
+    margin: float = 0.0,
+    safe: bool | float = False,
     episodes_per_candidate: int = 1,
-    report_rollouts: int = REPORT,
+    report_rollouts: int | None = None,
+    sensitivity_rollouts: int = 0,
+    perturb: Mapping[str, Function | str] | None = None,
+    metrics: Mapping[str, Goal] | None = None,
     seed: int = 0,
     workers: int = 1,
     timeout: float | None = None,
     out: str | Path | None = None,
-    watch: Callable[[Generation], None] | None = None,
+    progress: Say | None = None,
 ) -> TuneResult:
     """Better parameters for `function`, and how much better they are.
 
     Args:
         function: `function(params, seed)` gives a return, or a mapping with `return`, `steps`, `violation` and other
-            numbers; or a command line with a `{placeholder}` per parameter. See `policysearch.evaluators`.
-        space: the parameters: a `Space`, or a dataclass for `space_of`.
+            numbers; or a command line with a `{placeholder}` per parameter (see `policysearch.evaluators`); or an
+            `Asker`, who has a person try the parameters and type what was measured.
+        space: the parameters: a `Space`, or a dataclass for `space_of`; None if the function's first parameter is
+            annotated with a dataclass: it is then given instances of it.
         rollouts: how often the search may try.
         optimizer: the method, by its name in the registry.
         options: its hyperparameters.
         goal: "maximise" or "minimise".
         constraints: what parameters have to meet, as in "kd <= kp / 2"; others are not tried, and counted.
+        margin: the share of every range that is left free at both of its ends.
+        safe: never change a parameter by more than this share of its range from values that have worked together;
+            True is a tenth.
         episodes_per_candidate: tries that are averaged for each candidate, all of them charged.
         report_rollouts: fresh tries of the recommendation, and as many of the start; not charged.
+        sensitivity_rollouts: tries around the recommendation that show which parameters matter; not charged.
+        perturb: changed plants by name, each a function or a command line like `function`, on which the
+            recommendation and the start are tried too.
+        metrics: for what else is measured, whether it is to be minimised (unless said) or maximised.
         seed: of everything random here; tries get seeds of their own.
         workers: processes; the results do not depend on their number.
         timeout: the longest that a try may take, in seconds, where there are processes that can be ended.
         out: a folder that keeps everything.
-        watch: is shown every generation as it ends.
+        progress: is told in words how far it is; `print` will do.
 
     Raises:
         ValueError: for an unknown method, hyperparameter or placeholder, a constraint that makes no sense, ….
         LedgerError: if the folder holds something else, or cannot be written.
     """
-    space = space if isinstance(space, Space) else space_of(space)
+    space, typed = _space(function, space)
+    space = space.within(margin) if margin else space
+    reach = REACH if safe is True else float(safe)
     configured = build(optimizer, options or {})
-    method = Repeated(configured, episodes_per_candidate) if episodes_per_candidate > 1 else configured
-    evaluator = _runner(function, space, workers, timeout, goal=goal, constraints=constraints)
+    texts = [str(getattr(constraint, "text", constraint)) for constraint in constraints]
     request = {
-        "function": function if isinstance(function, str) else _name(function),
+        "function": _name(function),
         "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
         "optimizer": {"method": optimizer, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
         "goal": goal,
-        "constraints": [str(getattr(constraint, "text", constraint)) for constraint in constraints],
+        "constraints": texts,
+        "safe": reach,
         "episodes_per_candidate": episodes_per_candidate,
         "seed": seed,
     }
-    trials, ended = list[Trial](), ""
-    recommendation = space.domain.start
-    with closing(evaluator), _journal(out, request) as (known, write):
-        turns = generations(
-            method,
-            Recorded(evaluator, known, lambda record: write("generation", record)),
-            space.domain,
-            budget=Budget(rollouts),
-            seed=seed,
-            problem=("tune",),
-            label=optimizer,
-        )
-        try:
-            for turn in turns:
-                trials += Trial.of(turn.proposal, turn.evaluation, space, turn.index, sign_of(goal))
-                recommendation = turn.recommendation
-                if watch is not None:
-                    watch(turn)
-        except SearchFailed as failed:
-            ended = str(failed)
-        fresh = _fresh(evaluator, np.array([recommendation, space.domain.start]), report_rollouts, seed)
-    if not trials:
-        raise ValueError(
-            f"rollouts: expected at least one generation of {optimizer}, got {rollouts}; raise it or set smaller ones"
-        )
-    returns, start_returns = sign_of(goal) * fresh.returns
-    return TuneResult(space, goal, recommendation, tuple(trials), returns, start_returns, ended)
-
-
-def _fresh(evaluator: Runner, params: np.ndarray, episodes: int, seed: int) -> Evaluation:
-    return evaluator.evaluate(
-        Proposal(params, params[0], episodes, purpose="report"), (seed, "tune", "report")
+    method = Repeated(configured, episodes_per_candidate) if episodes_per_candidate > 1 else configured
+    tuning = Tuning(
+        Trusted(method, reach) if safe else method,
+        optimizer,
+        space,
+        goal,
+        dict(metrics or {}),
+        rollouts,
+        seed,
+        progress or (lambda line: None),
     )
+    tuning.check()
+    if isinstance(function, Asker):
+        if perturb or sensitivity_rollouts:
+            raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
+        asks = partial(ask.AskEvaluator, space, function, goal=goal, constraints=texts, tries=rollouts)
+        asks()  # refuses what makes no sense before anything is written
+        with opened(out, request) as journal:
+            answers = ask.Answers(journal.of(*ask.KINDS), journal.write)
+            episodes = report_rollouts or REPORT_BY_HAND
+            return ask.asked(
+                lambda person: tuning.run(person, person, episodes, rival=False), asks(answers=answers)
+            )
+    if 0 < sensitivity_rollouts < (least := least_rollouts(space)):
+        raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {sensitivity_rollouts}")
+    with ExitStack() as stack:
+
+        def runner(run: Function | str) -> Runner:
+            given = _Typed(run, typed) if typed and not isinstance(run, str) else run
+            return stack.enter_context(
+                closing(_runner(given, space, workers, timeout, goal=goal, constraints=texts))
+            )
+
+        plant, episodes = runner(function), report_rollouts or REPORT
+        plants = {name: runner(changed) for name, changed in (perturb or {}).items()}
+        journal = stack.enter_context(opened(out, request))
+        tried = journal.once(plant)
+        result = tuning.run(GivingUp(journal.recorded(plant)), tried, episodes)
+        if sensitivity_rollouts:
+            beside = min(reach, BESIDE) if safe else BESIDE
+            result = replace(result, sensitivity=tuning.around(tried, result, sensitivity_rollouts, beside))
+        perturbed = {}
+        for name, changed in plants.items():
+            tuning.say(f"trying what was found and the start on {name}")
+            tried = journal.once(changed, f"{name}: {_name((perturb or {})[name])}")
+            perturbed[name] = tuning.beside_start(tried, result.recommendation, episodes)
+        return replace(result, perturbed=perturbed)
 
 
 def _runner(
@@ -133,53 +166,52 @@ def _runner(
     return evaluator
 
 
+@dataclass(frozen=True)
+class _Typed:
+    """A function that is given instances of a dataclass instead of mappings."""
+
+    function: Function
+    cls: type
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    def __call__(self, params: Mapping[str, Any], seed: int, **more: float) -> Any:
+        return self.function(self.cls(**params), seed, **more)
+
+
+def _space(function: Function | str | Asker, space: Space | type | None) -> tuple[Space, type | None]:
+    """The parameters, and the dataclass that the function wants them as, if any.
+
+    Raises:
+        ValueError: if nobody says which parameters there are.
+    """
+    typed = None if isinstance(function, str | Asker) else _annotated(function)
+    space = space or typed
+    if space is None:
+        raise ValueError(
+            "space: expected parameters, or a function whose first parameter is annotated with a dataclass of them, "
+            f"got neither from {_name(function)}"
+        )
+    return (space if isinstance(space, Space) else space_of(space)), typed
+
+
+def _annotated(function: Function) -> type | None:
+    """The dataclass with which the first parameter of a function is annotated."""
+    try:
+        first = next(iter(inspect.signature(function).parameters))
+        kind = get_type_hints(function).get(first)
+    except (TypeError, ValueError, NameError, StopIteration):  # built in, or annotated with what is not there
+        return None
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
 def _name(function: Any) -> str:
+    if isinstance(function, str):
+        return function
+    if isinstance(function, Asker):
+        return "a person"
     return (
         f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
     )
-
-
-@contextmanager
-def _journal(
-    out: str | Path | None, request: dict[str, Any]
-) -> Iterator[tuple[list[Any], Callable[[str, Any], None]]]:
-    """The records of the generations that a folder holds, and what writes further ones.
-
-    Raises:
-        LedgerError: if the folder holds another request.
-    """
-    if out is None:
-        yield [], lambda kind, body: None
-        return
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with Ledger(folder / NAME) as ledger:
-
-        def write(kind: str, body: Any) -> None:
-            ledger.append(kind, (), body)
-            ledger.commit()
-
-        wanted = decode(encode(request))
-        if not ledger.events:
-            write("request", request)
-        elif (held := ledger.events[0].body) != wanted:
-            changed = [
-                f"{name} was {held.get(name)}, is {wanted[name]}"
-                for name in wanted
-                if held.get(name) != wanted[name]
-            ]
-            raise LedgerError(
-                f"{ledger.path}: holds another request: {'; '.join(changed)}; choose another folder"
-            )
-        yield [event.body for event in ledger.events if event.kind == "generation"], write
-
-
-def progress(goal: str) -> Callable[[Generation], None]:
-    """A line on standard error per generation, for `watch`."""
-
-    def say(turn: Generation) -> None:
-        best = sign_of(goal) * np.nanmax(np.append(turn.evaluation.returns, -np.inf))
-        found = f"the best of it {best:.4g}" if np.isfinite(best) else "all of it failed"
-        sys.stderr.write(f"generation {turn.index + 1}: {turn.rollouts} rollouts, {found}\n")
-
-    return say

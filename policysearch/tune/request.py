@@ -4,6 +4,7 @@ command = "./simulate --kp {kp} --kd {kd} --seed {seed}"     # or function = "my
 goal = "minimise"
 rollouts = 200
 constraints = ["kd <= kp / 2"]
+safe = true
 
 [parameters.kp]
 start = 1.0
@@ -14,6 +15,12 @@ scale = "log"
 [parameters.filter]
 options = ["none", "median"]
 start = "none"
+
+[perturb]
+"twice the load" = "./simulate --load 2 --kp {kp} --kd {kd} --seed {seed}"
+
+[metrics]                                                     # what else the program prints, and how it is better
+overshoot = "minimise"
 """
 
 import importlib
@@ -21,11 +28,13 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from policysearch.ask import Asker
 from policysearch.configuration import STRICT, messages
+from policysearch.evaluators.functions import Goal
 from policysearch.space import Choice, Parameter, Space
 
 
@@ -66,57 +75,92 @@ class TuneRequest(BaseModel):
     model_config = STRICT
     command: str | None = None
     function: str | None = None  # module:name
-    parameters: dict[str, ParameterChoice] = Field(min_length=1)
-    goal: Literal["maximise", "minimise"] = "maximise"
+    ask: bool = False  # a person
+    parameters: dict[str, ParameterChoice] = {}
+    goal: Goal = "maximise"
     constraints: list[str] = []
+    margin: float = Field(0.0, ge=0.0, lt=0.5)
+    safe: bool | Annotated[float, Field(gt=0.0)] = False
     rollouts: int = Field(200, ge=1)
     optimizer: str = "cma-es"
     options: dict[str, Any] = {}
     episodes_per_candidate: int = Field(1, ge=1)
-    report_rollouts: int = Field(20, ge=2)
+    report_rollouts: int | None = Field(None, ge=2)
+    sensitivity_rollouts: int = Field(0, ge=0)
+    perturb: dict[str, str] = {}
+    metrics: dict[str, Goal] = {}
     seed: int = Field(0, ge=0)
     timeout: float | None = Field(None, gt=0)  # s
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "TuneRequest":
-        if (self.command is None) == (self.function is None):
-            raise ValueError("expected either command or function, got both or neither")
+    def _one_of_them(self) -> "TuneRequest":
+        given = [name for name in ("command", "function", "ask") if getattr(self, name) not in (None, False)]
+        if len(given) != 1:
+            raise ValueError(
+                f"expected one of command, function and ask, got {' and '.join(given) or 'none'}"
+            )
+        if not self.parameters and self.function is None:
+            raise ValueError("parameters: expected at least one, got none")
         return self
 
-    def space(self) -> Space:
-        """The parameters.
+    def space(self) -> Space | None:
+        """The parameters; None if the function's annotation says them.
 
         Raises:
             ValueError: for one that makes no sense.
         """
+        if not self.parameters:
+            return None
         return Space(tuple(choice.build(name) for name, choice in self.parameters.items()))
 
-    def target(self) -> Callable[..., Any] | str:
-        """What is called, or run.
+    def target(self) -> Callable[..., Any] | str | Asker:
+        """What is called, or run, or who is asked.
 
         Raises:
             ValueError: for a function that is not there.
         """
+        if self.ask:
+            return Asker()
         return self.command if self.command is not None else found(self.function or "")
 
+    def plants(self) -> dict[str, Callable[..., Any] | str]:
+        """The changed plants: commands or functions, as the plant itself.
 
-def read(path: Path, overruled: dict[str, Any]) -> TuneRequest:
-    """The request in a file, some of it overruled by flags.
+        Raises:
+            ValueError: for a function that is not there.
+        """
+        return {
+            name: given if self.command is not None else found(given) for name, given in self.perturb.items()
+        }
+
+
+def read(name: str, overruled: dict[str, Any]) -> TuneRequest:
+    """The request in a file, or of a `module:function`, some of it overruled by flags.
 
     Raises:
         ValueError: with a line for every mistake.
     """
+    path = Path(name)
+    if ":" in name and not path.exists():
+        return _checked({"function": name} | overruled, "")
+    return _checked(_loaded(path) | overruled, f"{path}: ")
+
+
+def _loaded(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"{path}: cannot read it: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from error
+
+
+def _checked(data: dict[str, Any], where: str) -> TuneRequest:
     try:
-        return TuneRequest(**data | overruled)
+        return TuneRequest(**data)
     except ValidationError as error:
         known = [*TuneRequest.model_fields, *ParameterChoice.model_fields]
-        raise ValueError("\n".join(f"{path}: {line}" for line in messages(error, known))) from error
+        raise ValueError("\n".join(f"{where}{line}" for line in messages(error, known))) from error
 
 
 def found(name: str) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """What tuning has found: the recommendation, what it is worth on fresh tries, and all that was tried."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 
 from policysearch.core import Array, Evaluation, Proposal
-from policysearch.evaluators.functions import sign_of
-from policysearch.figures import COLOURS, figure_of
-from policysearch.space import Space
+from policysearch.evaluators.functions import NOT_RUN, Goal, sign_of
+from policysearch.space import Choice, Space
+from policysearch.tune import plots
+from policysearch.tune.fresh import Fresh, mean_of
+from policysearch.tune.pareto import front
+from policysearch.tune.sensitivity import Sensitivity
+from policysearch.tune.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+AT_BOUND = 0.01  # of its range: a recommendation so near to a bound might want to be beyond it (choice)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,9 @@ class Trial:
     generation: int
     candidate: int
     episode: int
+    purpose: str  # "search", or "re-evaluation" of what was tried before
     values: Mapping[str, Any]  # parameters by name
+    coordinates: Float[Array, "d"]
     ret: float  # as the function gave it; NaN if it failed
     steps: int
     reason: str = ""  # of a failure
@@ -36,14 +43,18 @@ class Trial:
     def of(
         cls, proposal: Proposal, evaluation: Evaluation, space: Space, generation: int, sign: float
     ) -> Iterator["Trial"]:
-        """The tries of a generation."""
+        """The tries of a generation; candidates that nobody measured were not tried."""
         reasons = {(failure.candidate, failure.episode): failure.reason for failure in evaluation.failures}
-        for i, params in enumerate(proposal.params):
+        for i in evaluation.measured:
+            params = proposal.params[i]
             values = space.named(params)
             for j in range(proposal.episodes):
                 metrics = {name: float(numbers[i, j]) for name, numbers in evaluation.metrics.items()}
                 ret, steps = sign * float(evaluation.returns[i, j]), int(evaluation.steps[i, j])
-                yield cls(generation, i, j, values, ret, steps, reasons.get((i, j), ""), metrics)
+                reason = reasons.get((int(i), j), "")
+                yield cls(
+                    generation, int(i), j, proposal.purpose, values, params, ret, steps, reason, metrics
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +68,11 @@ class TuneResult:
     goal: str
     recommendation: Float[Array, "d"]  # as coordinates
     trials: tuple[Trial, ...]
-    returns: Float[Array, "k"]  # of the recommendation on fresh seeds; NaN where it failed
-    start_returns: Float[Array, "k"]  # of the start on the same seeds
+    fresh: Fresh  # the recommendation beside the start
+    perturbed: Mapping[str, Fresh] = field(default_factory=dict)  # the same on changed plants
+    rival: Fresh | None = None  # the best candidate of the search, if another, beside the recommendation
+    sensitivity: Sensitivity | None = None  # measured around the recommendation, if it was asked for
+    metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
     note: str = ""  # why the search ended early
 
     @property
@@ -71,27 +85,22 @@ class TuneResult:
         """The parameters with which the search began."""
         return self.space.named(self.space.domain.start)
 
-    @cached_property
+    @property
     def improvement(self) -> tuple[float, float, float]:
-        """How much better than the start, in the mean over seeds that both met, with the ends of its 95 % interval.
-
-        Positive is better, whatever the goal. NaN if both succeeded on fewer than two seeds. The interval is
-        Student's, of paired differences.
-        """
-        gaps = sign_of(self.goal) * (self.returns - self.start_returns)
-        gaps = gaps[np.isfinite(gaps)]
-        if len(gaps) < 2:
-            return float("nan"), float("nan"), float("nan")
-        mean = float(gaps.mean())
-        half = float(stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps)))
-        return mean, mean - half, mean + half
+        """How much better than the start, in the mean over fresh seeds that both met, and its 95 % interval."""
+        return self.fresh.improvement
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row per try: parameters, return, steps, why it failed, and what else was measured."""
         return pd.DataFrame(
             [
-                {"generation": t.generation, "candidate": t.candidate, "episode": t.episode}
+                {
+                    "generation": t.generation,
+                    "candidate": t.candidate,
+                    "episode": t.episode,
+                    "purpose": t.purpose,
+                }
                 | dict(t.values)
                 | {"return": t.ret, "steps": t.steps, "failure": t.reason}
                 | dict(t.metrics)
@@ -100,83 +109,209 @@ class TuneResult:
         )
 
     @cached_property
+    def robustness(self) -> pd.DataFrame:
+        """A row per changed plant, after one for the plant as it is: means, improvement, failures."""
+        rows = {"as it is": self.fresh} | dict(self.perturbed)
+        return pd.DataFrame(
+            [
+                dict(
+                    zip(
+                        ("plant", "recommended", "start", "improvement", "low", "high", "failed"),
+                        (name, *fresh.means, *fresh.improvement, fresh.failed[0]),
+                        strict=True,
+                    )
+                )
+                for name, fresh in rows.items()
+            ]
+        )
+
+    @cached_property
+    def candidates(self) -> pd.DataFrame:
+        """A row per candidate that was tried without failure: its means, parameters as in `history`."""
+        rows = [
+            {"generation": group[0].generation, "candidate": group[0].candidate}
+            | dict(group[0].values)
+            | {"return": _mean(t.ret for t in group), "steps": _mean(t.steps for t in group)}
+            | {name: _mean(t.metrics[name] for t in group) for name in group[0].metrics}
+            for group in whole(self.trials)
+        ]
+        return pd.DataFrame(rows)
+
+    @cached_property
     def best_seen(self) -> tuple[dict[str, Any], float]:
         """The candidate with the best mean of the search, and that mean: a lucky number, if tries are noisy."""
-        means: dict[tuple[int, int], list[Trial]] = {}
-        for trial in self.trials:
-            means.setdefault((trial.generation, trial.candidate), []).append(trial)
-        whole = [group for group in means.values() if all(np.isfinite(trial.ret) for trial in group)]
-        if not whole:
+        groups = whole(self.trials)
+        if not groups:
             return {}, float("nan")
-        sign = sign_of(self.goal)
-        best = max(whole, key=lambda group: sign * sum(trial.ret for trial in group) / len(group))
-        return dict(best[0].values), float(np.mean([trial.ret for trial in best]))
+        best = best_of(groups, self.goal)
+        return dict(best[0].values), _mean(trial.ret for trial in best)
 
-    def __str__(self) -> str:
-        lines = ["recommended:"]
-        for parameter in self.space.parameters:
-            value, before = self.values[parameter.name], self.start[parameter.name]
-            lines.append(
-                f"  {parameter.name} = {_shown(value)} {parameter.unit}".rstrip()
-                + f" (start {_shown(before)})"
-            )
-        good, started = (
-            self.returns[np.isfinite(self.returns)],
-            self.start_returns[np.isfinite(self.start_returns)],
-        )
-        lines.append(
-            f"on {len(self.returns)} fresh seeds: {_mean(good)}, the start {_mean(started)} ({self.goal}d)"
-        )
-        mean, low, high = self.improvement
-        if np.isfinite(mean):
-            verdict = (
-                "better than the start"
-                if low > 0
-                else "worse than the start"
-                if high < 0
-                else "not told apart"
-            )
-            lines.append(f"improvement {mean:.4g} (95 % interval {low:.4g} … {high:.4g}): {verdict}")
-        for what, returns in (("the recommendation", self.returns), ("the start", self.start_returns)):
-            if failed := int((~np.isfinite(returns)).sum()):
-                lines.append(f"{what} failed on {failed} of {len(returns)} fresh seeds")
-        failures = [trial.reason for trial in self.trials if trial.reason]
-        if failures:
-            lines.append(
-                f"{len(failures)} of {len(self.trials)} tries of the search failed, first: {failures[0]}"
-            )
-        seen, value = self.best_seen
-        if seen and seen != self.values:
-            lines.append(
-                f"the best value seen was {value:.4g}, by other parameters: one lucky number among "
-                f"{len(self.trials)}; what is recommended is what the method stands by"
-            )
-        if self.note:
-            lines.append(f"the search ended early: {self.note}")
-        return "\n".join(lines)
+    @cached_property
+    def surface(self) -> Surface | None:
+        """What the tries alone say of the neighbourhood of the recommendation; None if they are too few."""
+        groups = whole(self.trials)
+        if not groups:
+            return None
+        params = np.array([group[0].coordinates for group in groups])
+        means = np.array([_mean(trial.ret for trial in group) for group in groups])
+        return Surface.fit(self.space, params, sign_of(self.goal) * means, self.recommendation)
+
+    def front(self, x: str, y: str = "return") -> pd.DataFrame:
+        """The candidates to which no other is better in both of two quantities.
+
+        Raises:
+            ValueError: for a quantity that was not measured.
+        """
+        self._check_measured(x, y)
+        candidates = self.candidates
+        costs = np.column_stack([-sign_of(self._better(name)) * candidates[name] for name in (x, y)])
+        return candidates[front(costs)].sort_values(x)
 
     def plot(self) -> "Figure":
         """The returns over the tries, and what the start and the recommendation gave on fresh seeds."""
-        history = self.history
-        with figure_of(1, 2, 9.0, 3.6, sharey=True, width_ratios=[3, 1]) as (figure, ((tries, fresh),)):
-            tries.plot(history.index + 1, history["return"], ".", color=COLOURS[5], ms=4)
-            for i in history.index[history["failure"] != ""]:
-                tries.axvline(i + 1, color=COLOURS[1], lw=0.5, alpha=0.5)
-            tries.set(xlabel="tries of the search (lines: failed)", ylabel=f"return, {self.goal}d")
-            for x, returns in enumerate((self.start_returns, self.returns)):
-                fresh.plot(np.full(len(returns), x), returns, ".", color="0.6", ms=4)
-                good = returns[np.isfinite(returns)]
-                if len(good):
-                    fresh.plot([x - 0.25, x + 0.25], [good.mean()] * 2, color=COLOURS[0], lw=2)
-            fresh.set_xticks([0, 1], ["start", "recommended"])
-            fresh.set_xlim(-0.6, 1.6)
-            fresh.set_title("fresh seeds", fontsize=9)
-            return figure
+        return plots.tries(self.history, self.fresh.returns, self.fresh.start_returns, self.goal)
+
+    def plot_tradeoff(self, x: str, y: str = "return") -> "Figure":
+        """Two quantities of all candidates, and those to which no other is better in both.
+
+        Raises:
+            ValueError: for a quantity that was not measured.
+        """
+        self._check_measured(x, y)
+        means = {"return": self.fresh.means} | {
+            name: (mean_of(of), mean_of(of_start)) for name, (of, of_start) in self.fresh.metrics.items()
+        }
+        marked = {}
+        if x in means and y in means:
+            who = {"start, fresh seeds": 1, "recommended, fresh seeds": 0}
+            marked = {name: (means[x][i], means[y][i]) for name, i in who.items()}
+        goals = {name: self._better(name) for name in (x, y)}
+        return plots.tradeoff(self.candidates, x, y, goals, marked)
+
+    def pictures(self) -> "dict[str, Figure]":
+        """All pictures that there is something to show in, by name."""
+        pictures = {"tries": self.plot()}
+        if self.sensitivity is not None or self.surface is not None:
+            pictures["sensitivity"] = plots.slices(self.sensitivity, self.surface, self.start)
+        if self.surface is not None and len(self.surface.varied) > 1:
+            pictures["pairs"] = plots.pairs(self.surface)
+        measured = [*self.metrics, *(name for name in self.measured if name not in self.metrics)]
+        if measured:
+            pictures["tradeoff"] = self.plot_tradeoff(measured[0], (*measured[1:], "return")[0])
+        return pictures
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What else was measured, by name."""
+        names = dict.fromkeys(name for trial in self.trials for name in trial.metrics)
+        return tuple(name for name in names if name != "violation")
+
+    def _better(self, quantity: str) -> str:
+        return self.goal if quantity == "return" else self.metrics.get(quantity, "minimise")
+
+    def _check_measured(self, *quantities: str) -> None:
+        known = ("return", "steps", *self.measured)
+        if unknown := [name for name in quantities if name not in known]:
+            raise ValueError(f"expected some of {', '.join(known)}, got {', '.join(unknown)}")
+
+    # -------------------------------------------------------------------------------------------------- in words
+
+    def __str__(self) -> str:
+        return "\n".join([*self._recommended(), *self._worth(), *self._search(), *self._around()])
+
+    def _recommended(self) -> Iterator[str]:
+        yield "recommended:"
+        for p in self.space.parameters:
+            value, before = self.values[p.name], self.start[p.name]
+            yield f"  {p.name} = {_shown(value)} {p.unit}".rstrip() + f" (start {_shown(before)})"
+        for p, x in zip(self.space.parameters, self.recommendation, strict=True):
+            if not isinstance(p, Choice) and (end := _bound(self.space, p.name, float(x))):
+                yield f"{p.name} is at its {end}: if that is no limit of yours, beyond it may be better"
+
+    def _worth(self) -> Iterator[str]:
+        fresh = self.fresh
+        mean, start = (_shown(m) if np.isfinite(m) else "no return" for m in fresh.means)
+        yield f"on {len(fresh.returns)} fresh seeds: {mean}, the start {start} ({self.goal}d)"
+        yield fresh.verdict
+        for who, failed in zip(("the recommendation", "the start"), fresh.failed, strict=True):
+            if failed:
+                yield f"{who} failed on {failed} of {len(fresh.returns)} fresh seeds"
+        for name, (values, start_values) in fresh.metrics.items():
+            yield f"{name}: {_shown(mean_of(values))}, the start {_shown(mean_of(start_values))}"
+        for name, changed in self.perturbed.items():
+            lost = f"; failed on {changed.failed[0]} of {len(changed.returns)}" if changed.failed[0] else ""
+            means = ", the start ".join(_shown(m) if np.isfinite(m) else "no return" for m in changed.means)
+            yield f"on {name}: {means}; {changed.verdict}{lost}"
+
+    def _search(self) -> Iterator[str]:
+        reasons = [trial.reason for trial in self.trials if trial.reason]
+        refused = [reason for reason in reasons if reason.startswith(NOT_RUN)]
+        failed = [reason for reason in reasons if not reason.startswith(NOT_RUN)]
+        if failed:
+            yield f"{len(failed)} of {len(self.trials)} tries of the search failed, first: {failed[0]}"
+        if refused:
+            yield f"{len(refused)} of {len(self.trials)} tries of the search were {refused[0]}"
+        seen, value = self.best_seen
+        if seen and seen != self.values:
+            yield f"the best value seen was {value:.4g}, by other parameters: {self._why_not_the_best()}"
+        if self.note:
+            yield f"the search ended early: {self.note}"
+
+    def _why_not_the_best(self) -> str:
+        if self.rival is None:
+            return f"one lucky number among {len(self.trials)}, perhaps"
+        mean, recommended = (_shown(m) if np.isfinite(m) else "no return" for m in self.rival.means)
+        on_fresh = f"on the fresh seeds they give {mean}, the recommendation {recommended}"
+        gap, low, high = self.rival.improvement
+        if low > 0:
+            better = f"they are better by {gap:.3g} ({low:.3g} … {high:.3g})"
+            return f"{on_fresh}; {better}: consider them ({self._in_short()})"
+        return f"{on_fresh}; what is recommended is what the method stands by"
+
+    def _in_short(self) -> str:
+        seen = self.best_seen[0]
+        return ", ".join(
+            f"{p.name} = {_shown(seen[p.name])} {p.unit}".rstrip() for p in self.space.parameters
+        )
+
+    def _around(self) -> Iterator[str]:
+        if self.sensitivity is not None:
+            head, *lines = str(self.sensitivity).splitlines()
+            yield f"around it, {head}:"
+            yield from (f"  {line}" for line in lines)
+        if self.surface is not None:
+            yield f"from the tries alone, {self.surface}"
+
+
+def whole(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The tries of each candidate all of whose tries succeeded."""
+    groups: dict[tuple[int, int], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault((trial.generation, trial.candidate), []).append(trial)
+    return [group for group in groups.values() if all(np.isfinite(trial.ret) for trial in group)]
+
+
+def best_of(groups: Sequence[list[Trial]], goal: str) -> list[Trial]:
+    """The candidate with the best mean."""
+    return max(groups, key=lambda group: sign_of(goal) * _mean(trial.ret for trial in group))
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _bound(space: Space, name: str, coordinate: float) -> str:
+    """Which bound a coordinate is at, in words; empty if none."""
+    i, domain = space.names.index(name), space.domain
+    width = domain.upper[i] - domain.lower[i] if np.isfinite(domain.upper[i] - domain.lower[i]) else 1.0
+    unit = space.parameters[i].unit
+    for end, bound, value in zip(
+        ("lower bound", "upper bound"), (domain.lower[i], domain.upper[i]), space.bounds, strict=True
+    ):
+        if abs(coordinate - bound) <= AT_BOUND * width:
+            return f"{end} of {value[i]:g} {unit}".rstrip()
+    return ""
 
 
 def _shown(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _mean(returns: Float[Array, "k"]) -> str:
-    return f"{returns.mean():.5g}" if len(returns) else "no return"

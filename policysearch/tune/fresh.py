@@ -1,0 +1,79 @@
+"""Two controllers on the same fresh seeds: the recommendation and the start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from policysearch.core import Array, Evaluation
+from policysearch.evaluators.functions import sign_of
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """What the recommendation and the start gave on seeds that the search has not met.
+
+    `metrics` holds what else was measured, of the recommendation and of the start. Returns are the function's own,
+    whether they were maximised or minimised; NaN where a try failed.
+    """
+
+    goal: str
+    returns: Float[Array, "k"]  # of the recommendation
+    start_returns: Float[Array, "k"]
+    metrics: Mapping[str, tuple[Float[Array, "k"], Float[Array, "k"]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, goal: str) -> "Fresh":
+        """From the evaluation of two candidates, the recommendation first."""
+        returns = sign_of(goal) * evaluation.returns
+        metrics = {name: (numbers[0], numbers[1]) for name, numbers in evaluation.metrics.items()}
+        return cls(goal, returns[0], returns[1], metrics)
+
+    @cached_property
+    def improvement(self) -> tuple[float, float, float]:
+        """How much better than the start, in the mean over seeds on which both succeeded, and its 95 % interval.
+
+        Positive is better, whatever the goal. NaN if there are fewer than two such seeds. The interval is Student's,
+        of paired differences.
+        """
+        return paired(sign_of(self.goal) * (self.returns - self.start_returns))
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Of the successful tries of the recommendation, and of the start; NaN where there is none."""
+        return mean_of(self.returns), mean_of(self.start_returns)
+
+    @property
+    def failed(self) -> tuple[int, int]:
+        """How many tries of the recommendation failed, and of the start."""
+        return int((~np.isfinite(self.returns)).sum()), int((~np.isfinite(self.start_returns)).sum())
+
+    @property
+    def verdict(self) -> str:
+        """What the improvement's interval allows to say."""
+        mean, low, high = self.improvement
+        if not np.isfinite(mean):
+            return "not compared: too few seeds on which both succeeded"
+        said = (
+            "better than the start" if low > 0 else "worse than the start" if high < 0 else "not told apart"
+        )
+        return f"improvement {mean:.4g} (95 % interval {low:.4g} … {high:.4g}): {said}"
+
+
+def mean_of(values: Float[Array, "k"]) -> float:
+    """The mean of the finite values; NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
+
+
+def paired(gaps: Float[Array, "k"]) -> tuple[float, float, float]:
+    """The mean of the finite differences with Student's 95 % interval; NaN if there are fewer than two."""
+    gaps = gaps[np.isfinite(gaps)]
+    if len(gaps) < 2:
+        return float("nan"), float("nan"), float("nan")
+    mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
+    half = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
+    return mean, mean - half, mean + half

@@ -1,0 +1,104 @@
+"""What a tuning keeps in its folder: the request, every evaluation, and what a person answered.
+
+Evaluations of the search are known by their order and compared with what is asked for (`Recorded`), so that the same
+request goes on, also with more rollouts. Those after the search are known by what they ask: another recommendation
+is tried afresh.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from policysearch.core import Evaluation, Evaluator, Proposal
+from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
+from policysearch.ledger import Ledger, LedgerError, decode, encode
+from policysearch.seeding import Key
+
+NAME = "tune.sqlite"
+
+
+class Journal:
+    """The events of a tuning so far, and how further ones are written.
+
+    Args:
+        events: kinds and bodies.
+        write: makes an event durable.
+    """
+
+    def __init__(self, events: list[tuple[str, Any]], write: Callable[[str, Any], None]) -> None:
+        self._events, self.write = events, write
+
+    def of(self, *kinds: str) -> list[tuple[str, Any]]:
+        """The events of some kinds, in order, as they were when the folder was opened."""
+        return [(kind, body) for kind, body in self._events if kind in kinds]
+
+    def recorded(self, evaluator: Evaluator) -> Recorded:
+        """`evaluator` for a search, whose known generations are not tried again."""
+        known = [body for _, body in self.of("generation")]
+        return Recorded(evaluator, known, lambda body: self.write("generation", body))
+
+    def once(self, evaluator: Evaluator, plant: str = "") -> "Once":
+        """`evaluator` for what comes after a search, on a plant that may have been changed."""
+        known = {body["question"]: body["record"] for _, body in self.of("after")}
+        return Once(evaluator, plant, known, lambda body: self.write("after", body))
+
+
+class Once:
+    """`inner`, whose evaluations are written down and known by their key, proposal and plant."""
+
+    def __init__(
+        self,
+        inner: Evaluator,
+        plant: str,
+        known: Mapping[str, Record],
+        write: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self.inner, self._plant, self._known, self._write = inner, plant, known, write
+
+    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+        """The recorded evaluation if the same was asked before, else one that is run now and written down."""
+        question = f"{'/'.join(map(str, key))}/{digest(proposal)}/{self._plant}"
+        if question in self._known:
+            return recall(proposal, self._known[question])
+        evaluation = self.inner.evaluate(proposal, key)
+        self._write({"question": question, "record": record(proposal, evaluation)})
+        return evaluation
+
+
+@contextmanager
+def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journal]:
+    """The journal of a request; it remembers nothing without a folder.
+
+    Raises:
+        LedgerError: if the folder holds another request.
+    """
+    if out is None:
+        yield Journal([], lambda kind, body: None)
+        return
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with Ledger(folder / NAME) as ledger:
+
+        def write(kind: str, body: Any) -> None:
+            ledger.append(kind, (), body)
+            ledger.commit()
+
+        wanted = decode(encode(request))
+        if not ledger.events:
+            write("request", wanted)
+        else:
+            _check(ledger.path, ledger.events[0].body, wanted)
+        yield Journal([(event.kind, event.body) for event in ledger.events], write)
+
+
+def _check(path: Path, held: Any, wanted: Mapping[str, Any]) -> None:
+    """Refuse a folder that holds another request."""
+    held = held if isinstance(held, dict) else {}
+    changed = [
+        f"{name} was {held.get(name)}, is {wanted[name]}"
+        for name in wanted
+        if name not in held or held[name] != wanted[name]
+    ]
+    if changed:
+        raise LedgerError(f"{path}: holds another request: {'; '.join(changed)}; choose another folder")

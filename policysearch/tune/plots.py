@@ -1,0 +1,297 @@
+"""The pictures of a tuning; the same tries give the same bytes. Colours are Okabe & Ito's."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from policysearch.core import Array
+from policysearch.evaluators.functions import sign_of
+from policysearch.figures import COLOURS, figure_of
+from policysearch.space import Choice, Parameter
+from policysearch.tune.pareto import front
+from policysearch.tune.sensitivity import Sensitivity
+from policysearch.tune.surface import Surface, lowest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN = COLOURS[:3]
+_COLUMNS = 3  # of small pictures
+_BETTER = "difference to the recommendation\n(positive is better)"
+
+
+def tries(
+    history: pd.DataFrame, returns: Float[Array, "k"], start_returns: Float[Array, "k"], goal: str
+) -> "Figure":
+    """The returns over the tries, and what the start and the recommendation gave on fresh seeds.
+
+    The axis ends where the terrible begin (see `lowest`), which are triangles at its edge; failed tries are ticks.
+
+    Args:
+        history: a row per try, as in `TuneResult.history`.
+        returns: of the recommendation on fresh seeds; NaN where it failed.
+        start_returns: of the start on the same seeds.
+        goal: "maximise" or "minimise".
+    """
+    sign, shown = sign_of(goal), history["return"].to_numpy(dtype=float)
+    finite = np.isfinite(shown)
+    good = [sign * values[np.isfinite(values)] for values in (shown, start_returns, returns)]
+    worst = min((lowest(values) for values in good if len(values)), default=0.0)
+    with figure_of(1, 2, 9.0, 3.8, sharey=True, width_ratios=[3, 1]) as (figure, ((left, right),)):
+        number = np.arange(len(shown)) + 1.0
+        outside = _dots(left, number, shown, sign, worst)
+        left.plot(
+            *_best_so_far(history, sign), color=BLUE, lw=0.9, drawstyle="steps-post", label="best mean so far"
+        )
+        for x, values in enumerate((start_returns, returns)):
+            _dots(right, np.full(len(values), float(x)), values, sign, worst)
+            if _any(values):
+                right.plot([x - 0.25, x + 0.25], [values[np.isfinite(values)].mean()] * 2, color=BLUE, lw=2)
+        _end_at(left, sign, worst, [shown, returns, start_returns])
+        said = [f"{(~finite).sum()} failed: ticks"] * (not finite.all())
+        said += [f"{outside} beyond the axis: triangles"] * (outside > 0)
+        left.set(xlabel=f"tries of the search{_in_brackets(said)}", ylabel=f"return, {goal}d")
+        right.set_xticks([0, 1], ["start", "recommended"])
+        right.set(xlim=(-0.6, 1.6), xlabel=f"{len(returns)} fresh seeds")
+        figure.legend(loc="outside upper left", fontsize=8, frameon=False)
+    return figure
+
+
+def slices(
+    sensitivity: Sensitivity | None = None,
+    surface: Surface | None = None,
+    start: Mapping[str, Any] | None = None,
+) -> "Figure":
+    """A small picture per parameter: what was measured beside the recommendation, and what the surface says.
+
+    Bars and bands are 95 % intervals. What is far below the rest is a triangle at the edge; where most episodes of a
+    value failed, there is a tick. `start` holds values by name.
+
+    Raises:
+        ValueError: if there is neither.
+    """
+    known = sensitivity or surface
+    if known is None:
+        raise ValueError("expected a sensitivity or a surface, got neither")
+    space, at = known.space, known.space.named(known.at)
+    varied = [space.names[i] for i in surface.varied] if surface else []
+    chosen = [p for p in space.parameters if sensitivity or p.name in varied]
+    worst = _worst(sensitivity, surface)
+    rows = -(-len(chosen) // _COLUMNS)
+    columns = min(len(chosen), _COLUMNS)
+    with figure_of(rows, columns, 0.7 + 2.9 * columns, 0.5 + 2.5 * rows, sharey=True) as (figure, axes):
+        for axis, parameter in itertools.zip_longest(axes.flat, chosen):
+            if parameter is None:
+                axis.set_axis_off()
+                continue
+            name = parameter.name
+            options = parameter.options if isinstance(parameter, Choice) else None
+            place = options.index if options else float
+            axis.axhline(0.0, color="0.7", lw=0.8)
+            if surface and name in varied:
+                curve = surface.slice(name)
+                axis.fill_between(curve["value"], curve["low"], curve["high"], color=BLUE, alpha=0.15, lw=0)
+                axis.plot(
+                    curve["value"], curve["difference"], color=BLUE, lw=1.4, label="surface of the tries"
+                )
+            if sensitivity:
+                _measured(axis, sensitivity.of(name), place, worst)
+            axis.axvline(place(at[name]), color=GREEN, lw=1.2, label="recommended")
+            if start:
+                axis.axvline(place(start[name]), color=ORANGE, lw=1.0, ls="--", label="start")
+            if options:
+                axis.set_xticks(range(len(options)), [str(option) for option in options])
+            _scale(axis, parameter)
+        for row in axes:
+            row[0].set_ylabel(_BETTER, fontsize=8)
+        _end_at(axes.flat[0], 1.0, worst, _spans(sensitivity, surface, varied))
+        _legend(figure, axes.flat)
+    return figure
+
+
+def pairs(surface: Surface, most: int = 6) -> "Figure":
+    """Maps of the surface over pairs of parameters, the pairs with the surest interactions first.
+
+    Dots are the tries that it rests on: where there are none, it is a guess.
+
+    Raises:
+        ValueError: if the tries changed fewer than two parameters.
+    """
+    space, names = surface.space, [surface.space.names[i] for i in surface.varied]
+    if len(names) < 2:
+        raise ValueError(f"expected tries that change two parameters, got {', '.join(names)}")
+    surest = list(zip(surface.interactions["first"], surface.interactions["second"], strict=True))
+    chosen = (surest or list(itertools.combinations(names, 2)))[:most]
+    maps = [surface.pair(first, second) for first, second in chosen]
+    values = space.decode(surface.tries)
+    low = lowest(np.concatenate([grid.to_numpy().ravel() for grid in maps]))
+    high = max(float(grid.to_numpy().max()) for grid in maps)
+    rows, columns = -(-len(chosen) // _COLUMNS), min(len(chosen), _COLUMNS)
+    with figure_of(rows, columns, 1.2 + 2.7 * columns, 0.3 + 2.5 * rows) as (figure, axes):
+        for axis, pair, grid in itertools.zip_longest(axes.flat, chosen, maps):
+            if pair is None:
+                axis.set_axis_off()
+                continue
+            i, j = (space.names.index(name) for name in pair)
+            x, y = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
+            shades = axis.pcolormesh(x, y, grid.to_numpy(), shading="nearest", vmin=low, vmax=high)
+            axis.plot(values[:, i], values[:, j], ".", color="white", ms=2.5, alpha=0.7)
+            here = space.decode(surface.at)
+            axis.plot(here[i], here[j], "*", color=ORANGE, ms=11, mec="white", label="recommended")
+            _scale(axis, space.parameters[i])
+            _scale(axis, space.parameters[j], "y")
+        figure.colorbar(shades, ax=axes, label=_BETTER, aspect=30, extend="min", pad=0.02)
+        _legend(figure, axes.flat)
+    return figure
+
+
+def tradeoff(
+    candidates: pd.DataFrame,
+    x: str,
+    y: str,
+    goals: Mapping[str, str],
+    marked: Mapping[str, tuple[float, float]] | None = None,
+) -> "Figure":
+    """The candidates' means of two quantities, and the stairs of those to which none is better in both.
+
+    Args:
+        candidates: a row per candidate, with columns `x` and `y`.
+        x: the quantity to the right.
+        y: the quantity upwards.
+        goals: "minimise" or "maximise", by quantity; "minimise" for one that is missing.
+        marked: x and y of others by name, such as the start and the recommendation on fresh seeds.
+    """
+    means = candidates[[x, y]].to_numpy(dtype=float)
+    signs = np.array([sign_of(goals.get(name, "minimise")) for name in (x, y)])
+    ahead = means[front(-signs * means)]
+    ahead = ahead[np.lexsort((signs[1] * ahead[:, 1], ahead[:, 0]))]
+    with figure_of(1, 1, 5.2, 4.2) as (figure, ((axis,),)):
+        axis.plot(*means.T, ".", color=COLOURS[5], ms=5, label="candidates of the search")
+        stairs = "steps-pre" if signs[0] > 0 else "steps-post"
+        axis.plot(*ahead.T, ".-", color=BLUE, lw=1.2, ms=6, drawstyle=stairs, label="none is better in both")
+        for (name, place), (mark, colour) in zip(
+            (marked or {}).items(), itertools.cycle((("s", ORANGE), ("*", GREEN), ("D", COLOURS[3])))
+        ):
+            axis.plot(*place, mark, color=colour, ms=11 if mark == "*" else 6, mec="white", label=name)
+        for set_label, name, sign in zip((axis.set_xlabel, axis.set_ylabel), (x, y), signs, strict=True):
+            set_label(f"{name} ({'larger' if sign > 0 else 'smaller'} is better)")
+        _legend(figure, [axis], 2)
+    return figure
+
+
+def _any(values: Float[Array, "k"]) -> bool:
+    return bool(np.isfinite(values).any())
+
+
+def _in_brackets(said: list[str]) -> str:
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _best_so_far(history: pd.DataFrame, sign: float) -> tuple[list[float], list[float]]:
+    """The best mean of a candidate so far, at its last try: the numbers of the tries, and the means."""
+    best, numbers, means = -np.inf, [], []
+    values = history["return"].to_numpy(dtype=float)
+    for rows in (
+        history.reset_index(drop=True).groupby(["generation", "candidate"], sort=False).indices.values()
+    ):
+        mean = sign * float(values[rows].mean())  # NaN if one failed
+        best = mean if mean > best else best
+        if np.isfinite(best):
+            numbers.append(float(np.max(rows)) + 1)
+            means.append(sign * best)
+    return numbers, means
+
+
+def _dots(axis: "Axes", x: Float[Array, "k"], values: Float[Array, "k"], sign: float, worst: float) -> int:
+    """Dots for tries, triangles at the edge for those beyond the worst that is shown, ticks for failed ones.
+
+    Returns how many are beyond.
+    """
+    failed, beyond = ~np.isfinite(values), sign * values < worst
+    axis.plot(x[~failed & ~beyond], values[~failed & ~beyond], ".", color=COLOURS[5], ms=4)
+    _at_edge(axis, x[beyond], "v" if sign > 0 else "^", COLOURS[5], sign)
+    _at_edge(axis, x[failed], "|", ORANGE, sign)
+    return int(beyond.sum())
+
+
+def _at_edge(axis: "Axes", x: Float[Array, "k"], mark: str, colour: str, sign: float = 1.0) -> None:
+    """Marks at the worse end of the axis."""
+    if len(x):  # marks that are not clipped take room, even if there are none
+        end = np.full(len(x), 0.0 if sign > 0 else 1.0)
+        where = axis.get_xaxis_transform()
+        axis.plot(x, end, mark, color=colour, ms=4 if mark != "|" else 8, transform=where, clip_on=False)
+
+
+def _end_at(axis: "Axes", sign: float, worst: float, shown: Iterable[Array]) -> None:
+    """Limits from the worst that is shown to the best that there is, with a margin."""
+    values = np.concatenate([np.ravel(array) for array in shown])
+    best = float((sign * values[np.isfinite(values)]).max(initial=worst))
+    margin = 0.06 * (best - worst) or 0.05 * abs(best) or 1.0
+    axis.set_ylim(*sorted((sign * (worst - margin), sign * (best + margin))))
+
+
+def _measured(axis: "Axes", mine: pd.DataFrame, place: Any, worst: float) -> None:
+    """Bars for the values that were tried; the recommendation itself has no interval."""
+    x = np.array([float(place(value)) for value in mine["value"]])
+    mean, low, high, failed = (
+        mine[name].to_numpy(dtype=float) for name in ("difference", "low", "high", "failed")
+    )
+    inside = mean >= worst
+    bars = np.array([mean - low, high - mean])[:, inside]
+    axis.errorbar(
+        x[inside], mean[inside], bars, fmt="o", color="0.15", ms=3.5, lw=1.0, capsize=2, label="measured"
+    )
+    _at_edge(axis, x[mean < worst], "v", "0.15")
+    _at_edge(axis, x[failed > 0.5], "|", ORANGE)
+
+
+def _worst(sensitivity: Sensitivity | None, surface: Surface | None) -> float:
+    """The lowest difference that slices show."""
+    found = [0.0]
+    if sensitivity:
+        for _, mine in sensitivity.slices.groupby("parameter"):
+            differences = mine["difference"].dropna().to_numpy(dtype=float)
+            found.append(lowest(differences, share=0.5, factor=30.0))
+    elif surface:
+        found += [float(surface.slice(surface.space.names[i])["difference"].min()) for i in surface.varied]
+    return min(found)
+
+
+def _spans(sensitivity: Sensitivity | None, surface: Surface | None, varied: list[str]) -> list[Array]:
+    """All differences and upper ends that slices show."""
+    frames = [surface.slice(name)[["difference"]] for name in varied] if surface else []
+    frames += [sensitivity.slices[["difference", "high"]]] if sensitivity else []
+    return [frame.to_numpy(dtype=float) for frame in frames]
+
+
+def _scale(axis: "Axes", parameter: Parameter | Choice, which: Literal["x", "y"] = "x") -> None:
+    """The name, unit and scale of a parameter along an axis."""
+    label = f"{parameter.name} ({parameter.unit})" if parameter.unit else parameter.name
+    axis.set(**{f"{which}label": label})
+    if parameter.scale == "log":
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 - heavy
+
+        axis.set(**{f"{which}scale": "log"})
+        ticks = axis.xaxis if which == "x" else axis.yaxis
+        ticks.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ticks.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ticks.set_minor_formatter(NullFormatter())
+    elif parameter.integer and not isinstance(parameter, Choice):
+        axis.locator_params(axis=which, integer=True)
+
+
+def _legend(figure: "Figure", axes: Iterable["Axes"], columns: int = 4) -> None:
+    """Every name once, above the pictures: nothing is covered."""
+    named = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        [*named.values()], [*named], loc="outside upper left", ncols=columns, fontsize=8, frameon=False
+    )

@@ -1,0 +1,206 @@
+"""Which parameters matter around a recommendation: values beside it, tried one parameter at a time on the same seeds.
+
+Intervals are 95 %, one at a time: of many, one in twenty is expected to miss.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from policysearch.core import Array, Evaluation
+from policysearch.space import Choice, Parameter, Space
+from policysearch.tune.fresh import paired
+from policysearch.tune.surface import as_run
+
+#: How far `measure` goes from the recommendation, in coordinates: of a bounded parameter, the share of its range.
+REACH = 0.2
+#: Shares of the reach at which values are tried, the most first; fewer where the budget is small.
+SHARES = ((0.1, 0.25, 0.5, 1.0), (0.25, 1.0), (0.5,))
+#: Episodes of each value that are worth more than further values.
+ENOUGH_EPISODES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What values beside the recommendation gave on the same seeds; positive differences are better.
+
+    `slices` has a row per parameter and value, the recommendation among them: parameter, unit, value, difference
+    (mean over the seeds on which both succeeded), low, high (Student's 95 % interval), failed (share of the episodes)
+    and worse. A value is worse if the whole interval is below −`tolerance`, or more of its episodes failed than of
+    the recommendation; where too few seeds allow no interval, it is not vouched for, and called worse.
+    """
+
+    space: Space
+    at: Float[Array, "d"]  # the recommendation, in coordinates
+    slices: pd.DataFrame
+    episodes: int  # of each value
+    tolerance: float = 0.0  # a loss of the return that does not matter
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """A row per parameter: unit, recommended value, what was not found worse, the loss at the worst value tried.
+
+        `from` and `to` are the ends of the values around the recommended one that were tried without finding a worse
+        one between; of a choice, they are missing. `loss` is positive for what is worse.
+        """
+        return pd.DataFrame([self._of(parameter) for parameter in self.space.parameters])
+
+    def lines(self) -> list[str]:
+        """The summary in words, a line per parameter."""
+        return [self._line(row) for row in self.summary.to_dict("records")]
+
+    def __str__(self) -> str:
+        tried = len(self.slices) - len(self.space.parameters)
+        head = f"{self.episodes} episodes of the recommendation and of {tried} values beside it, on the same seeds"
+        return "\n".join([f"{head} (95 % intervals)", *self.lines()])
+
+    def of(self, name: str) -> pd.DataFrame:
+        """The slice along a parameter."""
+        return self.slices[self.slices["parameter"] == name]
+
+    def _of(self, parameter: Parameter | Choice) -> dict[str, Any]:
+        name = parameter.name
+        mine = self.of(name).reset_index(drop=True)
+        at = self.space.named(self.at)[name]
+        here = int(mine.index[mine["value"] == at][0])
+        worse = mine["worse"].to_numpy(dtype=bool)
+        below, above = np.flatnonzero(worse[:here]), np.flatnonzero(worse[here + 1 :])
+        ends = (below[-1] + 1 if len(below) else 0, here + above[0] if len(above) else len(mine) - 1)
+        start, end = (mine["value"].iloc[int(k)] for k in ends)
+        others = mine.drop(index=here)
+        known = others[others["difference"].notna()].sort_values("difference", kind="stable")
+        loss: dict[str, Any] = {"worst": None, "loss": np.nan, "loss_low": np.nan, "loss_high": np.nan}
+        if len(known):
+            row = known.iloc[0]
+            turned = {"loss": "difference", "loss_low": "high", "loss_high": "low"}
+            loss = {"worst": row["value"]} | {end: 0.0 - row[of] for end, of in turned.items()}
+        choice = isinstance(parameter, Choice)
+        return (
+            {"parameter": name, "unit": parameter.unit, "recommended": at}
+            | {"from": None if choice else start, "to": None if choice else end}
+            | loss
+            | {"failed": float(others["failed"].max())}
+        )
+
+    def _line(self, row: dict[Any, Any]) -> str:
+        """As in "kp = 19.7 V/rad: 12.1 to 31.5 not found worse; at 9.8 worse by 0.31 (0.12 … 0.50)"."""
+        name, at = row["parameter"], row["recommended"]
+        said = f"{name} = {_said(at)} {row['unit']}".rstrip()
+        if isinstance(self.space.parameters[self.space.names.index(name)], Choice):
+            mine = self.of(name)
+            good = [_said(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
+            parts = [f"{', '.join(good) or 'no other option'} not found worse"]
+        elif row["from"] == row["to"]:
+            parts = ["the values tried beside it are worse"]
+        else:
+            parts = [f"{_said(row['from'])} to {_said(row['to'])} not found worse"]
+        if row["loss"] > 0:
+            interval = f"{row['loss_low']:.3g} … {row['loss_high']:.3g}"
+            parts.append(f"at {_said(row['worst'])} worse by {row['loss']:.3g} ({interval})")
+        elif row["loss"] <= 0:
+            parts.append("none has a worse mean")
+        if row["failed"]:
+            where = self.of(name).sort_values("failed", ascending=False, kind="stable")["value"].iloc[0]
+            parts.append(f"at {_said(where)} {row['failed']:.0%} failed")
+        return f"{said}: {'; '.join(parts)}"
+
+
+def measure(
+    evaluate: Callable[[Float[Array, "n d"], int], Evaluation],
+    space: Space,
+    at: Float[Array, "d"],
+    rollouts: int,
+    *,
+    tolerance: float = 0.0,
+    reach: float = REACH,
+) -> Sensitivity:
+    """What values beside the recommendation give, one parameter at a time.
+
+    There are values on both sides at up to four distances, as many as get `ENOUGH_EPISODES`; whole numbers move by
+    one at least, and every other option of a choice is tried. It costs `rollouts` at most.
+
+    Args:
+        evaluate: runs candidates, in coordinates, for so many episodes, all on the same seeds. Its returns are larger
+            the better, as everywhere.
+        space: the parameters.
+        at: the recommendation, in coordinates.
+        rollouts: how many there may be.
+        tolerance: a loss of the return that does not matter.
+        reach: the largest distance in coordinates: of a bounded parameter, the share of its range.
+
+    Raises:
+        ValueError: if the rollouts are too few for two episodes each, or a number makes no sense.
+    """
+    if not reach > 0 or not tolerance >= 0:
+        raise ValueError(f"expected reach > 0 and tolerance >= 0, got {reach:g} and {tolerance:g}")
+    at = as_run(space, at)
+    beside = _chosen(space, at, rollouts, reach)
+    params = np.vstack([at, *beside])
+    episodes = rollouts // len(params)
+    returns = evaluate(params, episodes).returns
+    gaps = returns - returns[0]
+    gaps[np.abs(gaps) <= 1e-12 * np.abs(returns[0])] = 0.0  # rounding
+    failed = (~np.isfinite(returns)).mean(axis=1)
+    rows = []
+    for i, parameter in enumerate(space.parameters):
+        mine = [0, *(p for p in range(1, len(params)) if params[p, i] != at[i])]
+        for p in sorted(mine, key=lambda p: float(params[p, i])):
+            gap = paired(gaps[p]) if p else (0.0, 0.0, 0.0)
+            sound = gap[2] >= -tolerance and failed[p] <= failed[0]
+            value = space.named(params[p])[parameter.name]
+            rows.append((parameter.name, parameter.unit, value, *gap, float(failed[p]), not sound))
+    columns = ["parameter", "unit", "value", "difference", "low", "high", "failed", "worse"]
+    return Sensitivity(space, at, pd.DataFrame(rows, columns=columns), episodes, tolerance)
+
+
+def least_rollouts(space: Space) -> int:
+    """What `measure` needs wherever it is: two episodes of the recommendation and of the fewest values beside it."""
+    return 2 * (1 + sum(len(p.options) - 1 if isinstance(p, Choice) else 2 for p in space.parameters))
+
+
+def _chosen(space: Space, at: Float[Array, "d"], rollouts: int, reach: float) -> list[Float[Array, "d"]]:
+    """The values beside the recommendation that the budget allows."""
+    if rollouts < (least := least_rollouts(space)):
+        raise ValueError(
+            f"rollouts: expected at least {least}, two episodes of the recommendation and of the values "
+            f"beside it, got {rollouts}"
+        )
+    for shares in SHARES:
+        beside = _beside(space, at, reach * np.array(shares))
+        if rollouts // (1 + len(beside)) >= ENOUGH_EPISODES:
+            break
+    return beside
+
+
+def _beside(space: Space, at: Float[Array, "d"], distances: Float[Array, "m"]) -> list[Float[Array, "d"]]:
+    """Coordinates that differ from `at` in one parameter."""
+    found = []
+    for i, parameter in enumerate(space.parameters):
+        here = space.decode(at)[i]
+        if isinstance(parameter, Choice):
+            values = np.arange(len(parameter.options))
+        else:
+            moved = np.tile(at, (2 * len(distances), 1))
+            moved[:, i] += [*-distances, *distances]
+            values = space.decode(moved)[:, i]
+            if parameter.integer:
+                steps = np.sign(moved[:, i] - at[i])
+                values = np.clip(
+                    np.where(values == here, here + steps, values), parameter.lower, parameter.upper
+                )
+        for value in np.unique(values[~np.isclose(values, here, rtol=1e-9, atol=0.0)]):
+            changed = space.decode(at)
+            changed[i] = value
+            point = at.copy()
+            point[i] = space.encode(changed)[i]
+            found.append(point)
+    return found
+
+
+def _said(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

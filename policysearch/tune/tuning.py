@@ -1,0 +1,135 @@
+"""The phases of a tuning: the search, then fresh tries of what it found beside the start."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array, Evaluation, Evaluator, Optimizer, Proposal
+from policysearch.evaluators.functions import Goal, sign_of
+from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations
+from policysearch.space import Space
+from policysearch.tune.fresh import Fresh
+from policysearch.tune.result import Trial, TuneResult, best_of, whole
+from policysearch.tune.sensitivity import Sensitivity, measure
+
+#: Share of the improvement whose loss does not matter (choice).
+WORTH = 0.05
+
+#: Is told in words how far it is.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search and its report."""
+
+    method: Optimizer
+    name: str  # of the method
+    space: Space
+    goal: Goal
+    metrics: Mapping[str, Goal]
+    rollouts: int
+    seed: int
+    say: Say
+
+    def check(self) -> None:
+        """Raise ValueError if the rollouts do not suffice for one generation."""
+        first = AskTell(self.method, self.space.domain, self.seed, "tune", self.name).ask()
+        if first.cost > self.rollouts:
+            raise ValueError(
+                f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {self.rollouts}"
+            )
+
+    def run(self, searched: Evaluator, tried: Evaluator, episodes: int, *, rival: bool = True) -> TuneResult:
+        """Search, then try what was found, the start and, as `rival`, the best candidate on fresh seeds."""
+        trials, recommendation, note = self._search(searched)
+        rows, groups = [recommendation, self.space.domain.start], whole(trials)
+        best = best_of(groups, self.goal)[0] if rival and groups else None
+        if best is not None and best.values != self.space.named(recommendation):
+            rows.append(best.coordinates)
+        self.say(f"trying what was found and the start on {episodes} fresh seeds")
+        evaluation = self._fresh(tried, np.array(rows), episodes)
+        returns = sign_of(self.goal) * evaluation.returns
+        return TuneResult(
+            self.space,
+            self.goal,
+            recommendation,
+            tuple(trials),
+            Fresh.of(evaluation, self.goal),
+            rival=Fresh(self.goal, returns[2], returns[0]) if len(rows) == 3 else None,
+            metrics=self.metrics,
+            note=note,
+        )
+
+    def beside_start(self, tried: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> Fresh:
+        """The recommendation and the start on the fresh seeds."""
+        return Fresh.of(
+            self._fresh(tried, np.array([recommendation, self.space.domain.start]), episodes), self.goal
+        )
+
+    def around(self, tried: Evaluator, result: TuneResult, rollouts: int, reach: float) -> Sensitivity:
+        """What values beside the recommendation give, no further from it than `reach`.
+
+        Raises:
+            ValueError: if the rollouts are too few.
+        """
+
+        def evaluate(params: Float[Array, "n d"], episodes: int) -> Evaluation:
+            proposal = Proposal(params, params[0], episodes, purpose="report")
+            return tried.evaluate(proposal, (self.seed, "tune", "sensitivity"))
+
+        gain = abs(result.improvement[0])
+        tolerance = WORTH * gain if np.isfinite(gain) else 0.0
+        self.say(f"trying values beside it: {rollouts} rollouts")
+        return measure(
+            evaluate, self.space, result.recommendation, rollouts, tolerance=tolerance, reach=reach
+        )
+
+    def _fresh(self, tried: Evaluator, params: Float[Array, "n d"], episodes: int) -> Evaluation:
+        proposal = Proposal(params, params[0], episodes, purpose="report")
+        return tried.evaluate(proposal, (self.seed, "tune", "report"))
+
+    def _search(self, evaluator: Evaluator) -> tuple[list[Trial], Float[Array, "d"], str]:
+        """All tries, the recommendation, and why the search ended early."""
+        trials, recommendation, note = list[Trial](), self.space.domain.start, ""
+        turns = generations(
+            self.method,
+            evaluator,
+            self.space.domain,
+            budget=Budget(self.rollouts),
+            seed=self.seed,
+            problem=("tune",),
+            label=self.name,
+        )
+        told = _Progress(self)
+        try:
+            for turn in turns:
+                trials += Trial.of(turn.proposal, turn.evaluation, self.space, turn.index, sign_of(self.goal))
+                recommendation = turn.recommendation
+                told.show(turn)
+        except SearchFailed as failed:
+            note = str(failed)
+        return trials, recommendation, note
+
+
+class _Progress:
+    """A line per generation: rollouts, what it found, how long it may take."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        self._tuning, self._began, self._best = tuning, time.monotonic(), np.nan
+
+    def show(self, turn: Generation) -> None:
+        sign, total = sign_of(self._tuning.goal), self._tuning.rollouts
+        means = turn.evaluation.returns.mean(axis=1)
+        found = means[np.isfinite(means)]
+        self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
+        said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"
+        so_far = f", of all {sign * self._best:.4g}" if np.isfinite(self._best) else ""
+        left = (time.monotonic() - self._began) * (total - turn.rollouts) / turn.rollouts
+        more = f", about {left:.0f} s left" if left >= 2.0 else ""
+        self._tuning.say(
+            f"generation {turn.index + 1}: {turn.rollouts} of {total} rollouts, {said}{so_far}{more}"
+        )
