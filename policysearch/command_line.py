@@ -59,3 +59,20 @@ def setting_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def settings(given: list[str]) -> dict[str, Any]:
+    """The values of FIELD=VALUE … by field.
+
+    Raises:
+        Refusal: for what is not FIELD=VALUE.
+    """
+    pairs = [setting.partition("=") for setting in given]
+    wrong = [
+        f"--set {''.join(pair)}: expected FIELD=VALUE, as in sigma=0.2"
+        for pair in pairs
+        if not (pair[0] and pair[1])
+    ]
+    if wrong:
+        raise Refusal(wrong)
+    return {field: setting_value(value) for field, _, value in pairs}

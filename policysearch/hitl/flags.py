@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Number, Refusal, Whole, flag, optional, setting_value
+from policysearch.command_line import Number, Refusal, Whole, flag, optional, settings
 
 if TYPE_CHECKING:
     from policysearch.hitl.plan import Plan
@@ -160,20 +160,8 @@ def given(flags: PlanFlags) -> dict[str, Any]:
         for name in names
         if name not in ("set", "no_shuffle") and getattr(flags, name, None) is not None
     }
-    options = _options(flags.set)
+    options = settings(flags.set)
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
-
-
-def _options(settings: list[str]) -> dict[str, Any]:
-    options, wrong = dict[str, Any](), list[str]()
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not (equals and name):
-            wrong.append(f"--set {setting}: expected FIELD=VALUE, as in sigma=0.2")
-        options[name] = setting_value(value)
-    if wrong:
-        raise Refusal(wrong)
-    return options
 
 
 def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":

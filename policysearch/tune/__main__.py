@@ -1,14 +1,24 @@
 """The command line `python -m policysearch.tune`: what is to be tuned, and how much better it became."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST, Number, Whole, flag
+from policysearch.command_line import (
+    IN_USE,
+    INTERRUPTED,
+    MACHINE_TROUBLE,
+    WRONG_REQUEST,
+    Number,
+    Refusal,
+    Whole,
+    flag,
+    settings,
+)
 
 if TYPE_CHECKING:
     from policysearch.tune.result import TuneResult
@@ -59,6 +69,9 @@ class Arguments:
     optimizer: Annotated[str | None, flag("NAME", "cma-es")] = None
     """The method; `python -m policysearch.compare --list` shows all."""
 
+    set: Annotated[list[str], flag("FIELD=VALUE …")] = field(default_factory=list)
+    """Its hyperparameters, as in sigma=0.2, in place of all of the file's."""
+
     goal: Annotated[Literal["maximise", "minimise"] | None, flag("GOAL", "maximise")] = None
     """Which returns are better: minimise or maximise."""
 
@@ -101,7 +114,7 @@ def main(argv: "list[str] | None" = None) -> int:
     try:
         result = _tuned(arguments, out)
         pictures = _written(result, out)
-    except ValueError as error:
+    except (ValueError, Refusal) as error:
         return _refused(str(error), WRONG_REQUEST)
     except LedgerError as error:
         return _refused(str(error), IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE)
@@ -124,12 +137,10 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     from policysearch.tune import request  # noqa: PLC0415 - heavy
     from policysearch.tune.api import tune  # noqa: PLC0415
 
-    flags = {field.name: getattr(arguments, field.name) for field in fields(Arguments)}
-    overruled = {
-        name: value
-        for name, value in flags.items()
-        if name in request.TuneRequest.model_fields and value not in (None, False)
-    }
+    names = {field.name for field in fields(Arguments)} & set(request.TuneRequest.model_fields)
+    overruled = {name: getattr(arguments, name) for name in names}
+    overruled |= {"options": settings(arguments.set) or None}
+    overruled = {name: value for name, value in overruled.items() if value is not None and value is not False}
     asked = request.read(arguments.what, overruled)
     return tune(
         asked.target(),
