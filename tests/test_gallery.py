@@ -127,7 +127,7 @@ def test_what_is_drawn_as_tuned_is_run_0_of_the_kept_study() -> None:
     evaluator = make_evaluator(task, task.make_policy(), kind="compiled")
     found = evaluate_fresh(evaluator, params[None], 20, report_key(0, task.name, 0)).returns
     evaluator.close()
-    assert found.mean() == pytest.approx(ends.loc[(task.name, "cma-es"), "0"], rel=1e-5)
+    assert found.mean() == pytest.approx(ends.loc[(task.name, "tune-default"), "0"], rel=1e-5)
     assert 90 <= spent <= 100
 
 

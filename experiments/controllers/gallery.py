@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from best_known import EPISODES, RULES, mean_returns
+from best_known import EPISODES, RULES, SLOW, mean_returns
 from jaxtyping import Float
 from PIL import Image
 
@@ -45,9 +45,10 @@ from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
 from policysearch.space import Space
 from policysearch.tasks import TASKS, Task, make_evaluator, make_problem
+from policysearch.tune.api import SIGMA
 
 HERE = Path(__file__).parent
-ROLLOUTS, SEED, RUN, METHOD = 100, 0, 0, "cma-es"
+ROLLOUTS, SEED, RUN, METHOD = 100, 0, 0, "tune-default"  # as the study calls it
 START, RULE, TUNED, BEST = "start", "Ziegler & Nichols", "tuned", "best known"
 LINES = {START: ("0.35", 1.2), RULE: (COLOURS[1], 1.2), TUNED: (COLOURS[0], 1.6)}  # colour and width
 NEAR = 0.05  # of the best known return
@@ -172,8 +173,8 @@ def heard(text: str) -> dict[str, float]:
 
 
 def tuned(task: Task) -> tuple[Array, int]:
-    """What CMA-ES recommends at the end of the study's run 0, and the rollouts that it took."""
-    problem = make_problem(task, CMAES(), whitened=False, seed=SEED, run=RUN, evaluator="compiled")
+    """What the method of `tune` recommends at the end of the study's run 0, and the rollouts that it took."""
+    problem = make_problem(task, CMAES(sigma=SIGMA), whitened=False, seed=SEED, run=RUN, evaluator="compiled")
     found, spent = problem.domain.start, 0
     for turn in generations(
         problem.optimizer, problem.evaluator, problem.domain,
@@ -415,7 +416,8 @@ def main() -> None:
     ends = final_returns(study, kept)
     sections, tables = list[str](), list[pd.DataFrame]()
     for name in ends.index.unique("task"):
-        print(f"{name}: searching, then {EPISODES:,} episodes of each controller", file=sys.stderr)
+        episodes, _ = SLOW.get(name, (EPISODES, 0))
+        print(f"{name}: searching, then {episodes:,} episodes of each controller", file=sys.stderr)
         task, shown = TASKS[name], SHOWN[name]
         found, spent = tuned(task)
         controllers = known(task) | {TUNED: found}

@@ -66,7 +66,7 @@ class Arguments:
     rollouts: Annotated[Whole, flag("N", "200")] = None
     """How often the search may try."""
 
-    optimizer: Annotated[str | None, flag("NAME", "cma-es")] = None
+    optimizer: Annotated[str | None, flag("NAME", "cma-es, small steps")] = None
     """The method; `python -m policysearch.compare --list` shows all."""
 
     set: Annotated[list[str], flag("FIELD=VALUE …")] = field(default_factory=list)

@@ -82,7 +82,7 @@ class TuneRequest(BaseModel):
     margin: float = Field(0.0, ge=0.0, lt=0.5)
     safe: bool | Annotated[float, Field(gt=0.0)] = False
     rollouts: int = Field(200, ge=1)
-    optimizer: str = "cma-es"
+    optimizer: str | None = None
     options: dict[str, Any] = {}
     episodes_per_candidate: int = Field(1, ge=1)
     report_rollouts: int | None = Field(None, ge=2)

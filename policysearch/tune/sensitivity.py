@@ -57,7 +57,8 @@ class Sensitivity:
     def __str__(self) -> str:
         tried = len(self.slices) - len(self.space.parameters)
         head = f"{self.episodes} episodes of the recommendation and of {tried} values beside it, on the same seeds"
-        return "\n".join([f"{head} (95 % intervals)", *self.lines()])
+        known = "95 % intervals" + (f"; losing {self.tolerance:.2g} does not count" if self.tolerance else "")
+        return "\n".join([f"{head} ({known})", *self.lines()])
 
     def of(self, name: str) -> pd.DataFrame:
         """The slice along a parameter."""

@@ -15,7 +15,7 @@ from policysearch.tune.fresh import Fresh
 from policysearch.tune.result import Trial, TuneResult, best_of, whole
 from policysearch.tune.sensitivity import Sensitivity, measure
 
-#: Share of the improvement whose loss does not matter (choice).
+#: A loss of this share of the improvement does not matter, if it is no more of the return itself (choice).
 WORTH = 0.05
 
 #: Is told in words how far it is.
@@ -44,7 +44,11 @@ class Tuning:
             )
 
     def run(self, searched: Evaluator, tried: Evaluator, episodes: int, *, rival: bool = True) -> TuneResult:
-        """Search, then try what was found, the start and, as `rival`, the best candidate on fresh seeds."""
+        """Search, then try what was found, the start and, as `rival`, the best candidate on fresh seeds.
+
+        Where no seed makes a difference there is no luck: the better one of the best candidate and of what the method
+        stands by is recommended.
+        """
         trials, recommendation, note = self._search(searched)
         rows, groups = [recommendation, self.space.domain.start], whole(trials)
         best = best_of(groups, self.goal)[0] if rival and groups else None
@@ -52,6 +56,8 @@ class Tuning:
             rows.append(best.coordinates)
         self.say(f"trying what was found and the start on {episodes} fresh seeds")
         evaluation = self._fresh(tried, np.array(rows), episodes)
+        if len(rows) == 3 and _better_without_luck(evaluation.returns[2], evaluation.returns[0]):
+            recommendation, evaluation = rows[2], _rows(evaluation, (2, 1))
         returns = sign_of(self.goal) * evaluation.returns
         return TuneResult(
             self.space,
@@ -59,7 +65,7 @@ class Tuning:
             recommendation,
             tuple(trials),
             Fresh.of(evaluation, self.goal),
-            rival=Fresh(self.goal, returns[2], returns[0]) if len(rows) == 3 else None,
+            rival=Fresh(self.goal, returns[2], returns[0]) if len(returns) == 3 else None,
             metrics=self.metrics,
             note=note,
         )
@@ -81,8 +87,8 @@ class Tuning:
             proposal = Proposal(params, params[0], episodes, purpose="report")
             return tried.evaluate(proposal, (self.seed, "tune", "sensitivity"))
 
-        gain = abs(result.improvement[0])
-        tolerance = WORTH * gain if np.isfinite(gain) else 0.0
+        sizes = [abs(x) for x in (result.improvement[0], result.fresh.means[0])]
+        tolerance = WORTH * min(sizes) if np.isfinite(sizes).all() else 0.0
         self.say(f"trying values beside it: {rollouts} rollouts")
         return measure(
             evaluate, self.space, result.recommendation, rollouts, tolerance=tolerance, reach=reach
@@ -113,6 +119,24 @@ class Tuning:
         except SearchFailed as failed:
             note = str(failed)
         return trials, recommendation, note
+
+
+def _better_without_luck(returns: Float[Array, "k"], others: Float[Array, "k"]) -> bool:
+    """Whether neither depends on the seed, and the first are better."""
+    if not (np.isfinite(returns).all() and np.ptp(returns) == 0.0):
+        return False
+    return not np.isfinite(others).any() or (np.ptp(others) == 0.0 and bool(returns[0] > others[0]))
+
+
+def _rows(evaluation: Evaluation, rows: tuple[int, ...]) -> Evaluation:
+    """Some candidates of an evaluation."""
+    chosen = list(rows)
+    return Evaluation(
+        evaluation.params[chosen],
+        evaluation.returns[chosen],
+        evaluation.steps[chosen],
+        metrics={name: numbers[chosen] for name, numbers in evaluation.metrics.items()},
+    )
 
 
 class _Progress:
