@@ -389,12 +389,13 @@ Written by `{command}` ({versions}; seeds 0–{last}, {slow} seeds 0–{slow_las
 
 `tune` takes a method when nobody names one. Each of these searched {count} controllers' tasks
 ({tasks})
-as `tune` does; what it recommended after 30, 100 and 300 rollouts was scored. Regret is 0 for the best known and 1
-for the start; the score is the mean over tasks of the interquartile mean over seeds, with its 95 % bootstrap
-interval. Seeds are resampled, tasks are not, and nothing is corrected for the number of methods. ▼ is better than
-`cma-es` at its own defaults, ▲ worse: the interval of the paired difference is without 0. Then: mean rank over
-tasks / runs within 5 % of the best known cost / runs that ended worse than the start. A dash: the first generation does
-not fit, or it was not run ({slow} takes seconds). Nelder–Mead draws nothing, so that on one episode its runs are all the same.
+as `tune` does; what it recommended after 30, 100 and 300 rollouts was scored. Regret is 0 for the best known
+and 1 for the start; the score is the mean over tasks of the interquartile mean over seeds, with its 95 %
+bootstrap interval. Seeds are resampled, tasks are not, and nothing is corrected for the number of methods. ▼
+is better than `cma-es` at its own defaults, ▲ worse: the interval of the paired difference is without 0.
+Then: mean rank over tasks / runs within 5 % of the best known cost / runs that ended worse than the start. A
+dash: the first generation does not fit, or it was not run ({slow} takes seconds). Nelder–Mead draws nothing,
+so that on one episode its runs are all the same.
 
 {tables}
 
@@ -422,11 +423,12 @@ the runs that lose against Ziegler & Nichols.
 
 ## What was decided
 
-`tune` takes `cma-es` with `sigma` 0.1 where all parameters are bounded numbers and nobody says otherwise (and hill
-climbing for a single parameter, which CMA-ES does not search). At 30 and 100 rollouts that is better than the usual
-0.3 for both kinds of trials; at 300 the two are not told apart on noisy ones. It stays one episode per candidate:
-trying every candidate three times, and the noise handling, are no better at these budgets. For trials without any
-noise `--optimizer nelder-mead` is better still, and bad with noise, so that nobody gets it unasked.
+`tune` takes `cma-es` with `sigma` 0.1 where all parameters are bounded numbers and nobody says otherwise (and
+hill climbing for a single parameter, which CMA-ES does not search). At 30 and 100 rollouts that is better
+than the usual 0.3 for both kinds of trials; at 300 the two are not told apart on noisy ones. It stays one
+episode per candidate: trying every candidate three times, and the noise handling, are no better at these
+budgets. For trials without any noise `--optimizer nelder-mead` is better still, and bad with noise, so that
+nobody gets it unasked.
 
 ## Why the step size matters
 

@@ -163,9 +163,9 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     """The method that `tune` takes for these parameters, and hyperparameters that are not its own defaults.
 
     CMA-ES, which starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven
-    controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With options to
-    choose among it starts as usual, since small steps hardly leave the first. A single parameter, which CMA-ES does
-    not search, is left to hill climbing.
+    controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With
+    options to choose among it starts as usual, since small steps hardly leave the first. A single parameter,
+    which CMA-ES does not search, is left to hill climbing.
     """
     if len(space.parameters) == 1:
         return "hill-climbing", {}
