@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,22 @@ def test_a_function_that_fails_one_time_in_five_ends_in_a_sound_recommendation(k
     lost = int(np.isnan(result.fresh.returns).sum())
     assert 0 < lost < 20
     assert f"the recommendation failed on {lost} of 40 fresh seeds" in str(result)
+
+
+def hangs(params: Mapping[str, Any], seed: int) -> float:
+    if (seed + int(1e6 * params["kd"])) % 5 == 0:
+        time.sleep(600)
+    return cost(params, seed)
+
+
+def test_a_function_that_hangs_one_time_in_five_ends_in_a_sound_recommendation_too() -> None:
+    result = tune(hangs, SPACE, 12, goal="minimise", workers=2, timeout=0.3, report_rollouts=3)
+    failed = result.history[result.history["failure"] != ""]
+    assert 0 < len(failed) < 8
+    assert failed["failure"].str.contains("0.3 s").all()
+    assert f"{len(failed)} of 12 tries of the search failed, first: " in str(result)
+    assert np.isfinite(result.fresh.means).all()
+    assert result.improvement[0] > 5.0
 
 
 def test_a_function_that_always_fails_says_so_and_recommends_the_start() -> None:
