@@ -229,7 +229,7 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
-_KEPT = "the file is left as it is: move it away, or pass --fresh to start over beside it"
+_KEPT = "the file is left as it is: move it away to start over"
 
 
 def _harden(db: sqlite3.Connection) -> None:

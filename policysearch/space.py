@@ -225,7 +225,8 @@ class Space:
         if set(values) != set(self.names):
             raise ValueError(f"values: expected {', '.join(self.names)}, got {', '.join(values) or 'none'}")
         pairs = [(parameter, values[parameter.name]) for parameter in self.parameters]
-        return self.encode(np.array([p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs]))
+        numbers = [p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs]
+        return self.encode(np.array(numbers, dtype=float))
 
 
 def _narrowed(parameter: Parameter | Choice, margin: float) -> Parameter | Choice:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +14,11 @@ import pytest
 
 from policysearch.ask import Asker
 from policysearch.ledger import LedgerBusy, LedgerError
-from policysearch.space import Bounds, Parameter, Space, space_of
+from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import main
 from policysearch.tune.api import default_method, tune
+from policysearch.tune.fresh import Fresh
+from policysearch.tune.request import read
 from policysearch.tune.result import TuneResult
 
 SPACE = Space(
@@ -91,7 +93,10 @@ def test_a_function_that_fails_one_time_in_five_ends_in_a_sound_recommendation(k
     assert f"{failed} of {len(result.trials)} tries of the search failed, first:" in str(result)
     lost = int(np.isnan(result.fresh.returns).sum())
     assert 0 < lost < 20
-    assert f"the recommendation failed on {lost} of 40 fresh seeds" in str(result)
+    assert (
+        f"better than the start where both succeeded; it failed on {lost} of 40, the start on {lost}"
+        in str(result)
+    )
 
 
 def hangs(params: Mapping[str, Any], seed: int) -> float:
@@ -195,7 +200,7 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
             tune(cost, SPACE, 20, out=tmp_path / "busy")
         return 0.0
 
-    tune(nested, SPACE, 6, out=tmp_path / "busy", report_rollouts=1)
+    tune(nested, SPACE, 6, out=tmp_path / "busy", report_rollouts=2)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +322,8 @@ def test_changed_plants_are_tried_on_the_same_fresh_seeds() -> None:
     assert np.isnan(table.loc["twice the load", "start"])
     assert table.loc["as before", "improvement"] == table.loc["as it is", "improvement"]
     assert "on twice the load: " in str(result)
-    assert "the start no return; not compared: too few seeds on which both succeeded" in str(result)
+    said = "the start no return; not compared: too few seeds on which both succeeded"
+    assert f"{said}; it failed on 0 of 20, the start on 20" in str(result)
 
 
 def test_values_beside_the_recommendation_are_tried_if_asked_for() -> None:
@@ -419,6 +425,82 @@ def test_a_finished_folder_is_opened_again_without_a_single_try(tmp_path: Path) 
     assert str(asked()) == str(first)
 
 
+def test_a_rival_that_fails_more_often_is_counted_instead_of_advised() -> None:
+    base = tune(noisy, SPACE, 12)
+    lucky = np.r_[np.full(10, 5.0), np.full(30, np.nan)] + 0.1 * np.arange(40)
+    rival = Fresh("maximise", lucky, 0.1 * np.arange(40) + 0.05 * (np.arange(40) % 2))
+    result = replace(base, rival=rival)
+    assert rival.improvement[1] > 0
+    assert "(they failed on 30 of 40)" in str(result)
+    assert "consider them" not in str(result)
+
+
+def test_a_function_that_exits_has_failed() -> None:
+    def leaves(params: Mapping[str, Any], seed: int) -> float:
+        if seed % 2:
+            sys.exit(0)
+        return cost(params, seed)
+
+    result = tune(leaves, SPACE, 60, goal="minimise")
+    assert result.history["failure"].str.startswith("SystemExit: 0").any()
+    assert 0 < result.fresh.failed[0] < 20
+
+
+def test_what_was_measured_never_overwrites_a_column_of_the_table() -> None:
+    def echoes(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+        return {"return": cost(params, seed), "kp": -1.0, "generation": 99.0}
+
+    result = tune(echoes, SPACE, 30)
+    assert (result.history["kp"] > 0).all()
+    assert result.history["generation"].max() < 30
+    assert (result.history["kp (measured)"] == -1.0).all()
+    with pytest.raises(
+        ValueError, match=r"space: expected other names than generation, .*, got steps, return"
+    ):
+        tune(cost, Space((Parameter("steps", 1.0), Parameter("return", 1.0))), 30)
+
+
+@pytest.mark.parametrize("violation", [0.0, 1.0])
+def test_only_what_was_measured_is_drawn(violation: float) -> None:
+    def measured(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+        return {"return": params["kp"], "energy": 2.0, "violation": violation}
+
+    result = tune(measured, SPACE, 12, metrics={"overshot": "minimise"})
+    assert ("tradeoff" in result.pictures()) == (violation == 0.0)
+    assert "recommended:" in str(result)
+
+
+def test_a_choice_that_nearly_no_try_changed_has_no_surface() -> None:
+    space = Space((Parameter("x", 0.0, -1.0, 1.0), Choice("mode", tuple("abcde"), "c")))
+    for rollouts in (6, 8, 10):
+        result = tune(lambda params, seed: params["x"], space, rollouts, seed=0)
+        assert set(result.pictures()) >= {"tries"}
+
+
+def test_a_search_that_ends_by_itself_says_so() -> None:
+    result = tune(lambda params, seed: 0.0, SPACE, 200)
+    assert f"cma-es found nothing left to search after {len(result.history)} of 200 rollouts" in str(result)
+    assert "nothing left to search" not in str(tune(noisy, SPACE, 50))
+
+
+def test_a_start_that_breaks_a_constraint_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"start: .* got some that break kp >= 2 \(by 1\)"):
+        tune(cost, SPACE, 20, constraints=["kp >= 2"], out=tmp_path / "out")
+    with pytest.raises(ValueError, match="ppo: expected a method without scores"):
+        tune(cost, SPACE, 20, "ppo", out=tmp_path / "out")
+    with pytest.raises(ValueError, match="function: expected one that a module holds"):
+        tune(lambda params, seed: 0.0, SPACE, 20, workers=2, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_known_is_said_when_a_folder_is_opened_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    for _ in range(2):
+        tune(cost, SPACE, 12, report_rollouts=2, out=tmp_path, progress=said.append)
+    known = [line for line in said if "are known" in line]
+    assert known == [f"18 rollouts are known from {tmp_path}: they are not tried again"]
+
+
 def test_the_picture_shows_every_try_and_both_means() -> None:
     result: TuneResult = tune(noisy, SPACE, 30, goal="minimise")
     tries, fresh = result.plot().axes
@@ -518,3 +600,141 @@ def test_a_program_that_prints_nothing_or_is_not_there_is_named(folder: Path) ->
     result = command_line(folder, "gains.toml")
     assert result.returncode == 2
     assert "/no/such/program" in result.stderr
+
+
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The command line in this process, in a folder."""
+    monkeypatch.chdir(folder)
+    return main([*arguments])
+
+
+MODULE = """
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from policysearch.space import Bounds
+
+
+@dataclass
+class Gains:
+    kp: Annotated[float, Bounds(-10.0, 10.0, unit="N")] = 0.0
+    kd: Annotated[float, Bounds(-10.0, 10.0)] = 0.0
+
+
+def cost(gains: Gains, seed: int) -> dict[str, float]:
+    return {"return": (gains.kp - 3) ** 2 + gains.kd**2, "effort": gains.kp**2}
+
+
+def unannotated(gains, seed):
+    return 0.0
+
+
+def misspelt(gains: "Gain", seed):
+    return 0.0
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module of somebody else."""
+    name = f"plant_{abs(hash(tmp_path))}"
+    (tmp_path / f"{name}.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_function_is_tuned_by_its_name_and_files_of_another_result_do_not_stay(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = (f"{module}:cost", "--goal", "minimise", "--rollouts", "60", "--report-rollouts", "2")
+    assert here(tmp_path, monkeypatch, *asked, "--sensitivity-rollouts", "40", "--set", "sigma=0.2") == 0
+    out = tmp_path / "policysearch-results" / f"{module}-cost"
+    drawn = {"tries.png", "sensitivity.png", "pairs.png", "tradeoff.png"}
+    tables = {"result.txt", "history.csv", "sensitivity.csv"}
+    assert {path.name for path in out.iterdir() if ".sqlite" not in path.name} == drawn | tables
+    said = capsys.readouterr()
+    assert "kp = " in said.out and " N (start 0)" in said.out  # noqa: PT018
+    assert "around it, " in said.out
+    assert here(tmp_path, monkeypatch, *asked, "--set", "sigma=0.2") == 0
+    assert not (out / "sensitivity.csv").exists()
+    assert "rollouts are known from" in capsys.readouterr().err
+    assert here(tmp_path, monkeypatch, *asked, "--set", "sigma=0.3") == 2
+    assert "holds another request: optimizer was" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{module}:unannotated",), "expected parameters, or a function whose first parameter is annotated"),
+        (("{module}:misspelt",), "expected parameters, or a function whose first parameter is annotated"),
+        (("{module}:nothing",), "function: cannot import"),
+        (("no_such_module:cost",), "function: cannot import no_such_module:cost: ModuleNotFoundError"),
+        (("{module}:cost", "--optimizer", "ppo"), "ppo: expected a method without scores"),
+        (("{module}:cost", "--set", "sigma"), "--set sigma: expected FIELD=VALUE"),
+        (("{module}:cost", "--set", "sigma=-1"), "sigma: expected a positive number"),
+        (("{module}:cost", "--rollouts", "2"), "rollouts: expected at least 6"),
+        (
+            ("{module}:cost", "--sensitivity-rollouts", "3"),
+            "sensitivity_rollouts: expected 0, or at least 10",
+        ),
+        (
+            ("{module}:cost", "--report-rollouts", "1"),
+            "report_rollouts: Input should be greater than or equal",
+        ),
+        (("nothing.toml",), "nothing.toml: cannot read it"),
+        ((".",), "cannot read it"),
+    ],
+)
+def test_a_wrong_command_gets_one_line_and_leaves_nothing_behind(
+    arguments: tuple[str, ...],
+    message: str,
+    module: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert here(tmp_path, monkeypatch, *(text.format(module=module) for text in arguments)) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("error:") == 1
+    assert not (tmp_path / "policysearch-results").exists()
+
+
+def test_a_file_for_a_program_serves_to_ask_a_person_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["4", "undo", *"987654321", "7", "failed", "skip", "2", *"2323", ""])
+
+    def line(prompt: str) -> str:
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("policysearch.tune.request.Asker", lambda: Asker(line))
+    asked = (
+        "gains.toml",
+        "--ask",
+        "--optimizer",
+        "nelder-mead",
+        "--rollouts",
+        "12",
+        "--report-rollouts",
+        "2",
+    )
+    assert here(folder, monkeypatch, *asked) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "N·m" in said
+    assert "check: the recommendation" in said
+    assert "on 2 fresh seeds: " in said
+    assert here(folder, monkeypatch, "gains.toml", "--ask", "--out", "other") == 130  # nobody is there
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_whole_numbers_among_the_options_stay_whole(tmp_path: Path) -> None:
+    text = 'function = "math:hypot"\n[parameters.n]\noptions = [1, 2, 4]\nstart = 2\n'
+    (tmp_path / "n.toml").write_text(text, encoding="utf-8")
+    space = read(str(tmp_path / "n.toml"), {}).space()
+    assert space is not None
+    assert repr(space.named(space.domain.start)) == "{'n': 2}"

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,9 @@ from policysearch.seeding import Key
 from policysearch.space import Choice, Space
 
 Goal = Literal["maximise", "minimise"]
+
+#: What a table of tries says of every one of them; what else was measured gets another name.
+OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps", "failure")
 
 NOT_RUN = "not run, as the parameters break"  # how the reason begins where no trial was made
 
@@ -67,6 +70,7 @@ class FunctionEvaluator:
     Beside the `return`, a mapping may hold `steps` (1 unless given), `violation` (above 0 the episode has failed)
     and other numbers, which become the evaluation's `metrics`. An exception, or a return that is not a finite
     number, fails the episode and is kept as the reason; after an exception the function is first called again, once.
+    Metrics named like a parameter, or like a column of their table, are called `… (measured)`.
     Parameters that break a constraint fail without a call.
 
     A function with a parameter called `hopeless` is given the return from which on it may give up, in its own sign: a
@@ -122,21 +126,21 @@ class FunctionEvaluator:
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
         seed = episode_seed(key, i, j, common=True)
-        if reason := self._broken(self.space.named(proposal.params[i])):
-            return Outcome(i, j, failure=Failure(i, j, seed, reason))
+        if reason := self.broken(self.space.named(proposal.params[i])):
+            return Outcome(i, j, failure=Failure(i, j, seed, f"{NOT_RUN} {reason}"))
         retried, further = 0, {"hopeless": self.sign * proposal.hopeless} if self._gives_up else {}
         try:
             try:
                 value = self.function(self.space.named(proposal.params[i]), seed, **further)
-            except Exception:  # the user's code may raise anything
+            except (Exception, SystemExit):  # the user's code may raise anything
                 retried = 1
                 named = self.space.named(proposal.params[i])  # it may have changed the first
                 value = self.function(named, seed, **further)
-            answer = Answer.read(value)
+            answer = self._renamed(Answer.read(value))
         except Unusable as error:
             failure = Failure(i, j, seed, str(error), error.details[-MAX_TRACEBACK:])
             return Outcome(i, j, steps=1, failure=failure, retried=retried)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             line, _, traceback = describe_error("", error).partition("\n")
             return Outcome(i, j, steps=1, failure=Failure(i, j, seed, line, traceback), retried=retried)
         if (violation := answer.metrics.get("violation", 0.0)) > 0:
@@ -144,11 +148,16 @@ class FunctionEvaluator:
             return Outcome(i, j, np.nan, answer.steps, 0, failure, metrics=answer.metrics, retried=retried)
         return Outcome(i, j, self.sign * answer.ret, answer.steps, metrics=answer.metrics, retried=retried)
 
-    def _broken(self, values: Mapping[str, Any]) -> str:
+    def broken(self, values: Mapping[str, Any]) -> str:
         """The constraints that these values break, and by how much; empty if there is none."""
         found = [(constraint.text, constraint.violation(values)) for constraint in self.constraints]
-        broken = [f"{text} (by {violation:.3g})" for text, violation in found if violation > 0]
-        return f"{NOT_RUN} {', '.join(broken)}" if broken else ""
+        return ", ".join(f"{text} (by {violation:.3g})" for text, violation in found if violation > 0)
+
+    def _renamed(self, answer: Answer) -> Answer:
+        """An answer whose metrics have names that no parameter has, nor a table of tries."""
+        taken = {*OWN_COLUMNS, *self.space.names}
+        metrics = {f"{name} (measured)" if name in taken else name: x for name, x in answer.metrics.items()}
+        return replace(answer, metrics=metrics)
 
 
 def sign_of(goal: str) -> float:

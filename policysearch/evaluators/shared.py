@@ -74,7 +74,7 @@ def action_stream(key: Key, candidate: int, episode: int) -> np.random.Generator
     return stream(*key, "action", candidate, episode)
 
 
-def describe_error(where: str, error: Exception) -> str:
+def describe_error(where: str, error: BaseException) -> str:
     """The error in one line, with the place in the user's code that raised it; then its traceback."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:

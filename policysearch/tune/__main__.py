@@ -21,8 +21,12 @@ from policysearch.command_line import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from policysearch.tune.result import TuneResult
 
+#: What a result may have, and another may not.
+FILES = {"robustness.csv", "sensitivity.csv", "sensitivity.png", "pairs.png", "tradeoff.png"}
 PROGRAM = "python -m policysearch.tune"
 
 DESCRIPTION = """Tune the parameters of a controller: of a Python function, of any program that prints a number, or
@@ -103,29 +107,48 @@ class Arguments:
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # what a terminal lacks is no reason to stop
     arguments = tyro.cli(
         Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION, config=(FlagCreatePairsOff,)
     )
+    what = Path(arguments.what)
+    name = what.stem if what.suffix == ".toml" else arguments.what.replace(":", "-")
+    out = (arguments.out or Path("policysearch-results") / name).absolute()  # wherever the function may go
+    try:
+        result = _tuned(arguments, out)
+        print(result)
+        print(_written(result, out))
+    except (Exception, KeyboardInterrupt) as error:
+        message, code = _answer(error, out)
+        for line in message.splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return code
+    return 0
+
+
+def _answer(error: BaseException, out: Path) -> tuple[str, int]:
+    """What is said of an error, and the exit code; errors of ours are raised again."""
     from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
     from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
     from policysearch.tune.ask import Stopped  # noqa: PLC0415
+    from policysearch.tune.journal import OtherRequest  # noqa: PLC0415
 
-    out = arguments.out or Path("policysearch-results") / Path(arguments.what).stem.replace(":", "-")
-    try:
-        result = _tuned(arguments, out)
-        pictures = _written(result, out)
-    except (ValueError, Refusal) as error:
-        return _refused(str(error), WRONG_REQUEST)
-    except LedgerError as error:
-        return _refused(str(error), IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE)
-    except ReplayDiffers as error:
-        return _refused(f"{out}: {error}; choose another folder with --out", MACHINE_TROUBLE)
-    except OSError as error:
-        return _refused(f"{error.filename or out}: {error.strerror or error}", MACHINE_TROUBLE)
-    except (KeyboardInterrupt, EOFError, Stopped):
-        return _refused("stopped; the same command goes on where it was", INTERRUPTED)
-    print(f"{result}\ntries: {out / 'history.csv'}\npictures: {', '.join(map(str, pictures))}")
-    return 0
+    match error:
+        case ValueError() | Refusal() | OtherRequest():
+            return str(error), WRONG_REQUEST
+        case LedgerBusy():
+            return str(error), IN_USE
+        case LedgerError():
+            return str(error), MACHINE_TROUBLE
+        case ReplayDiffers():
+            return f"{out}: {error}; choose another folder with --out", MACHINE_TROUBLE
+        case OSError():
+            return f"{error.filename or out}: {error.strerror or error}", MACHINE_TROUBLE
+        case KeyboardInterrupt() | EOFError() | Stopped():
+            return "stopped; the same command goes on where it was", INTERRUPTED
+    raise error
 
 
 def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
@@ -153,30 +176,32 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     )
 
 
-def _written(result: "TuneResult", out: Path) -> list[Path]:
-    """The files of a result; returns the pictures."""
+def _written(result: "TuneResult", out: Path) -> str:
+    """Write the files of a result, and take away those that it has not; returns where they are, in words."""
     from policysearch.files import whole, write_text  # noqa: PLC0415 - heavy
 
-    write_text(out / "history.csv", result.history.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "result.txt", f"{result}\n")
+    texts = {"result.txt": f"{result}\n", "history.csv": _csv(result.history)}
     if result.perturbed:
-        write_text(out / "robustness.csv", result.robustness.to_csv(index=False, lineterminator="\n"))
+        texts["robustness.csv"] = _csv(result.robustness)
     if result.sensitivity is not None:
-        write_text(
-            out / "sensitivity.csv", result.sensitivity.slices.to_csv(index=False, lineterminator="\n")
-        )
-    paths = []
-    for name, figure in result.pictures().items():
-        with whole(out / f"{name}.png") as partial:
-            figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
-        paths.append(out / f"{name}.png")
-    return paths
+        texts["sensitivity.csv"] = _csv(result.sensitivity.slices)
+    for name, text in texts.items():
+        write_text(out / name, text.encode(errors="replace").decode())
+    try:
+        pictures = {f"{name}.png": figure for name, figure in result.pictures().items()}
+        for name, figure in pictures.items():
+            with whole(out / name) as partial:
+                figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+        said = f"pictures: {', '.join(str(out / name) for name in pictures)}"
+    except (ValueError, ArithmeticError) as error:  # returns too large to draw
+        pictures, said = {}, f"no pictures: {error}"
+    for name in FILES - {*texts, *pictures}:
+        (out / name).unlink(missing_ok=True)
+    return f"tries: {out / 'history.csv'}\n{said}"
 
 
-def _refused(message: str, code: int) -> int:
-    for line in message.splitlines():
-        print(f"error: {line}", file=sys.stderr)
-    return code
+def _csv(table: "pd.DataFrame") -> str:
+    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 if __name__ == "__main__":

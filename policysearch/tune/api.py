@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -17,7 +17,7 @@ from policysearch.ask import Asker
 from policysearch.configuration import build
 from policysearch.constraints import Constraint
 from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator
-from policysearch.evaluators.functions import Goal
+from policysearch.evaluators.functions import OWN_COLUMNS, Goal
 from policysearch.optimizers import Repeated, Trusted
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask
@@ -92,6 +92,12 @@ def tune(
         ValueError: for an unknown method, hyperparameter or placeholder, a constraint that makes no sense, ….
         LedgerError: if the folder holds something else, or cannot be written.
     """
+    _check(
+        sensitivity_rollouts=(sensitivity_rollouts, 0),
+        report_rollouts=(report_rollouts, 2),
+        episodes_per_candidate=(episodes_per_candidate, 1),
+        workers=(workers, 1),
+    )
     space, typed = _space(function, space)
     space = space.within(margin) if margin else space
     reach = REACH if safe is True else float(safe)
@@ -100,52 +106,43 @@ def tune(
         optimizer, options = default, first_options | dict(options or {})
     configured = build(optimizer, options or {})
     texts = [str(getattr(constraint, "text", constraint)) for constraint in constraints]
-    request = {
+    asked: dict[str, Any] = {"goal": goal, "constraints": texts}
+    request = asked | {
         "function": _name(function),
         "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
         "optimizer": {"method": optimizer, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
-        "goal": goal,
-        "constraints": texts,
         "safe": reach,
         "episodes_per_candidate": episodes_per_candidate,
         "seed": seed,
     }
     method = Repeated(configured, episodes_per_candidate) if episodes_per_candidate > 1 else configured
-    tuning = Tuning(
-        Trusted(method, reach) if safe else method,
-        optimizer,
-        space,
-        goal,
-        dict(metrics or {}),
-        rollouts,
-        seed,
-        progress or (lambda line: None),
-    )
+    method = Trusted(method, reach) if safe else method
+    say = progress or (lambda line: None)
+    tuning = Tuning(method, optimizer, space, goal, dict(metrics or {}), rollouts, seed, say)
     tuning.check()
+    if broken := FunctionEvaluator(_nothing, space, **asked).broken(space.named(space.domain.start)):
+        raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
     if isinstance(function, Asker):
         if perturb or sensitivity_rollouts:
             raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
-        asks = partial(ask.AskEvaluator, space, function, goal=goal, constraints=texts, tries=rollouts)
-        asks()  # refuses what makes no sense before anything is written
         with opened(out, request) as journal:
             answers = ask.Answers(journal.of(*ask.KINDS), journal.write)
+            person = ask.AskEvaluator(space, function, answers=answers, tries=rollouts, **asked)
             episodes = report_rollouts or REPORT_BY_HAND
-            return ask.asked(
-                lambda person: tuning.run(person, person, episodes, rival=False), asks(answers=answers)
-            )
+            return ask.asked(lambda person: tuning.run(person, person, episodes, rival=False), person)
     if 0 < sensitivity_rollouts < (least := least_rollouts(space)):
         raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {sensitivity_rollouts}")
     with ExitStack() as stack:
 
         def runner(run: Function | str) -> Runner:
             given = _Typed(run, typed) if typed and not isinstance(run, str) else run
-            return stack.enter_context(
-                closing(_runner(given, space, workers, timeout, goal=goal, constraints=texts))
-            )
+            return stack.enter_context(closing(_runner(given, space, workers, timeout, **asked)))
 
         plant, episodes = runner(function), report_rollouts or REPORT
         plants = {name: runner(changed) for name, changed in (perturb or {}).items()}
         journal = stack.enter_context(opened(out, request))
+        if known := journal.rollouts:
+            say(f"{known} rollouts are known from {out}: they are not tried again")
         tried = journal.once(plant)
         result = tuning.run(GivingUp(journal.recorded(plant)), tried, episodes)
         if sensitivity_rollouts:
@@ -153,10 +150,22 @@ def tune(
             result = replace(result, sensitivity=tuning.around(tried, result, sensitivity_rollouts, beside))
         perturbed = {}
         for name, changed in plants.items():
-            tuning.say(f"trying what was found and the start on {name}")
+            say(f"trying what was found and the start on {name}")
             tried = journal.once(changed, f"{name}: {_name((perturb or {})[name])}")
             perturbed[name] = tuning.beside_start(tried, result.recommendation, episodes)
         return replace(result, perturbed=perturbed)
+
+
+def _nothing(params: Mapping[str, Any], seed: int) -> float:
+    """A function that is never called."""
+    raise NotImplementedError
+
+
+def _check(**limits: tuple[int | None, int]) -> None:
+    """Raise ValueError for a number below its least."""
+    for name, (value, least) in limits.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
 
 
 def default_method(space: Space) -> tuple[str, dict[str, Any]]:
@@ -180,9 +189,16 @@ def _runner(
     if isinstance(function, str):
         return ProgramEvaluator(function, space, workers=workers, timeout=timeout, **asked)
     evaluator = FunctionEvaluator(function, space, **asked)
-    if workers > 1 or timeout is not None:
-        return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
-    return evaluator
+    if workers == 1 and timeout is None:
+        return evaluator
+    try:
+        ForkingPickler.dumps(evaluator)
+    except Exception as error:  # whatever the objects inside raise when they are to be sent
+        raise ValueError(
+            "function: expected one that a module holds, since workers and time limits need processes of their own, "
+            f"got {_name(function)}"
+        ) from error
+    return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
 
 
 @dataclass(frozen=True)
@@ -213,7 +229,13 @@ def _space(function: Function | str | Asker, space: Space | type | None) -> tupl
             "space: expected parameters, or a function whose first parameter is annotated with a dataclass of them, "
             f"got neither from {_name(function)}"
         )
-    return (space if isinstance(space, Space) else space_of(space)), typed
+    try:
+        space = space if isinstance(space, Space) else space_of(space)
+    except (TypeError, NameError) as error:
+        raise ValueError(f"space: {error}") from error
+    if taken := [name for name in space.names if name in OWN_COLUMNS]:
+        raise ValueError(f"space: expected other names than {', '.join(OWN_COLUMNS)}, got {', '.join(taken)}")
+    return space, typed
 
 
 def _annotated(function: Function) -> type | None:
@@ -221,7 +243,7 @@ def _annotated(function: Function) -> type | None:
     try:
         first = next(iter(inspect.signature(function).parameters))
         kind = get_type_hints(function).get(first)
-    except (TypeError, ValueError, NameError, StopIteration):  # built in, or annotated with what is not there
+    except Exception:  # built in, or annotated with what cannot be evaluated
         return None
     return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
 

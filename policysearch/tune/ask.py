@@ -30,6 +30,7 @@ from policysearch.evaluators.shared import Outcome, collect
 from policysearch.ledger import LedgerError
 from policysearch.seeding import Key
 from policysearch.space import Space
+from policysearch.tune.fresh import shown
 
 #: What can be typed beside a value, what follows it, and what it does.
 COMMANDS = {
@@ -283,7 +284,7 @@ class AskEvaluator:
         most = f" of at most {self.tries + aside}" if self.tries and turn.proposal.purpose != "report" else ""
         say(f"\ntry {n}{most} ({self._label(turn, *pair)}):")
         values = self.space.named(turn.proposal.params[pair[0]])
-        texts = {name: _shown(value) for name, value in values.items()}
+        texts = {name: shown(value) for name, value in values.items()}
         widths = max(map(len, texts)), max(map(len, texts.values()))
         for p in self.space.parameters:
             say(f"  {p.name:{widths[0]}}  {texts[p.name]:>{widths[1]}} {p.unit}".rstrip())
@@ -404,9 +405,9 @@ class AskEvaluator:
         for question, first in self.answers.tries.items():
             tried = self.answers.held.get(question, replace(first, status="taken back"))
             status = "set aside" if question in self.answers.held and question not in asked else tried.status
-            values = [_shown(tried.values[p.name]) for p in self.space.parameters]
-            shown = str(tried) if tried.numbers else ""
-            rows.append([str(tried.number), *values, shown, f"{status} {tried.reason}".strip()])
+            values = [shown(tried.values[p.name]) for p in self.space.parameters]
+            value = str(tried) if tried.numbers else ""
+            rows.append([str(tried.number), *values, value, f"{status} {tried.reason}".strip()])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row[:-1], widths)) + f"  {row[-1]}" for row in rows)
         return "\n".join(lines)
@@ -487,7 +488,3 @@ def _parted(text: str) -> tuple[str, str]:
     """The first word, and what follows it."""
     word, rest = (*text.split(None, 1), "", "")[:2]
     return word, rest
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)

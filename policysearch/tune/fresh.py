@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -55,12 +56,17 @@ class Fresh:
     def verdict(self) -> str:
         """What the improvement's interval allows to say."""
         mean, low, high = self.improvement
+        (failed, start_failed), k = self.failed, len(self.returns)
+        lost = (
+            f"; it failed on {failed} of {k}, the start on {start_failed}" if failed or start_failed else ""
+        )
         if not np.isfinite(mean):
-            return "not compared: too few seeds on which both succeeded"
+            return f"not compared: too few seeds on which both succeeded{lost}"
         said = (
             "better than the start" if low > 0 else "worse than the start" if high < 0 else "not told apart"
         )
-        return f"improvement {mean:.4g} (95 % interval {low:.4g} … {high:.4g}): {said}"
+        where = " where both succeeded" if lost else ""
+        return f"improvement {mean:.4g} (95 % interval {low:.4g} … {high:.4g}): {said}{where}{lost}"
 
 
 def mean_of(values: Float[Array, "k"]) -> float:
@@ -77,3 +83,10 @@ def paired(gaps: Float[Array, "k"]) -> tuple[float, float, float]:
     mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
     half = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
     return mean, mean - half, mean + half
+
+
+def shown(value: Any) -> str:
+    """A value for people: five digits; "no return" for NaN."""
+    if not isinstance(value, float):
+        return str(value)
+    return "no return" if np.isnan(value) else f"{value:.5g}"

@@ -33,6 +33,14 @@ class Journal:
         """The events of some kinds, in order, as they were when the folder was opened."""
         return [(kind, body) for kind, body in self._events if kind in kinds]
 
+    @property
+    def rollouts(self) -> int:
+        """How many are known."""
+        records = [body for _, body in self.of("generation")] + [
+            body["record"] for _, body in self.of("after")
+        ]
+        return sum(len(row) for record in records for row in record["returns"])
+
     def recorded(self, evaluator: Evaluator) -> Recorded:
         """`evaluator` for a search, whose known generations are not tried again."""
         known = [body for _, body in self.of("generation")]
@@ -66,17 +74,22 @@ class Once:
         return evaluation
 
 
+class OtherRequest(LedgerError):  # noqa: N818 - it states what was found
+    """A folder holds another request."""
+
+
 @contextmanager
 def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journal]:
     """The journal of a request; it remembers nothing without a folder.
 
     Raises:
-        LedgerError: if the folder holds another request.
+        OtherRequest: if the folder holds another one.
+        LedgerError: if it cannot be written.
     """
     if out is None:
         yield Journal([], lambda kind, body: None)
         return
-    folder = Path(out)
+    folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     with Ledger(folder / NAME) as ledger:
 
@@ -101,4 +114,4 @@ def _check(path: Path, held: Any, wanted: Mapping[str, Any]) -> None:
         if name not in held or held[name] != wanted[name]
     ]
     if changed:
-        raise LedgerError(f"{path}: holds another request: {'; '.join(changed)}; choose another folder")
+        raise OtherRequest(f"{path}: holds another request: {'; '.join(changed)}; choose another folder")

@@ -37,19 +37,22 @@ from policysearch.configuration import STRICT, messages
 from policysearch.evaluators.functions import Goal
 from policysearch.space import Choice, Parameter, Space
 
+#: What a person is not asked for.
+UNASKED = ("command", "function", "perturb", "sensitivity_rollouts", "timeout")
+
 
 class ParameterChoice(BaseModel):
     """A parameter: a number between bounds, or one of some options."""
 
     model_config = STRICT
-    start: float | str
+    start: float | int | str
     lower: float | None = None
     upper: float | None = None
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
     step: float | None = None
     integer: bool = False
-    options: list[str | float] | None = None
+    options: list[str | int | float] | None = None
 
     def build(self, name: str) -> Parameter | Choice:
         """The parameter of that name.
@@ -141,6 +144,8 @@ def read(name: str, overruled: dict[str, Any]) -> TuneRequest:
         ValueError: with a line for every mistake.
     """
     path = Path(name)
+    if "ask" in overruled:  # the file is there for its parameters
+        return _checked({k: v for k, v in _loaded(path).items() if k not in UNASKED} | overruled, f"{path}: ")
     if ":" in name and not path.exists():
         return _checked({"function": name} | overruled, "")
     return _checked(_loaded(path) | overruled, f"{path}: ")
@@ -176,7 +181,7 @@ def found(name: str) -> Callable[..., Any]:
         sys.path.insert(0, "")
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the user's module may raise anything
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
         raise ValueError(f"function: cannot import {name}: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise ValueError(f"function: expected something to call, got {function!r}")

@@ -13,7 +13,7 @@ from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators.functions import NOT_RUN, Goal, sign_of
 from policysearch.space import Choice, Space
 from policysearch.tune import plots
-from policysearch.tune.fresh import Fresh, mean_of
+from policysearch.tune.fresh import Fresh, mean_of, shown
 from policysearch.tune.pareto import front
 from policysearch.tune.sensitivity import Sensitivity
 from policysearch.tune.surface import Surface
@@ -21,7 +21,7 @@ from policysearch.tune.surface import Surface
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-AT_BOUND = 0.01  # of its range: a recommendation so near to a bound might want to be beyond it (choice)
+AT_BOUND = 0.01  # of its range: a value so near to a bound might want to be beyond it (choice)
 
 
 @dataclass(frozen=True)
@@ -195,22 +195,24 @@ class TuneResult:
             pictures["sensitivity"] = plots.slices(self.sensitivity, self.surface, self.start)
         if self.surface is not None and len(self.surface.varied) > 1:
             pictures["pairs"] = plots.pairs(self.surface)
-        measured = [*self.metrics, *(name for name in self.measured if name not in self.metrics)]
-        if measured:
-            pictures["tradeoff"] = self.plot_tradeoff(measured[0], (*measured[1:], "return")[0])
+        if self.measured:
+            first = sorted(self.measured, key=lambda name: name not in self.metrics)  # those with a goal
+            pictures["tradeoff"] = self.plot_tradeoff(first[0], (*first[1:], "return")[0])
         return pictures
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """What else was measured, by name."""
-        names = dict.fromkeys(name for trial in self.trials for name in trial.metrics)
+        """What else was measured of candidates that did not fail, by name."""
+        names = dict.fromkeys(name for group in whole(self.trials) for name in group[0].metrics)
         return tuple(name for name in names if name != "violation")
 
     def _better(self, quantity: str) -> str:
         return self.goal if quantity == "return" else self.metrics.get(quantity, "minimise")
 
     def _check_measured(self, *quantities: str) -> None:
-        known = ("return", "steps", *self.measured)
+        known = (
+            ("return", "steps", *self.measured) if whole(self.trials) else ("nothing, as all tries failed",)
+        )
         if unknown := [name for name in quantities if name not in known]:
             raise ValueError(f"expected some of {', '.join(known)}, got {', '.join(unknown)}")
 
@@ -223,25 +225,23 @@ class TuneResult:
         yield "recommended:"
         for p in self.space.parameters:
             value, before = self.values[p.name], self.start[p.name]
-            yield f"  {p.name} = {_shown(value)} {p.unit}".rstrip() + f" (start {_shown(before)})"
-        for p, x in zip(self.space.parameters, self.recommendation, strict=True):
-            if not isinstance(p, Choice) and (end := _bound(self.space, p.name, float(x))):
+            yield f"  {p.name} = {shown(value)} {p.unit}".rstrip() + f" (start {shown(before)})"
+        for p in self.space.parameters:
+            value = self.values[p.name]
+            moved = not isinstance(p, Choice) and value != self.start[p.name]
+            if moved and (end := _bound(self.space, p.name, float(value))):
                 yield f"{p.name} is at its {end}: if that is no limit of yours, beyond it may be better"
 
     def _worth(self) -> Iterator[str]:
         fresh = self.fresh
-        mean, start = (_shown(m) if np.isfinite(m) else "no return" for m in fresh.means)
+        mean, start = (shown(m) for m in fresh.means)
         yield f"on {len(fresh.returns)} fresh seeds: {mean}, the start {start} ({self.goal}d)"
         yield fresh.verdict
-        for who, failed in zip(("the recommendation", "the start"), fresh.failed, strict=True):
-            if failed:
-                yield f"{who} failed on {failed} of {len(fresh.returns)} fresh seeds"
         for name, (values, start_values) in fresh.metrics.items():
-            yield f"{name}: {_shown(mean_of(values))}, the start {_shown(mean_of(start_values))}"
+            yield f"{name}: {shown(mean_of(values))}, the start {shown(mean_of(start_values))}"
         for name, changed in self.perturbed.items():
-            lost = f"; failed on {changed.failed[0]} of {len(changed.returns)}" if changed.failed[0] else ""
-            means = ", the start ".join(_shown(m) if np.isfinite(m) else "no return" for m in changed.means)
-            yield f"on {name}: {means}; {changed.verdict}{lost}"
+            means = ", the start ".join(shown(m) for m in changed.means)
+            yield f"on {name}: {means}; {changed.verdict}"
 
     def _search(self) -> Iterator[str]:
         reasons = [trial.reason for trial in self.trials if trial.reason]
@@ -250,9 +250,13 @@ class TuneResult:
         if failed:
             yield f"{len(failed)} of {len(self.trials)} tries of the search failed, first: {failed[0]}"
         if refused:
-            yield f"{len(refused)} of {len(self.trials)} tries of the search were {refused[0]}"
+            yield (
+                f"{len(refused)} of {len(self.trials)} tries of the search were not run, as they break a constraint, "
+                f"first: {refused[0].removeprefix(NOT_RUN).strip()}"
+            )
         seen, value = self.best_seen
-        if seen and seen != self.values:
+        tied = self.rival is not None and self.rival.improvement == (0.0, 0.0, 0.0)
+        if seen and seen != self.values and not tied:
             yield f"the best value seen was {value:.4g}, by other parameters: {self._why_not_the_best()}"
         if self.note:
             yield f"the search ended early: {self.note}"
@@ -260,19 +264,19 @@ class TuneResult:
     def _why_not_the_best(self) -> str:
         if self.rival is None:
             return f"one lucky number among {len(self.trials)}, perhaps"
-        mean, recommended = (_shown(m) if np.isfinite(m) else "no return" for m in self.rival.means)
+        mean, recommended = (shown(m) for m in self.rival.means)
         on_fresh = f"on the fresh seeds they give {mean}, the recommendation {recommended}"
+        if lost := self.rival.failed[0]:
+            on_fresh += f" (they failed on {lost} of {len(self.rival.returns)})"
         gap, low, high = self.rival.improvement
-        if low > 0:
+        if low > 0 and lost <= self.rival.failed[1]:
             better = f"they are better by {gap:.3g} ({low:.3g} … {high:.3g})"
             return f"{on_fresh}; {better}: consider them ({self._in_short()})"
         return f"{on_fresh}; what is recommended is what the method stands by"
 
     def _in_short(self) -> str:
         seen = self.best_seen[0]
-        return ", ".join(
-            f"{p.name} = {_shown(seen[p.name])} {p.unit}".rstrip() for p in self.space.parameters
-        )
+        return ", ".join(f"{p.name} = {shown(seen[p.name])} {p.unit}".rstrip() for p in self.space.parameters)
 
     def _around(self) -> Iterator[str]:
         if self.sensitivity is not None:
@@ -297,21 +301,18 @@ def best_of(groups: Sequence[list[Trial]], goal: str) -> list[Trial]:
 
 
 def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))
+    return mean_of(np.array(list(values), dtype=float))
 
 
-def _bound(space: Space, name: str, coordinate: float) -> str:
-    """Which bound a coordinate is at, in words; empty if none."""
-    i, domain = space.names.index(name), space.domain
-    width = domain.upper[i] - domain.lower[i] if np.isfinite(domain.upper[i] - domain.lower[i]) else 1.0
-    unit = space.parameters[i].unit
-    for end, bound, value in zip(
-        ("lower bound", "upper bound"), (domain.lower[i], domain.upper[i]), space.bounds, strict=True
-    ):
-        if abs(coordinate - bound) <= AT_BOUND * width:
-            return f"{end} of {value[i]:g} {unit}".rstrip()
+def _bound(space: Space, name: str, value: float) -> str:
+    """Which bound a value is at, or nearly, in words; empty if none."""
+    i = space.names.index(name)
+    (lower, upper), unit = space.bounds, space.parameters[i].unit
+    ends = np.tile(space.decode(space.domain.start), (3, 1))
+    ends[:, i] = value, lower[i], upper[i]
+    here, *bounds = space.encode(ends)[:, i]
+    width = bounds[1] - bounds[0] if np.isfinite(bounds[1] - bounds[0]) else 1.0
+    for which, bound, coordinate in zip(("lower", "upper"), (lower[i], upper[i]), bounds, strict=True):
+        if abs(here - coordinate) <= AT_BOUND * width:
+            return f"{which} bound of {bound:g} {unit}".rstrip()
     return ""
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -14,13 +14,15 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune.fresh import paired
+from policysearch.tune.fresh import paired, shown
 from policysearch.tune.surface import as_run
 
 #: How far `measure` goes from the recommendation, in coordinates: of a bounded parameter, the share of its range.
 REACH = 0.2
 #: Shares of the reach at which values are tried, the most first; fewer where the budget is small.
 SHARES = ((0.1, 0.25, 0.5, 1.0), (0.25, 1.0), (0.5,))
+#: Coordinates that are no further apart are the same.
+SAME = 1e-9
 #: Episodes of each value that are worth more than further values.
 ENOUGH_EPISODES = 8
 
@@ -91,23 +93,30 @@ class Sensitivity:
     def _line(self, row: dict[Any, Any]) -> str:
         """As in "kp = 19.7 V/rad: 12.1 to 31.5 not found worse; at 9.8 worse by 0.31 (0.12 … 0.50)"."""
         name, at = row["parameter"], row["recommended"]
-        said = f"{name} = {_said(at)} {row['unit']}".rstrip()
+        said = f"{name} = {shown(at)} {row['unit']}".rstrip()
         if isinstance(self.space.parameters[self.space.names.index(name)], Choice):
             mine = self.of(name)
-            good = [_said(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
+            good = [shown(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
             parts = [f"{', '.join(good) or 'no other option'} not found worse"]
+        elif len(self.of(name)) == 1:
+            parts = ["no other value lies within reach"]
         elif row["from"] == row["to"]:
             parts = ["the values tried beside it are worse"]
         else:
-            parts = [f"{_said(row['from'])} to {_said(row['to'])} not found worse"]
+            parts = [f"{shown(row['from'])} to {shown(row['to'])} not found worse"]
+        better = self.of(name)[self.of(name)["low"] > self.tolerance].sort_values("difference")
+        if len(better):
+            best = better.iloc[-1]
+            gain = f"{best['difference']:.3g} ({best['low']:.3g} … {best['high']:.3g})"
+            parts.append(f"at {shown(best['value'])} better by {gain}")
         if row["loss"] > 0:
             interval = f"{row['loss_low']:.3g} … {row['loss_high']:.3g}"
-            parts.append(f"at {_said(row['worst'])} worse by {row['loss']:.3g} ({interval})")
+            parts.append(f"at {shown(row['worst'])} worse by {row['loss']:.3g} ({interval})")
         elif row["loss"] <= 0:
             parts.append("none has a worse mean")
-        if row["failed"]:
+        if row["failed"] > 0:
             where = self.of(name).sort_values("failed", ascending=False, kind="stable")["value"].iloc[0]
-            parts.append(f"at {_said(where)} {row['failed']:.0%} failed")
+            parts.append(f"at {shown(where)} {row['failed']:.0%} failed")
         return f"{said}: {'; '.join(parts)}"
 
 
@@ -194,14 +203,11 @@ def _beside(space: Space, at: Float[Array, "d"], distances: Float[Array, "m"]) -
                 values = np.clip(
                     np.where(values == here, here + steps, values), parameter.lower, parameter.upper
                 )
-        for value in np.unique(values[~np.isclose(values, here, rtol=1e-9, atol=0.0)]):
+        for value in np.unique(values):
             changed = space.decode(at)
             changed[i] = value
             point = at.copy()
             point[i] = space.encode(changed)[i]
-            found.append(point)
+            if abs(point[i] - at[i]) > SAME:
+                found.append(point)
     return found
-
-
-def _said(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -195,6 +195,8 @@ def _models(x: Float[Array, "n d"]) -> Iterator[tuple[str, tuple[Term, ...]]]:
     """The terms of the models, the richest first; a square needs two tries besides the two commonest values."""
     counts = [sorted(np.unique(column, return_counts=True)[1]) for column in x.T]
     lines: list[Term] = [(i,) for i, count in enumerate(counts) if sum(count[:-1]) >= 2]
+    if not lines:
+        return
     squares: list[Term] = [(i, i) for i, count in enumerate(counts) if sum(count[:-2]) >= 2]
     products: list[Term] = [(*a, *b) for a, b in itertools.combinations(lines, 2)]
     yield "full quadratic", ((), *lines, *squares, *products)

@@ -36,8 +36,12 @@ class Tuning:
     say: Say
 
     def check(self) -> None:
-        """Raise ValueError if the rollouts do not suffice for one generation."""
+        """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
         first = AskTell(self.method, self.space.domain, self.seed, "tune", self.name).ask()
+        if first.sample or first.record:
+            raise ValueError(
+                f"{self.name}: expected a method without scores, as there are no actions to draw"
+            )
         if first.cost > self.rollouts:
             raise ValueError(
                 f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {self.rollouts}"
@@ -110,14 +114,17 @@ class Tuning:
             problem=("tune",),
             label=self.name,
         )
-        told = _Progress(self)
+        told, spent, largest = _Progress(self), 0, 0
         try:
             for turn in turns:
+                spent, largest = turn.rollouts, max(largest, turn.proposal.cost)
                 trials += Trial.of(turn.proposal, turn.evaluation, self.space, turn.index, sign_of(self.goal))
                 recommendation = turn.recommendation
                 told.show(turn)
         except SearchFailed as failed:
             note = str(failed)
+        if not note and self.rollouts - spent >= largest:
+            note = f"{self.name} found nothing left to search after {spent} of {self.rollouts} rollouts"
         return trials, recommendation, note
 
 
