@@ -32,10 +32,11 @@ def test_every_planted_bug_still_has_its_line_and_its_test() -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant['file']}: {mutant['mutant']}")
 def test_the_planted_bug_is_killed(mutant: dict[str, str], tmp_path: Path) -> None:
-    for folder in ("policysearch", "tests"):
+    for folder in ("policysearch", "tests", "experiments"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / file, tmp_path / file)
+    (tmp_path / "results").symlink_to(ROOT / "results")
     target = tmp_path / mutant["file"]
     source = target.read_text(encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant["test"]]
