@@ -413,16 +413,20 @@ def test_a_person_is_asked_instead_of_a_function_and_the_folder_remembers(tmp_pa
 
 def test_a_finished_folder_is_opened_again_without_a_single_try(tmp_path: Path) -> None:
     def runs(params: Mapping[str, Any], seed: int) -> float:
-        if (tmp_path / "done").exists():
-            raise KeyboardInterrupt
+        assert not (tmp_path / "done").exists()
         return noisy(params, seed)["return"]
 
+    def changed(params: Mapping[str, Any], seed: int) -> float:
+        return runs(params, seed) + 1.0
+
     def asked() -> TuneResult:
-        return tune(runs, SPACE, 40, sensitivity_rollouts=60, perturb={"the same": runs}, out=tmp_path)
+        return tune(runs, SPACE, 40, sensitivity_rollouts=60, perturb={"shifted": changed}, out=tmp_path)
 
     first = asked()
     (tmp_path / "done").touch()
-    assert str(asked()) == str(first)
+    again = asked()
+    assert str(again) == str(first)
+    np.testing.assert_allclose(again.perturbed["shifted"].returns, again.fresh.returns + 1.0)
 
 
 def test_a_rival_that_fails_more_often_is_counted_instead_of_advised() -> None:

@@ -120,7 +120,7 @@ def tune(
     say = progress or (lambda line: None)
     tuning = Tuning(method, optimizer, space, goal, dict(metrics or {}), rollouts, seed, say)
     tuning.check()
-    if broken := FunctionEvaluator(_nothing, space, **asked).broken(space.named(space.domain.start)):
+    if broken := _broken(space, asked):
         raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
     if isinstance(function, Asker):
         if perturb or sensitivity_rollouts:
@@ -156,16 +156,16 @@ def tune(
         return replace(result, perturbed=perturbed)
 
 
-def _nothing(params: Mapping[str, Any], seed: int) -> float:
-    """A function that is never called."""
-    raise NotImplementedError
-
-
 def _check(**limits: tuple[int | None, int]) -> None:
     """Raise ValueError for a number below its least."""
     for name, (value, least) in limits.items():
         if value is not None and value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _broken(space: Space, asked: dict[str, Any]) -> str:
+    """The constraints that the start breaks; empty if there is none."""
+    return FunctionEvaluator(lambda params, seed: 0.0, space, **asked).broken(space.named(space.domain.start))
 
 
 def default_method(space: Space) -> tuple[str, dict[str, Any]]:
