@@ -155,7 +155,9 @@ def test_a_function_hears_the_threshold_in_its_own_sign(goal: Goal, told: float,
 
 
 @pytest.mark.parametrize(
-    "function", [lambda params, seed: 2.0, lambda params, seed, other=3.0: other, max], ids=str
+    "function",
+    [lambda params, seed: 2.0, lambda params, seed, other=3.0: other, max],
+    ids=["two", "more", "built in"],
 )
 def test_a_function_that_does_not_ask_is_told_nothing(function: Any) -> None:
     found = evaluate(FunctionEvaluator(function, SPACE), -7.0)

@@ -256,6 +256,8 @@ def test_without_luck_the_best_candidate_is_recommended() -> None:
     assert result.fresh.means[0] == pytest.approx(best)
     assert result.rival is None
     assert "the best value seen" not in str(result)
+    at_best = Space((Parameter("kp", 20.0, 0.1, 100.0, scale="log"), Parameter("kd", 3.0, 0.0, 10.0)))
+    assert tune(cost, at_best, 30, goal="minimise").values == {"kp": pytest.approx(20.0), "kd": 3.0}
 
 
 def test_cma_es_starts_with_small_steps_and_a_single_parameter_is_left_to_hill_climbing() -> None:

@@ -50,8 +50,7 @@ class Tuning:
     def run(self, searched: Evaluator, tried: Evaluator, episodes: int, *, rival: bool = True) -> TuneResult:
         """Search, then try what was found, the start and, as `rival`, the best candidate on fresh seeds.
 
-        Where no seed makes a difference there is no luck: the better one of the best candidate and of what the method
-        stands by is recommended.
+        Where no seed makes a difference there is no luck: the best of the three is recommended.
         """
         trials, recommendation, note = self._search(searched)
         rows, groups = [recommendation, self.space.domain.start], whole(trials)
@@ -60,8 +59,8 @@ class Tuning:
             rows.append(best.coordinates)
         self.say(f"trying what was found and the start on {episodes} fresh seeds")
         evaluation = self._fresh(tried, np.array(rows), episodes)
-        if len(rows) == 3 and _better_without_luck(evaluation.returns[2], evaluation.returns[0]):
-            recommendation, evaluation = rows[2], _rows(evaluation, (2, 1))
+        if rival and (chosen := _best_without_luck(evaluation.returns)):
+            recommendation, evaluation = rows[chosen], _rows(evaluation, (chosen, 1))
         returns = sign_of(self.goal) * evaluation.returns
         return TuneResult(
             self.space,
@@ -128,11 +127,11 @@ class Tuning:
         return trials, recommendation, note
 
 
-def _better_without_luck(returns: Float[Array, "k"], others: Float[Array, "k"]) -> bool:
-    """Whether neither depends on the seed, and the first are better."""
-    if not (np.isfinite(returns).all() and np.ptp(returns) == 0.0):
-        return False
-    return not np.isfinite(others).any() or (np.ptp(others) == 0.0 and bool(returns[0] > others[0]))
+def _best_without_luck(returns: Float[Array, "n k"]) -> int:
+    """The best candidate, the first of equal ones, where none depends on the seed; else the first."""
+    if not np.isfinite(returns).all() or np.ptp(returns, axis=1).any():
+        return 0
+    return int(returns[:, 0].argmax())
 
 
 def _rows(evaluation: Evaluation, rows: tuple[int, ...]) -> Evaluation:
