@@ -113,6 +113,7 @@ class Tuning:
             problem=("tune",),
             label=self.name,
         )
+        self.say(f"searching by {self.name} with {self.rollouts} rollouts")
         told, spent, largest = _Progress(self), 0, 0
         try:
             for turn in turns:
