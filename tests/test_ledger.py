@@ -242,7 +242,7 @@ def test_a_changed_lost_or_swapped_event_is_named(tmp_path: Path) -> None:
             assert db.execute(change).rowcount == 1
         db.close()
         for opener in (Ledger, read):
-            with pytest.raises(LedgerRefused, match=f"damaged at event {number}: .*--fresh"):
+            with pytest.raises(LedgerRefused, match=f"damaged at event {number}: .*move it away"):
                 opener(path)
 
 

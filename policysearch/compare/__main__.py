@@ -250,10 +250,11 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
 
 def _ledger_refusal(error: "LedgerError") -> Refusal:
     from policysearch.compare.journal import StudyChanged  # noqa: PLC0415
-    from policysearch.ledger import LedgerBusy  # noqa: PLC0415
+    from policysearch.ledger import LedgerBusy, LedgerRefused  # noqa: PLC0415
 
     code = IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE
-    return Refusal([str(error)], WRONG_REQUEST if isinstance(error, StudyChanged) else code)
+    hint = "; or pass --fresh to start over beside it" if isinstance(error, LedgerRefused) else ""
+    return Refusal([f"{error}{hint}"], WRONG_REQUEST if isinstance(error, StudyChanged) else code)
 
 
 def _run(  # noqa: PLR0917 - internal

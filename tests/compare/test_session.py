@@ -416,6 +416,7 @@ def test_a_damaged_ledger_gets_one_message_and_is_left_alone(
     assert message in said
     assert said.count("error:") == 1
     assert "Traceback" not in said
+    assert "pass --fresh to start over" in said
     assert path.read_bytes() == before
 
 
