@@ -680,7 +680,13 @@ def garnet_episodes(n: int, seed: int) -> list[Rollout]:
     return list(evaluator.evaluate(asked, ("garnet", seed)).rollouts[0])
 
 
-@pytest.mark.parametrize("name", UNBIASED)
+#: Half a minute each; the regulator is enough for every day.
+LONG = ("reward-to-go, optimal per step", "reward-to-go, network value")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in LONG else ()) for name in UNBIASED]
+)
 def test_an_estimator_that_says_so_is_unbiased_on_a_tabular_process(name: str) -> None:
     z = z_scores(0.8, garnet_episodes, GARNET.gradient(TABLE).T.ravel(), name)
     assert (np.abs(z) < 4).all()
@@ -721,7 +727,7 @@ def test_too_few_rollouts_make_no_estimate(name: str, least: int) -> None:
 
 @pytest.mark.parametrize("weighting", ["trajectory", "per-decision"])
 def test_importance_weights_find_the_gradient_of_another_controller_of_the_regulator(weighting: Any) -> None:
-    pool = episodes(SMALL, 20_000, seed=8)
+    pool = regulator_episodes(20_000, 8)
     other = pool[0].params + np.array([0.05, -0.05, -0.1])
     truth = np.concatenate([part.ravel() for part in SMALL.gradient(other[:2].reshape(1, 2), other[2:])])
     found = []

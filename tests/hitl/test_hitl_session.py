@@ -770,7 +770,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestHistories.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 
 
 @pytest.mark.nightly
