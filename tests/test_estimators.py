@@ -661,7 +661,16 @@ def z_scores(discount: float, make: Callable[[int, int], list[Rollout]], truth: 
     return np.asarray((found.mean(axis=0) - truth) / error)
 
 
-@pytest.mark.parametrize("name", UNBIASED)
+#: They take 10 to 30 s on either problem.
+LONG = ("reward-to-go, optimal per step", "reward-to-go, network value")
+
+
+def but_long_ones(*names: str) -> list[Any]:
+    """The unbiased estimators, these of them for the night."""
+    return [pytest.param(name, marks=pytest.mark.nightly if name in names else ()) for name in UNBIASED]
+
+
+@pytest.mark.parametrize("name", but_long_ones(*LONG))
 def test_an_estimator_that_says_so_is_unbiased_on_the_regulator(name: str) -> None:
     z = z_scores(1.0, regulator_episodes, exact_of_lqr(SMALL), name)
     assert (np.abs(z) < 4).all()
@@ -680,13 +689,7 @@ def garnet_episodes(n: int, seed: int) -> list[Rollout]:
     return list(evaluator.evaluate(asked, ("garnet", seed)).rollouts[0])
 
 
-#: Half a minute each; the regulator is enough for every day.
-LONG = ("reward-to-go, optimal per step", "reward-to-go, network value")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.nightly if name in LONG else ()) for name in UNBIASED]
-)
+@pytest.mark.parametrize("name", but_long_ones(*LONG, *LOUD))
 def test_an_estimator_that_says_so_is_unbiased_on_a_tabular_process(name: str) -> None:
     z = z_scores(0.8, garnet_episodes, GARNET.gradient(TABLE).T.ravel(), name)
     assert (np.abs(z) < 4).all()
