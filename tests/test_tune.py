@@ -421,14 +421,19 @@ def test_a_finished_folder_is_opened_again_without_a_single_try(tmp_path: Path) 
     def changed(params: Mapping[str, Any], seed: int) -> float:
         return runs(params, seed) + 1.0
 
+    def further(params: Mapping[str, Any], seed: int) -> float:
+        return runs(params, seed) + 2.0
+
     def asked() -> TuneResult:
-        return tune(runs, SPACE, 40, sensitivity_rollouts=60, perturb={"shifted": changed}, out=tmp_path)
+        plants = {"shifted": changed, "shifted further": further}
+        return tune(runs, SPACE, 40, sensitivity_rollouts=60, perturb=plants, out=tmp_path)
 
     first = asked()
     (tmp_path / "done").touch()
     again = asked()
     assert str(again) == str(first)
     np.testing.assert_allclose(again.perturbed["shifted"].returns, again.fresh.returns + 1.0)
+    np.testing.assert_allclose(again.perturbed["shifted further"].returns, again.fresh.returns + 2.0)
 
 
 def test_a_rival_that_fails_more_often_is_counted_instead_of_advised() -> None:
