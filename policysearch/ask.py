@@ -10,6 +10,10 @@ from typing import NamedTuple
 NEAR = 0.6  # how alike a word and a command are when the command is suggested (choice)
 
 
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Whoever is asked ends for now."""
+
+
 class Command(NamedTuple):
     """A word that was expected, and all that followed it; the word is empty for an empty line."""
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.ask import Asker
+from policysearch.ask import Asker, Stopped
 from policysearch.core import Evaluation, Optimizer, Proposal
 from policysearch.ledger import Ledger, LedgerError, decode, encode
 from policysearch.optimizers import CMAES, HillClimbing, NelderMead, Repeated
 from policysearch.search import Budget, SearchFailed, generations
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune.ask import COMMANDS, KINDS, Answers, AskEvaluator, Record, Stopped, asked, doubt
+from policysearch.tune.ask import COMMANDS, KINDS, Answers, AskEvaluator, Record, asked, doubt
 
 SPACE = Space(
     (

@@ -101,9 +101,9 @@ def _again(argv: list[str]) -> str:
 
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
-    from policysearch.ask import Asker  # noqa: PLC0415 - heavy
+    from policysearch.ask import Asker, Stopped  # noqa: PLC0415
     from policysearch.hitl.live import Who  # noqa: PLC0415
-    from policysearch.hitl.run import NUMBER, Desk, Stopped  # noqa: PLC0415
+    from policysearch.hitl.run import NUMBER, Desk  # noqa: PLC0415
     from policysearch.hitl.watch import Countdown  # noqa: PLC0415
 
     breaths, timed = arguments.breaths or "", not arguments.no_countdown

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.ask import Answer, Asker, Command, number
+from policysearch.ask import Answer, Asker, Command, Stopped, number
 from policysearch.core import Array
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.session import Bout, Session
@@ -42,10 +42,6 @@ COMMANDS = {
 }
 #: What may put another bout in the place of the next one.
 MOVING = ("skip", "amend", "undo", "retest", "limit", "finish")
-
-
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """The operator ends for now."""
 
 
 class _Moved(Exception):  # noqa: N818

@@ -130,9 +130,9 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def _answer(error: BaseException, out: Path) -> tuple[str, int]:
     """What is said of an error, and the exit code; errors of ours are raised again."""
+    from policysearch.ask import Stopped  # noqa: PLC0415
     from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
     from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
-    from policysearch.tune.ask import Stopped  # noqa: PLC0415
     from policysearch.tune.journal import OtherRequest  # noqa: PLC0415
 
     match error:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from policysearch.ask import Asker, Command, number, parsed, refused
+from policysearch.ask import Asker, Command, Stopped, number, parsed, refused
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
@@ -60,10 +60,6 @@ T = TypeVar("T")
 
 class Rebuild(Exception):  # noqa: N818 - it is no error
     """The search has been told something that is not so any more, and has to begin again."""
-
-
-class Stopped(Exception):  # noqa: N818
-    """The person ends for now."""
 
 
 @dataclass(frozen=True)

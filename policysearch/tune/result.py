@@ -126,6 +126,11 @@ class TuneResult:
         )
 
     @cached_property
+    def whole(self) -> list[list[Trial]]:
+        """The tries of each candidate all of whose tries succeeded."""
+        return whole(self.trials)
+
+    @cached_property
     def candidates(self) -> pd.DataFrame:
         """A row per candidate that was tried without failure: its means, parameters as in `history`."""
         rows = [
@@ -133,27 +138,25 @@ class TuneResult:
             | dict(group[0].values)
             | {"return": _mean(t.ret for t in group), "steps": _mean(t.steps for t in group)}
             | {name: _mean(t.metrics[name] for t in group) for name in group[0].metrics}
-            for group in whole(self.trials)
+            for group in self.whole
         ]
         return pd.DataFrame(rows)
 
     @cached_property
     def best_seen(self) -> tuple[dict[str, Any], float]:
         """The candidate with the best mean of the search, and that mean: a lucky number, if tries are noisy."""
-        groups = whole(self.trials)
-        if not groups:
+        if not self.whole:
             return {}, float("nan")
-        best = best_of(groups, self.goal)
+        best = best_of(self.whole, self.goal)
         return dict(best[0].values), _mean(trial.ret for trial in best)
 
     @cached_property
     def surface(self) -> Surface | None:
         """What the tries alone say of the neighbourhood of the recommendation; None if they are too few."""
-        groups = whole(self.trials)
-        if not groups:
+        if not self.whole:
             return None
-        params = np.array([group[0].coordinates for group in groups])
-        means = np.array([_mean(trial.ret for trial in group) for group in groups])
+        params = np.array([group[0].coordinates for group in self.whole])
+        means = np.array([_mean(trial.ret for trial in group) for group in self.whole])
         return Surface.fit(self.space, params, sign_of(self.goal) * means, self.recommendation)
 
     def front(self, x: str, y: str = "return") -> pd.DataFrame:
@@ -203,16 +206,14 @@ class TuneResult:
     @property
     def measured(self) -> tuple[str, ...]:
         """What else was measured of candidates that did not fail, by name."""
-        names = dict.fromkeys(name for group in whole(self.trials) for name in group[0].metrics)
+        names = dict.fromkeys(name for group in self.whole for name in group[0].metrics)
         return tuple(name for name in names if name != "violation")
 
     def _better(self, quantity: str) -> str:
         return self.goal if quantity == "return" else self.metrics.get(quantity, "minimise")
 
     def _check_measured(self, *quantities: str) -> None:
-        known = (
-            ("return", "steps", *self.measured) if whole(self.trials) else ("nothing, as all tries failed",)
-        )
+        known = ("return", "steps", *self.measured) if self.whole else ("nothing, as all tries failed",)
         if unknown := [name for name in quantities if name not in known]:
             raise ValueError(f"expected some of {', '.join(known)}, got {', '.join(unknown)}")
 

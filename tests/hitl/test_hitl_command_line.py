@@ -20,12 +20,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from policysearch.ask import Asker
+from policysearch.ask import Asker, Stopped
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.plan import Plan
-from policysearch.hitl.run import Desk, Stopped
+from policysearch.hitl.run import Desk
 from policysearch.hitl.session import Bout, Session
 from policysearch.hitl.watch import Countdown
 from policysearch.respirometry import read_breaths, running
