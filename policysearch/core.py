@@ -343,6 +343,20 @@ def just_below(worst: float, failed: float) -> float:
     return max(min(failed, math.nextafter(worst, -math.inf)), -sys.float_info.max)
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of the policy, of its parameters and of the installation.
+
+    A method that needs scores searches all parameters of a stochastic policy, where others search those of its mode.
+    """
+
+    scores: bool = False  # of the policy: the gradients of its log-probabilities
+    bounds: bool = False  # two finite ones for every parameter
+    kept_rollouts: bool = False  # over generations, so their observations must keep their meaning
+    extra: str = ""  # of the package, which installs `modules`
+    modules: tuple[str, ...] = ()
+
+
 #: A running optimizer: yields proposals, is sent evaluations, and returns its final recommendation if
 #: it ever ends by itself.
 Search = Generator[Proposal, Evaluation, Float[Array, "d"]]
@@ -357,14 +371,30 @@ Ranges = Mapping[str, tuple[float, float]]
 class Optimizer(Protocol):
     """A frozen dataclass of hyperparameters whose `search` is the method, as a coroutine.
 
-    The class attribute `tunable` (`Ranges`) says which of them are worth tuning. A class whose method needs the
-    policy's scores sets the class attribute `uses_scores = True`; it then searches all parameters of a stochastic
-    policy, where other methods search those of its mode. One that needs two bounds for every parameter sets
-    `needs_bounds = True`; one that stands on modules of an extra names both, `extra` and `modules`.
+    The class attribute `tunable` (`Ranges`) says which of them are worth tuning, and `needs` (`Needs`) what the
+    method needs; a class may leave out either. An optimizer around another one has the needs of the inner one.
     """
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The search itself. It draws randomness from `rng` only and never ends unless it must."""
+
+
+def needs_of(optimizer: Optimizer | type[Optimizer]) -> Needs:
+    """What a method needs: its `needs`, or nothing where it has no such attribute.
+
+    Raises:
+        TypeError: for `needs` of another type.
+    """
+    needs = getattr(optimizer, "needs", Needs())
+    if not isinstance(needs, Needs):
+        raise TypeError(f"needs: expected Needs(...), got {needs!r}, of {optimizer!r}")
+    return needs
+
+
+def tunable_of(method: type[Optimizer]) -> Ranges:
+    """The hyperparameters of a method that are worth tuning: its `tunable`, or none where it has none."""
+    ranges: Ranges = getattr(method, "tunable", {})
+    return ranges
 
 
 @runtime_checkable

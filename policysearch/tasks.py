@@ -15,13 +15,13 @@ import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Optimizer, Policy, StochasticPolicy
+from policysearch.core import Array, Domain, Optimizer, Policy, StochasticPolicy, needs_of
 from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
 from policysearch.evaluators.bouts import MINUTES
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.shared import Deploy
 from policysearch.gradients.exact import LQR
-from policysearch.optimizers import Repeated, Whitened
+from policysearch.optimizers import Whitened
 from policysearch.policies import (
     MLP,
     PID,
@@ -444,18 +444,18 @@ def make_evaluator(
 
 def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
     """Why this method cannot search this policy, or None where it can."""
-    if getattr(optimizer, "uses_scores", False) and not isinstance(policy, StochasticPolicy):
+    needs = needs_of(optimizer)
+    if needs.scores and not isinstance(policy, StochasticPolicy):
         return (
             "needs a distribution over actions, which a controller is not; pgpe draws its parameters instead"
         )
     if whitened and not hasattr(policy, "fold"):
         return "whitening needs a policy whose first layer takes the shift of observations"
-    method: Any = optimizer.optimizer if isinstance(optimizer, Repeated) else optimizer
     space: Space | None = getattr(policy, "space", None)
-    if getattr(method, "needs_bounds", False) and not (space and space.domain.enclosed):
+    if needs.bounds and not (space and space.domain.enclosed):
         return "needs bounds for every parameter"
-    if any(importlib.util.find_spec(module) is None for module in getattr(method, "modules", ())):
-        return f"needs `pip install 'policysearch[{method.extra}]'`"
+    if any(importlib.util.find_spec(module) is None for module in needs.modules):
+        return f"needs `pip install 'policysearch[{needs.extra}]'`"
     return None
 
 
@@ -484,7 +484,7 @@ def make_problem(
         raise ValueError(reason)
     if task.deploy == "sample" and not isinstance(policy, StochasticPolicy):
         raise ValueError("deploy: a controller has nothing to sample; expected 'mode', got 'sample'")
-    full = task.deploy == "sample" or getattr(optimizer, "uses_scores", False)
+    full = task.deploy == "sample" or needs_of(optimizer).scores
     if isinstance(policy, StochasticPolicy) and not full:
         policy = policy.mode
     start = task.start_of(policy, stream(seed, "start", task.name, run))

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal
+from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, needs_of
 from policysearch.evaluators import EpisodeEvaluator
 from policysearch.optimizers import (
     ARS,
@@ -106,11 +106,11 @@ def proposals(
 
 
 #: The methods of the registry that need no bounds.
-ANYWHERE = [name for name, cls in OPTIMIZERS.items() if not getattr(cls, "needs_bounds", False)]
+ANYWHERE = [name for name, cls in OPTIMIZERS.items() if not needs_of(cls).bounds]
 
 #: Those of them, and their variants, that search a function.
 DIRECT: dict[str, Optimizer] = {
-    **{name: OPTIMIZERS[name]() for name in ANYWHERE if not getattr(OPTIMIZERS[name], "uses_scores", False)},
+    **{name: OPTIMIZERS[name]() for name in ANYWHERE if not needs_of(OPTIMIZERS[name]).scores},
     "ars top": ARS(top=4),
     "cma-es passive": CMAES(active=False),
     "cma-es noise handling": CMAES(noise_handling=True),
@@ -147,7 +147,7 @@ ALL: dict[str, Optimizer] = DIRECT | EPISODIC
 
 #: Those that search a function within bounds only, where their extras are installed.
 BOUNDED: dict[str, Optimizer] = {"bayesian": BayesianOptimization(startup=4)}
-if any(importlib.util.find_spec(module) is None for module in BayesianOptimization.modules):
+if any(importlib.util.find_spec(module) is None for module in BayesianOptimization.needs.modules):
     BOUNDED = {}
 
 FREE, BOX = Domain.unbounded(np.zeros(D)), Domain(np.zeros(D), np.full(D, -2.0), np.full(D, 3.0))

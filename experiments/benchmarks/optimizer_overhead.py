@@ -25,7 +25,7 @@ import scipy
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from policysearch.core import Array, Domain, Evaluation, Optimizer
+from policysearch.core import Array, Domain, Evaluation, Optimizer, needs_of
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.seeding import stream
 
@@ -121,7 +121,7 @@ def main() -> None:
     methods: dict[str, Callable[[int], float]] = {
         name: lambda seed, cls=cls: ours(cls(), seed)  # type: ignore[misc]
         for name, cls in OPTIMIZERS.items()
-        if not (getattr(cls, "uses_scores", False) or getattr(cls, "needs_bounds", False))
+        if not (needs_of(cls).scores or needs_of(cls).bounds)
     }
     methods |= {
         "cma (bare)": bare_cma,

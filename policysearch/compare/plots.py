@@ -16,6 +16,7 @@ from policysearch.compare import statistics
 from policysearch.compare.comparison import TARGETS, Comparison
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
+from policysearch.core import tunable_of
 from policysearch.figures import COLOURS, DASHES, figure_of, svg
 from policysearch.files import whole, write_text
 from policysearch.optimizers import OPTIMIZERS
@@ -95,7 +96,7 @@ def ecdf(comparison: Comparison) -> "Figure":
 def sensitivity(comparison: Comparison, label: str) -> "Figure":
     """Final returns of a method's tuning runs against each hyperparameter: a row per task."""
     mine = comparison.tuning[comparison.tuning["optimizer"] == label]
-    ranges = OPTIMIZERS[comparison.study.optimizers[label].method].tunable  # type: ignore[attr-defined]
+    ranges = tunable_of(OPTIMIZERS[comparison.study.optimizers[label].method])
     tasks = list(dict.fromkeys(mine["task"]))
     width, height = max(2.4 * len(ranges), 3.2), 2.1 * len(tasks)
     with figure_of(len(tasks), len(ranges), width, height, sharey="row") as (figure, axes):

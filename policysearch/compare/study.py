@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from policysearch.configuration import STRICT, build, messages
-from policysearch.core import Optimizer
+from policysearch.core import Optimizer, needs_of
 from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.search import Budget
 from policysearch.seeding import stream
@@ -35,7 +35,7 @@ from policysearch.tasks import (
 QUICK: dict[str, Any] = {
     "tasks": {"CartPole-v1": {}, "lqr": {}},
     "optimizers": {
-        **{name: {} for name, cls in OPTIMIZERS.items() if not hasattr(cls, "extra")},
+        **{name: {} for name, cls in OPTIMIZERS.items() if not needs_of(cls).extra},
         "whitened:ars": {},
     },
     "rollouts": 300,

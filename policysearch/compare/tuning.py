@@ -16,6 +16,7 @@ import pandas as pd
 
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import OptimizerChoice, Study, TaskChoice
+from policysearch.core import tunable_of
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.seeding import seed_of, stream
 
@@ -81,7 +82,7 @@ def _drawn(choice: OptimizerChoice, rng: np.random.Generator) -> dict[str, Any]:
     cls = OPTIMIZERS[choice.method]
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     options: dict[str, Any] = {}
-    for name, (low, high) in getattr(cls, "tunable", {}).items():
+    for name, (low, high) in tunable_of(cls).items():
         value = float(math.exp(rng.uniform(math.log(low), math.log(high))))
         options[name] = round(value) if isinstance(defaults[name], int) else float(f"{value:.3g}")
     return options
@@ -120,7 +121,7 @@ def tuning_table(drawn: Study, results: dict[Job, Result]) -> pd.DataFrame:
         choice = drawn.optimizers[job.optimizer]
         options = choice.options | drawn.tasks[job.task].options[job.optimizer]
         values = dataclasses.asdict(choice.model_copy(update={"options": options}).build())  # type: ignore[call-overload]
-        names = getattr(OPTIMIZERS[choice.method], "tunable", {})
+        names = tunable_of(OPTIMIZERS[choice.method])
         rows.append(
             {"task": job.task, "optimizer": label, "configuration": number, "run": job.run}
             | {name: result.row[name] for name in ("rollouts", "steps", "final_return")}

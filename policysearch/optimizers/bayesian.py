@@ -31,7 +31,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
-from policysearch.core import NO_FITNESS_YET, Array, Domain, Evaluation, Proposal, Ranges, Search
+from policysearch.core import NO_FITNESS_YET, Array, Domain, Evaluation, Needs, Proposal, Ranges, Search
 from policysearch.optimizers.checks import within
 
 #: A value whose square is finite.
@@ -44,9 +44,7 @@ SMALLEST, LARGEST, GUESS = (0.05, 1e-4), (20.0, 1e3), (0.5, 0.3)
 class BayesianOptimization:
     """Expected improvement under a Gaussian process; needs bounds and the extra `bo`."""
 
-    needs_bounds: ClassVar[bool] = True
-    extra: ClassVar[str] = "bo"
-    modules: ClassVar[tuple[str, ...]] = ("optuna", "torch")
+    needs: ClassVar[Needs] = Needs(bounds=True, extra="bo", modules=("optuna", "torch"))
     tunable: ClassVar[Ranges] = {"startup": (4, 24)}
 
     startup: int = 8  # candidates of the startup design, the start among them

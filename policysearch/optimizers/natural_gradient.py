@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
 from policysearch.gradients import natural, score_function, values
 from policysearch.optimizers.checks import one_of, positive, within
 
@@ -34,7 +34,7 @@ from policysearch.optimizers.checks import one_of, positive, within
 class NaturalGradient:
     """Ascent along the natural gradient, in steps of limited divergence."""
 
-    uses_scores: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(scores=True)
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "max_kl": (0.001, 0.3), "damping": (0.001, 1.0)}
 
     episodes: int = 10  # N per step

@@ -20,7 +20,7 @@ from typing import ClassVar, get_args
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
 from policysearch.gradients import off_policy, score_function
 from policysearch.gradients.off_policy import Weighting
 from policysearch.optimizers.adam import Adam
@@ -31,8 +31,7 @@ from policysearch.optimizers.checks import one_of, positive, within
 class OffPolicyReinforce:
     """Gradient ascent from the rollouts of several past policies."""
 
-    uses_scores: ClassVar[bool] = True
-    keeps_rollouts: ClassVar[bool] = True  # so their observations must keep their meaning
+    needs: ClassVar[Needs] = Needs(scores=True, kept_rollouts=True)
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
 
     episodes: int = 10  # n, new ones per step

@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search, StochasticPolicy
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search, StochasticPolicy
 from policysearch.gradients import values
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.checks import positive, within
@@ -30,7 +30,7 @@ from policysearch.optimizers.checks import positive, within
 class PPO:
     """Minibatch ascent that stops paying once the policy has changed by a factor of 1 ± ε."""
 
-    uses_scores: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(scores=True)
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (1e-4, 0.1), "epochs": (2, 20)}
 
     episodes: int = 10  # N per batch

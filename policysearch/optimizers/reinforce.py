@@ -22,7 +22,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
 from policysearch.gradients import baselines, score_function, values
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.checks import one_of, positive, within
@@ -34,7 +34,7 @@ Baseline = Literal["none", "mean", "step", "optimal", "optimal-scalar", "linear"
 class Reinforce:
     """Stochastic gradient ascent on the expected return, by the score function."""
 
-    uses_scores: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(scores=True)
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0)}
 
     episodes: int = 10  # N per step

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policysearch.core import Domain, Optimizer, Search
+from policysearch.core import Domain, Needs, Optimizer, Search, needs_of
 from policysearch.optimizers.checks import within
 
 
@@ -23,9 +23,9 @@ class Repeated:
         within(self, 1, np.inf, "episodes")
 
     @property
-    def uses_scores(self) -> bool:
-        """Whether the inner optimizer needs the policy's scores."""
-        return bool(getattr(self.optimizer, "uses_scores", False))
+    def needs(self) -> Needs:
+        """What the inner optimizer needs."""
+        return needs_of(self.optimizer)
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search with its proposals repeated."""

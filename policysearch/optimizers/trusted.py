@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from policysearch.core import Array, Domain, Optimizer, Search
+from policysearch.core import Array, Domain, Needs, Optimizer, Search, needs_of
 from policysearch.optimizers.checks import positive
 
 
@@ -42,9 +42,9 @@ class Trusted:
         positive(self, "reach")
 
     @property
-    def uses_scores(self) -> bool:
-        """Whether the inner optimizer needs the policy's scores."""
-        return bool(getattr(self.optimizer, "uses_scores", False))
+    def needs(self) -> Needs:
+        """What the inner optimizer needs."""
+        return needs_of(self.optimizer)
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search with its proposals brought close to what has worked."""

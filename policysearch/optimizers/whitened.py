@@ -19,7 +19,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer, Proposal, Rollout, Search
+from policysearch.core import (
+    Array,
+    Domain,
+    Evaluation,
+    Moments,
+    Needs,
+    Optimizer,
+    Proposal,
+    Rollout,
+    Search,
+    needs_of,
+)
 
 MIN_VARIANCE = 1e-8
 
@@ -36,22 +47,26 @@ class Foldable(Protocol):
 
 @dataclass(frozen=True)
 class Whitened:
-    """`optimizer`, searching policies of normalised observations."""
+    """`optimizer`, searching policies of normalised observations.
+
+    Raises:
+        ValueError: for a method that keeps rollouts over generations, whatever it is wrapped in.
+    """
 
     optimizer: Optimizer
     policy: Foldable
 
     def __post_init__(self) -> None:
-        if getattr(self.optimizer, "keeps_rollouts", False):
+        if needs_of(self.optimizer).kept_rollouts:
             raise ValueError(
-                f"whitened: {type(self.optimizer).__name__} uses rollouts of earlier generations again, whose "
-                "observations were normalised otherwise; choose another method, or leave out the whitening"
+                "whitened: the method uses rollouts of earlier generations again, whose observations were "
+                "normalised otherwise; choose another method, or leave out the whitening"
             )
 
     @property
-    def uses_scores(self) -> bool:
-        """Whether the inner optimizer needs the policy's scores."""
-        return bool(getattr(self.optimizer, "uses_scores", False))
+    def needs(self) -> Needs:
+        """What the inner optimizer needs."""
+        return needs_of(self.optimizer)
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search, its proposals folded and its rollouts normalised."""

@@ -276,6 +276,17 @@ def test_the_default_comparison_leaves_out_methods_whose_first_generation_is_ove
     assert "smaller than one generation of random-search (10), hill-climbing (16)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("repeated", [[], ["--episodes-per-candidate", "2"]])
+def test_whitening_a_method_that_keeps_rollouts_is_refused_also_where_candidates_are_repeated(
+    repeated: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--tasks", "lqr", "--optimizers", "whitened:off-policy-reinforce", *repeated]
+    assert main([*flags, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "whitened:off-policy-reinforce on lqr: whitened: the method uses rollouts of earlier" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_all_methods_are_those_that_can_search_the_task_unless_they_are_named() -> None:
     study, lines = request.resolve(Arguments(tasks=["lqr", "CartPole-v1"], optimizers=["all"]))
     assert list(study.optimizers) == ANYWHERE

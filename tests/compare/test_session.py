@@ -24,6 +24,7 @@ from policysearch.compare.run import Job, Result, execute
 from policysearch.compare.session import Session, Shard
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died, Work, run_all
+from policysearch.core import tunable_of
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.ledger import Ledger, LedgerRefused, read
 from policysearch.optimizers import OPTIMIZERS
@@ -662,7 +663,7 @@ def test_every_method_can_be_tuned_from_corner_to_corner() -> None:
     import dataclasses
 
     for name, cls in OPTIMIZERS.items():
-        ranges = cls.tunable  # type: ignore[attr-defined]
+        ranges = tunable_of(cls)
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         assert ranges, name
         for field, (low, high) in ranges.items():

@@ -100,6 +100,8 @@ def test_five_mistakes_are_all_reported() -> None:
         ({"tasks": 3}, "tasks: Input should be a valid dictionary, got 3"),
         ({"optimizers": ["bayesian"]}, "bayesian on lqr: needs bounds for every parameter"),
         ({"optimizers": ["bayesian"], "episodes_per_candidate": 2}, "bayesian on lqr: needs bounds for every parameter"),
+        ({"optimizers": ["whitened:off-policy-reinforce"]}, "uses rollouts of earlier generations again"),
+        ({"optimizers": ["whitened:off-policy-reinforce"], "episodes_per_candidate": 2}, "uses rollouts of earlier generations again"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_its_place_and_what_was_expected(

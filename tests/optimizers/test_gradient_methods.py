@@ -101,7 +101,7 @@ def test_a_batch_of_which_one_weight_counts_has_nothing_more_to_say() -> None:
 
 
 def test_rollouts_of_earlier_generations_and_whitening_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match="OffPolicyReinforce uses rollouts of earlier generations again"):
+    with pytest.raises(ValueError, match="the method uses rollouts of earlier generations again"):
         Whitened(OffPolicyReinforce(), WALKER)
 
 

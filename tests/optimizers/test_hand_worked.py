@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from problems import WALKER, walk
 
-from policysearch.core import Array, Domain, Evaluation, Moments, Optimizer, Proposal
+from policysearch.core import Array, Domain, Evaluation, Moments, Needs, Optimizer, Proposal
 from policysearch.gradients import finite_difference as estimate
 from policysearch.optimizers import (
     ARS,
@@ -516,7 +516,7 @@ def test_a_restarted_cma_es_keeps_its_old_mean_only_until_the_new_run_does_bette
 class Spy:
     """A random search that remembers what it is told."""
 
-    uses_scores = True
+    needs = Needs(scores=True)
 
     def __init__(self) -> None:
         self.asked: list[Proposal] = []

@@ -192,8 +192,8 @@ def test_what_had_to_be_brought_inside_is_told_less_by_the_spread_for_every_reac
 
 
 def test_it_goes_around_other_wrappers_and_methods_that_need_scores() -> None:
-    assert not Trusted(CMAES()).uses_scores
-    assert Trusted(Reinforce()).uses_scores
+    assert not Trusted(CMAES()).needs.scores
+    assert Trusted(Reinforce()).needs.scores
     evaluator, worked = walk(), FREE.start[None]
     trusted = Trusted(Reinforce(episodes=4, learning_rate=0.3), 0.05)
     for turn in generations(trusted, evaluator, FREE, budget=Budget(80), seed=1):
