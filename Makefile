@@ -10,7 +10,9 @@ help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
-	@echo "make nightly   the long tests too"
+	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
+	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
+	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
 	@echo "make rliable   our statistics beside rliable's own code, in an environment with pandas < 3"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -34,7 +36,7 @@ types: .venv/ready
 	$(BIN)/mypy
 
 tests: .venv/ready
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 torch: .venv/torch
 	$(BIN)/pytest tests/autodiff
@@ -45,11 +47,22 @@ torch: .venv/torch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bo]'
 	@touch $@
 
-nightly: .venv/ready
-	$(BIN)/pytest -n 2 -m "nightly or not nightly"
+# A part is a share of the tests by the hash of their names (see tests/conftest.py). That it has passed is a file named
+# after the commit; with uncommitted changes nothing is remembered.
+PARTS ?= 8
+COMMIT := $(shell git diff --quiet HEAD 2>/dev/null && git rev-parse --short HEAD)
+nightly mutants: .venv/ready
+ifdef PART
+	@set -e; passed=.nightly/$(COMMIT)-$@-$(subst /,-of-,$(PART)); \
+	if test -n "$(COMMIT)" -a -e $$passed; then echo "$@ $(PART): passed by $(COMMIT)"; exit 0; fi; \
+	$(BIN)/pytest -n 2 --dist worksteal --part $(PART) $(WHAT_$@); \
+	if test -n "$(COMMIT)"; then mkdir -p .nightly; touch $$passed; fi
+else
+	@set -e; for i in $$(seq $(PARTS)); do $(MAKE) --no-print-directory $@ PART=$$i/$(PARTS); done
+endif
 
-mutants: .venv/ready
-	$(BIN)/pytest -n 2 -m nightly tests/test_mutants.py
+WHAT_nightly := --all-types -m "nightly or not nightly" --deselect tests/test_mutants.py::test_the_planted_bug_is_killed
+WHAT_mutants := -m nightly tests/test_mutants.py
 
 rliable: .venv-rliable/ready
 	.venv-rliable/bin/pytest -q tests/rliable_oracle.py
@@ -61,4 +74,4 @@ rliable: .venv-rliable/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-rliable
+	rm -rf .venv .venv-rliable .nightly

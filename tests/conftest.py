@@ -1,21 +1,49 @@
-"""Every test runs with the shapes in the package's signatures checked at call time.
+"""Tests run with the shapes in the package's signatures checked at call time, and can be run in parts.
 
-Modules of functions for Numba are left alone: it compiles what is written, not a checking wrapper.
+By day the calls are checked at the boundaries and in the small modules; with `--all-types`, as at night, in every one:
+to wrap all functions costs every process eight seconds, and many of the calls are short. Modules of functions for Numba are left alone: it compiles what is written, not a checking wrapper.
 """
 
+import hashlib
 from pathlib import Path
 
+import pytest
 from jaxtyping import install_import_hook
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
+
+
+#: Folders whose modules are checked by day: the package's root, through which everything passes, and small ones.
+BY_DAY = (PACKAGE, PACKAGE / "optimizers", PACKAGE / "models")
 #: Modules with functions that Numba compiles, which a type checker must not wrap.
 COMPILED = {PACKAGE / "jit.py", PACKAGE / "policies/kernels.py", PACKAGE / "evaluators/loop.py"} | {
     path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")
 }
-CHECKED = [
-    ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name != "__init__.py" and path not in COMPILED
-]
 
-install_import_hook(CHECKED, "typechecker.check")
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-types", action="store_true", help="check the calls of all modules")
+    parser.addoption("--part", default="1/1", metavar="I/N", help="the I-th of N parts of the tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    checked = [
+        ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name != "__init__.py" and path not in COMPILED
+        if path.parent in BY_DAY or config.getoption("--all-types")
+    ]
+    install_import_hook(checked, "typechecker.check")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this part: those whose name has a hash of I - 1 modulo N."""
+    part, _, parts = config.getoption("--part").partition("/")
+    if not 1 <= int(part) <= int(parts):
+        raise pytest.UsageError(f"--part {part}/{parts}: expected I/N with 1 <= I <= N")
+
+    def here(item: pytest.Item) -> bool:
+        return int(hashlib.sha256(item.nodeid.encode()).hexdigest(), 16) % int(parts) == int(part) - 1
+
+    config.hook.pytest_deselected(items=[item for item in items if not here(item)])
+    items[:] = [item for item in items if here(item)]

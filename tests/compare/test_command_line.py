@@ -10,9 +10,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pandas as pd
 import pytest
+from in_process import Finished
 from problems import ANYWHERE
 
 from policysearch.compare import request
@@ -26,22 +28,18 @@ SMALL = [
 ]  # fmt: skip
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "policysearch.compare", *arguments]
-    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=cwd, env={**os.environ, "PYTHONPATH": paths}
-    )
+def run(*arguments: str) -> Finished:
+    return in_process.run(main, *arguments)
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
     out = tmp_path_factory.mktemp("compare") / "out"
     return out, run(*SMALL, "--workers", "2", "--out", str(out))
 
 
 def test_a_comparison_ends_with_a_table_and_the_path_of_the_picture(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
 ) -> None:
     out, finished = done
     assert finished.returncode == 0, finished.stderr
@@ -53,7 +51,7 @@ def test_a_comparison_ends_with_a_table_and_the_path_of_the_picture(
 
 
 def test_the_folder_holds_exactly_what_is_promised(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
 ) -> None:
     out, _ = done
     names = {path.name for path in out.iterdir()}
@@ -109,7 +107,7 @@ def test_the_folder_holds_exactly_what_is_promised(
 
 
 def test_one_worker_and_the_written_study_give_the_same_tables(
-    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    done: tuple[Path, Finished], tmp_path: Path
 ) -> None:
     out, _ = done
     again = run(str(out / "study.toml"), "--workers", "1", "--out", str(tmp_path / "again"))
@@ -121,7 +119,7 @@ def test_one_worker_and_the_written_study_give_the_same_tables(
 
 
 def test_replay_says_that_the_return_is_the_same(
-    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = done[0] / "recommendations" / "CartPole-v1__whitened-ars__1.npz"
     assert main(["replay", str(file), "--video", str(tmp_path / "clip.gif")]) == 0
@@ -141,7 +139,7 @@ def test_replay_says_that_the_return_is_the_same(
 
 
 def test_what_cannot_be_replayed_or_filmed_is_refused_in_one_line(
-    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = done[0] / "recommendations" / "lqr__cma-es__0.npz"
     with np.load(file) as saved:
@@ -169,7 +167,7 @@ def test_what_cannot_be_replayed_or_filmed_is_refused_in_one_line(
 
 
 def test_a_hostile_file_is_refused_before_it_is_unpacked(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -426,9 +424,7 @@ def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
     assert "python -m policysearch.compare replay DIR/recommendations/FILE.npz" in finished.stdout
 
 
-def test_how_rollouts_are_run_is_said_in_one_line(
-    done: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_how_rollouts_are_run_is_said_in_one_line(done: tuple[Path, Finished], tmp_path: Path) -> None:
     assert "compiled rollouts: lqr, CartPole-v1\n" in done[1].stderr
     small = ("--optimizers", "random-search", "--rollouts", "10", "--runs", "1", "--workers", "1")
     plain = run("--tasks", "lqr", "counting_env:Counting-v0", *small, "--out", str(tmp_path / "a"))

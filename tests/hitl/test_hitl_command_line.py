@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pandas as pd
 import pytest
+from in_process import Finished
 from rich.console import Console
 
 from policysearch.ask import Asker, Stopped
@@ -48,10 +50,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def run(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    process = start(*arguments)
-    said, wrong = process.communicate(typed, timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, said, wrong)
+def run(*arguments: str, typed: str = "") -> Finished:
+    return in_process.run(main, *arguments, typed=typed)
 
 
 def operated(
@@ -142,14 +142,14 @@ table
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
     out = tmp_path_factory.mktemp("hitl") / "out"
     rest = "".join(f"yes\n{3.5 + 0.1 * i}\n" for i in range(4)) + "4.3\n3.6\n3.7\n3.71\n3.61\n4.31\n\n"
     return out, run("run", "--out", str(out), *FLAGS, "--no-countdown", typed=TYPED + rest)
 
 
 def test_a_session_with_typed_rates_ends_with_a_report(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
 ) -> None:
     out, finished = done
     assert finished.returncode == 0, finished.stderr
@@ -167,7 +167,7 @@ def test_a_session_with_typed_rates_ends_with_a_report(
 
 
 def test_every_law_is_shown_with_names_and_units(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
 ) -> None:
     entry = Session.view(done[0] / LOG).entries[1]
     torque, peak, rise, fall = entry.law.tolist()
@@ -180,7 +180,7 @@ def test_every_law_is_shown_with_names_and_units(
 
 
 def test_what_is_refused_gets_one_line_and_is_asked_again(
-    done: tuple[Path, subprocess.CompletedProcess[str]],
+    done: tuple[Path, Finished],
 ) -> None:
     said = done[1].stdout
     for line in (
