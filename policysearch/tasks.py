@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Optimizer, Policy, StochasticPolicy, needs_of
-from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
+from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
 from policysearch.evaluators.bouts import MINUTES
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.shared import Deploy
@@ -374,7 +374,6 @@ def make_policy(spec: str, interface: Interface) -> Policy:
 
 #: Ways to run rollouts; see `make_evaluator`.
 EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
-RolloutEvaluator = BoutEvaluator | CompiledEvaluator | EpisodeEvaluator | PoolEvaluator
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,7 +382,7 @@ class Problem:
 
     policy: Policy
     domain: Domain
-    evaluator: RolloutEvaluator
+    evaluator: Runner
     optimizer: Optimizer
 
 
@@ -395,7 +394,7 @@ def make_evaluator(
     threads: int = 1,
     timeout: float | None = None,
     key: Key = (),
-) -> RolloutEvaluator:
+) -> Runner:
     """What runs `policy` on `task`.
 
     Args:

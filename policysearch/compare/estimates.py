@@ -25,14 +25,14 @@ import pandas as pd
 from jaxtyping import Float
 
 from policysearch.core import Array, Proposal, Rollout, StochasticPolicy
-from policysearch.evaluators import PoolEvaluator
+from policysearch.evaluators import Runner
 from policysearch.gradients import baselines, score_function
 from policysearch.gradients.estimators import FROM_RETURNS, FROM_ROLLOUTS
 from policysearch.gradients.exact import LQR
 from policysearch.gradients.tabular import MDP
 from policysearch.seeding import Key, stream
 from policysearch.simulators import lqr, problems, rock_paper_scissors
-from policysearch.tasks import RolloutEvaluator, Task, make_evaluator
+from policysearch.tasks import Task, make_evaluator
 
 #: All estimators.
 NAMES = [*FROM_ROLLOUTS, *FROM_RETURNS]
@@ -197,9 +197,8 @@ def measured(request: Request) -> Iterator[float | Estimates]:
         raise CannotMeasure(
             f"params: expected {policy.num_params} numbers for {request.task.policy}, got {theta.size}"
         )
-    evaluator = make_evaluator(request.task, policy)
-    assert not isinstance(evaluator, PoolEvaluator)  # noqa: S101 - which is never chosen by itself
-    evaluator.common_random_numbers = False  # every candidate has its own episode, unless a plan shares them
+    # every candidate has its own episode, unless a plan shares them
+    evaluator = make_evaluator(replace(request.task, common_random_numbers=False), policy)
     try:
         truth = known_truth(request, theta) or _reference(request, evaluator, theta)
         _check(truth)
@@ -243,16 +242,14 @@ def _check(truth: Truth) -> None:
     )
 
 
-def _episodes(
-    evaluator: RolloutEvaluator, theta: Float[Array, "d"], episodes: int, key: Key
-) -> Sequence[Rollout]:
+def _episodes(evaluator: Runner, theta: Float[Array, "d"], episodes: int, key: Key) -> Sequence[Rollout]:
     evaluation = evaluator.evaluate(Proposal(theta[None], theta, episodes, sample=True, record=True), key)
     if evaluation.failures:
         raise CannotMeasure(f"an episode failed: {evaluation.failures[0].reason}; choose other parameters")
     return evaluation.rollouts[0]
 
 
-def _reference(request: Request, evaluator: RolloutEvaluator, theta: Float[Array, "d"]) -> Truth:
+def _reference(request: Request, evaluator: Runner, theta: Float[Array, "d"]) -> Truth:
     """The mean of many rollouts by the quietest of the unbiased simple estimators."""
     parts = []
     size = request.reference // REFERENCE_PARTS
@@ -266,7 +263,7 @@ def _reference(request: Request, evaluator: RolloutEvaluator, theta: Float[Array
 
 
 def _one_of_each(
-    request: Request, evaluator: RolloutEvaluator, theta: Float[Array, "d"], m: int
+    request: Request, evaluator: Runner, theta: Float[Array, "d"], m: int
 ) -> Iterator[tuple[str, int, Float[Array, "d"]]]:
     """One estimate of every estimator from every number of rollouts."""
     key = (request.seed, "gradients", request.task.name, m)
@@ -287,7 +284,7 @@ def _one_of_each(
 
 
 def _perturbed(  # noqa: PLR0917 - internal
-    request: Request, evaluator: RolloutEvaluator, theta: Float[Array, "d"], name: str, N: int, key: Key
+    request: Request, evaluator: Runner, theta: Float[Array, "d"], name: str, N: int, key: Key
 ) -> Float[Array, "d"] | None:
     """A gradient-free estimate, its candidates run as its plan says."""
     plan = FROM_RETURNS[name].plan(theta, N, request.epsilon, stream(*key, name, N))

@@ -17,14 +17,6 @@ from policysearch.compare.session import FINAL, Session, Update
 from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
-from policysearch.evaluators import BoutEvaluator, CompiledEvaluator, EpisodeEvaluator, PoolEvaluator
-
-KINDS: dict[type, str] = {
-    CompiledEvaluator: "compiled rollouts",
-    EpisodeEvaluator: "rollouts by the environment's step",
-    PoolEvaluator: "rollouts in a pool of processes",
-    BoutEvaluator: "bouts of a simulated person, one after the other",
-}
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 SECONDS_BETWEEN_TABLES = 0.25
@@ -46,7 +38,7 @@ def announce(study: Study) -> None:
                 problem = study.problem(task, label, run=0)
                 evaluators[problem.policy] = problem.evaluator
             anew += sum(evaluator.compile() for evaluator in evaluators.values())
-            by_kind.setdefault(KINDS[type(problem.evaluator)], []).append(task)
+            by_kind.setdefault(problem.evaluator.description, []).append(task)
             for evaluator in evaluators.values():
                 evaluator.close()
     if anew:

@@ -21,10 +21,11 @@ from policysearch.compare.comparison import file_name
 from policysearch.compare.run import Result, evaluate_fresh, report_key
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Policy, Proposal, StochasticPolicy
+from policysearch.evaluators import Runner
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.files import whole
 from policysearch.space import Space
-from policysearch.tasks import EvaluatorKind, RolloutEvaluator, Task, make_evaluator
+from policysearch.tasks import EvaluatorKind, Task, make_evaluator
 
 #: The most that is read from a file, unpacked: a header and tens of millions of parameters.
 MAX_BYTES = 512 * 1024 * 1024
@@ -84,7 +85,7 @@ class Header(BaseModel):
         policy = self._task.make_policy()
         return policy.mode if isinstance(policy, StochasticPolicy) and not self.stochastic else policy
 
-    def make_evaluator(self) -> RolloutEvaluator:
+    def make_evaluator(self) -> Runner:
         """The evaluator that reported the return."""
         who = (self.seed, "person", self.task, self.run)
         return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)

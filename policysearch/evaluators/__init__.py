@@ -7,13 +7,16 @@ from policysearch.evaluators.functions import FunctionEvaluator
 from policysearch.evaluators.giving_up import GivingUp
 from policysearch.evaluators.pool import PoolEvaluator
 from policysearch.evaluators.programs import ProgramEvaluator
+from policysearch.evaluators.runner import Divisible, Runner
 
 __all__ = [
     "BoutEvaluator",
     "CompiledEvaluator",
+    "Divisible",
     "EpisodeEvaluator",
     "FunctionEvaluator",
     "GivingUp",
     "PoolEvaluator",
     "ProgramEvaluator",
+    "Runner",
 ]

@@ -13,6 +13,7 @@ drift, for the person who is as used to the device as after the 64 minutes of th
 from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation, Failure, Proposal
+from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.policies import TorqueProfile
 from policysearch.respirometry import fit
@@ -23,7 +24,7 @@ MINUTES = 2  # of a bout
 ADAPTED = adapted_after(64.0)  # levels of adaptation of a novice after so many minutes
 
 
-class BoutEvaluator:
+class BoutEvaluator(Runner):
     """A simulated person on the treadmill.
 
     Args:
@@ -32,8 +33,8 @@ class BoutEvaluator:
         key: names the person.
     """
 
-    common_random_numbers, interface = False, None
-    sequential = True  # what an evaluation gives depends on those before it
+    description = "bouts of a simulated person, one after the other"
+    sequential = True
 
     def __init__(self, policy: TorqueProfile, preset: str, key: Key) -> None:
         self.policy = policy
@@ -59,10 +60,3 @@ class BoutEvaluator:
             return Outcome(i, j, steps=MINUTES, failure=failure)
         net = (rate - self.person.standing_rate) / self.person.net_rate
         return Outcome(i, j, 100.0 * (1.0 - net), steps=MINUTES)
-
-    def compile(self) -> bool:
-        """Nothing ahead of the first bout."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to give back."""

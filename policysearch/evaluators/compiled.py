@@ -31,6 +31,7 @@ from policysearch.core import (
 )
 from policysearch.evaluators import loop
 from policysearch.evaluators.interface import Interface
+from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import (
     Deploy,
     action_stream,
@@ -50,7 +51,7 @@ LOG_BYTES = 64 * 2**20
 SHORT_SECONDS = 0.1
 
 
-class CompiledEvaluator:
+class CompiledEvaluator(Runner):
     """Runs a policy's kernel in a simulator.
 
     Args:
@@ -65,6 +66,9 @@ class CompiledEvaluator:
         ValueError: if the policy has no kernel or does not fit the simulator's spaces, or for an option that
             is not one.
     """
+
+    description = "compiled rollouts"
+    interface: Interface
 
     def __init__(
         self,
@@ -104,10 +108,10 @@ class CompiledEvaluator:
         observe(self._worlds[0], obs)
         return obs
 
-    def compile(self) -> bool:
-        """Compile ahead of the first rollout; returns whether it was neither in memory nor on disk."""
+    def compile(self) -> int:
+        """Compile the loop of the rollouts; returns 1 if it was neither in memory nor on disk, else 0."""
         if self._run.signatures:
-            return False
+            return 0
         nothing, counter = np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
         orders = loop.Orders(
             params=np.empty((0, self.policy.num_params)),
@@ -120,7 +124,7 @@ class CompiledEvaluator:
             limit=self.max_episode_steps,
         )
         self._run(self._worlds[0], counter, counter.copy(), orders, _empty_books(0, self.interface.obs_size))
-        return not self._run.stats.cache_hits
+        return int(not self._run.stats.cache_hits)
 
     def close(self) -> None:
         """End the threads."""

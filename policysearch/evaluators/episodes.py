@@ -19,7 +19,6 @@ from jaxtyping import Float
 
 from policysearch.core import (
     Array,
-    Evaluation,
     Failure,
     Moments,
     Policy,
@@ -29,6 +28,7 @@ from policysearch.core import (
     StochasticPolicy,
 )
 from policysearch.evaluators.interface import COMPLEX, Interface
+from policysearch.evaluators.runner import Divisible
 from policysearch.evaluators.shared import (
     Deploy,
     Outcome,
@@ -36,7 +36,6 @@ from policysearch.evaluators.shared import (
     check_deploy,
     check_fit,
     check_proposal,
-    collect,
     describe_error,
     episode_seed,
 )
@@ -46,7 +45,7 @@ PLAIN = {float, np.float64, np.float32}  # types of ordinary rewards
 NOISE_BLOCK = 64  # steps of action noise drawn at a time; the numbers do not depend on it
 
 
-class EpisodeEvaluator:
+class EpisodeEvaluator(Divisible):
     """Runs a policy in copies of a Gymnasium environment.
 
     Args:
@@ -59,6 +58,9 @@ class EpisodeEvaluator:
     Raises:
         ValueError: if the policy does not fit the environment's spaces, or for an option that is not one.
     """
+
+    description = "rollouts by the environment's step"
+    interface: Interface
 
     def __init__(
         self,
@@ -90,28 +92,22 @@ class EpisodeEvaluator:
         }
         return functools.partial(EpisodeEvaluator, **options), (self._make, self.policy)
 
-    def compile(self) -> bool:
-        """Compile the policy's kernel, if any; returns whether it was neither in memory nor on disk."""
+    def compile(self) -> int:
+        """Compile the policy's kernel, if any; returns 1 if it was neither in memory nor on disk, else 0."""
         kernel: Any = getattr(self.policy, "kernel", None)
         if kernel is None or kernel.act_on_rows.signatures:
-            return False
+            return 0
         sizes = (self.policy.num_params, self.interface.obs_size, self.policy.state_size, 0)
         scratch, actions = np.empty(kernel.scratch_size), np.empty((1, self.interface.action_size))
         rows = [np.zeros((1, size)) for size in sizes]
         kernel.act_on_rows(*rows, scratch, actions)
         kernel.act(*(row[0] for row in rows), scratch, actions[0])
-        return not kernel.act_on_rows.stats.cache_hits
+        return int(not kernel.act_on_rows.stats.cache_hits)
 
     def close(self) -> None:
         """Close all environment copies."""
         for slot in range(len(self._copies)):
             self.discard(slot)
-
-    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-        """Run every candidate for `proposal.episodes` episodes."""
-        self.check(proposal)
-        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
-        return collect(proposal, self.outcomes(proposal, key, pairs))
 
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that the policy cannot run."""

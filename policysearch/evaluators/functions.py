@@ -9,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from policysearch.constraints import Constraint
-from policysearch.core import Evaluation, Failure, Proposal
+from policysearch.core import Failure, Proposal
 from policysearch.evaluators.interface import COMPLEX
-from policysearch.evaluators.shared import MAX_TRACEBACK, Outcome, collect, describe_error, episode_seed
+from policysearch.evaluators.runner import Divisible
+from policysearch.evaluators.shared import MAX_TRACEBACK, Outcome, describe_error, episode_seed
 from policysearch.seeding import Key
 from policysearch.space import Choice, Space
 
@@ -64,7 +65,7 @@ class Answer:
         return cls(ret, int(steps), numbers)
 
 
-class FunctionEvaluator:
+class FunctionEvaluator(Divisible):
     """`function(params, seed) -> return`, the parameters named and in their own units.
 
     Beside the `return`, a mapping may hold `steps` (1 unless given), `violation` (above 0 the episode has failed)
@@ -87,6 +88,9 @@ class FunctionEvaluator:
         ValueError: for another goal, or a constraint that makes no sense.
     """
 
+    description = "calls of a function"
+    common_random_numbers = True
+
     def __init__(
         self,
         function: Callable[..., float | Mapping[str, float] | Answer],
@@ -100,14 +104,6 @@ class FunctionEvaluator:
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 
-    common_random_numbers, interface = True, None
-
-    def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-        """One trial per candidate and episode, with the seed of that episode."""
-        self.check(proposal)
-        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
-        return collect(proposal, self.outcomes(proposal, key, pairs))
-
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that wants actions."""
         if proposal.sample or proposal.record:
@@ -116,13 +112,6 @@ class FunctionEvaluator:
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal."""
         return [self._try(proposal, key, i, j) for i, j in pairs]
-
-    def compile(self) -> bool:
-        """Nothing to compile."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
         seed = episode_seed(key, i, j, common=True)

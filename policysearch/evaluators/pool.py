@@ -19,19 +19,18 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from policysearch.core import Evaluation, Failure, Proposal
+from policysearch.evaluators.runner import Divisible, Pair, Runner
 from policysearch.evaluators.shared import Outcome, collect, episode_seed
 from policysearch.seeding import Key
-
-Pair = tuple[int, int]  # candidate, episode
 
 #: How often a rollout is run again after its worker was lost (or took too long), and after it crashed.
 RETRIES_LOST, RETRIES_CRASHED = 2, 1
@@ -46,30 +45,8 @@ _WATCH_SECONDS = 0.1  # how often memory is looked at
 _STARTS = 5  # how often in a row a worker may fail to start
 
 
-@runtime_checkable
-class Divisible(Protocol):
-    """An evaluator whose rollouts can be run one by one, such as `EpisodeEvaluator`."""
-
-    common_random_numbers: bool
-    interface: Any  # of its environment (`Interface`), if it has one
-
-    def check(self, proposal: Proposal) -> None:
-        """Raise ValueError for a proposal that it cannot run."""
-
-    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> Iterable[Outcome]:
-        """What comes of these (candidate, episode) pairs of a proposal."""
-
-    def compile(self) -> bool:
-        """Compile ahead of the first rollout; returns whether anything had to be."""
-
-    def close(self) -> None:
-        """Give back what it holds."""
-
-
-class PoolEvaluator:
+class PoolEvaluator(Runner):
     """Runs the rollouts of another evaluator in worker processes; the results are those of `inner`.
-
-    Use it as a context manager, or call `close`.
 
     Args:
         inner: what runs a rollout. It is sent to the workers, so its environment factory has to be a
@@ -84,6 +61,8 @@ class PoolEvaluator:
         ValueError: for a limit that is not positive.
         TypeError: if `inner` cannot be sent to a worker.
     """
+
+    description = "rollouts in a pool of processes"
 
     def __init__(
         self,
@@ -108,15 +87,9 @@ class PoolEvaluator:
             self._context.set_forkserver_preload([__name__])
         self._workers: list[_Worker | None] = [None] * workers
 
-    def __enter__(self) -> "PoolEvaluator":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def compile(self) -> bool:
-        """Compile what the workers will find on disk; returns whether it was not there yet."""
-        return bool(self.inner.compile())
+    def compile(self) -> int:
+        """Compile what the workers will find on disk; returns how many functions were not there yet."""
+        return self.inner.compile()
 
     def close(self) -> None:
         """Stop the workers."""

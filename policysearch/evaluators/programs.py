@@ -33,6 +33,7 @@ from typing import Any
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
+from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
@@ -45,7 +46,7 @@ _TICK_SECONDS = 0.05  # how often the clock is looked at
 _CHUNK, _LAST_READS = 1 << 16, 32  # bytes per read; reads after the end, more than the pipes hold
 
 
-class ProgramEvaluator:
+class ProgramEvaluator(Runner):
     """Runs `command` for every episode, up to `workers` at a time; the results do not depend on how many.
 
     An episode fails if the program ends with an exit code other than 0, prints no return, prints one that is not
@@ -65,6 +66,8 @@ class ProgramEvaluator:
             placeholder, or a limit that is not positive.
     """
 
+    description = "runs of a program"
+
     def __init__(
         self,
         command: str,
@@ -83,8 +86,6 @@ class ProgramEvaluator:
         self._stopped = threading.Event()
         self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
 
-    common_random_numbers, interface = True, None
-
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """One run of the program per candidate and episode, with the seed of that episode."""
         self._inner.check(proposal)
@@ -100,13 +101,6 @@ class ProgramEvaluator:
             except BaseException:  # such as Ctrl-C
                 self._stopped.set()
                 raise
-
-    def compile(self) -> bool:
-        """Nothing to compile."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to give back: programs end with their episodes."""
 
     def _run(self, values: Mapping[str, Any], seed: int, hopeless: float) -> Answer:
         given = {**values, "seed": seed, **({"hopeless": hopeless} if math.isfinite(hopeless) else {})}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
+from policysearch.evaluators.runner import Runner
 from policysearch.seeding import Key
 
 #: What is kept of one evaluation, as plain data.
@@ -46,7 +47,7 @@ class Recorded:
         if known["proposal"] != digest(proposal):
             raise ReplayDiffers(f"generation {self._index} asks for other parameters than it did before")
         evaluation = recall(proposal, known)
-        if proposal.record or getattr(self.inner, "sequential", False):
+        if proposal.record or (isinstance(self.inner, Runner) and self.inner.sequential):
             again = self.inner.evaluate(proposal, key)
             if not np.array_equal(again.returns, evaluation.returns, equal_nan=True):
                 raise ReplayDiffers(

@@ -7,7 +7,7 @@ has met. With a folder everything is logged as it happens, and the same call goe
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from policysearch.ask import Asker
 from policysearch.configuration import build
 from policysearch.constraints import Constraint
-from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator
+from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS, Goal
 from policysearch.optimizers import Repeated, Trusted
 from policysearch.space import Choice, Space, space_of
@@ -35,7 +35,6 @@ SIGMA = 0.1
 REACH = 0.1
 
 Function = Callable[[Any, int], float | Mapping[str, float]]
-Runner = FunctionEvaluator | PoolEvaluator | ProgramEvaluator
 
 
 def tune(
@@ -136,7 +135,7 @@ def tune(
 
         def runner(run: Function | str) -> Runner:
             given = _Typed(run, typed) if typed and not isinstance(run, str) else run
-            return stack.enter_context(closing(_runner(given, space, workers, timeout, **asked)))
+            return stack.enter_context(_runner(given, space, workers, timeout, **asked))
 
         plant, episodes = runner(function), report_rollouts or REPORT
         plants = {name: runner(changed) for name, changed in (perturb or {}).items()}

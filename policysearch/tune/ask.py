@@ -26,6 +26,7 @@ from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
 from policysearch.evaluators.recorded import digest
+from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.ledger import LedgerError
 from policysearch.seeding import Key
@@ -157,7 +158,7 @@ class _Turn:
     questions: Mapping[Pair, str]
 
 
-class AskEvaluator:
+class AskEvaluator(Runner):
     """Asks a person for the return of every candidate and episode, unless it is known from `answers`.
 
     With the purpose "report", candidate 0 is the recommendation and 1 the start. They are asked for in the order
@@ -178,6 +179,8 @@ class AskEvaluator:
         EOFError: from `evaluate`, when nobody answers any more.
     """
 
+    description = "tries by a person"
+
     def __init__(
         self,
         space: Space,
@@ -193,8 +196,6 @@ class AskEvaluator:
         self._inner = FunctionEvaluator(self._answered, space, goal=goal, constraints=constraints)
         self._question = ""  # whose answer `_inner` takes
         self.restart()
-
-    common_random_numbers, interface = False, None
 
     def restart(self) -> None:
         """Expect the search from its beginning."""
@@ -227,13 +228,6 @@ class AskEvaluator:
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that wants actions."""
         self._inner.check(proposal)
-
-    def compile(self) -> bool:
-        """Nothing to compile."""
-        return False
-
-    def close(self) -> None:
-        """Nothing to give back."""
 
     # ------------------------------------------------------------------------------------------------ questions
 
