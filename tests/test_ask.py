@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from policysearch.ask import Asker, Command, parsed
+from policysearch.asking.prompt import Asker, Command, parsed
 
 COMMANDS = ("void", "stop", "")
 

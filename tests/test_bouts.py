@@ -8,12 +8,10 @@ import pytest
 
 from policysearch.compare.__main__ import main
 from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators import BoutEvaluator
-from policysearch.evaluators.bouts import ADAPTED, MINUTES
 from policysearch.evaluators.recorded import Record, Recorded
+from policysearch.exoskeleton.bouts import ADAPTED, MINUTES, BoutEvaluator
+from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, TorqueProfile
 from policysearch.optimizers import CMAES
-from policysearch.policies import TorqueProfile
-from policysearch.policies.torque_profile import POGGENSEE_COLLINS_2021, SPACE
 from policysearch.search import Budget, generations
 from policysearch.tasks import find_task, make_problem
 

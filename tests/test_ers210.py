@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from policysearch.core import Array
-from policysearch.ers210 import (
+from policysearch.aibo.ers210 import (
     FORWARD,
     HIGHEST,
     LEFT,
@@ -22,6 +21,7 @@ from policysearch.ers210 import (
     ball_from_angles,
     reach,
 )
+from policysearch.core import Array
 from policysearch.seeding import stream
 
 #: mm, the sagittal lengths of the upper part and of the lower part in front and in the rear; and to the side.

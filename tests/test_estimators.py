@@ -24,8 +24,8 @@ from test_score_function import (
     rollout,
 )
 
-from policysearch.compare.estimates import Estimates, Request, measured
 from policysearch.core import Array, Proposal, Rollout
+from policysearch.estimates.measurement import Estimates, Request, measured
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.gradients import (
     baselines,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 from policysearch.core import Array
-from policysearch.gradients.exact import LQR
+from policysearch.models.lqr import LQR
 from policysearch.seeding import stream
 
 

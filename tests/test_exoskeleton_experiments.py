@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from policysearch.core import Array
-from policysearch.policies.torque_profile import why_infeasible
+from policysearch.exoskeleton.human import Participant
+from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LOWEST
+from policysearch.exoskeleton.torque_profile import why_infeasible
 from policysearch.seeding import stream
-from policysearch.simulators.human import Participant
-from policysearch.torque_law import GENERIC, HIGHEST, LOWEST
 
 ROOT = Path(__file__).parent.parent
 SCRIPT: dict[str, Any] = runpy.run_path(str(ROOT / "experiments/exoskeleton/calibration.py"))

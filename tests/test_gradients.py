@@ -9,7 +9,7 @@ import pytest
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import EpisodeEvaluator
 from policysearch.gradients import baselines, score_function
-from policysearch.gradients.exact import LQR
+from policysearch.models.lqr import LQR
 from policysearch.policies import Gaussian, Linear
 from policysearch.seeding import stream
 from policysearch.simulators.lqr import LQREnv, chain

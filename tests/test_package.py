@@ -1,8 +1,11 @@
 """What holds for the package as a whole: no unsafe calls, imports in one direction, documented methods."""
 
 import ast
+import graphlib
 import importlib.metadata
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,11 @@ import policysearch
 from policysearch.optimizers import OPTIMIZERS
 
 PACKAGE = Path(policysearch.__file__).parent
-MODULES = {
-    ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts)): ast.parse(
-        path.read_text(encoding="utf-8")
-    )
+PATHS = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
+MODULES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -53,58 +55,171 @@ def test_global_randomness_is_not_used(name: str) -> None:
     assert "random" not in imported(MODULES[name])
 
 
-#: What a part of the package may import of the others.
-MAY_IMPORT = {
-    "seeding": set(),
-    "core": {"seeding"},
-    "space": {"core"},
-    "constraints": set(),
-    "ask": set(),
-    "jit": set(),
-    "command_line": set(),
-    "files": set(),
-    "figures": set(),
-    "ledger": set(),
-    "ers210": set(),
-    "torque_law": set(),
-    "respirometry": {"core"},
-    "policies": {"core", "jit", "space", "ers210", "torque_law"},
-    "gradients": {"core", "seeding", "policies"},
-    "simulators": {"core", "gradients", "jit", "ers210", "respirometry", "torque_law"},
-    "optimizers": {"core", "gradients"},
-    "evaluators": {"core", "seeding", "space", "constraints", "jit", "policies", "respirometry", "simulators"},
-    "search": {"core", "seeding"},
-    "tasks": {
-        "core", "seeding", "space", "policies", "gradients", "simulators", "optimizers", "evaluators"
-    },
-    "configuration": {"core", "optimizers"},
-    "hitl": {
-        "core", "seeding", "space", "ledger", "configuration", "respirometry", "torque_law", "policies", "simulators",
-        "optimizers", "evaluators", "search", "tasks", "files", "figures", "command_line", "ask",
-    },
-    "tune": {
-        "core", "space", "constraints", "configuration", "figures", "files", "ledger", "optimizers", "evaluators",
-        "search", "ask", "seeding", "command_line",
-    },
-    "compare": {
-        "core", "seeding", "space", "gradients", "simulators", "optimizers", "evaluators", "search", "ledger",
-        "tasks", "configuration", "files", "figures", "command_line",
-    },
-}  # fmt: skip
+#: The parts of the package, in the order of their imports: a part imports earlier ones only.
+ENGINE = (
+    "seeding", "core", "registry", "jit", "space", "constraints", "configuration", "command_line", "ledger", "models",
+    "policies", "simulators", "gradients", "optimizers", "search", "evaluators", "tasks", "asking", "reporting",
+    "compare",
+)  # fmt: skip
+#: What stands on the engine, and which of each other they may import.
+WINGS: dict[str, set[str]] = {
+    "tune": set(),
+    "estimates": set(),
+    "aibo": set(),
+    "exoskeleton": set(),
+    "hitl": {"exoskeleton"},
+}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in MODULES if name.count(".") and "__init__" not in name.split(".")[1]]
-)
+def part(module: str) -> str:
+    """The folder or root module of a module of the package; empty for the package itself."""
+    return module.partition(".")[2].partition(".")[0]
+
+
+def may_import(name: str, other: str) -> bool:
+    if other in WINGS:
+        return other in WINGS.get(name, set())
+    return name in WINGS or ENGINE.index(other) < ENGINE.index(name)
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """The modules of the package that each of them imports, at whatever place in it."""
+    return {name: set(targets(tree)) - {name} for name, tree in MODULES.items()}
+
+
+def targets(tree: ast.Module) -> Iterator[str]:
+    """The modules that are imported: of `from package import module`, the module and not its package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from inner & MODULES.keys()
+            if inner - MODULES.keys() and node.module in MODULES:
+                yield str(node.module)
+
+
+def test_every_part_has_its_place_in_the_order() -> None:
+    assert {part(name) for name in MODULES} - {"__main__", ""} == {*ENGINE, *WINGS}
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_run_one_way(name: str) -> None:
-    if name.endswith("__main__"):
-        return  # a command line stands on everything, and nothing on it
-    part = name.split(".")[1]
-    for module in imported(MODULES[name]):
-        root, _, rest = module.partition(".")
-        other = rest.split(".")[0]
-        if root == "policysearch" and other in MAY_IMPORT and other != part:
-            assert other in MAY_IMPORT[part], f"{name} imports {module}"
+    here = part(name)
+    for module in arrows()[name]:
+        other = part(module)
+        if here in (*ENGINE, *WINGS) and other in (*ENGINE, *WINGS) and other != here:
+            assert may_import(here, other), f"{name} imports {module}"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    rest = {name: targets for name, targets in arrows().items() if name != "policysearch.compare.comparison"}
+    graphlib.TopologicalSorter(rest).prepare()  # or raises CycleError, which names the circle
+
+
+#: Ceilings that keep the package small, and what may exceed them, each with its reason.
+MAX_MODULE_LINES, MAX_CLASS_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 350, 200, 50, 8
+EXCEPTIONS = {
+    "policysearch.compare.__main__": "to be divided",
+    "policysearch.compare.comparison": "to be divided",
+    "policysearch.compare.comparison:Comparison": "to be divided",
+    "policysearch.compare.report": "to be divided",
+    "policysearch.compare.report:html": "to be divided",
+    "policysearch.compare.verdict:of_task": "to be divided",
+    "policysearch.core": "to be divided",
+    "policysearch.evaluators.compiled": "to be divided",
+    "policysearch.evaluators.compiled:CompiledEvaluator": "to be divided",
+    "policysearch.evaluators.compiled:evaluate": "to be divided",
+    "policysearch.evaluators.episodes": "to be divided",
+    "policysearch.evaluators.episodes:_run_alone": "to be divided",
+    "policysearch.evaluators.loop:run_episodes": "to be divided",
+    "policysearch.evaluators.pool": "to be divided",
+    "policysearch.exoskeleton.human:_bout()": "to be divided",
+    "policysearch.hitl.guard_process": "to be divided",
+    "policysearch.hitl.run": "to be divided",
+    "policysearch.hitl.run:Desk": "to be divided",
+    "policysearch.hitl.session": "to be divided",
+    "policysearch.hitl.session:Session": "to be divided",
+    "policysearch.ledger": "to be divided",
+    "policysearch.simulators.mujoco_robots": "to be divided",
+    "policysearch.tasks.problem:make_evaluator": "to be divided",
+    "policysearch.tune.api:tune": "to be divided",
+    "policysearch.tune.api:tune()": "to be divided",
+    "policysearch.tune.ask": "to be divided",
+    "policysearch.tune.ask:AskEvaluator": "to be divided",
+    "policysearch.tune.result:TuneResult": "to be divided",
+}
+
+
+def measured(name: str, tree: ast.Module) -> Iterator[tuple[str, int, int]]:
+    """Everything in a module that has a ceiling: its name, its size, the ceiling."""
+    yield name, PATHS[name].read_text(encoding="utf-8").count("\n"), MAX_MODULE_LINES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            most = MAX_CLASS_LINES if isinstance(node, ast.ClassDef) else MAX_FUNCTION_LINES
+            yield f"{name}:{node.name}", lines, most
+        if isinstance(node, ast.FunctionDef):
+            given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+            yield f"{name}:{node.name}()", len(set(given) - {"self", "cls"}), MAX_PARAMETERS
+
+
+def test_modules_classes_functions_and_signatures_stay_small() -> None:
+    too_large = {
+        place: size
+        for name, tree in MODULES.items()
+        for place, size, most in measured(name, tree)
+        if size > most
+    }
+    assert too_large.keys() == EXCEPTIONS.keys(), too_large
+
+
+#: Statements of each part, docstrings left out, which its code may not exceed; more needs a reason in the commit
+#: that raises the number.
+LOGICAL_LINES = {
+    "seeding": 12,
+    "core": 146,
+    "registry": 52,
+    "jit": 82,
+    "space": 164,
+    "constraints": 74,
+    "configuration": 18,
+    "command_line": 33,
+    "ledger": 207,
+    "models": 192,
+    "policies": 865,
+    "simulators": 1044,
+    "gradients": 411,
+    "optimizers": 1122,
+    "search": 97,
+    "evaluators": 1380,
+    "tasks": 217,
+    "asking": 52,
+    "reporting": 36,
+    "compare": 2434,
+    "tune": 1457,
+    "estimates": 403,
+    "aibo": 473,
+    "exoskeleton": 517,
+    "hitl": 2234,
+}
+
+
+def logical_lines(tree: ast.Module) -> int:
+    """The statements of a module, docstrings left out, so that dense code gains nothing."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = list(ast.walk(tree))
+    docstrings = sum(isinstance(node, documented) and ast.get_docstring(node) is not None for node in nodes)
+    return sum(isinstance(node, ast.stmt) for node in nodes) - docstrings
+
+
+def test_no_part_grows_unnoticed() -> None:
+    counts: dict[str, int] = dict.fromkeys((*ENGINE, *WINGS), 0)
+    for name, tree in MODULES.items():
+        if part(name) in counts:
+            counts[part(name)] += logical_lines(tree)
+    assert not {name: n for name, n in counts.items() if n > LOGICAL_LINES[name]}
 
 
 def test_optimizers_know_no_environment() -> None:

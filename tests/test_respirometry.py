@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from policysearch.core import Array
-from policysearch.respirometry import (
+from policysearch.exoskeleton.respirometry import (
     LEAST_BREATHS,
     TAU,
     Breaths,

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from policysearch.ask import Asker
 from problems import WALKER, Walk
 from test_functions import SPACE
 
 from policysearch import evaluators
-from policysearch.ask import Asker
 from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.evaluators import (
     BoutEvaluator,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from policysearch.core import Array
-from policysearch.gradients import tabular
-from policysearch.gradients.tabular import MDP
+from policysearch.models import mdp as tabular
+from policysearch.models.mdp import MDP
 from policysearch.seeding import stream
 from policysearch.simulators.problems import aliased_gridworld, bandit, chain, coin_policy, random_mdp
 

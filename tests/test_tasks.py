@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from policysearch.aibo.half_ellipse_gait import SPACE
 from policysearch.compare.__main__ import main
 from policysearch.compare.study import Study, StudyError
 from policysearch.core import Proposal
 from policysearch.optimizers import ARS, PGPE, Reinforce
 from policysearch.policies.controller import Controller
-from policysearch.policies.half_ellipse_gait import SPACE
 from policysearch.simulators.cart_pole_force import linear_problem
 from policysearch.tasks import find_task, make_evaluator, make_problem, misfit
 

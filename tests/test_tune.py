@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policysearch.ask import Asker
+from policysearch.asking.prompt import Asker
 from policysearch.ledger import LedgerBusy, LedgerError
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import main

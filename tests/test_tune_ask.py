@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.ask import Asker, Stopped
+from policysearch.asking.prompt import Asker, Stopped
 from policysearch.core import Evaluation, Optimizer, Proposal
 from policysearch.ledger import Ledger, LedgerError, decode, encode
 from policysearch.optimizers import CMAES, HillClimbing, NelderMead, Repeated

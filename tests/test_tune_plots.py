@@ -8,7 +8,7 @@ from matplotlib.cbook import STEP_LOOKUP_MAP
 from matplotlib.figure import Figure
 
 from policysearch.core import Array, Evaluation
-from policysearch.figures import svg
+from policysearch.reporting.figures import svg
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune import plots
 from policysearch.tune.sensitivity import Sensitivity, measure

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from policysearch import ledger
+from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
 from policysearch.compare.comparison import file_name
 from policysearch.compare.recommendation import load
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
-from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
 from policysearch.seeding import stream
 
 TASK, METHOD = "aibo-gait", "finite-difference"

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from policysearch.aibo import robot as aibo
+from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE
+from policysearch.aibo.traversal import FRAMES, RATE, SPEED, draw
 from policysearch.compare.journal import environment
 from policysearch.compare.recommendation import load
 from policysearch.core import Array, Proposal
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE
 from policysearch.seeding import stream
-from policysearch.simulators import aibo
-from policysearch.simulators.aibo_traversal import FRAMES, RATE, SPEED, draw
 from policysearch.tasks import find_task
 
 START, PAPER = (np.array([row[column] for row in TABLE]) for column in (2, 4))

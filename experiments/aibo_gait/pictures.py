@@ -28,17 +28,17 @@ import pandas as pd
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
+from policysearch.aibo import AUSTIN_VILLA, CMU, KOHL_STONE, UNSW
+from policysearch.aibo.ers210 import FOOT_RADIUS, FORWARD, FRONT_LEFT, REAR_LEFT, SHOULDER_X, ball_from_angles
+from policysearch.aibo.half_ellipse_gait import SPACE, TABLE, HalfEllipseGait, locus
+from policysearch.aibo.robot import AiboEnv
+from policysearch.aibo.traversal import FRAME, FRAMES, RUN_UP_FRAMES, TIMED_FRAMES
 from policysearch.compare import recommendation
 from policysearch.compare.comparison import Comparison, file_name
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.core import Array
-from policysearch.ers210 import FOOT_RADIUS, FORWARD, FRONT_LEFT, REAR_LEFT, SHOULDER_X, ball_from_angles
-from policysearch.figures import COLOURS, DASHES, figure_of, svg
-from policysearch.files import whole, write_text
-from policysearch.policies.half_ellipse_gait import SPACE, TABLE, HalfEllipseGait, locus
-from policysearch.simulators.aibo import AiboEnv
-from policysearch.simulators.aibo_traversal import FRAME, FRAMES, RUN_UP_FRAMES, TIMED_FRAMES
-from policysearch.tasks import AUSTIN_VILLA, CMU, KOHL_STONE, UNSW
+from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.reporting.files import whole, write_text
 
 TASK, PAPERS_METHOD = "aibo-gait", "finite-difference"
 TRAVERSALS, HOURS = 1035, 3.0  # of Kohl & Stone's experiment, with three robots

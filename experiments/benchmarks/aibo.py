@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 from mujoco import rollout
 
+from policysearch.aibo import robot as aibo
+from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE
+from policysearch.aibo.traversal import FRAME, FRAMES
 from policysearch.core import Array, Proposal
-from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE
 from policysearch.seeding import stream
-from policysearch.simulators import aibo
-from policysearch.simulators.aibo_traversal import FRAME, FRAMES
 from policysearch.tasks import find_task, make_evaluator
 
 GAITS = 32

@@ -45,9 +45,9 @@ from policysearch.compare.journal import environment
 from policysearch.compare.statistics import iqm, stratified_interval
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
 from policysearch.evaluators import FunctionEvaluator
-from policysearch.figures import COLOURS, figure_of
-from policysearch.files import write_text
 from policysearch.optimizers import CMAES, OPTIMIZERS, Repeated
+from policysearch.reporting.figures import COLOURS, figure_of
+from policysearch.reporting.files import write_text
 from policysearch.search import Budget, SearchFailed, generations
 from policysearch.seeding import Key, stream
 from policysearch.space import Parameter, Space

@@ -36,10 +36,10 @@ from policysearch.compare.statistics import iqm
 from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.shared import episode_seed
-from policysearch.figures import COLOURS, figure_of
-from policysearch.files import whole, write_text
 from policysearch.optimizers import CMAES
 from policysearch.policies.controller import Controller
+from policysearch.reporting.figures import COLOURS, figure_of
+from policysearch.reporting.files import whole, write_text
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal

@@ -26,13 +26,7 @@ from scipy.stats import norm
 
 from policysearch.compare.journal import environment
 from policysearch.core import Array
-from policysearch.optimizers import CMAES
-from policysearch.policies import TorqueProfile
-from policysearch.policies.torque_profile import SPACE, project
-from policysearch.respirometry import Breaths, decay, fit, mean_of_last
-from policysearch.search import AskTell
-from policysearch.seeding import stream
-from policysearch.simulators.human import (
+from policysearch.exoskeleton.human import (
     LEARNING,
     Law,
     Levels,
@@ -42,7 +36,12 @@ from policysearch.simulators.human import (
     adapted_after,
     draw_participant,
 )
-from policysearch.torque_law import GENERIC
+from policysearch.exoskeleton.respirometry import Breaths, decay, fit, mean_of_last
+from policysearch.exoskeleton.torque_law import GENERIC
+from policysearch.exoskeleton.torque_profile import SPACE, TorqueProfile, project
+from policysearch.optimizers import CMAES
+from policysearch.search import AskTell
+from policysearch.seeding import stream
 
 PUBLISHED, INFERRED, CHOICE, FOLLOWS = "published", "inferred", "choice", "follows"
 P_AND_C = "Poggensee & Collins 2021"

@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 
 import policysearch
-from policysearch.figures import COLOURS, figure_of, svg
-from policysearch.files import whole, write_text
+from policysearch.exoskeleton.respirometry import TAU
 from policysearch.hitl import plots
 from policysearch.hitl import report as session_report
 from policysearch.hitl.log import versions
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
-from policysearch.respirometry import TAU
+from policysearch.reporting.figures import COLOURS, figure_of, svg
+from policysearch.reporting.files import whole, write_text
 
 PUBLISHED, PUBLISHED_SD = (
     24.2,

@@ -32,16 +32,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from policysearch.core import Array
+from policysearch.exoskeleton import torque_profile
+from policysearch.exoskeleton.equivalent_law import equivalent_law
+from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant, fidelity
+from policysearch.exoskeleton.respirometry import fit
+from policysearch.exoskeleton.torque_profile import NodeProfile, with_generic_times
 from policysearch.hitl.plan import GENERIC, Plan
 from policysearch.hitl.simulate import Arm, Outcome, mean_and_interval, outcomes, summary
 from policysearch.optimizers import CMAES
-from policysearch.policies import torque_profile
-from policysearch.policies.equivalent_law import equivalent_law
-from policysearch.policies.torque_profile import NodeProfile, with_generic_times
-from policysearch.respirometry import fit
 from policysearch.search import AskTell
 from policysearch.seeding import stream
-from policysearch.simulators.human import Walker, adapted_after, draw_participant, fidelity
 from policysearch.space import Choice, Parameter, Space
 
 SEED = 0

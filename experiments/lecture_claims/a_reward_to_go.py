@@ -15,14 +15,14 @@ import pandas as pd
 from claim import Claim, Measured, bootstrap_interval
 from jaxtyping import Float
 
-from policysearch.compare.estimates_report import BIASED_BEYOND
 from policysearch.core import Array, Proposal, Rollout
+from policysearch.estimates.report import BIASED_BEYOND
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients.estimators import FROM_ROLLOUTS
-from policysearch.gradients.exact import LQR
-from policysearch.gradients.tabular import MDP
+from policysearch.models.lqr import LQR
+from policysearch.models.mdp import MDP
 from policysearch.policies import Gaussian, Linear, Softmax
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.simulators import lqr, problems, tabular
 
 #: Baselines, and the two estimators that have them.

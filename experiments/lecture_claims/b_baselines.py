@@ -18,9 +18,9 @@ from claim import Claim, Measured, bootstrap_interval, mean_interval
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import score_function
 from policysearch.gradients.estimators import FROM_ROLLOUTS
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.simulators import lqr, problems
 
 MANY, N = 10_000, 10  # rollouts of a case, and per estimate where the baseline is estimated too

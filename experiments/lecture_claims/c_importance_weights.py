@@ -18,9 +18,9 @@ from claim import Claim, Measured, bootstrap_interval
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import baselines, off_policy, score_function
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.seeding import stream
 from policysearch.simulators.problems import random_mdp
 

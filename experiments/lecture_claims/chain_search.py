@@ -21,11 +21,11 @@ from matplotlib.ticker import LogLocator
 
 from policysearch.core import Array, Domain, Optimizer, Proposal
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS
 from policysearch.gradients import baselines, parameter_space, score_function
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
 from policysearch.optimizers import ARS, EvolutionStrategy, Reinforce
 from policysearch.policies import Linear, Softmax
+from policysearch.reporting.figures import COLOURS
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.simulators.problems import chain

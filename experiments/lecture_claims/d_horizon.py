@@ -14,7 +14,7 @@ import pandas as pd
 from chain_search import LIMIT, POINT, RIVALS, RUNS, SHORT, TARGET, TUNING_RUNS, Sweep, sweep
 from claim import Claim
 
-from policysearch.figures import figure_of
+from policysearch.reporting.figures import figure_of
 
 CELLS, HORIZONS, OWN = 10, (10, 20, 40, 80, 160), (5, 10, 20, 40)
 ES_AND_ARS_SHARED, ES_AND_ARS_OWN = "½, less where perturbations rule", "−½ to −1"

@@ -13,7 +13,7 @@ the square of the noise: p = −2q.
 from chain_search import DISCOUNTS, LIMIT, METHODS, POINT, RIVALS, RUNS, SHORT, TARGET, TUNING_RUNS, sweep
 from claim import Claim
 
-from policysearch.figures import figure_of
+from policysearch.reporting.figures import figure_of
 
 HORIZON, CELLS = 40, (5, 10, 20, 40)
 

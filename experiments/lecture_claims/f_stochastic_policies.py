@@ -19,10 +19,10 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Domain
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS, figure_of
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
 from policysearch.optimizers import Reinforce
 from policysearch.policies import Linear, Softmax
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator

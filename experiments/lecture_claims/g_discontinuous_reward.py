@@ -24,10 +24,10 @@ from scipy.special import ndtr
 
 from policysearch.core import Array, Domain, Proposal
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS, figure_of
 from policysearch.gradients import baselines, score_function
 from policysearch.optimizers import Reinforce
 from policysearch.policies import Gaussian, Linear
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator

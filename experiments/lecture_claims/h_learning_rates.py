@@ -20,9 +20,9 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Optimizer, Proposal
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS, figure_of
 from policysearch.optimizers import TRPO, NaturalGradient, Reinforce
 from policysearch.policies import Gaussian, Linear, Softmax
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.search import Budget, SearchFailed, generations
 from policysearch.simulators.cart_pole import CartPoleEnv
 from policysearch.simulators.lqr import LQREnv, chain

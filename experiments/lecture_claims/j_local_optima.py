@@ -23,9 +23,9 @@ from numba import njit
 
 from policysearch.core import Array, Domain, Optimizer
 from policysearch.evaluators import CompiledEvaluator
-from policysearch.figures import COLOURS, figure_of
 from policysearch.optimizers import CMAES, HillClimbing, Reinforce
 from policysearch.policies import Gaussian, Linear
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.search import Budget, generations
 from policysearch.simulators import Simulator
 

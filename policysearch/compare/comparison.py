@@ -30,7 +30,7 @@ from policysearch.compare.session import Session, decisions_of, pairs
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.core import Array
-from policysearch.files import write_text
+from policysearch.reporting.files import write_text
 
 FRAMES = ("runs", "curves", "spent", "failures", "tuning")
 PURPOSES = (

@@ -17,9 +17,9 @@ from policysearch.compare.comparison import TARGETS, Comparison
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
 from policysearch.core import tunable_of
-from policysearch.figures import COLOURS, DASHES, figure_of, svg
-from policysearch.files import whole, write_text
 from policysearch.optimizers import OPTIMIZERS
+from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.reporting.files import whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -23,9 +23,9 @@ from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Policy, Proposal, StochasticPolicy
 from policysearch.evaluators import Runner
 from policysearch.evaluators.episodes import EpisodeEvaluator
-from policysearch.files import whole
+from policysearch.reporting.files import whole
 from policysearch.space import Space
-from policysearch.tasks import EvaluatorKind, Task, make_evaluator
+from policysearch.tasks import EvaluatorKind, Task, find_task, make_evaluator
 
 #: The most that is read from a file, unpacked: a header and tens of millions of parameters.
 MAX_BYTES = 512 * 1024 * 1024
@@ -77,7 +77,7 @@ class Header(BaseModel):
             self.deploy,
             self.max_episode_steps,
             common_random_numbers=self.common_random_numbers,
-            person=self.person,
+            person=find_task(self.task).person if self.person else None,
         )
 
     def make_policy(self) -> Policy:
@@ -125,7 +125,7 @@ def _header(study: Study, result: Result) -> Header:
         max_episode_steps=task.episode_steps(),
         evaluator=study.evaluator,
         common_random_numbers=task.common_random_numbers,
-        person=task.person,
+        person=task.person and task.person.name,
         stochastic=task.make_policy().num_params == result.params.size,
         optimizer=result.job.optimizer,
         seed=study.seed,

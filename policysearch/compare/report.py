@@ -11,8 +11,8 @@ import pandas as pd
 from policysearch.compare import plots
 from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison, relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
-from policysearch.figures import inline
-from policysearch.files import write_text
+from policysearch.reporting.figures import inline
+from policysearch.reporting.files import write_text
 
 #: Remarks, and failed episodes, that the page shows.
 MOST_FAILURES = 20

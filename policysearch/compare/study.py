@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from policysearch.configuration import STRICT, build, messages
+from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
-from policysearch.optimizers import OPTIMIZERS, Repeated
+from policysearch.optimizers import OPTIMIZERS, Repeated, build
 from policysearch.search import Budget
 from policysearch.seeding import stream
 from policysearch.tasks import (

@@ -1,6 +1,5 @@
 """Evaluators: the ways to run a proposal."""
 
-from policysearch.evaluators.bouts import BoutEvaluator
 from policysearch.evaluators.compiled import CompiledEvaluator
 from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.functions import FunctionEvaluator
@@ -10,7 +9,6 @@ from policysearch.evaluators.programs import ProgramEvaluator
 from policysearch.evaluators.runner import Divisible, Runner
 
 __all__ = [
-    "BoutEvaluator",
     "CompiledEvaluator",
     "Divisible",
     "EpisodeEvaluator",

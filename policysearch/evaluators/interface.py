@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 
 from policysearch.core import Array
+from policysearch.registry import load_wings
 from policysearch.simulators.mujoco_log import divert_warnings
 
 #: Numbers that convert to a float with only a warning, losing their imaginary part.
@@ -135,6 +136,8 @@ def find_spec(env_id: str) -> EnvSpec:
     module, _, name = env_id.rpartition(":")
     if module:
         importlib.import_module(module)
+    if name not in gym.registry:
+        load_wings()  # which may register it
     return gym.spec(name)
 
 

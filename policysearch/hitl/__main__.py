@@ -101,7 +101,7 @@ def _again(argv: list[str]) -> str:
 
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
-    from policysearch.ask import Asker, Stopped  # noqa: PLC0415
+    from policysearch.asking.prompt import Asker, Stopped  # noqa: PLC0415
     from policysearch.hitl.live import Who  # noqa: PLC0415
     from policysearch.hitl.run import NUMBER, Desk  # noqa: PLC0415
     from policysearch.hitl.watch import Countdown  # noqa: PLC0415
@@ -151,7 +151,7 @@ def _simulate(arguments: SimulateFlags, argv: list[str]) -> int:
         for name in ("baseline", "validation")
         if (value := getattr(arguments, name)) is not None and 0.0 < value < 1.0
     ]
-    from policysearch.simulators.human import PRESETS  # noqa: PLC0415 - heavy
+    from policysearch.exoskeleton.human import PRESETS  # noqa: PLC0415 - heavy
 
     if arguments.people not in (None, *PRESETS):
         near = difflib.get_close_matches(arguments.people or "", PRESETS, n=1)

@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from policysearch.respirometry import (
+from policysearch.exoskeleton.respirometry import (
     LEAST_BREATHS,
     LONGEST_GAP,
     VOLUMES,

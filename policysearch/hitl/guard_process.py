@@ -39,8 +39,8 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.exoskeleton.torque_profile import project, torque_and_slope_at, why_infeasible
 from policysearch.hitl.guard import GuardLimits, TorqueGuard
-from policysearch.policies.torque_profile import project, torque_and_slope_at, why_infeasible
 
 START_SECONDS = 60.0  # s that the process may take to start and to open the device
 ANSWER_SECONDS = 2.0  # s, then it hangs

@@ -12,10 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from policysearch.exoskeleton.respirometry import running
 from policysearch.hitl.log import Entry, Walked
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.session import Bout, Session
-from policysearch.respirometry import running
 
 SECONDS_BETWEEN_TABLES = 0.1
 MOST_ROWS = 14  # bouts that the table shows

@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.exoskeleton.respirometry import Breaths
 from policysearch.hitl.plan import Plan
 from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused, read
-from policysearch.respirometry import Breaths
 
 #: What undoing takes back.
 UNDOABLE = ("bout", "void", "skip", "amend", "retest", "finish")

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from policysearch.exoskeleton.human import Walker, draw_participant
+from policysearch.exoskeleton.respirometry import Breaths
 from policysearch.hitl.log import Walked
 from policysearch.hitl.session import Session
-from policysearch.respirometry import Breaths
 from policysearch.seeding import Key, stream
-from policysearch.simulators.human import Walker, draw_participant
 
 
 class SimulatedPerson:
-    """A person of `policysearch.simulators.human` who walks one bout after the other.
+    """A person of `policysearch.exoskeleton.human` who walks one bout after the other.
 
     Args:
         preset: which people they are drawn from.

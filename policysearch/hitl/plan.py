@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.configuration import build
 from policysearch.core import Array, Optimizer
-from policysearch.policies import torque_profile
-from policysearch.respirometry import TAU
+from policysearch.exoskeleton import torque_profile
+from policysearch.exoskeleton.respirometry import TAU
+from policysearch.optimizers import build
 from policysearch.seeding import stream
 from policysearch.space import Space
 from policysearch.tasks import misfit

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.figures import figure_of
+from policysearch.exoskeleton.respirometry import fit, running
+from policysearch.exoskeleton.torque_law import LATEST_END
+from policysearch.exoskeleton.torque_profile import project, torque
 from policysearch.hitl.log import Entry
 from policysearch.hitl.plan import PARAMETERS
 from policysearch.hitl.session import CONDITIONS, Session
-from policysearch.policies.torque_profile import project, torque
-from policysearch.respirometry import fit, running
-from policysearch.torque_law import LATEST_END
+from policysearch.reporting.figures import figure_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

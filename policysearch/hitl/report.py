@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policysearch.figures import inline
-from policysearch.files import write_text
+from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, Sensitivity, sensitivity
 from policysearch.hitl import plots
 from policysearch.hitl.log import UNDOABLE, Entry
 from policysearch.hitl.plots import result, searched, validated
 from policysearch.hitl.session import CONDITIONS, Session
-from policysearch.respirometry import LONG_BOUT, TAU, TAU_SD, Sensitivity, sensitivity
+from policysearch.reporting.figures import inline
+from policysearch.reporting.files import write_text
 
 PICTURES = (
     ("law_over_stride", "The recommended law, the reference law, and the laws that were tried"),

@@ -13,13 +13,13 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.ask import Answer, Asker, Command, Stopped, number
+from policysearch.asking.prompt import Answer, Asker, Command, Stopped, number
 from policysearch.core import Array
+from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, read_breaths, sensitivity
+from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.session import Bout, Session
 from policysearch.hitl.watch import Countdown
-from policysearch.policies.torque_profile import SPACE
-from policysearch.respirometry import LONG_BOUT, Breaths, read_breaths, sensitivity
 
 RATE = "a rate (W/kg, gross)"
 ANSWER = f"{RATE}, a breath file, or a command (help lists them)"

@@ -25,6 +25,8 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators.recorded import ReplayDiffers
+from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
+from policysearch.exoskeleton.torque_profile import project
 from policysearch.hitl.guard import unvisited
 from policysearch.hitl.log import (
     Entry,
@@ -41,8 +43,6 @@ from policysearch.hitl.plan import PARAMETERS, Plan
 from policysearch.hitl.rebuilt_search import RebuiltSearch, Turn
 from policysearch.hitl.transition import steps
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
-from policysearch.policies.torque_profile import project
-from policysearch.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride

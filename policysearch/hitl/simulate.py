@@ -20,10 +20,10 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from policysearch.exoskeleton.human import adapted_after
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
-from policysearch.simulators.human import adapted_after
 
 Levels = tuple[float, float]  # of adaptation
 FULLY: Levels = (1.0, 1.0)
@@ -36,7 +36,7 @@ class Arm:
 
     name: str
     plan: Plan
-    people: str = "zhang2017"  # of `policysearch.simulators.human`
+    people: str = "zhang2017"  # of `policysearch.exoskeleton.human`
     person: dict[str, float] = field(default_factory=dict)  # what all of them have alike, as in {"tau": 60.0}
     then: float = 64.0  # minutes of assisted walking
 

@@ -1,9 +1,5 @@
-"""The optimizers, one file per method, and the registry that the command line reads.
+"""The optimizers, one file per method; `registry` has them by name."""
 
-A new method is one new file and one line in `OPTIMIZERS`.
-"""
-
-from policysearch.core import Optimizer
 from policysearch.optimizers.ars import ARS
 from policysearch.optimizers.bayesian import BayesianOptimization
 from policysearch.optimizers.cma_es import CMAES
@@ -18,6 +14,7 @@ from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
 from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
+from policysearch.optimizers.registry import OPTIMIZERS, build
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
 from policysearch.optimizers.snes import SNES
@@ -25,27 +22,6 @@ from policysearch.optimizers.spsa import SPSA
 from policysearch.optimizers.trpo import TRPO
 from policysearch.optimizers.trusted import Trusted
 from policysearch.optimizers.whitened import Whitened
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "random-search": RandomSearch,
-    "hill-climbing": HillClimbing,
-    "nelder-mead": NelderMead,
-    "genetic": Genetic,
-    "cross-entropy": CrossEntropy,
-    "cma-es": CMAES,
-    "snes": SNES,
-    "pgpe": PGPE,
-    "finite-difference": FiniteDifference,
-    "spsa": SPSA,
-    "evolution-strategy": EvolutionStrategy,
-    "ars": ARS,
-    "reinforce": Reinforce,
-    "off-policy-reinforce": OffPolicyReinforce,
-    "natural-gradient": NaturalGradient,
-    "trpo": TRPO,
-    "ppo": PPO,
-    "bayesian": BayesianOptimization,
-}
 
 __all__ = [
     "ARS",
@@ -70,4 +46,5 @@ __all__ = [
     "Repeated",
     "Trusted",
     "Whitened",
+    "build",
 ]

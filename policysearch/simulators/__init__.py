@@ -11,7 +11,6 @@ import gymnasium as gym
 from gymnasium import wrappers
 
 from policysearch.simulators import cart_pole_force, motor, quadrotor, tanks, thermal
-from policysearch.simulators.aibo_traversal import FRAMES as AIBO_FRAMES
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
 
 __all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "compiled_functions", "find_simulator"]
@@ -58,20 +57,6 @@ for _id, _problem in TABULAR.items():
 gym.register(
     "policysearch/RockPaperScissors-v0",
     entry_point="policysearch.simulators.rock_paper_scissors:RockPaperScissorsEnv",
-)
-
-#: An AIBO's walk in MuJoCo with the noise of a real floor, half and twice of it; and a model of it without MuJoCo.
-for _id, _noise in (("Aibo-v0", 1.0), ("AiboHalfNoise-v0", 0.5), ("AiboTwiceNoise-v0", 2.0)):
-    gym.register(
-        f"policysearch/{_id}",
-        entry_point="policysearch.simulators.aibo:AiboEnv",
-        kwargs={"noise": _noise},
-        max_episode_steps=AIBO_FRAMES,
-    )
-gym.register(
-    "policysearch/AiboReduced-v0",
-    entry_point="policysearch.simulators.aibo_reduced:AiboReducedEnv",
-    max_episode_steps=AIBO_FRAMES,
 )
 
 #: Plants to tune a controller on, and where each is.

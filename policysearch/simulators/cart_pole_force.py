@@ -20,8 +20,8 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.gradients.exact import LQR
 from policysearch.jit import specialise
+from policysearch.models.lqr import LQR
 from policysearch.simulators.cart_pole import CART, DT, GRAVITY, HALF_LENGTH, POLE
 from policysearch.simulators.integration import discretised, runge_kutta
 from policysearch.simulators.simulator import Simulator, SimulatorEnv

@@ -4,7 +4,7 @@ The dynamics matrices are the benchmark of Dean, Mania, Matni, Recht & Tu 2017 t
 marginally unstable chain of three coupled states (spectral radius about 1.024) with one input per state,
 Q = 10⁻³ I and R = I. Horizon, start and noise are ours: 100 steps from N(0, I) with W = 10⁻² I. Doing nothing
 costs 3.5 and the best controller 0.24, while most gains of size 0.3 are unstable. Exact returns, gradients
-and the optimum are in `policysearch.gradients.exact`.
+and the optimum are in `policysearch.models.lqr`.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.gradients.exact import LQR
+from policysearch.models.lqr import LQR
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
 
 #: The expected rewards of the bandit's arms: one draw of ten N(0, 1), rounded.
 ARMS = (0.13, -0.13, 0.64, 0.1, -0.54, 0.36, 1.3, 0.95, -0.7, -1.27)

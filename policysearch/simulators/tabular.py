@@ -1,4 +1,4 @@
-"""Any finite decision process with a horizon as a simulator; see `policysearch.gradients.tabular`.
+"""Any finite decision process with a horizon as a simulator; see `policysearch.models.mdp`.
 
 The start, and one uniform number per step that selects the next state, are drawn beforehand; so is the noise of
 the rewards. The observation is a number, which policies see as a one-hot vector. The horizon ends the
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
 from policysearch.simulators.problems import PROBLEMS
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
 

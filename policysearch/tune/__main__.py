@@ -130,7 +130,7 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def _answer(error: BaseException, out: Path) -> tuple[str, int]:
     """What is said of an error, and the exit code; errors of ours are raised again."""
-    from policysearch.ask import Stopped  # noqa: PLC0415
+    from policysearch.asking.prompt import Stopped  # noqa: PLC0415
     from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
     from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
     from policysearch.tune.journal import OtherRequest  # noqa: PLC0415
@@ -178,7 +178,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
 
 def _written(result: "TuneResult", out: Path) -> str:
     """Write the files of a result, and take away those that it has not; returns where they are, in words."""
-    from policysearch.files import whole, write_text  # noqa: PLC0415 - heavy
+    from policysearch.reporting.files import whole, write_text  # noqa: PLC0415 - heavy
 
     texts = {"result.txt": f"{result}\n", "history.csv": _csv(result.history)}
     if result.perturbed:

@@ -13,12 +13,11 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from policysearch.ask import Asker
-from policysearch.configuration import build
+from policysearch.asking.prompt import Asker
 from policysearch.constraints import Constraint
 from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS, Goal
-from policysearch.optimizers import Repeated, Trusted
+from policysearch.optimizers import Repeated, Trusted, build
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask
 from policysearch.tune.journal import opened

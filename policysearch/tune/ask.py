@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from policysearch.ask import Asker, Command, Stopped, number, parsed, refused
+from policysearch.asking.prompt import Asker, Command, Stopped, number, parsed, refused
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable

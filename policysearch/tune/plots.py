@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.evaluators.functions import sign_of
-from policysearch.figures import COLOURS, figure_of
+from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.space import Choice, Parameter
 from policysearch.tune.pareto import front
 from policysearch.tune.sensitivity import Sensitivity

@@ -32,7 +32,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from policysearch.ask import Asker
+from policysearch.asking.prompt import Asker
 from policysearch.configuration import STRICT, messages
 from policysearch.evaluators.functions import Goal
 from policysearch.space import Choice, Parameter, Space

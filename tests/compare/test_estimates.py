@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policysearch.compare import estimates, estimates_report
-from policysearch.compare.estimates import Estimates, Request, measured
 from policysearch.core import Array
-from policysearch.gradients.__main__ import main
+from policysearch.estimates import measurement as estimates
+from policysearch.estimates import report as estimates_report
+from policysearch.estimates.__main__ import main
+from policysearch.estimates.measurement import Estimates, Request, measured
 from policysearch.gradients.estimators import FROM_RETURNS, FROM_ROLLOUTS
 from policysearch.seeding import stream
 from policysearch.tasks import find_task

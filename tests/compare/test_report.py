@@ -23,8 +23,8 @@ from policysearch.compare.session import Session
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.verdict import against, plan, verdict
 from policysearch.compare.workers import Died
-from policysearch.figures import svg
 from policysearch.optimizers import OPTIMIZERS
+from policysearch.reporting.figures import svg
 
 HOSTILE = "<script>alert('x')</script>&amp; $x_1$ 100%"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policysearch.exoskeleton.respirometry import Breaths, fit, read_breaths
 from policysearch.hitl.breath_stream import BreathFile, Window
-from policysearch.respirometry import Breaths, fit, read_breaths
 from policysearch.seeding import stream
 
 WALL = 1.7e9  # s, of the wall clock at the start

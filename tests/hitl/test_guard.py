@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, project
 from policysearch.hitl import guard as checked
 from policysearch.hitl.guard import GuardLimits, TorqueGuard, bounded_step, unvisited
-from policysearch.policies.torque_profile import POGGENSEE_COLLINS_2021, SPACE, project
 from policysearch.seeding import stream
 
 LIMITS = GuardLimits(highest=1.0, lowest=-0.25, slope=8.0, stop_time=0.5, unit="N·m/kg", heartbeat=0.125)

@@ -22,7 +22,8 @@ import pytest
 from in_process import Finished
 from rich.console import Console
 
-from policysearch.ask import Asker, Stopped
+from policysearch.asking.prompt import Asker, Stopped
+from policysearch.exoskeleton.respirometry import read_breaths, running
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.breath_stream import BreathFile
@@ -30,7 +31,6 @@ from policysearch.hitl.plan import Plan
 from policysearch.hitl.run import Desk
 from policysearch.hitl.session import Bout, Session
 from policysearch.hitl.watch import Countdown
-from policysearch.respirometry import read_breaths, running
 from policysearch.seeding import stream
 
 ROOT = Path(__file__).parent.parent.parent

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
 from policysearch.evaluators.recorded import ReplayDiffers
+from policysearch.exoskeleton.torque_profile import why_infeasible
 from policysearch.hitl.log import Log
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import GENERIC, Plan
 from policysearch.hitl.session import CONDITIONS, NO_TORQUE, Session
 from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused, decode, encode
-from policysearch.policies.torque_profile import why_infeasible
 from policysearch.search import AskTell
 from policysearch.seeding import stream
 

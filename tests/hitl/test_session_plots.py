@@ -11,13 +11,13 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from policysearch.figures import inline
+from policysearch.exoskeleton.respirometry import Breaths, fit, running
+from policysearch.exoskeleton.torque_profile import torque
 from policysearch.hitl import plots
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
-from policysearch.policies.torque_profile import torque
-from policysearch.respirometry import Breaths, fit, running
+from policysearch.reporting.figures import inline
 
 PICTURES = (plots.law_over_stride, plots.all_breaths, plots.narrowing, plots.validation, plots.drift)
 STRIDE = np.linspace(0.0, 70.0, 281)

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from policysearch.exoskeleton.respirometry import Breaths, sensitivity
 from policysearch.hitl import report
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
-from policysearch.respirometry import Breaths, sensitivity
 
 HOSTILE = "<script>alert(1)</script>"
 SHORT = Plan(bouts=8, baseline=3.0, validation=3.0)

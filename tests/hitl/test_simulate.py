@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from policysearch.exoskeleton.human import adapted_after
 from policysearch.hitl.people import SimulatedPerson
 from policysearch.hitl.plan import GENERIC, Plan
 from policysearch.hitl.simulate import Arm, mean_and_interval, outcomes, summary, take_part
-from policysearch.simulators.human import adapted_after
 
 #: Nobody's breaths scatter, drift, go missing or lag (but for a second).
 QUIET = {"breath_sd": 0.0, "drift_sd": 0.0, "missed": 0.0, "outliers": 0.0, "tau": 1.0}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policysearch.exoskeleton.torque_profile import SPACE, project
 from policysearch.hitl.guard import bounded_step
 from policysearch.hitl.transition import steps
-from policysearch.policies.torque_profile import SPACE, project
 from policysearch.seeding import stream
 
 ROUNDING = 1e-9

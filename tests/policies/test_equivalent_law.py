@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policysearch.core import Array
-from policysearch.policies.equivalent_law import equivalent_law
-from policysearch.policies.torque_profile import NodeProfile, project, torque
+from policysearch.exoskeleton.equivalent_law import equivalent_law
+from policysearch.exoskeleton.torque_law import GENERIC
+from policysearch.exoskeleton.torque_profile import NodeProfile, project, torque
 from policysearch.seeding import stream
-from policysearch.torque_law import GENERIC
 
 FINE = np.linspace(0.0, 100.0, 100_001)  # % stride, a thousandth apart
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from policysearch.core import Array, Proposal
-from policysearch.ers210 import (
+from policysearch.aibo.ers210 import (
     FORWARD,
     FRONT_LEFT,
     FRONT_RIGHT,
@@ -20,10 +19,10 @@ from policysearch.ers210 import (
     angles_from_ball,
     ball_from_angles,
 )
+from policysearch.aibo.half_ellipse_gait import SPACE, HalfEllipseGait, locus, unreachable
+from policysearch.core import Array, Proposal
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
 from policysearch.evaluators.interface import Interface
-from policysearch.policies import HalfEllipseGait
-from policysearch.policies.half_ellipse_gait import SPACE, locus, unreachable
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator, SimulatorEnv
 from policysearch.tasks import make_policy

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from policysearch.core import Array
-from policysearch.policies.torque_profile import (
+from policysearch.exoskeleton.torque_profile import (
     BIAS,
     LATEST_END,
     POGGENSEE_COLLINS_2021,

@@ -17,19 +17,19 @@ from gymnasium.utils.env_checker import check_env
 from numba import njit
 from scipy.spatial.transform import Rotation
 
+from policysearch.aibo.ers210 import FORWARD, HIGHEST, LEFT, LEGS, LOWEST, ball_from_angles
+from policysearch.aibo.half_ellipse_gait import SPACE
 from policysearch.core import Array, Proposal
-from policysearch.ers210 import FORWARD, HIGHEST, LEFT, LEGS, LOWEST, ball_from_angles
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
 from policysearch.optimizers import FiniteDifference
-from policysearch.policies.half_ellipse_gait import SPACE
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.tasks import find_task, make_evaluator
 
 mujoco = pytest.importorskip("mujoco")
 
-from policysearch.simulators import aibo  # noqa: E402 - needs MuJoCo
-from policysearch.simulators.aibo_traversal import (  # noqa: E402
+from policysearch.aibo import robot as aibo  # noqa: E402 - needs MuJoCo
+from policysearch.aibo.traversal import (  # noqa: E402
     ACROSS,
     ALONG,
     CLOCK,

@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from policysearch.core import Array, Proposal
-from policysearch.ers210 import FORWARD, LEGS, REAR_LEFT, SHOULDER_X, angles_from_ball
-from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
-from policysearch.optimizers import CMAES
-from policysearch.policies import HalfEllipseGait
-from policysearch.policies.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE
-from policysearch.search import Budget, generations
-from policysearch.seeding import stream
-from policysearch.simulators.aibo_reduced import (
+from policysearch.aibo.ers210 import FORWARD, LEGS, REAR_LEFT, SHOULDER_X, angles_from_ball
+from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, HalfEllipseGait
+from policysearch.aibo.reduced import (
     PITCHED,
     SETTLING,
     SINK,
@@ -29,7 +23,7 @@ from policysearch.simulators.aibo_reduced import (
     place_feet,
     supported_height,
 )
-from policysearch.simulators.aibo_traversal import (
+from policysearch.aibo.traversal import (
     ALONG,
     FRAME,
     FRAMES,
@@ -40,6 +34,11 @@ from policysearch.simulators.aibo_traversal import (
     WATCH,
     standing_angles,
 )
+from policysearch.core import Array, Proposal
+from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
+from policysearch.optimizers import CMAES
+from policysearch.search import Budget, generations
+from policysearch.seeding import stream
 from policysearch.tasks import find_task, make_evaluator
 
 DOMAIN = SPACE.domain
@@ -159,7 +158,7 @@ def test_the_speed_is_that_of_the_loaded_feet_and_the_variance_theirs() -> None:
 
 def test_the_feet_are_where_mujoco_has_them() -> None:
     mujoco = pytest.importorskip("mujoco")
-    from policysearch.simulators.aibo import make_model
+    from policysearch.aibo.robot import make_model
 
     model, rng, feet = make_model(), stream("kinematics"), np.empty((4, 3))
     data = mujoco.MjData(model)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from policysearch.aibo.half_ellipse_gait import SPACE, HalfEllipseGait
 from policysearch.compare import recommendation
 from policysearch.compare.recommendation import Header
-from policysearch.policies.half_ellipse_gait import SPACE, HalfEllipseGait
 
 pytest.importorskip("mujoco")
 
-from policysearch.simulators import aibo_camera
-from policysearch.simulators.aibo import AiboEnv
+from policysearch.aibo import camera as aibo_camera
+from policysearch.aibo.robot import AiboEnv
 
 SCREEN = ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")
 ENV_ID = "policysearch/Aibo-v0"

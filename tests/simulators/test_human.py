@@ -10,9 +10,7 @@ from scipy.optimize import minimize
 from scipy.stats import kstest, truncnorm
 
 from policysearch.core import Array
-from policysearch.respirometry import Breaths, estimate
-from policysearch.seeding import stream
-from policysearch.simulators.human import (
+from policysearch.exoskeleton.human import (
     CORRELATION,
     PRESETS,
     WIDTHS,
@@ -23,7 +21,9 @@ from policysearch.simulators.human import (
     draw_participant,
     fidelity,
 )
-from policysearch.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
+from policysearch.exoskeleton.respirometry import Breaths, estimate
+from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
+from policysearch.seeding import stream
 
 EXPERT, NOVICE = (1.0, 1.0), (0.0, 0.0)
 #: Nothing is random but the times of the breaths, all of which are measured.

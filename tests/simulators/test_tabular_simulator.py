@@ -12,7 +12,7 @@ from test_compiled import asked, assert_same, both
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
 from policysearch.evaluators.interface import Interface
-from policysearch.gradients.tabular import MDP
+from policysearch.models.mdp import MDP
 from policysearch.policies import Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators import TABULAR, find_simulator

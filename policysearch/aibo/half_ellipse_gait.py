@@ -32,8 +32,8 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from policysearch.aibo.ers210 import FORWARD, JOINTS, REAR_LEFT, SHOULDER_X, angles_from_ball
 from policysearch.core import Array, PolicyKernel
-from policysearch.ers210 import FORWARD, JOINTS, REAR_LEFT, SHOULDER_X, angles_from_ball
 from policysearch.policies.controller import CompiledController, check_actions, controller_kernel
 from policysearch.space import Parameter, Space
 

@@ -10,15 +10,18 @@ them again. Proposals of the purpose "report" are not walked: their return is th
 drift, for the person who is as used to the device as after the 64 minutes of that study.
 """
 
+from dataclasses import dataclass
+from typing import cast
+
 from jaxtyping import Float
 
-from policysearch.core import Array, Evaluation, Failure, Proposal
+from policysearch.core import Array, Evaluation, Failure, Policy, Proposal
 from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
-from policysearch.policies import TorqueProfile
-from policysearch.respirometry import fit
+from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant
+from policysearch.exoskeleton.respirometry import fit
+from policysearch.exoskeleton.torque_profile import TorqueProfile
 from policysearch.seeding import Key, seed_of, stream
-from policysearch.simulators.human import Walker, adapted_after, draw_participant
 
 MINUTES = 2  # of a bout
 ADAPTED = adapted_after(64.0)  # levels of adaptation of a novice after so many minutes
@@ -29,7 +32,7 @@ class BoutEvaluator(Runner):
 
     Args:
         policy: makes laws of parameters.
-        preset: who walks; see `policysearch.simulators.human`.
+        preset: who walks; see `policysearch.exoskeleton.human`.
         key: names the person.
     """
 
@@ -60,3 +63,19 @@ class BoutEvaluator(Runner):
             return Outcome(i, j, steps=MINUTES, failure=failure)
         net = (rate - self.person.standing_rate) / self.person.net_rate
         return Outcome(i, j, 100.0 * (1.0 - net), steps=MINUTES)
+
+
+@dataclass(frozen=True)
+class SimulatedSubject:
+    """Who walks in the task `exoskeleton`: people of a preset of `policysearch.exoskeleton.human`."""
+
+    name: str
+    steps: int = MINUTES
+
+    def make_policy(self) -> Policy:
+        """The torque profile: its parameters are the law."""
+        return TorqueProfile()
+
+    def make_evaluator(self, policy: Policy, key: Key) -> BoutEvaluator:
+        """The bouts of the person whom `key` names."""
+        return BoutEvaluator(cast(TorqueProfile, policy), self.name, key)

@@ -16,7 +16,7 @@ slope −1.5 a/f. Elsewhere the torque is zero. The source has a bias of 2 N·m 
 of it: a straight line from 0 at heel strike to b at the onset, another from b at the end to 0 at 65 % stride.
 (The code that it ships overwrites both lines with zero.) Here the bias is an option, without one by default.
 
-Which laws are feasible, and where their ranges come from: `policysearch.torque_law`.
+Which laws are feasible, and where their ranges come from: `policysearch.exoskeleton.torque_law`.
 
 A dimension study also needs other numbers of parameters. Two: `with_generic_times`. Eight and twenty-two:
 `NodeProfile`, which is ours. (Franks et al. 2021 tuned 22 parameters for hip, knee and ankle together; that is
@@ -33,9 +33,9 @@ from numba import njit
 from scipy.interpolate import PchipInterpolator
 
 from policysearch.core import Array
+from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
 from policysearch.policies.controller import Controller, check_actions
 from policysearch.space import Parameter, Space
-from policysearch.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
 
 UPPER_TORQUE = HIGHEST[0]  # N·m/kg
 BIAS = 2.0  # N·m, the source's; divide by the body mass for laws in N·m/kg

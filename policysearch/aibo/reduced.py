@@ -1,7 +1,7 @@
 """The walk of an AIBO ERS-210 without MuJoCo: a quasi-static model, for fast tests.
 
 A benchmark function with the shape of the problem, not a claim about the robot. Servos, timing and what differs
-between traversals are those of `aibo_traversal`, legs those of `policysearch.ers210`; the body has no mass. In
+between traversals are those of `aibo_traversal`, legs those of `policysearch.aibo.ers210`; the body has no mass. In
 every command frame of 8 ms the feet move by Δ_i relative to the body, seen in the directions of the floor, and
 
     w_i ∝ exp(−h_i / SINK),   v = −Σ_i w_i Δ_i / FRAME,   σ² = Σ_i w_i |v_i − v|²  with  v_i = −Δ_i / FRAME
@@ -28,8 +28,7 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-from policysearch.core import Array
-from policysearch.ers210 import (
+from policysearch.aibo.ers210 import (
     FORWARD,
     FRONT_LEFT,
     LEFT,
@@ -39,7 +38,7 @@ from policysearch.ers210 import (
     SHOULDER_Y,
     ball_from_angles,
 )
-from policysearch.simulators.aibo_traversal import (
+from policysearch.aibo.traversal import (
     ACTION_SPACE,
     ALONG,
     ANGLES,
@@ -54,6 +53,7 @@ from policysearch.simulators.aibo_traversal import (
     drive,
     standing_angles,
 )
+from policysearch.core import Array
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
 
 SINK = 0.002  # m, a foot this much higher than another carries 1/e of its load (choice)

@@ -5,7 +5,7 @@ episode is one traversal (`aibo_traversal`): a run-up, then three seconds that a
 over these, in mm/s, along the mean heading of the body: the real robots steered by their beacons. A fall ends the
 episode with a return of 0.
 
-Sources: kinematics and joint limits CMPack/Tekkotsu (`policysearch.ers210`); proportions of the masses Webots'
+Sources: kinematics and joint limits CMPack/Tekkotsu (`policysearch.aibo.ers210`); proportions of the masses Webots'
 ERS-7, whose author took them from the ERS-210, scaled to 1.4 kg. Everything marked "choice" is a modelling choice.
 All constants, also those of the traversal, were fixed on 2026-11-21 before any method searched: so that the first
 gait of Kohl & Stone walks without falling, its traversals differ by a standard deviation of 5 to 12 mm/s, and half
@@ -27,8 +27,8 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-from policysearch.core import Array
-from policysearch.ers210 import (
+from policysearch.aibo.camera import Camera
+from policysearch.aibo.ers210 import (
     FOOT_RADIUS,
     FORWARD,
     HIGHEST,
@@ -43,8 +43,7 @@ from policysearch.ers210 import (
     SHOULDER_Y,
     UPPER,
 )
-from policysearch.simulators.aibo_camera import Camera
-from policysearch.simulators.aibo_traversal import (
+from policysearch.aibo.traversal import (
     ACROSS,
     ACTION_SPACE,
     ALONG,
@@ -61,6 +60,7 @@ from policysearch.simulators.aibo_traversal import (
     drive,
     standing_angles,
 )
+from policysearch.core import Array
 from policysearch.simulators.mujoco_world import WARNINGS, World, advance
 from policysearch.simulators.mujoco_world import make_world as make_mujoco_world
 from policysearch.simulators.mujoco_world import reset as reset_mujoco

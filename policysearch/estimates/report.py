@@ -1,4 +1,4 @@
-"""What `policysearch.compare.estimates` found, as a table in words, a picture and files."""
+"""What `policysearch.estimates.measurement` found, as a table in words, a picture and files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from policysearch.compare.estimates import Estimates
 from policysearch.compare.report import markdown
-from policysearch.figures import COLOURS, DASHES, figure_of, svg
-from policysearch.files import whole, write_text
+from policysearch.estimates.measurement import Estimates
 from policysearch.gradients.estimators import FROM_ROLLOUTS
+from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.reporting.files import whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ ours, such a curve is read as the law with
     5 T f/8,   r = 2 A_before/T,   f = (8/5) A_after/T,
 
 and ρ is the root mean square, over the moments at which either applies a torque, of (curve − law)/T. A law is its own
-equivalent, with ρ = 0. What a simulated person makes of ρ is in `policysearch.simulators.human.fidelity`.
+equivalent, with ρ = 0. What a simulated person makes of ρ is in `policysearch.exoskeleton.human.fidelity`.
 
-A law found here may lie outside the ranges of `policysearch.torque_law`.
+A law found here may lie outside the ranges of `policysearch.exoskeleton.torque_law`.
 """
 
 import math
@@ -20,8 +20,8 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 
 from policysearch.core import Array
-from policysearch.policies.torque_profile import torque as torque_of_law
-from policysearch.torque_law import GENERIC
+from policysearch.exoskeleton.torque_law import GENERIC
+from policysearch.exoskeleton.torque_profile import torque as torque_of_law
 
 
 class Equivalent(NamedTuple):

@@ -28,8 +28,8 @@ from policysearch.core import Array, Proposal, Rollout, StochasticPolicy
 from policysearch.evaluators import Runner
 from policysearch.gradients import baselines, score_function
 from policysearch.gradients.estimators import FROM_RETURNS, FROM_ROLLOUTS
-from policysearch.gradients.exact import LQR
-from policysearch.gradients.tabular import MDP
+from policysearch.models.lqr import LQR
+from policysearch.models.mdp import MDP
 from policysearch.seeding import Key, stream
 from policysearch.simulators import lqr, problems, rock_paper_scissors
 from policysearch.tasks import Task, make_evaluator

@@ -7,8 +7,8 @@ muscles use, as a fraction of what this person uses above standing when the devi
     s = 1 − ((T − T*)/T*)² up to T*, 1 − ((T − T*)/0.5)² beyond: no torque is no help, too much can do harm.
 
 A curve over the stride that is no such law has the R of the law it is read as, times exp(−½ (ρ/0.2)²); ρ is how
-unlike the two are (`policysearch.policies.equivalent_law`). Nothing published says so: it is a modelling choice. Of
-harm, too, a curve unlike its law does less.
+unlike the two are (`policysearch.exoskeleton.equivalent_law`). Nothing published says so: it is a modelling choice.
+Of harm, too, a curve unlike its law does less.
 
 A, T* and p* move from a novice's to an expert's values with the adaptation levels a and aT: da/dt = (1 − a)/36 min
 (A and p*), daT/dt = (1 − aT)/72 min (T*), while there is torque. The drift d is an Ornstein–Uhlenbeck process. The
@@ -35,9 +35,9 @@ from scipy.optimize import nnls
 from scipy.special import ndtr, ndtri
 
 from policysearch.core import Array
+from policysearch.exoskeleton.respirometry import TAU, TAU_SD, Breaths
+from policysearch.exoskeleton.torque_law import HIGHEST, LATEST_END, LOWEST
 from policysearch.jit import specialise
-from policysearch.respirometry import TAU, TAU_SD, Breaths
-from policysearch.torque_law import HIGHEST, LATEST_END, LOWEST
 
 # ---------------------------------------------------------------------------------------------- the landscape
 WIDTHS = np.array([8.0, 15.0, 7.0])  # % stride, of peak, rise and fall (modelling choice)

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
+from policysearch.aibo.ers210 import HIGHEST, JOINTS, LEGS, LOWEST, angles_from_ball
 from policysearch.core import Array
-from policysearch.ers210 import HIGHEST, JOINTS, LEGS, LOWEST, angles_from_ball
 
 ANGLES = len(LEGS) * len(JOINTS)
 

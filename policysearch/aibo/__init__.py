@@ -1,0 +1,51 @@
+"""The gait learning of Kohl & Stone (2004): the Sony AIBO ERS-210 in simulation, its gait and its tasks.
+
+Importing this package registers its environments with Gymnasium: a walk in MuJoCo with the noise of a real floor,
+half and twice of it, and a reduced model without MuJoCo.
+"""
+
+import gymnasium as gym
+
+from policysearch.aibo.traversal import FRAMES
+
+#: mm/s, reported of the real robot: Kohl & Stone 2004, and hand-tuned gaits of 2003 as recalled, not verified.
+KOHL_STONE, UNSW, AUSTIN_VILLA, CMU = 291.0, 254.0, 245.0, 200.0
+#: The environment behind each task, by the end of their names.
+SIMULATIONS = {"": "", "-half-noise": "HalfNoise", "-twice-noise": "TwiceNoise", "-reduced": "Reduced"}
+
+for _id, _noise in (("Aibo-v0", 1.0), ("AiboHalfNoise-v0", 0.5), ("AiboTwiceNoise-v0", 2.0)):
+    gym.register(
+        f"policysearch/{_id}",
+        entry_point="policysearch.aibo.robot:AiboEnv",
+        kwargs={"noise": _noise},
+        max_episode_steps=FRAMES,
+    )
+gym.register(
+    "policysearch/AiboReduced-v0",
+    entry_point="policysearch.aibo.reduced:AiboReducedEnv",
+    max_episode_steps=FRAMES,
+)
+
+
+def register() -> None:
+    """Add the gait to the policies, and its tasks: candidates meet no episode twice, as on a real robot."""
+    from policysearch.aibo.half_ellipse_gait import HalfEllipseGait  # noqa: PLC0415 - when it is needed
+    from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415
+
+    CONTROLLERS["half-ellipse-gait"] = HalfEllipseGait.of
+    speeds = {"Kohl & Stone 2004, real robot": KOHL_STONE}
+    for suffix, env in (
+        ("", ""),
+        ("-half-noise", "HalfNoise"),
+        ("-twice-noise", "TwiceNoise"),
+        ("-reduced", "Reduced"),
+    ):
+        name = f"aibo-gait{suffix}"
+        TASKS[name] = Task(
+            name,
+            f"policysearch/Aibo{env}-v0",
+            policy="half-ellipse-gait",
+            unit="mm/s",
+            references=speeds if env != "Reduced" else {},
+            common_random_numbers=False,
+        )

@@ -1,0 +1,18 @@
+"""The exoskeleton of Zhang et al. (2017): torque law, respirometry, simulated people, and the task `exoskeleton`."""
+
+
+def register() -> None:
+    """Add the torque profile to the policies, and the task of a simulated person who walks bouts."""
+    from policysearch.exoskeleton.bouts import SimulatedSubject  # noqa: PLC0415 - when it is needed
+    from policysearch.exoskeleton.torque_profile import TorqueProfile  # noqa: PLC0415
+    from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415
+
+    CONTROLLERS["torque-profile"] = TorqueProfile.of
+    TASKS["exoskeleton"] = Task(
+        "exoskeleton",
+        "",
+        policy="torque-profile",
+        person=SimulatedSubject("zhang2017"),
+        unit="% less energy",
+        step="minutes",
+    )

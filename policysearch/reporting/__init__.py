@@ -1,0 +1,1 @@
+"""What results are shown with: figures, files that are written atomically."""

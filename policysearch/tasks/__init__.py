@@ -1,0 +1,31 @@
+"""Tasks: an environment, the policy that is searched in it, and how that policy is deployed.
+
+Any Gymnasium id is a task, also as `module:EnvId`. `TASKS` holds what we know beyond Gymnasium about some of them.
+"""
+
+from policysearch.tasks import known as _known  # noqa: F401 - registers the tasks of the engine
+from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy, policy_names
+from policysearch.tasks.problem import (
+    EvaluatorKind,
+    Problem,
+    make_evaluator,
+    make_problem,
+    misfit,
+)
+from policysearch.tasks.task import TASKS, Subject, Task, find_task
+
+__all__ = [
+    "CONTROLLERS",
+    "TASKS",
+    "EvaluatorKind",
+    "Problem",
+    "Subject",
+    "Task",
+    "find_task",
+    "make_evaluator",
+    "make_policy",
+    "make_problem",
+    "misfit",
+    "parse_policy",
+    "policy_names",
+]

@@ -1,0 +1,117 @@
+"""The tasks of the engine; a new one is one line of `KNOWN`."""
+
+import numpy as np
+
+from policysearch.models.lqr import LQR
+from policysearch.simulators.lqr import chain as lqr_chain
+from policysearch.simulators.problems import STEP_COST, aliased_gridworld, bandit, chain, coin_policy
+from policysearch.simulators.rock_paper_scissors import ROUNDS, expected_return
+from policysearch.tasks.task import TASKS, Task
+
+_LQR: LQR = lqr_chain()
+
+
+def _lqr_untouched() -> float:
+    """The return of doing nothing."""
+    inputs = _LQR.B.shape[1]
+    return _LQR.expected_return(np.zeros(_LQR.B.T.shape), np.full(inputs, -np.inf))
+
+
+_BANDIT, _CHAIN, _GRID = bandit(), chain(), aliased_gridworld()
+_GRID_AT_RANDOM = _GRID.expected_return(np.zeros(_GRID.table))
+#: Of a policy that remembers the cell before: steps to the treasure from each cell; see `aliased_gridworld`.
+_GRID_REMEMBERED = 1 - STEP_COST * sum((3, 2, 1, 4, 3)) / 5
+#: Of one move all the time, and of the uniform strategy.
+_ROCK, _UNIFORM = expected_return(np.eye(3)[0]), 0.0
+
+
+def _tabular_tasks() -> tuple[Task, ...]:
+    """Finite problems; one step more than their horizon, so that it is the problem that ends an episode."""
+    best = _GRID.expected_return(coin_policy())
+    seeing = {"optimum, seeing the cell": _GRID.optimal_return()}
+    return (
+        Task(
+            "bandit", "policysearch/Bandit-v0", policy="tabular", max_episode_steps=2,
+            references={"optimum": _BANDIT.optimal_return()},
+            normalise=(_BANDIT.expected_return(np.zeros(_BANDIT.table)), _BANDIT.optimal_return()),
+        ),
+        Task(
+            "chain", "policysearch/Chain-v0", policy="tabular", max_episode_steps=21,
+            references={"optimum": _CHAIN.optimal_return()},
+            normalise=(_CHAIN.expected_return(np.zeros(_CHAIN.table)), _CHAIN.optimal_return()),
+        ),
+        Task(
+            "aliased-gridworld", "policysearch/AliasedGridworld-v0", policy="tabular", deploy="sample",
+            max_episode_steps=21,
+            references=seeing | {
+                "best memoryless": best, "best deterministic memoryless": _GRID.best_deterministic_return()
+            },
+            normalise=(_GRID_AT_RANDOM, best),
+        ),
+        Task(
+            "aliased-gridworld-history", "policysearch/AliasedGridworldHistory-v0", max_episode_steps=21,
+            references=seeing | {"best with memory": _GRID_REMEMBERED},
+            normalise=(_GRID_AT_RANDOM, _GRID_REMEMBERED),
+        ),
+        Task(
+            "rock-paper-scissors", "policysearch/RockPaperScissors-v0", policy="tabular", deploy="sample",
+            start=(1.5, 0.0, 0.0),  # mostly rock: zero would be the optimum already
+            max_episode_steps=ROUNDS + 1,
+            references={"optimum (uniform)": _UNIFORM, "deterministic": _ROCK},
+            normalise=(_ROCK, _UNIFORM),  # actions at random are the optimum here
+        ),
+    )  # fmt: skip
+
+
+#: Task, environment, policy, and returns of its start, of Ziegler & Nichols' rules and the best that is known;
+#: experiments/controllers/best_known.py computes them.
+_TUNED = (
+    ("motor-pid", "policysearch/Motor-v0", "motor-pid", -8.68365, -1.6909, -0.334633),
+    ("thermal-pid", "policysearch/Thermal-v0", "thermal-pid", -79.1413, -20.1132, -11.7419),
+    ("tanks-pid", "policysearch/Tanks-v0", "tanks-pid", -3224.25, -1443.76, -1430.86),
+    ("quadrotor-cascade", "policysearch/Quadrotor-v0", "cascaded-pid", -9.81182, None, -1.16937),
+    ("cart-pole-lqr", "policysearch/CartPoleForce-v0", "cart-pole-lqr", -7.0153, None, -4.25596),
+    ("pendulum-swing-up", "Pendulum-v1", "energy-swing-up", -397.407, None, -150.29),
+    ("swimmer-cpg", "Swimmer-v5", "pattern-generator", 61.9462, None, 359.535),
+)  # fmt: skip
+#: Of `cart_pole_force.linear_problem`.
+_LINEAR_POLE = {"optimum of the linear plant (Riccati)": -4.10799}
+
+
+def _controller_tasks() -> tuple[Task, ...]:
+    """Controllers to be tuned; 0 is what they start with."""
+    return tuple(
+        Task(
+            name, env_id, policy=policy,
+            references=({} if rule is None else {"Ziegler & Nichols 1942": rule})
+            | (_LINEAR_POLE if name == "cart-pole-lqr" else {}) | {"best known": best},
+            normalise=(start, best),
+        )
+        for name, env_id, policy, start, rule, best in _TUNED
+    )  # fmt: skip
+
+
+#: The tasks of the engine. `normalise` is the return of uniformly random actions, and the one that Gymnasium's
+#: registry calls solved; experiments/classic_control/references.py computes both.
+KNOWN = (
+    Task("CartPole-v1", "CartPole-v1", references={"maximum": 500.0}, normalise=(22.3, 475.0)),
+    Task("Acrobot-v1", "Acrobot-v1", normalise=(-498.9, -100.0)),
+    Task("MountainCar-v0", "MountainCar-v0", normalise=(-200.0, -110.0)),
+    Task("MountainCarContinuous-v0", "MountainCarContinuous-v0", normalise=(-32.9, 90.0)),
+    # A linear policy stays near −900 whatever the method: swinging up and balancing need different gains.
+    # 1 is a controller that pumps energy and balances: Gymnasium declares no threshold.
+    Task("Pendulum-v1", "Pendulum-v1", policy="mlp:16", normalise=(-1235.0, -150.7)),
+    Task(
+        "lqr",
+        "policysearch/LQR-v0",
+        references={"optimum (Riccati)": _LQR.optimal_return()},
+        normalise=(_lqr_untouched(), _LQR.optimal_return()),
+    ),
+    *_tabular_tasks(),
+    *_controller_tasks(),
+    Task("Swimmer-v5", "Swimmer-v5", normalise=(0.15, 360.0)),
+    Task("Hopper-v5", "Hopper-v5", normalise=(14.5, 3800.0)),
+    Task("HalfCheetah-v5", "HalfCheetah-v5", normalise=(-288.5, 4800.0)),
+    Task("Ant-v5", "Ant-v5", normalise=(-51.1, 6000.0)),
+)
+TASKS.update({task.name: task for task in KNOWN})

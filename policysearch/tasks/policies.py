@@ -1,0 +1,116 @@
+"""Policies by name: `linear`, `mlp:32,32`, `tabular`, and controllers with parameters of their own."""
+
+import difflib
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from policysearch.core import Policy
+from policysearch.evaluators.interface import Interface
+from policysearch.policies import (
+    MLP,
+    PID,
+    CascadedPID,
+    EnergySwingUp,
+    Gaussian,
+    Linear,
+    LQRWeights,
+    PatternGenerator,
+    Softmax,
+)
+from policysearch.policies.pid import gain_space
+from policysearch.registry import Registry
+from policysearch.simulators import cart_pole_force, motor, pendulum, quadrotor, tanks, thermal
+
+
+def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
+    """Controllers for the plants that ship; the gains are those at the start."""
+    rod, quad = pendulum, quadrotor
+    return {
+        "motor-pid": partial(PID.of, gains=gain_space((10.0, 5.0, 3.0, 0.05), "V", "rad"), dt=motor.DT),
+        "thermal-pid": partial(PID.of, gains=gain_space((2.0, 0.01, 10.0, 2.0), "%", "°C"), dt=thermal.DT),
+        "tanks-pid": partial(PID.of, gains=gain_space((0.5, 0.02, 1.0, 0.2), "V", "cm"), dt=tanks.DT),
+        "cart-pole-lqr": partial(
+            LQRWeights.of, names=("x", "x speed", "angle", "angle speed"), model=cart_pole_force.linear_model
+        ),
+        "pattern-generator": partial(PatternGenerator.of, dt=0.04),  # s, as Swimmer-v5
+        "energy-swing-up": partial(EnergySwingUp.of, mass=rod.MASS, length=rod.LENGTH, gravity=rod.GRAVITY),
+        "cascaded-pid": partial(
+            CascadedPID.of,
+            mass=quad.MASS, inertia=quad.INERTIA, arm=quad.ARM, gravity=quad.GRAVITY, dt=quad.DT,
+        ),
+    }  # fmt: skip
+
+
+Head = Literal["", "softmax", "gaussian"]
+_BODIES = ("linear", "mlp")
+#: Controllers with parameters of their own, by name. They are no distributions over actions.
+CONTROLLERS: Registry[Callable[[Interface], Policy]] = Registry("policy", "policysearch.policies", wings=True)
+CONTROLLERS.update(_tuned_controllers())
+
+
+def policy_names() -> list[str]:
+    """The policies that `make_policy` knows."""
+    return [
+        "linear",
+        "mlp",
+        "tabular",
+        *CONTROLLERS,
+        *(f"{head}-{body}" for head in ("softmax", "gaussian") for body in _BODIES),
+    ]
+
+
+def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
+    """Head, body and hidden layers of a policy's name.
+
+    `linear` and `mlp` take the head that the task's actions need; `mlp:32,32` sets the hidden layers.
+
+    Raises:
+        ValueError: for a name that is not known, or hidden layers that are not positive integers.
+    """
+    name, _, sizes = spec.partition(":")
+    if name not in policy_names():
+        near = difflib.get_close_matches(name, policy_names(), n=3) or policy_names()
+        raise ValueError(f"unknown policy {name!r}; did you mean {' or '.join(near)}?")
+    head, _, body = name.rpartition("-")
+    layers = sizes.split(",") if sizes else ["16"]
+    if name in CONTROLLERS:
+        head, body = "", name
+    if (sizes and body != "mlp") or not all(layer.isdecimal() and int(layer) > 0 for layer in layers):
+        raise ValueError(f"policy {spec!r}: expected hidden layers only for mlp, as in mlp:32,32")
+    return head, body, tuple(int(layer) for layer in layers)
+
+
+def make_policy(spec: str, interface: Interface) -> Policy:
+    """A policy for an environment: softmax for discrete actions, Gaussian for continuous ones; or a controller.
+
+    Raises:
+        ValueError: if the policy does not fit the environment's observations or actions.
+    """
+    head, body, hidden = parse_policy(spec)
+    if body in CONTROLLERS:
+        return CONTROLLERS[body](interface)
+    choices, discrete = interface.choices, bool(interface.choices)
+    head = "softmax" if body == "tabular" else head or ("softmax" if discrete else "gaussian")
+    if head == "softmax" and not discrete:
+        raise ValueError(
+            f"policy {spec!r} is for discrete actions, but the actions are {interface.action_space}; "
+            "use linear, mlp, gaussian-linear or gaussian-mlp"
+        )
+    if head == "gaussian" and discrete:
+        raise ValueError(
+            f"policy {spec!r} is for continuous actions, but the actions are {interface.action_space}; "
+            "use linear, mlp, softmax-linear or softmax-mlp"
+        )
+    if body == "tabular" and not interface.one_hot:
+        raise ValueError(
+            f"policy 'tabular' is for Discrete observations, but they are {interface.observation_space}; "
+            "use linear or mlp"
+        )
+    outputs = sum(choices) if discrete else interface.action_size
+    mean: Linear | MLP
+    if body == "mlp":
+        mean = MLP(interface.obs_size, outputs, hidden)
+    else:
+        mean = Linear(interface.obs_size, outputs, bias=body == "linear")
+    return Softmax(mean, choices) if discrete else Gaussian(mean)

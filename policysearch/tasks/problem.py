@@ -1,0 +1,137 @@
+"""One search to be run: what evaluates a policy on a task, and whether a method can search it."""
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+
+from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, needs_of
+from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
+from policysearch.evaluators.interface import Interface
+from policysearch.optimizers import Whitened
+from policysearch.seeding import Key, stream
+from policysearch.space import Space
+from policysearch.tasks.task import Task
+
+#: Ways to run rollouts; see `make_evaluator`.
+EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One search to be run: the policy that it searches, where it starts, and what evaluates it."""
+
+    policy: Policy
+    domain: Domain
+    evaluator: Runner
+    optimizer: Optimizer
+
+
+def make_evaluator(
+    task: Task,
+    policy: Policy,
+    *,
+    kind: EvaluatorKind = "auto",
+    threads: int = 1,
+    timeout: float | None = None,
+    key: Key = (),
+) -> Runner:
+    """What runs `policy` on `task`.
+
+    Args:
+        task: the environment and how policies are deployed in it.
+        policy: what is searched.
+        kind: "compiled" rollouts; "episodes" of the environment itself; a "pool" of processes that run such
+            episodes; "auto" is compiled where simulator and policy have a compiled form, else episodes.
+        threads: how many threads run compiled rollouts, or processes those of a pool.
+        timeout: the longest that a rollout of a pool may take, in seconds.
+        key: names the person, where there is one.
+
+    Raises:
+        ValueError: for compiled rollouts of a task or a policy without a compiled form, and for other policies or
+            ways to run rollouts than a person has.
+    """
+    if task.person is not None:
+        if kind != "auto" or task.policy != "torque-profile":
+            raise ValueError(
+                "one person walks one bout after the other: expected policy 'torque-profile' and evaluator 'auto', "
+                f"got {task.policy!r} and {kind!r}"
+            )
+        return task.person.make_evaluator(policy, key)
+    simulator = task.meet().simulator
+    compiles = simulator is not None and hasattr(policy, "kernel")
+    if kind == "compiled" and not compiles:
+        raise ValueError(
+            f"evaluator: {task.env_id} with policy {task.policy} has no compiled form; use 'episodes', or "
+            "write the environment as a policysearch.simulators.Simulator"
+        )
+    if kind in ("auto", "compiled") and simulator is not None and compiles:
+        return CompiledEvaluator(
+            simulator,
+            policy,
+            max_episode_steps=task.episode_steps(),
+            deploy=task.deploy,
+            common_random_numbers=task.common_random_numbers,
+            threads=threads,
+        )
+    episodes = EpisodeEvaluator(
+        task.factory(), policy, deploy=task.deploy, common_random_numbers=task.common_random_numbers
+    )
+    return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
+
+
+def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
+    """Why this method cannot search this policy, or None where it can."""
+    needs = needs_of(optimizer)
+    if needs.scores and not isinstance(policy, StochasticPolicy):
+        return (
+            "needs a distribution over actions, which a controller is not; pgpe draws its parameters instead"
+        )
+    if whitened and not hasattr(policy, "fold"):
+        return "whitening needs a policy whose first layer takes the shift of observations"
+    space: Space | None = getattr(policy, "space", None)
+    if needs.bounds and not (space and space.domain.enclosed):
+        return "needs bounds for every parameter"
+    if any(importlib.util.find_spec(module) is None for module in needs.modules):
+        return f"needs `pip install 'policysearch[{needs.extra}]'`"
+    return None
+
+
+def make_problem(
+    task: Task,
+    optimizer: Optimizer,
+    *,
+    whitened: bool,
+    seed: int,
+    run: int,
+    evaluator: EvaluatorKind = "auto",
+    threads: int = 1,
+    timeout: float | None = None,
+) -> Problem:
+    """The search of `optimizer` on `task`; see `make_evaluator` for the last three arguments.
+
+    A method that does not use scores searches the parameters of the policy's mode only, where the mode is
+    deployed. All methods start at the same policy, drawn from `stream(seed, "start", task, run)`. Bounds are those
+    of the policy's `space`, if it has one.
+
+    Raises:
+        ValueError: if the method cannot search this policy.
+    """
+    policy = task.make_policy()
+    if reason := misfit(policy, optimizer, whitened=whitened):
+        raise ValueError(reason)
+    if task.deploy == "sample" and not isinstance(policy, StochasticPolicy):
+        raise ValueError("deploy: a controller has nothing to sample; expected 'mode', got 'sample'")
+    full = task.deploy == "sample" or needs_of(optimizer).scores
+    if isinstance(policy, StochasticPolicy) and not full:
+        policy = policy.mode
+    start = task.start_of(policy, stream(seed, "start", task.name, run))
+    who = (seed, "person", task.name, run)
+    runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout, key=who)
+    if whitened:
+        size = cast(Interface, runner.interface).obs_size
+        policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
+        optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
+    space: Space | None = getattr(policy, "space", None)
+    return Problem(policy, space.domain if space else Domain.unbounded(start), runner, optimizer)

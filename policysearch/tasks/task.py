@@ -1,0 +1,143 @@
+"""What is searched and where: an environment, or a person, and the policy."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Float
+
+from policysearch.core import Array, Policy
+from policysearch.evaluators.interface import Interface, find_spec, make_factory
+from policysearch.evaluators.runner import Runner
+from policysearch.evaluators.shared import Deploy
+from policysearch.registry import Registry, did_you_mean
+from policysearch.seeding import Key
+from policysearch.simulators import Simulator, find_simulator
+from policysearch.tasks.policies import make_policy
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """Somebody who is searched for instead of an environment, one rollout after the other."""
+
+    @property
+    def name(self) -> str:
+        """What saved recommendations call the subject."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of a rollout."""
+
+    def make_policy(self) -> Policy:
+        """The only policy that the subject takes."""
+
+    def make_evaluator(self, policy: Policy, key: Key) -> Runner:
+        """What runs that policy on the person whom `key` names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """What is known of an environment once a copy has been built."""
+
+    spec: EnvSpec
+    interface: Interface
+    simulator: Simulator | None  # its compiled form, if it has one
+
+
+_met: dict[tuple[str, int], Meeting] = {}
+
+#: The limit given to environments that would otherwise never end an episode.
+DEFAULT_EPISODE_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is searched, and where.
+
+    Raises:
+        ValueError: from `make_env` and `make_policy`, for an environment that does not exist or cannot be
+            built, and for a policy that is unknown or does not fit it.
+    """
+
+    name: str
+    env_id: str  # empty for a person, who is no environment
+    policy: str = "linear"  # as `policy_names` and `make_policy` have it
+    deploy: Deploy = "mode"
+    max_episode_steps: int | None = None  # None: the environment's own limit
+    references: Mapping[str, float] = field(default_factory=dict)  # known returns, for the plots
+    normalise: tuple[float, float] | None = None  # returns that count as 0 and 1 across tasks
+    start: tuple[float, ...] | None = None  # where searches of this very policy start; None: where it says
+    common_random_numbers: bool = True  # whether candidates meet the same episodes; real robots do not
+    person: Subject | None = None  # who is searched for instead of an environment
+    unit: str = ""  # of the return
+    step: str = "steps"  # what a step is, in the plural
+
+    def episode_steps(self) -> int:
+        """The limit on steps per episode that applies."""
+        if self.person is not None:
+            return self.person.steps
+        return self.max_episode_steps or find_spec(self.env_id).max_episode_steps or DEFAULT_EPISODE_STEPS
+
+    def factory(self) -> Callable[[], Any]:
+        """A function that builds one environment copy."""
+        try:
+            return make_factory(self.env_id, self.episode_steps())
+        except Exception as error:  # the user's module may raise anything
+            raise ValueError(_unknown(self.name, error)) from error
+
+    def start_of(self, policy: Policy, rng: np.random.Generator) -> Float[Array, "d"]:
+        """Where a search of `policy` starts, drawn from `rng` unless the task says."""
+        if self.start is not None and len(self.start) == policy.num_params:
+            return np.array(self.start)
+        return np.asarray(policy.start(rng))
+
+    def make_env(self) -> Any:
+        """One environment copy."""
+        make = self.factory()
+        try:
+            return make()
+        except Exception as error:  # the user's code may raise anything
+            hint = "; install policysearch[mujoco]" if "mujoco" in str(error).lower() else ""
+            hint += ", or take the reduced model, aibo-gait-reduced" if hint and "Aibo" in self.env_id else ""
+            raise ValueError(f"cannot build {self.env_id}: {type(error).__name__}: {error}{hint}") from error
+
+    def make_policy(self) -> Policy:
+        """The policy, sized for the environment."""
+        return self.person.make_policy() if self.person else make_policy(self.policy, self.meet().interface)
+
+    def meet(self) -> "Meeting":
+        """What one environment copy tells; built once for every registered environment."""
+        spec, key = find_spec(self.env_id), (self.env_id, self.episode_steps())
+        if key not in _met or _met[key].spec != spec:
+            env = self.make_env()
+            try:
+                interface = Interface(env.observation_space, env.action_space)
+                _met[key] = Meeting(spec, interface, find_simulator(env))
+            finally:
+                env.close()
+        return _met[key]
+
+
+#: Tasks by name; `policysearch.tasks.known` has those of the engine.
+TASKS: Registry[Task] = Registry("task", "policysearch.tasks", wings=True)
+
+
+def find_task(name: str) -> Task:
+    """The task of that name: one of ours, or any Gymnasium id with a linear policy.
+
+    Raises:
+        ValueError: if there is neither, with the nearest names.
+    """
+    task = TASKS.get(name) or Task(name, name)
+    if task.person is None:
+        task.factory()
+    return task
+
+
+def _unknown(name: str, error: Exception) -> str:
+    otherwise = "see --list, or give a Gymnasium id or module:EnvId"
+    hint = did_you_mean(name, {*TASKS, *gym.registry}, otherwise)
+    return f"unknown task; {hint} ({type(error).__name__}: {str(error).splitlines()[0]})"
