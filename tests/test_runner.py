@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from policysearch.ask import Asker
 from problems import WALKER, Walk
 from test_functions import SPACE
 
 from policysearch import evaluators
+from policysearch.asking.prompt import Asker
 from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.evaluators import (
-    BoutEvaluator,
     CompiledEvaluator,
     Divisible,
     EpisodeEvaluator,
@@ -21,7 +20,8 @@ from policysearch.evaluators import (
     ProgramEvaluator,
     Runner,
 )
-from policysearch.policies import TorqueProfile
+from policysearch.exoskeleton.bouts import BoutEvaluator
+from policysearch.exoskeleton.torque_profile import TorqueProfile
 from policysearch.seeding import Key
 from policysearch.tasks import find_task, make_evaluator
 from policysearch.tune.ask import AskEvaluator
@@ -66,7 +66,7 @@ class Counting(Runner):
 
 def test_every_evaluator_of_the_package_that_runs_rollouts_is_among_those_tested_here() -> None:
     found = {getattr(evaluators, name) for name in evaluators.__all__} - {Runner, Divisible}
-    assert {cls for cls in found if issubclass(cls, Runner)} | {AskEvaluator} == set(MAKERS)
+    assert {cls for cls in found if issubclass(cls, Runner)} | {AskEvaluator, BoutEvaluator} == set(MAKERS)
 
 
 @every_runner

@@ -81,13 +81,17 @@ class LQR:
         return Sigma @ grad_K @ inverse, grad_log_std / (2 * self.horizon)
 
     def optimal_return(self) -> float:
-        """The return of the best controller there is, from the Riccati recursion."""
+        """The return of the best controller there is, from the Riccati recursion.
+
+        P is that of the best gains, a sum of squares, which keeps rounding from growing with an unstable A.
+        """
         P, noise = self.Q_f, 0.0
         for _ in range(self.horizon):
             L = self.R + self.discount * self.B.T @ P @ self.B
-            G = self.discount * self.B.T @ P @ self.A
+            K = -np.linalg.solve(L, self.discount * self.B.T @ P @ self.A)
+            M = self.A + self.B @ K
             noise = self.discount * (noise + float(np.sum(P * self.W)))
-            P = self.Q + self.discount * self.A.T @ P @ self.A - G.T @ np.linalg.solve(L, G)
+            P = self.Q + K.T @ self.R @ K + self.discount * M.T @ P @ M
         return -float(np.sum(P * (self.S_0 + np.outer(self.mu_0, self.mu_0)))) - noise
 
     def _second_moments(
