@@ -34,3 +34,10 @@ def test_differences_name_the_tables_that_differ_or_were_not_recorded() -> None:
     assert digests.differences({"a": "1", "b": "2", "c": "3"}, {"a": "1", "b": "0", "d": "4"}) == [
         "b: was 0, is 2", "c: was not recorded, is 3",
     ]  # fmt: skip
+
+
+def test_every_table_of_every_case_is_recorded() -> None:
+    recorded = json.loads(digests.RECORDED.read_text(encoding="utf-8"))["digests"]
+    assert set(recorded) == {
+        f"{name}/{table}" for name, case in digests.CASES.items() for table in case.tables
+    }
