@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import in_process
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,11 +28,13 @@ from policysearch.compare.study import Study
 from policysearch.compare.workers import Died, Work, run_all
 from policysearch.core import tunable_of
 from policysearch.evaluators.recorded import ReplayDiffers
-from policysearch.ledger import Ledger, LedgerRefused, read
+from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
 from policysearch.optimizers import OPTIMIZERS
 
 TESTS = Path(__file__).parent.parent
 METHODS = [*ANYWHERE, "whitened:ars"]
+#: A method of each kind: of generations, of single candidates, of kept rollouts, and in a wrapper.
+KINDS = ["cma-es", "nelder-mead", "off-policy-reinforce", "whitened:ars"]
 
 
 def study(**changes: Any) -> Study:
@@ -69,30 +73,32 @@ def crash_matrix(points: int, folder: Path, labels: list[str]) -> None:
 
 
 def test_a_comparison_killed_anywhere_goes_on_to_the_same_tables(tmp_path: Path) -> None:
-    crash_matrix(3, tmp_path, METHODS)
+    crash_matrix(3, tmp_path, KINDS)
 
 
 @pytest.mark.nightly
-def test_a_comparison_killed_at_fifty_points_goes_on_to_the_same_tables(tmp_path: Path) -> None:
-    crash_matrix(50, tmp_path, METHODS)
+@pytest.mark.parametrize("label", METHODS)
+def test_a_comparison_killed_at_fifty_points_goes_on_to_the_same_tables(label: str, tmp_path: Path) -> None:
+    crash_matrix(50, tmp_path, [label])
 
 
 SMALL = [
     "--tasks",
     "lqr",
     "counting_env:Counting-v0",
-    "--optimizers",
-    "all",
     "--rollouts",
-    "150",
+    "60",
     "--runs",
-    "3",
+    "2",
+    "--optimizers",
+    *KINDS,
 ]
+LARGE = [*SMALL[:3], "--rollouts", "150", "--runs", "3", "--optimizers", "all"]
 QUICK: list[str] = []
 
 
-def command(out: Path, arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "policysearch.compare", *arguments, "--workers", "2", "--out", str(out)]
+def flags(out: Path, arguments: list[str]) -> list[str]:
+    return [*arguments, "--workers", "2", "--out", str(out)]
 
 
 def csv(out: Path) -> str:
@@ -100,29 +106,45 @@ def csv(out: Path) -> str:
 
 
 def kill_at_random(tmp_path: Path, times: int, arguments: list[str]) -> None:
-    """SIGKILL of the main process of a comparison on two workers, after a random time; then the same again."""
+    """SIGKILL of the main process of a comparison on two workers, at any of its events; then the same again."""
     calm = tmp_path / "calm"
-    subprocess.run(command(calm, arguments), check=True, capture_output=True, env=environment())
+    assert in_process.run(main, *flags(calm, arguments)).returncode == 0
+    events, ended = len(read(calm / NAME)), []
     choose = random.Random(5)  # noqa: S311
     for i in range(times):
         out = tmp_path / str(i)
+        command = [sys.executable, "-m", "policysearch.compare", *flags(out, arguments)]
         process = subprocess.Popen(
-            command(out, arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
         )
-        while not (out / NAME).exists():
-            time.sleep(0.01)
-        time.sleep(choose.uniform(0.0, 3.0 if arguments else 7.0))
-        children, own = (
-            descendants(process.pid),
-            descendants(process.pid, 1),
-        )  # own: servers of multiprocessing's
+        wanted = choose.randrange(events)
+        wait_until(lambda out=out, wanted=wanted: committed(out) > wanted)
+        servers = set(descendants(process.pid, 1))  # of multiprocessing
+        children = set(descendants(process.pid)) - servers
         process.kill()
-        process.wait()
-        time.sleep(1.5)
-        assert not [pid for pid in children if alive(pid) and pid not in own]  # no worker is left
-        subprocess.run(command(out, arguments), check=True, capture_output=True, env=environment())
+        ended.append(process.wait())
+        wait_until(lambda children=children: not any(alive(pid) for pid in children))  # no worker is left
+        assert in_process.run(main, *flags(out, arguments)).returncode == 0
         assert csv(out) == csv(calm)
         assert (out / "curves.csv").read_bytes() == (calm / "curves.csv").read_bytes()
+    assert -signal.SIGKILL in ended  # the others had just finished
+
+
+def committed(out: Path) -> int:
+    """The events in the ledger of a study, which may not be there yet."""
+    try:
+        return len(read(out / NAME))
+    except LedgerError:
+        return 0
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    """Look a hundred times a second, for a minute at most."""
+    for _ in range(6000):
+        if happened():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within a minute")
 
 
 def test_a_killed_comparison_goes_on_and_leaves_no_worker_behind(tmp_path: Path) -> None:
@@ -131,7 +153,7 @@ def test_a_killed_comparison_goes_on_and_leaves_no_worker_behind(tmp_path: Path)
 
 @pytest.mark.nightly
 def test_a_comparison_killed_at_25_random_times_goes_on(tmp_path: Path) -> None:
-    kill_at_random(tmp_path, 25, SMALL)
+    kill_at_random(tmp_path, 25, LARGE)
 
 
 @pytest.mark.nightly

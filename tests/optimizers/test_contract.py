@@ -33,7 +33,10 @@ EVERY, EVERY_DIRECT = ALL | BOUNDED, DIRECT | BOUNDED
 
 every_optimizer = pytest.mark.parametrize("name", EVERY)
 every_direct = pytest.mark.parametrize("name", EVERY_DIRECT)
-every_quick = pytest.mark.parametrize("name", ALL)  # a turn of the others takes a tenth of a second
+#: A turn of the bounded ones takes a tenth of a second, and a search of the other hundreds of fits of its network.
+every_quick = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name == "reinforce network")) for name in ALL]
+)
 
 
 def turns(name: str, most: int) -> range:
@@ -257,7 +260,7 @@ def test_a_search_on_episodes_improves_on_its_start(name: str) -> None:
         whitened = name == "whitened reinforce"
         optimizer = dataclasses.replace(optimizer, optimizer=faster) if whitened else faster  # type: ignore[type-var]
     evaluator = walk()
-    *_, final = generations(optimizer, evaluator, FREE, budget=Budget(1500), seed=1)
+    *_, final = generations(optimizer, evaluator, FREE, budget=Budget(500), seed=1)
     points = np.array([FREE.start, final.recommendation])
     start, end = evaluator.evaluate(Proposal(points, points[0], 100), (1, "fresh")).fitness
     assert end > 0.8 * start
