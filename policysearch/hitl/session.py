@@ -27,7 +27,6 @@ from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.exoskeleton.torque_profile import project
-from policysearch.hitl.guard import unvisited
 from policysearch.hitl.log import (
     Entry,
     Log,
@@ -41,7 +40,7 @@ from policysearch.hitl.log import (
 )
 from policysearch.hitl.plan import PARAMETERS, Plan
 from policysearch.hitl.rebuilt_search import RebuiltSearch, Turn
-from policysearch.hitl.transition import steps
+from policysearch.hitl.transition import steps, unvisited
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
 from policysearch.seeding import stream
 

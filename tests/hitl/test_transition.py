@@ -1,4 +1,4 @@
-"""The laws between two: none too far from the one before, and no more of them than that takes."""
+"""Bounded steps from one law to the next, the fewest of them, and laws in a new region."""
 
 from typing import Any
 
@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.exoskeleton.torque_profile import SPACE, project
-from policysearch.hitl.guard import bounded_step
-from policysearch.hitl.transition import steps
+from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, project
+from policysearch.hitl.transition import bounded_step, steps, unvisited
 from policysearch.seeding import stream
 
 ROUNDING = 1e-9
@@ -75,3 +74,81 @@ def test_the_steps_are_counted_but_for_rounding() -> None:
 def test_what_cannot_be_walked_is_refused(following: Any, limits: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         steps(np.zeros(2), np.array(following), np.array(limits))
+
+
+law_numbers = st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=4).map(np.array)
+any_limits = st.lists(st.floats(1e-6, 1e6), min_size=4, max_size=4).map(np.array)
+
+
+@settings(deadline=None)
+@given(law_numbers, law_numbers, any_limits)
+def test_a_bounded_step_changes_no_parameter_by_more_than_its_limit(
+    previous: Any, following: Any, limits: Any
+) -> None:
+    before = previous.copy(), following.copy(), limits.copy()
+    found = bounded_step(previous, following, limits)
+    rounding = 1e-9 + 1e-9 * limits
+    assert np.isfinite(found).all()
+    assert (np.abs(found - previous) <= limits + rounding).all()
+    assert (np.abs(found - previous) <= np.abs(following - previous) + rounding).all()
+    if (np.abs(following - previous) <= limits).all():
+        assert found.tobytes() == following.tobytes()
+    for array, copy in zip((previous, following, limits), before, strict=True):
+        assert array.tobytes() == copy.tobytes()
+        assert not np.shares_memory(array, found)
+
+
+def test_a_bounded_step_goes_in_a_straight_line() -> None:
+    previous, following = np.array([0.5, 50.0, 20.0, 10.0]), np.array([0.7, 48.0, 20.0, 12.0])
+    # the torque has twice its limit ahead of it, the others less: half the way
+    found = bounded_step(previous, following, np.array([0.1, 2.0, np.inf, 2.0]))
+    assert found == pytest.approx([0.6, 49.0, 20.0, 11.0])
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.01, 1.0))
+def test_a_bounded_step_between_feasible_laws_ends_at_a_feasible_law(seed: int, size: float) -> None:
+    rng, (lower, upper) = stream(seed), SPACE.bounds
+    previous, following = project(rng.uniform(lower - 5.0, upper + 5.0, (2, 4)))
+    found = bounded_step(previous, following, size * rng.random(4) * (upper - lower) + 1e-6)
+    assert project(found) == pytest.approx(found, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("previous", "following", "limits", "message"),
+    [
+        ([0.0, np.nan], [0.0, 0.0], [1.0, 1.0], "previous_law: expected finite numbers, got"),
+        ([0.0, 0.0], [np.inf, 0.0], [1.0, 1.0], "next_law: expected finite numbers, got"),
+        ([-1e308, 0.0], [1e308, 0.0], [1.0, 1.0], "next_law: expected a finite distance from"),
+        ([0.0, 0.0], [0.0, 0.0], [1.0, 0.0], "limits: expected positive numbers, got"),
+        ([0.0, 0.0], [0.0, 0.0], [1.0, np.nan], "limits: expected positive numbers, got"),
+    ],
+)
+def test_a_step_that_cannot_be_bounded_is_refused(
+    previous: list[float], following: list[float], limits: list[float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        bounded_step(np.array(previous), np.array(following), np.array(limits))
+
+
+def test_a_law_outside_the_range_visited_so_far_by_more_than_the_margin_is_new() -> None:
+    generic = np.array(POGGENSEE_COLLINS_2021)
+    visited, margin = np.array([generic, generic]), np.array([0.05, 1.0, 1.0, 1.0])
+    visited[1, [0, 2]] += 0.1, 2.0
+    for change, new in (
+        ([0.14, 0.9, 2.9, -0.9], ""),
+        ([0.16, 0.0, 0.0, 0.0], "torque"),
+        ([-0.06, -1.1, 3.1, 0.0], "torque peak rise"),
+        ([np.nan, 0.0, np.inf, -np.inf], "torque rise fall"),
+    ):
+        found = unvisited(generic + np.array(change), visited, margin)
+        assert " ".join(np.array(["torque", "peak", "rise", "fall"])[found]) == new
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), st.integers(0, 10**6))
+def test_before_the_first_law_everything_is_new_and_a_visited_law_is_not(count: int, seed: int) -> None:
+    visited = stream(seed).standard_normal((count, 4))
+    assert unvisited(visited[0], np.empty((0, 4)), np.ones(4)).all()
+    for law in visited:
+        assert not unvisited(law, visited, np.zeros(4)).any()

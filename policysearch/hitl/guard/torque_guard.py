@@ -7,18 +7,17 @@ With the previous torque u, the commanded torque c and the time t since the last
 
     u' = min(max(c', u − S t), u + S t),    c' = min(max(c, lowest), highest) if c is a finite number, else 0
 
-so that, whatever is commanded, it is finite, changes by at most S t (but for rounding), and never leaves the
-limits: after a limit has been lowered, a torque outside comes back at the slope S and goes no farther out. A
-stop is latched: from then on the torque only comes closer to zero, at a constant rate that ends after the stop
-time (switching off at once would be no safe state for somebody who walks), and it stays zero until an operator
-re-arms the guard, with a reason.
+So the torque is finite whatever is commanded, changes by at most S t (but for rounding), and never leaves the
+limits. After a limit has been lowered, a torque outside it returns at the slope S and moves no farther out. A stop is
+latched: from then on the torque only approaches zero, at a constant rate that ends after the stop time (a sudden
+release would be unsafe for somebody who walks), and it stays zero until an operator re-arms the guard with a reason.
 
-Time is that of the guard's own monotonic clock, whoever calls it and however often. More than the longest tick
-counts as the longest tick, so that ticks farther apart ramp more slowly than the slope, after a stop too.
+Time is that of the guard's own monotonic clock, whichever thread calls it and however often. A tick counts for at
+most the longest tick, so ticks farther apart ramp more slowly than the slope, after a stop too.
 
-The guard stops by itself when no heartbeat has come for too long, and when its clock runs backwards or shows no
-number; such a tick counts as no time. **With a clock that stands still nothing ramps, not even after a stop, and
-no missing heartbeat is noticed:** the torque stays as it is, and the device's own limits must act.
+The guard stops by itself when the heartbeat is missing for too long, and when its clock runs backwards or shows no
+number; such a tick counts as no time. **If the clock stands still, nothing ramps, not even after a stop, and no
+missing heartbeat is noticed:** the torque stays as it is, and the device's own limits must act.
 """
 
 import math
@@ -29,13 +28,10 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
-
-from policysearch.core import Array
 
 
 def _number(value: object) -> float:
-    """`value` as a float; NaN for whatever is not a real number (a truth value, text, an array, …)."""
+    """`value` as a float; NaN for what is not a real number (a truth value, text, an array, …)."""
     if isinstance(value, (bool, np.timedelta64)):
         return math.nan
     if not isinstance(value, (float, int, np.floating, np.integer)):
@@ -48,7 +44,7 @@ def _number(value: object) -> float:
 
 @dataclass(frozen=True)
 class GuardLimits:
-    """What the guard lets through.
+    """The limits of what the guard lets through.
 
     Raises:
         ValueError: for numbers that are not finite, have the wrong sign, or make a stop steeper than the slope.
@@ -81,9 +77,9 @@ class GuardLimits:
 
 
 class TorqueGuard:
-    """A machine that is given a commanded torque every tick, and gives the torque for the device.
+    """A state machine that takes a commanded torque every tick and returns the torque for the device.
 
-    It starts armed, with the torque zero. One thread owns it.
+    It starts armed, with zero torque. One thread owns it.
     """
 
     def __init__(self, limits: GuardLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -103,7 +99,7 @@ class TorqueGuard:
 
     @property
     def torque(self) -> float:
-        """The torque that the last tick gave."""
+        """The torque that the last tick returned."""
         return self._torque
 
     @property
@@ -113,12 +109,12 @@ class TorqueGuard:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many ticks had something amiss, by what it was."""
+        """Numbers of ticks with an irregularity, by kind."""
         return dict(self._counts)
 
     @property
     def history(self) -> tuple[tuple[float, str, str], ...]:
-        """Every stop and re-arming: when by the guard's clock, which of them, and the reason."""
+        """Every stop and re-arming: time by the guard's clock, kind and reason."""
         return tuple(self._history)
 
     def tick(self, command: object) -> float:
@@ -135,7 +131,7 @@ class TorqueGuard:
         return self._torque
 
     def beat(self) -> None:
-        """Tell the guard that whoever commands it is alive. Comes a beat too late, the guard has stopped."""
+        """Tell the guard that its commander is alive. A beat that comes too late stops the guard."""
         now = self._clock()
         self._listen(now)
         self._last_beat = now
@@ -148,7 +144,7 @@ class TorqueGuard:
             self._history.append((self._clock(), "stop", self._stop_reason))
 
     def rearm(self, reason: str) -> None:
-        """Let torque through again, which counts as a beat and starts time afresh; no effect on an armed guard.
+        """Let torque through again, which counts as a beat and restarts the time; no effect on an armed guard.
 
         Raises:
             ValueError: without a reason, or while the torque is not yet zero.
@@ -214,39 +210,3 @@ class TorqueGuard:
             self.stop("the guard's clock ran backwards or showed no number")
         elif silence >= self._limits.heartbeat:
             self.stop(f"no heartbeat for {self._limits.heartbeat:g} s")
-
-
-def bounded_step(
-    previous_law: Float[Array, "d"], next_law: Float[Array, "d"], limits: Float[Array, "d"]
-) -> Float[Array, "d"]:
-    """The law as far towards the next one, in a straight line, as no parameter changes by more than its limit.
-
-    Where the feasible laws are a convex set, as those of a torque profile, a law between two of them is one.
-
-    Raises:
-        ValueError: for laws that are not finite or not a finite distance apart, or limits that are not positive.
-    """
-    for name, values in (("previous_law", previous_law), ("next_law", next_law)):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: expected finite numbers, got {values}")
-    if not (limits > 0.0).all():
-        raise ValueError(f"limits: expected positive numbers, got {limits}")
-    with np.errstate(over="ignore"):
-        change = next_law - previous_law
-        excess = float(np.max(np.abs(change) / limits, initial=0.0))
-    if not np.isfinite(change).all():
-        raise ValueError(f"next_law: expected a finite distance from {previous_law}, got {next_law}")
-    return next_law.copy() if excess <= 1.0 else previous_law + change / excess
-
-
-def unvisited(
-    law: Float[Array, "d"], visited: Float[Array, "n d"], margin: Float[Array, "d"]
-) -> Bool[Array, "d"]:
-    """Which parameters are outside the range of the laws visited so far by more than a margin.
-
-    If there is any, the law enters a new region, and an operator should confirm the first visit. Before the
-    first law everything is new; a parameter that is not a number always is.
-    """
-    lowest = np.min(visited, axis=0, initial=np.inf) - margin
-    highest = np.max(visited, axis=0, initial=-np.inf) + margin
-    return np.asarray(~((lowest <= law) & (law <= highest)))

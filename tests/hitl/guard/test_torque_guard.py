@@ -13,9 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, project
-from policysearch.hitl import guard as checked
-from policysearch.hitl.guard import GuardLimits, TorqueGuard, bounded_step, unvisited
+from policysearch.hitl.guard import torque_guard as checked
+from policysearch.hitl.guard.torque_guard import GuardLimits, TorqueGuard
 from policysearch.seeding import stream
 
 LIMITS = GuardLimits(highest=1.0, lowest=-0.25, slope=8.0, stop_time=0.5, unit="N·m/kg", heartbeat=0.125)
@@ -293,7 +292,7 @@ def test_with_a_clock_that_stands_still_the_torque_does_not_change_even_after_a_
     guard.stop("a test")
     assert [guard.tick(1.0) for _ in range(1000)] == [0.5] * 1000
     assert guard.counts == {}
-    assert "With a clock that stands still nothing ramps" in (checked.__doc__ or "")
+    assert "If the clock stands still, nothing ramps" in (checked.__doc__ or "")
 
 
 @pytest.mark.parametrize("start", [1.0, 0.5, -0.25])
@@ -573,81 +572,3 @@ def test_limits_from_a_file_are_numbers_with_a_unit() -> None:
 
 def test_the_documentation_says_that_the_guard_does_not_replace_the_device() -> None:
     assert "does not replace the device's firmware limits or its physical stop" in (checked.__doc__ or "")
-
-
-law_numbers = st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=4).map(np.array)
-steps = st.lists(st.floats(1e-6, 1e6), min_size=4, max_size=4).map(np.array)
-
-
-@settings(deadline=None)
-@given(law_numbers, law_numbers, steps)
-def test_a_bounded_step_changes_no_parameter_by_more_than_its_limit(
-    previous: Any, following: Any, limits: Any
-) -> None:
-    before = previous.copy(), following.copy(), limits.copy()
-    found = bounded_step(previous, following, limits)
-    rounding = 1e-9 + 1e-9 * limits
-    assert np.isfinite(found).all()
-    assert (np.abs(found - previous) <= limits + rounding).all()
-    assert (np.abs(found - previous) <= np.abs(following - previous) + rounding).all()
-    if (np.abs(following - previous) <= limits).all():
-        assert found.tobytes() == following.tobytes()
-    for array, copy in zip((previous, following, limits), before, strict=True):
-        assert array.tobytes() == copy.tobytes()
-        assert not np.shares_memory(array, found)
-
-
-def test_a_bounded_step_goes_in_a_straight_line() -> None:
-    previous, following = np.array([0.5, 50.0, 20.0, 10.0]), np.array([0.7, 48.0, 20.0, 12.0])
-    # the torque has twice its limit ahead of it, the others less: half the way
-    found = bounded_step(previous, following, np.array([0.1, 2.0, np.inf, 2.0]))
-    assert found == pytest.approx([0.6, 49.0, 20.0, 11.0])
-
-
-@settings(deadline=None)
-@given(st.integers(0, 10**6), st.floats(0.01, 1.0))
-def test_a_bounded_step_between_feasible_laws_ends_at_a_feasible_law(seed: int, size: float) -> None:
-    rng, (lower, upper) = stream(seed), SPACE.bounds
-    previous, following = project(rng.uniform(lower - 5.0, upper + 5.0, (2, 4)))
-    found = bounded_step(previous, following, size * rng.random(4) * (upper - lower) + 1e-6)
-    assert project(found) == pytest.approx(found, abs=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("previous", "following", "limits", "message"),
-    [
-        ([0.0, np.nan], [0.0, 0.0], [1.0, 1.0], "previous_law: expected finite numbers, got"),
-        ([0.0, 0.0], [np.inf, 0.0], [1.0, 1.0], "next_law: expected finite numbers, got"),
-        ([-1e308, 0.0], [1e308, 0.0], [1.0, 1.0], "next_law: expected a finite distance from"),
-        ([0.0, 0.0], [0.0, 0.0], [1.0, 0.0], "limits: expected positive numbers, got"),
-        ([0.0, 0.0], [0.0, 0.0], [1.0, np.nan], "limits: expected positive numbers, got"),
-    ],
-)
-def test_a_step_that_cannot_be_bounded_is_refused(
-    previous: list[float], following: list[float], limits: list[float], message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        bounded_step(np.array(previous), np.array(following), np.array(limits))
-
-
-def test_a_law_outside_the_range_visited_so_far_by_more_than_the_margin_is_new() -> None:
-    generic = np.array(POGGENSEE_COLLINS_2021)
-    visited, margin = np.array([generic, generic]), np.array([0.05, 1.0, 1.0, 1.0])
-    visited[1, [0, 2]] += 0.1, 2.0
-    for change, new in (
-        ([0.14, 0.9, 2.9, -0.9], ""),
-        ([0.16, 0.0, 0.0, 0.0], "torque"),
-        ([-0.06, -1.1, 3.1, 0.0], "torque peak rise"),
-        ([np.nan, 0.0, np.inf, -np.inf], "torque rise fall"),
-    ):
-        found = unvisited(generic + np.array(change), visited, margin)
-        assert " ".join(np.array(["torque", "peak", "rise", "fall"])[found]) == new
-
-
-@settings(deadline=None)
-@given(st.integers(1, 5), st.integers(0, 10**6))
-def test_before_the_first_law_everything_is_new_and_a_visited_law_is_not(count: int, seed: int) -> None:
-    visited = stream(seed).standard_normal((count, 4))
-    assert unvisited(visited[0], np.empty((0, 4)), np.ones(4)).all()
-    for law in visited:
-        assert not unvisited(law, visited, np.zeros(4)).any()

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from policysearch.core import Array
-from policysearch.hitl import guard_process
-from policysearch.hitl.guard import GuardLimits
-from policysearch.hitl.guard_process import GuardProcess
+from policysearch.hitl import guard as guard_package
+from policysearch.hitl.guard.owner import GuardProcess
+from policysearch.hitl.guard.torque_guard import GuardLimits
 
 LIMITS = GuardLimits(highest=0.8, slope=4.0, stop_time=0.4, unit="N·m/kg", heartbeat=1.5)
 PATIENT = replace(LIMITS, heartbeat=60.0)  # so that nothing here is the heartbeat's work
 STEEP = np.array([0.75, 50.0, 10.0, 5.0])  # falls by 0.225 N·m/kg per %, 20 per s: far above the slope
 GARBAGE = "the guard was sent what it cannot read"
 DEVICES = """
-from policysearch.hitl.guard_process import SimulatedAnkle
+from policysearch.hitl.guard.device import SimulatedAnkle
 
 class Still(SimulatedAnkle):
     def stride(self):
@@ -49,8 +49,8 @@ class Raises(Still):
 OWNER = """
 import json, os, sys, time
 import numpy as np
-from policysearch.hitl.guard import GuardLimits
-from policysearch.hitl.guard_process import GuardProcess
+from policysearch.hitl.guard.owner import GuardProcess
+from policysearch.hitl.guard.torque_guard import GuardLimits
 
 folder, limits, law, fork = json.loads(sys.argv[1])
 sys.path.append(folder)
@@ -189,7 +189,7 @@ def test_when_the_owner_is_killed_the_torque_ramps_to_zero_and_the_guard_closes_
 
 def test_whatever_the_law_and_its_changes_the_torque_keeps_limits_and_slope(tmp_path: Path) -> None:
     options = {"log": str(tmp_path / "log")}
-    with GuardProcess(LIMITS, "policysearch.hitl.guard_process:SimulatedAnkle", options) as guard:
+    with GuardProcess(LIMITS, "policysearch.hitl.guard.device:SimulatedAnkle", options) as guard:
         for law in ([0.8, 50.0, 40.0, 15.0], [0.8, 35.0, 10.0, 5.0], STEEP):
             guard.set_law(np.array(law))
             tick(guard, 120)
@@ -407,4 +407,4 @@ def test_what_makes_no_guard_is_refused(change: dict[str, Any], message: str) ->
 
 def test_the_documentation_says_that_the_process_replaces_neither_firmware_nor_stop() -> None:
     said = "replaces neither the device's firmware limits nor its physical stop"
-    assert said in (guard_process.__doc__ or "")
+    assert said in (guard_package.__doc__ or "")
