@@ -107,7 +107,7 @@ def test_steps_are_minutes_and_the_axes_say_so(tmp_path: Path) -> None:
     assert (tmp_path / "runs.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[6:8] == ["16", "32"]
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "minutes" in page
-    assert main(["replay", str(tmp_path / "recommendations" / "exoskeleton__cma-es__0.npz")]) == 0
+    assert main(["replay", str(tmp_path / "recommendations.npz/exoskeleton/cma-es/0")]) == 0
 
 
 def test_a_person_walks_one_bout_after_the_other_and_nothing_else(

@@ -77,7 +77,7 @@ def test_a_replayed_controller_is_shown_by_name_and_unit(
     flags = ["--tasks", REDUCED, "--optimizers", "random-search", "--rollouts", "10", "--runs", "1"]
     assert main([*flags, "--workers", "1", "--out", str(tmp_path)]) == 0
     capsys.readouterr()
-    assert main(["replay", str(tmp_path / "recommendations" / f"{REDUCED}__random-search__0.npz")]) == 0
+    assert main(["replay", str(tmp_path / "recommendations.npz")]) == 0
     said = capsys.readouterr().out
     assert "front locus height    " in said
     assert " cm\n" in said

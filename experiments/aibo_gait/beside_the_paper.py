@@ -17,8 +17,7 @@ import pandas as pd
 
 from policysearch import ledger
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
-from policysearch.compare.comparison import file_name
-from policysearch.compare.recommendation import load
+from policysearch.compare.saved import RECOMMENDATIONS_FILE, entry_name, load
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
 from policysearch.seeding import stream
@@ -49,9 +48,8 @@ def falls(folder: Path, kept: Path) -> pd.DataFrame:
 def learned(folder: Path) -> Array:
     """The gaits that Kohl & Stone's rule recommends at the end of its runs, in coordinates."""
     runs = pd.read_csv(folder / "runs.csv").query("task == @TASK and optimizer == @METHOD")["run"]
-    return np.array(
-        [load(folder / "recommendations" / f"{file_name(TASK, METHOD, run)}.npz")[1] for run in runs]
-    )
+    file = folder / RECOMMENDATIONS_FILE
+    return np.array([load(file / entry_name(TASK, METHOD, run))[1] for run in runs])
 
 
 def moves(ends: Array) -> pd.DataFrame:

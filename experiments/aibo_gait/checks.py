@@ -20,7 +20,7 @@ from policysearch.aibo import robot as aibo
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE
 from policysearch.aibo.traversal import FRAMES, RATE, SPEED, draw
 from policysearch.compare.journal import environment
-from policysearch.compare.recommendation import load
+from policysearch.compare.saved import RECOMMENDATIONS_FILE, load_all
 from policysearch.core import Array, Proposal
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.seeding import stream
@@ -106,8 +106,8 @@ def servos() -> pd.DataFrame:
 def recommended(study: Path) -> dict[str, Array]:
     """The final gaits of every method, by run, in coordinates."""
     found: dict[str, list[Array]] = {}
-    for file in sorted((study / "recommendations").glob("*.npz")):
-        header, params = load(file)
+    saved = load_all(study / RECOMMENDATIONS_FILE)
+    for header, params in sorted(saved, key=lambda entry: entry[0].name):  # which traversals a gait meets
         found.setdefault(header.optimizer, []).append(params)
     return {method: np.array(gaits) for method, gaits in found.items()}
 

@@ -33,8 +33,8 @@ from policysearch.aibo.ers210 import FOOT_RADIUS, FORWARD, FRONT_LEFT, REAR_LEFT
 from policysearch.aibo.half_ellipse_gait import SPACE, TABLE, HalfEllipseGait, locus
 from policysearch.aibo.robot import AiboEnv
 from policysearch.aibo.traversal import FRAME, FRAMES, RUN_UP_FRAMES, TIMED_FRAMES
-from policysearch.compare import recommendation
-from policysearch.compare.comparison import Comparison, file_name
+from policysearch.compare.comparison import Comparison
+from policysearch.compare.saved import RECOMMENDATIONS_FILE, entry_name, load
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.core import Array
 from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
@@ -103,7 +103,7 @@ def recommended(folder: Path, method: str, run: int) -> Float[Array, "12"]:
     Raises:
         ValueError: if its file is missing, or is not one of a gait.
     """
-    _, params = recommendation.load(folder / "recommendations" / f"{file_name(TASK, method, run)}.npz")
+    _, params = load(folder / RECOMMENDATIONS_FILE / entry_name(TASK, method, run))
     return SPACE.decode(params)
 
 

@@ -44,11 +44,11 @@ with the same numbers.
   python -m policysearch.compare --tasks CartPole-v1 --optimizers cma-es ars --runs 5 --plan
   python -m policysearch.compare --tasks CartPole-v1 --optimizers cma-es ars --runs 5 --settle 6
   python -m policysearch.compare report DIR1 DIR2 --out BOTH
-  python -m policysearch.compare replay DIR/recommendations/FILE.npz --video clip.gif
+  python -m policysearch.compare replay DIR/recommendations.npz/TASK/METHOD/RUN --video clip.gif
 
 Open DIR/report.html (all of it on one page) or summary.md; there are also curves.png, tables (runs.csv,
-curves.csv, summary.csv, pairs.csv, …), study.toml (runs the same study again), recommendations/ and failures/
-(parameters that replay reproduces).
+curves.csv, summary.csv, pairs.csv, …), study.toml (runs the same study again), recommendations.npz and
+failures.npz (parameters that replay reproduces).
 
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost processes, damaged file),
 4 another process is at work in DIR, 130 interrupted."""
@@ -134,8 +134,10 @@ class ReplayArguments:
     Says whether the return is the same to the last digit, or the failure; the exit code is 1 if it is not.
     """
 
-    file: Annotated[Positional[Path], arg(metavar="FILE.npz")]
-    """A file from DIR/recommendations or DIR/failures."""
+    file: Annotated[Positional[Path], arg(metavar="FILE.npz/TASK/METHOD/RUN")]
+    """DIR/recommendations.npz and the run, as in DIR/recommendations.npz/CartPole-v1/cma-es/3; a part of that
+    which no other run has is enough. Failed episodes as failures.csv names them. Files of earlier versions hold
+    a single run."""
 
     video: Path | None = None
     """Also record the first of these episodes as an animated GIF."""
@@ -356,11 +358,11 @@ def _report(arguments: ReportArguments) -> int:
 
 
 def _replay(arguments: ReplayArguments) -> int:
-    from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
+    from policysearch.compare import recommendation, saved, video  # noqa: PLC0415 - heavy
 
     try:
-        saved = recommendation.load(arguments.file)
-        if saved[0].failed is not None:
+        found = saved.load(arguments.file)
+        if found[0].failed is not None:
             return _replay_failure(arguments)
         header, now = recommendation.replay(arguments.file)
         print(
@@ -369,14 +371,14 @@ def _replay(arguments: ReplayArguments) -> int:
         )
         print(f"reported return {header.final_return!r} ± {header.final_return_se:.4g} (standard error)")
         print(f"replayed return {now!r}")
-        for line in recommendation.in_words(*saved):
+        for line in recommendation.in_words(*found):
             print(f"  {line}")
         equal = recommendation.same(header.final_return, now)
         print(
             "the same to the last digit" if equal else "DIFFERENT: another version, machine or environment?"
         )
         if arguments.video is not None:
-            steps = recommendation.record_video(arguments.file, arguments.video)
+            steps = video.record(arguments.file, arguments.video)
             print(f"video of the first episode, {steps} steps: {arguments.video}")
     except ValueError as error:
         raise Refusal([str(error)]) from error

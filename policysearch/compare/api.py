@@ -51,7 +51,6 @@ def write(session: Session, comparison: Comparison, out: Path, *, latex: bool = 
     Raises:
         OSError: if a file cannot be written.
     """
-    for result in session.results.values():
-        recommendation.save(out / "recommendations", session.tuned, result)
-        recommendation.save_failures(out / "failures", session.tuned, result)
+    recommendation.save(out, session.tuned, session.results.values())
+    recommendation.save_failures(out, session.tuned, session.results.values())
     report.write(comparison, out, latex=latex)

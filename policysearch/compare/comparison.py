@@ -9,7 +9,6 @@ the last digit; `merge` joins parts that were run apart.
 """
 
 import csv
-import hashlib
 import json
 import re
 import tomllib
@@ -26,6 +25,7 @@ from jaxtyping import Float
 
 from policysearch.compare import power, statistics
 from policysearch.compare.run import Result
+from policysearch.compare.saved import FAILURES_FILE, entry_name
 from policysearch.compare.session import Session, decisions_of, pairs
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
@@ -425,22 +425,13 @@ def _failures(result: Result) -> Iterable[dict[str, Any]]:
             "seed": failure.seed,
             "reason": failure.reason,
             "traceback": failure.traceback,
-            "file": f"failures/{file_name(job.task, job.optimizer, job.run, number)}.npz",
+            "file": f"{FAILURES_FILE}/{entry_name(job.task, job.optimizer, job.run, number)}",
         }
 
 
 def _better(listed: list[tuple[str, str]], signs: list[float]) -> list[str]:
     """The method that a sign speaks for, or nothing."""
     return [(x if sign > 0 else y) if sign else "" for (x, y), sign in zip(listed, signs, strict=True)]
-
-
-def file_name(*parts: Any) -> str:
-    """Names and numbers as one file name; names with other than plain characters are told apart by a digest."""
-    name = "__".join(map(str, parts))
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
-    if re.fullmatch(r"[A-Za-z0-9._:-]+", name):
-        return plain
-    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def relative(file: str, folder: Path) -> str:

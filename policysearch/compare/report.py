@@ -1,6 +1,7 @@
 """The report of a comparison: `report.html`, `summary.md`, `curves.png`, and a LaTeX table on demand."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def commands(comparison: Comparison) -> list[str]:
 def replay_command(file: str, out: Path | None = None) -> str:
     """The command that shows a failed episode again."""
     path = Path(file) if out is None else out / relative(file, out)
-    return f"python -m policysearch.compare replay {path}"
+    return f"python -m policysearch.compare replay {shlex.quote(str(path))}"
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -345,7 +346,5 @@ def number(value: Any) -> str:
 
 def command_line(arguments: list[str], module: str = "policysearch.compare") -> str:
     """The command that a reader can type again."""
-    import shlex  # noqa: PLC0415
-
     name = "python" if "python" in Path(sys.executable).name else sys.executable
     return shlex.join([name, "-m", module, *(os.fspath(argument) for argument in arguments)])

@@ -1,12 +1,12 @@
 """What was asked for on the command line, as a study; or a refusal that lists everything that is wrong."""
 
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from policysearch.command_line import setting_value
-from policysearch.compare.comparison import file_name
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.ledger import encode
 from policysearch.optimizers import OPTIMIZERS
@@ -115,3 +115,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise Refused([f"{path}: cannot read the study file: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise Refused([f"{path}: not valid TOML: {error}"]) from error
+
+
+def file_name(*parts: Any) -> str:
+    """Names and numbers as one file name; names with other than plain characters are told apart by a digest."""
+    name = "__".join(map(str, parts))
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
+    if re.fullmatch(r"[A-Za-z0-9._:-]+", name):
+        return plain
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -28,7 +28,7 @@ rock-paper-scissors; for any other task it is the mean of many more rollouts, wi
   python -m policysearch.gradients                       every estimator on lqr
   python -m policysearch.gradients chain --rollouts 10 100 1000 --discount 0.9
   python -m policysearch.gradients CartPole-v1 --estimators "reward-to-go" "SPSA, common" "smoothing (ES)"
-  python -m policysearch.gradients lqr --at results/mine/recommendations/lqr__reinforce__0.npz
+  python -m policysearch.gradients lqr --at results/mine/recommendations.npz/reinforce/0
   python -m policysearch.gradients --list
 
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 130 interrupted."""
@@ -58,7 +58,7 @@ class Arguments:
     """linear, mlp:32,32, tabular, …"""
 
     at: Annotated[
-        Path | None, arg(metavar="FILE.npz", help_behavior_hint="(default: where searches start)")
+        Path | None, arg(metavar="FILE.npz/METHOD/RUN", help_behavior_hint="(default: where searches start)")
     ] = None
     """A recommendation of a comparison: the parameters at which the gradient is taken."""
 
@@ -173,11 +173,11 @@ def _request(arguments: Arguments) -> "Request":
 
 def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
     """The task with the policy of the recommendation, and its parameters; those the mode ignores at their start."""
-    from policysearch.compare import recommendation  # noqa: PLC0415 - heavy
+    from policysearch.compare import saved  # noqa: PLC0415 - heavy
     from policysearch.seeding import stream  # noqa: PLC0415
 
     assert arguments.at is not None  # noqa: S101 - asked for
-    header, known = recommendation.load(arguments.at)
+    header, known = saved.load(arguments.at)
     if header.task != task.name or arguments.policy not in (None, header.policy):
         asked = f"{task.name} with policy {arguments.policy or task.policy}"
         raise ValueError(

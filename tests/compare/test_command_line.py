@@ -19,6 +19,7 @@ from problems import ANYWHERE
 
 from policysearch.compare import request
 from policysearch.compare.__main__ import Arguments, main
+from policysearch.compare.saved import load, load_all, write
 from policysearch.optimizers import OPTIMIZERS
 
 TESTS = Path(__file__).parent.parent
@@ -57,9 +58,9 @@ def test_the_folder_holds_exactly_what_is_promised(
     names = {path.name for path in out.iterdir()}
     assert names == {
         "ledger.sqlite", "study.toml", "environment.json", "report.html", "summary.md", "curves.png", "curves.svg",
-        "runs.csv", "curves.csv", "summary.csv", "pairs.csv", "spent.csv", "recommendations",
+        "runs.csv", "curves.csv", "summary.csv", "pairs.csv", "spent.csv", "recommendations.npz",
     }  # fmt: skip
-    assert len(list((out / "recommendations").iterdir())) == 16
+    assert len(load_all(out / "recommendations.npz")) == 16
     runs, curves, summary = (pd.read_csv(out / f"{name}.csv") for name in ("runs", "curves", "summary"))
     assert list(runs) == [
         "task",
@@ -121,7 +122,7 @@ def test_one_worker_and_the_written_study_give_the_same_tables(
 def test_replay_says_that_the_return_is_the_same(
     done: tuple[Path, Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = done[0] / "recommendations" / "CartPole-v1__whitened-ars__1.npz"
+    file = done[0] / "recommendations.npz/CartPole-v1/whitened:ars/1"
     assert main(["replay", str(file), "--video", str(tmp_path / "clip.gif")]) == 0
     said = capsys.readouterr().out
     assert "the same to the last digit" in said
@@ -131,9 +132,8 @@ def test_replay_says_that_the_return_is_the_same(
     with Image.open(tmp_path / "clip.gif") as clip:
         frames = getattr(clip, "n_frames", 1)
     assert 1 < frames <= steps + 1
-    with np.load(file) as saved:
-        changed = {"params": -saved["params"], "header": saved["header"]}
-    np.savez(tmp_path / "changed.npz", **changed)
+    header, params = load(file)
+    write(tmp_path / "changed.npz", [(header, -params)])
     assert main(["replay", str(tmp_path / "changed.npz")]) == 1
     assert "DIFFERENT" in capsys.readouterr().out
 
@@ -141,9 +141,8 @@ def test_replay_says_that_the_return_is_the_same(
 def test_what_cannot_be_replayed_or_filmed_is_refused_in_one_line(
     done: tuple[Path, Finished], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = done[0] / "recommendations" / "lqr__cma-es__0.npz"
-    with np.load(file) as saved:
-        header = json.loads(str(saved["header"]))
+    file = done[0] / "recommendations.npz/lqr/cma-es/0"
+    header = json.loads(load(file)[0].model_dump_json())
     np.savez(tmp_path / "short.npz", params=np.zeros(2), header=np.array(json.dumps(header)))
     np.savez(tmp_path / "pickled.npz", params=np.zeros(12), header=np.array([{"a": 1}], dtype=object))
     header["stray"] = 1
@@ -172,9 +171,8 @@ def test_a_hostile_file_is_refused_before_it_is_unpacked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("policysearch.compare.recommendation.MAX_BYTES", 1 << 20)
-    with np.load(done[0] / "recommendations" / "lqr__cma-es__0.npz") as saved:
-        header = json.loads(str(saved["header"]))
+    monkeypatch.setattr("policysearch.compare.saved.MAX_BYTES", 1 << 20)
+    header = json.loads(load(done[0] / "recommendations.npz/lqr/cma-es/0")[0].model_dump_json())
 
     def text(**changes: object) -> bytes:
         buffer = io.BytesIO()
@@ -421,7 +419,7 @@ def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
     )  # fmt: skip
     assert "code 0 heavy []" in finished.stdout
-    assert "python -m policysearch.compare replay DIR/recommendations/FILE.npz" in finished.stdout
+    assert "python -m policysearch.compare replay DIR/recommendations.npz/TASK/METHOD/RUN" in finished.stdout
 
 
 def test_how_rollouts_are_run_is_said_in_one_line(done: tuple[Path, Finished], tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_the_gradient_may_be_taken_where_a_comparison_has_arrived(tmp_path: Path
 
     study = {"tasks": ["bandit"], "optimizers": ["reinforce"], "rollouts": 100, "runs": 1}
     comparison = policysearch.compare(study, out=tmp_path / "study")
-    file = next((tmp_path / "study" / "recommendations").glob("*.npz"))
+    file = tmp_path / "study/recommendations.npz"
     flags = [
         "bandit",
         "--at",
@@ -173,7 +173,7 @@ def test_parameters_of_another_task_are_refused_and_those_of_a_mode_are_complete
 
     study = {"tasks": ["lqr"], "optimizers": ["cma-es"], "rollouts": 50, "runs": 1}
     policysearch.compare(study, out=tmp_path / "study")
-    file = next((tmp_path / "study" / "recommendations").glob("*.npz"))
+    file = tmp_path / "study/recommendations.npz"
     flags = ["--at", str(file), "--repeats", "3", "--rollouts", "10", "--out", str(tmp_path / "out")]
     assert (
         main(["lqr", *flags, "--estimators", "reward-to-go"]) == 0

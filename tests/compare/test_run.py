@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from problems import ANYWHERE
 
-from policysearch.compare.recommendation import load, replay, save
+from policysearch.compare.recommendation import replay, save
 from policysearch.compare.run import Job, Result, execute, jobs, report_key
+from policysearch.compare.saved import load
 from policysearch.compare.study import Study
 from policysearch.core import Proposal
 from policysearch.search import Budget, generations
@@ -185,7 +186,7 @@ def test_a_saved_recommendation_reproduces_its_return_to_the_last_digit(
 ) -> None:
     chosen = study(tasks={WALK: task}, optimizers=[label])
     result = execute(chosen, Job(WALK, label, 1))
-    path = save(tmp_path, chosen, result)
+    path = save(tmp_path, chosen, [result])
     header, now = replay(path)
     assert now == header.final_return == result.row["final_return"]
     assert load(path)[1].tobytes() == result.params.tobytes()
@@ -220,6 +221,6 @@ def test_threads_and_processes_change_nothing() -> None:
 def test_a_recommendation_is_replayed_by_the_evaluator_that_reported_it(tmp_path: Path) -> None:
     for kind in ("episodes", "pool", "compiled"):
         chosen = study(tasks=["Acrobot-v1"], optimizers=["random-search"], rollouts=10, evaluator=kind)
-        path = save(tmp_path / kind, chosen, execute(chosen, Job("Acrobot-v1", "random-search", 0)))
+        path = save(tmp_path / kind, chosen, [execute(chosen, Job("Acrobot-v1", "random-search", 0))])
         header, now = replay(path)
         assert (header.evaluator, now) == (kind, header.final_return)

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from policysearch.aibo.half_ellipse_gait import SPACE, HalfEllipseGait
-from policysearch.compare import recommendation
-from policysearch.compare.recommendation import Header
+from policysearch.compare import video
+from policysearch.compare.saved import Header, write
 
 pytest.importorskip("mujoco")
 
@@ -132,8 +132,8 @@ def test_a_recommendation_becomes_a_film(env: Any, tmp_path: Path) -> None:
         common_random_numbers=False, stochastic=False, optimizer="none", seed=0, run=0, report_episodes=1,
         final_return=0.0, final_return_se=0.0, param_names=names,
     )  # fmt: skip
-    np.savez(tmp_path / "start.npz", params=SPACE.domain.start, header=np.array(header.model_dump_json()))
-    assert recommendation.record_video(tmp_path / "start.npz", tmp_path / "start.gif") == 11
+    write(tmp_path / "start.npz", [(header, SPACE.domain.start)])
+    assert video.record(tmp_path / "start.npz", tmp_path / "start.gif") == 11
     with Image.open(tmp_path / "start.gif") as film:
         assert (film.n_frames, film.size) == (3, (480, 270))
         assert film.info["duration"] == 40  # ms: one in five of 125 per second

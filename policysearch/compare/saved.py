@@ -1,0 +1,247 @@
+"""Files of saved parameters: what a policy needs to run again, and what it returned.
+
+A study writes `recommendations.npz` and, if episodes failed, `failures.npz`. The entries of a file:
+
+    header    text, JSON: format; param_names, lists of names; entries, a header per saved vector, whose
+              param_names is the place of its list
+    0, 1, …   the parameters of each vector, in the order of the headers
+
+A path may continue inside a file, as in `recommendations.npz/CartPole-v1/cma-es/3`. Files of earlier versions
+hold one vector, in the entries `header` and `params`. Files are read without pickle.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import policysearch
+from policysearch.core import Array, Policy, StochasticPolicy
+from policysearch.evaluators import Runner
+from policysearch.reporting.files import whole
+from policysearch.tasks import EvaluatorKind, Task, find_task, make_evaluator
+
+RECOMMENDATIONS_FILE, FAILURES_FILE = "recommendations.npz", "failures.npz"
+#: The most that is read of one entry of a file, unpacked: tens of millions of parameters.
+MAX_BYTES = 512 * 1024 * 1024
+#: The largest place of a candidate or an episode that a file may name.
+MAX_INDEX = 100_000
+#: The most names that a message lists.
+MAX_LISTED = 10
+
+
+class FailedEpisode(BaseModel):
+    """Which episode failed, and why: what `Evaluator.evaluate` needs to meet it again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    key: tuple[int | str, ...]
+    candidate: int = Field(ge=0, le=MAX_INDEX)
+    episode: int = Field(ge=0, le=MAX_INDEX)
+    sample: bool
+    reason: str
+    number: int = Field(default=0, ge=0, le=MAX_INDEX)  # of this example among those of its run
+
+
+class Header(BaseModel):
+    """What a saved parameter vector is, and what it achieved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
+    format: Literal["policysearch recommendation 1"] = "policysearch recommendation 1"
+    version: str = policysearch.__version__
+    task: str
+    env_id: str
+    policy: str
+    deploy: Literal["mode", "sample"]
+    max_episode_steps: int
+    evaluator: EvaluatorKind = "auto"
+    common_random_numbers: bool = True
+    person: str | None = None
+    stochastic: bool  # whether the parameters are those of the stochastic policy or of its mode
+    optimizer: str
+    seed: int
+    run: int
+    report_episodes: int
+    final_return: float
+    final_return_se: float
+    param_names: tuple[str, ...]
+    failed: FailedEpisode | None = None
+
+    @property
+    def name(self) -> str:
+        """TASK/METHOD/RUN, of a failed episode TASK/METHOD/RUN/NUMBER."""
+        number = None if self.failed is None else self.failed.number
+        return entry_name(self.task, self.optimizer, self.run, number)
+
+    @property
+    def _task(self) -> Task:
+        return Task(
+            self.task,
+            self.env_id,
+            self.policy,
+            self.deploy,
+            self.max_episode_steps,
+            common_random_numbers=self.common_random_numbers,
+            person=find_task(self.task).person if self.person else None,
+        )
+
+    def make_policy(self) -> Policy:
+        """The policy whose parameters these are."""
+        policy = self._task.make_policy()
+        return policy.mode if isinstance(policy, StochasticPolicy) and not self.stochastic else policy
+
+    def make_evaluator(self) -> Runner:
+        """The evaluator that reported the return."""
+        who = (self.seed, "person", self.task, self.run)
+        return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)
+
+
+class Contents(BaseModel):
+    """The header of a file with any number of saved vectors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: Literal["policysearch recommendations 1"] = "policysearch recommendations 1"
+    param_names: list[tuple[str, ...]]
+    entries: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, headers: Iterable[Header]) -> "Contents":
+        """With every list of parameter names once."""
+        places: dict[tuple[str, ...], int] = {}
+        entries = []
+        for header in headers:
+            text = header.model_dump_json(exclude={"format", "param_names"}, exclude_none=True)
+            place = places.setdefault(header.param_names, len(places))
+            entries.append(json.loads(text) | {"param_names": place})
+        return cls(param_names=list(places), entries=entries)
+
+    def headers(self) -> list[Header]:
+        """The header of every vector."""
+        return [
+            Header(**entry | {"param_names": self.param_names[entry["param_names"]]})
+            for entry in self.entries
+        ]
+
+
+def entry_name(task: str, optimizer: str, run: int, number: int | None = None) -> str:
+    """What follows the name of a file in the path of a saved vector."""
+    return "/".join(map(str, (task, optimizer, run) if number is None else (task, optimizer, run, number)))
+
+
+def write(path: Path, saved: Sequence[tuple[Header, Array]]) -> Path:
+    """Write saved vectors to one file, whole or not at all; the same vectors give the same bytes."""
+    text = Contents.of(header for header, _ in saved).model_dump_json()
+    entries: dict[str, Any] = {"header": np.array(text)} | {str(i): x for i, (_, x) in enumerate(saved)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **entries)
+    return path
+
+
+def load(path: Path) -> tuple[Header, Float[Array, "d"]]:
+    """Header and parameters of a saved vector.
+
+    Args:
+        path: of a file, followed by the name of the vector, or by a part of the name that no other has:
+            `DIR/recommendations.npz/TASK/METHOD/RUN`. The file alone, if it holds one vector.
+
+    Raises:
+        ValueError: if the file is missing or is not one of saved vectors, if the path fits no vector or
+            several, or if the parameters do not fit their header.
+    """
+    with _refusing(path):
+        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        headers = _headers(file)
+    return _vectors(file, _chosen(headers, file, path.relative_to(file)))[0]
+
+
+def load_all(file: Path) -> list[tuple[Header, Array]]:
+    """All headers and parameters of a file.
+
+    Raises:
+        ValueError: if the file is missing or is not one of saved vectors, or if parameters do not fit their header.
+    """
+    with _refusing(file):
+        headers = _headers(file)
+    return _vectors(file, headers)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a file, as a ValueError that names it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except ValidationError as error:
+        finding = error.errors()[0]
+        raise ValueError(f"{path}: header: {'.'.join(map(str, finding['loc']))}: {finding['msg']}") from error
+    except Exception as error:
+        raise ValueError(f"{path}: expected a saved recommendation (.npz), got: {error}") from error
+
+
+def _headers(file: Path) -> dict[str, Header]:
+    """The header of every vector, by the entry that holds its parameters."""
+    data = json.loads(str(_entries(file, ["header"])[0]))
+    if data.get("format") == Header.model_fields["format"].default:
+        return {"params": Header(**data)}
+    return {str(i): header for i, header in enumerate(Contents(**data).headers())}
+
+
+def _vectors(file: Path, headers: dict[str, Header]) -> list[tuple[Header, Array]]:
+    with _refusing(file):
+        vectors = [np.array(entry, dtype=float) for entry in _entries(file, headers)]
+    for header, params in zip(headers.values(), vectors, strict=True):
+        if params.shape != (len(header.param_names),):
+            raise ValueError(
+                f"{file}: expected {len(header.param_names)} parameters, got shape {params.shape}"
+            )
+    return list(zip(headers.values(), vectors, strict=True))
+
+
+def _entries(file: Path, names: Iterable[str]) -> list[Array]:
+    with zipfile.ZipFile(file) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    with np.load(file, allow_pickle=False) as arrays:
+        found = []
+        for name in names:
+            size = sizes[f"{name}.npy"]
+            if size > MAX_BYTES:
+                raise ValueError(f"expected at most {MAX_BYTES} bytes, got {size}")
+            found.append(arrays[name])
+    return found
+
+
+def _chosen(headers: dict[str, Header], file: Path, asked: PurePath) -> dict[str, Header]:
+    """The one vector that is asked for by its name, or by a part of it."""
+    names = {entry: PurePath(header.name) for entry, header in headers.items()}
+    found = [entry for entry, name in names.items() if name == asked] or [
+        entry for entry, name in names.items() if _within(asked, name)
+    ]
+    if len(found) == 1:
+        return {entry: headers[entry] for entry in found}
+    known = [headers[entry] for entry in found or headers]
+    count = f"{len(known)} saved vectors" if found else "no saved vector"
+    raise ValueError(f"{file / asked}: fits {count}; expected one of {_listed(file, known)}")
+
+
+def _within(part: PurePath, name: PurePath) -> bool:
+    return part == PurePath() or f"/{part.as_posix()}/" in f"/{name.as_posix()}/"
+
+
+def _listed(file: Path, headers: list[Header]) -> str:
+    """The paths of saved vectors; of many the first, and what the others are made of."""
+    paths = [str(file / header.name) for header in headers]
+    if len(paths) <= MAX_LISTED:
+        return ", ".join(paths)
+    tasks, methods = (
+        dict.fromkeys(getattr(header, name) for header in headers) for name in ("task", "optimizer")
+    )
+    runs = [header.run for header in headers]
+    made_of = f"tasks: {', '.join(tasks)}; methods: {', '.join(methods)}; runs: {min(runs)} to {max(runs)}"
+    return f"{paths[0]}, …; {made_of}"
