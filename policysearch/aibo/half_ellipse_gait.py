@@ -33,8 +33,8 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.aibo.ers210 import FORWARD, JOINTS, REAR_LEFT, SHOULDER_X, angles_from_ball
-from policysearch.core import Array, PolicyKernel
-from policysearch.policies.controller import CompiledController, check_actions, controller_kernel
+from policysearch.core import Array
+from policysearch.policies.controller import CompiledController, check_actions
 from policysearch.space import Parameter, Space
 
 #: Name, unit, value at the start, perturbation ε, and the learned value, as the paper has them.
@@ -113,6 +113,10 @@ class HalfEllipseGait(CompiledController):
     Its parameters are the coordinates of `space`; `space.decode` gives them names and units.
     """
 
+    law, space = staticmethod(law), SPACE
+    action_size = 4 * len(JOINTS)  # rad: rotator, elevator, knee of each leg
+    scratch_size = 3
+
     obs_size: int
 
     @classmethod
@@ -125,21 +129,6 @@ class HalfEllipseGait(CompiledController):
         expected = "actions that are the twelve joint angles of an AIBO"
         check_actions("half-ellipse-gait", interface, 4 * len(JOINTS), expected)
         return cls(interface.obs_size)
-
-    @property
-    def space(self) -> Space:
-        """The names of the paper's table, and the gait that learning started from."""
-        return SPACE
-
-    @property
-    def action_size(self) -> int:
-        """Joint angles in rad: rotator, elevator, knee of each leg."""
-        return 4 * len(JOINTS)
-
-    @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(law, SPACE, scratch_size=3)
 
 
 def locus(gait: Float[Array, "12"], leg: int, clock: Float[Array, "t"]) -> Float[Array, "t 3"]:

@@ -185,6 +185,8 @@ class TorqueProfile(Controller):
     Its parameters are the coordinates of `space`; `law` makes a feasible law of them.
     """
 
+    space = SPACE  # peak torque, peak time, rise time, fall time
+
     obs_size: int = 1
 
     @classmethod
@@ -197,11 +199,6 @@ class TorqueProfile(Controller):
         expected = "one action, the torque in N·m/kg, for the moment of the stride that is observed"
         check_actions("torque-profile", interface, 1, expected)
         return cls(interface.obs_size)
-
-    @property
-    def space(self) -> Space:
-        """Peak torque, peak time, rise time, fall time, from the centre of their ranges."""
-        return SPACE
 
     def law(self, params: Float[Array, "*n d"]) -> Float[Array, "*n 4"]:
         """Feasible laws, in N·m/kg and % stride."""

@@ -4,11 +4,11 @@ With x, z (m, 0 is the target), θ (rad, positive to the left), their speeds, an
 Z' = Z + z DT:
 
     aₓ = −kp x − ki X − kd ẋ,   a_z = −kp z − ki Z − kd ż        m/s²
-    θ* = −aₓ / g, within MOST_TILT;   thrust = m (g + a_z) / cos θ
+    θ* = −aₓ / g, within MAX_TILT;   thrust = m (g + a_z) / cos θ
     torque = I (kp (θ* − θ) − kd θ̇);   u = thrust / 2 ± torque / (2 r), within the limits of the rotors
 
 with gains of their own for x, height and tilt. The mass m, the inertia I and the arm r are the nominal ones. An
-integral stays within MOST_SUM of its zero.
+integral stays within MAX_SUM of its zero.
 
 Source of the structure: Bouabdallah, Noth & Siegwart 2004, "PID vs LQ control techniques applied to an indoor micro
 quadrotor", as recalled, not verified.
@@ -24,17 +24,11 @@ from typing import Any
 
 from numba import njit
 
-from policysearch.core import PolicyKernel
-from policysearch.policies.controller import (
-    CompiledController,
-    check_actions,
-    check_observations,
-    controller_kernel,
-)
+from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
-MOST_TILT = 0.6  # rad (choice)
-MOST_SUM = 5.0  # m·s (choice)
+MAX_TILT = 0.6  # rad (choice)
+MAX_SUM = 5.0  # m·s (choice)
 
 #: Bounds and starts are choices.
 SPACE = Space(
@@ -58,25 +52,29 @@ def law(k, obs, state, scratch, action):
     sideways = -k[0] * x - k[1] * state[0] - k[2] * obs[3]
     upward = -k[3] * z - k[4] * state[1] - k[5] * obs[4]
     for i in range(2):
-        state[i] = min(max(state[i] + obs[i] * DT, -MOST_SUM), MOST_SUM)
-    tilt = min(max(-sideways / GRAVITY, -MOST_TILT), MOST_TILT)
-    half_thrust = 0.5 * MASS * (GRAVITY + upward) / max(math.cos(theta), math.cos(MOST_TILT))
+        state[i] = min(max(state[i] + obs[i] * DT, -MAX_SUM), MAX_SUM)
+    tilt = min(max(-sideways / GRAVITY, -MAX_TILT), MAX_TILT)
+    half_thrust = 0.5 * MASS * (GRAVITY + upward) / max(math.cos(theta), math.cos(MAX_TILT))
     difference = 0.5 * INERTIA * (k[6] * (tilt - theta) - k[7] * obs[5]) / ARM
     missing = math.isnan(sideways + half_thrust + difference)
-    action[0] = math.nan if missing else min(max(half_thrust + difference, 0.0), MOST_THRUST)
-    action[1] = math.nan if missing else min(max(half_thrust - difference, 0.0), MOST_THRUST)
+    action[0] = math.nan if missing else min(max(half_thrust + difference, 0.0), MAX_THRUST)
+    action[1] = math.nan if missing else min(max(half_thrust - difference, 0.0), MAX_THRUST)
 
 
 @dataclass(frozen=True)
 class CascadedPID(CompiledController):
     """The controller for a planar quadrotor that is observed as its state."""
 
+    law, space = staticmethod(law), SPACE
+    action_size = 2  # thrusts in N
+    state_size = 2  # integrals
+
     mass: float  # kg
     inertia: float  # kg·m²
     arm: float  # m
     gravity: float  # m/s²
     dt: float  # s between two steps
-    most_thrust: float  # N of a rotor
+    max_thrust: float  # N of a rotor
 
     @classmethod
     def of(
@@ -92,32 +90,3 @@ class CascadedPID(CompiledController):
         )
         check_actions("cascaded-pid", interface, 2, "two actions, the thrusts of the rotors in N")
         return cls(mass, inertia, arm, gravity, dt, float(interface.action_space.high[0]))
-
-    @property
-    def space(self) -> Space:
-        """The gains of position, height and tilt."""
-        return SPACE
-
-    @property
-    def action_size(self) -> int:
-        """Two thrusts."""
-        return 2
-
-    @property
-    def state_size(self) -> int:
-        """Two integrals."""
-        return 2
-
-    @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(
-            law,
-            SPACE,
-            MASS=self.mass,
-            INERTIA=self.inertia,
-            ARM=self.arm,
-            GRAVITY=self.gravity,
-            DT=self.dt,
-            MOST_THRUST=self.most_thrust,
-        )

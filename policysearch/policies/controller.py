@@ -5,7 +5,7 @@ space, so that a search starts and stays where the space says. Its control law i
 
     law(values, obs, state, scratch, action)
 
-that gets the values in their own units, within their bounds, and updates the state; `controller_kernel` compiles it.
+that gets the values in their own units, within their bounds, and updates the state.
 A parameter that is NaN stays NaN.
 """
 
@@ -14,8 +14,9 @@ A parameter that is NaN stays NaN.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -42,10 +43,7 @@ def act(params, obs, state, noise, scratch, action):
 class Controller(ABC):
     """A policy whose parameters are the coordinates of `space`."""
 
-    @property
-    @abstractmethod
-    def space(self) -> Space:
-        """The parameters with their units, bounds and start."""
+    space: Space  # the parameters with their units, bounds and start
 
     @property
     def num_params(self) -> int:
@@ -68,7 +66,12 @@ class Controller(ABC):
 
 
 class CompiledController(Controller):
-    """A controller with a law that Numba can compile."""
+    """A controller with a law that Numba can compile; a dataclass, whose fields are the law's free names.
+
+    A field `dt` is called DT in the law.
+    """
+
+    law: ClassVar[Callable[..., None]]
 
     @property
     @abstractmethod
@@ -76,9 +79,15 @@ class CompiledController(Controller):
         """How many numbers an action has."""
 
     @property
-    @abstractmethod
+    def scratch_size(self) -> int:
+        """How many numbers the law needs for itself: none, unless a controller says otherwise."""
+        return 0
+
+    @property
     def kernel(self) -> PolicyKernel:
         """The compiled form."""
+        names = {field.name.upper(): getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return _kernel(self.law, self.space, self.scratch_size, **names)
 
     def act(
         self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
@@ -91,10 +100,7 @@ class CompiledController(Controller):
 
 
 @lru_cache
-def controller_kernel(
-    law: Callable[..., None], space: Space, scratch_size: int = 0, **names: Any
-) -> PolicyKernel:
-    """The kernel of a control law; `names` are its free names, `scratch_size` what it needs for itself."""
+def _kernel(law: Callable[..., None], space: Space, scratch_size: int, **names: Any) -> PolicyKernel:
     origin, unit = space.origin_and_unit
     lower, upper = space.bounds
     return policy_kernel(

@@ -20,13 +20,7 @@ from typing import Any
 
 from numba import njit
 
-from policysearch.core import PolicyKernel
-from policysearch.policies.controller import (
-    CompiledController,
-    check_actions,
-    check_observations,
-    controller_kernel,
-)
+from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
 SPACE = Space(
@@ -50,17 +44,20 @@ def law(values, obs, state, scratch, action):
         energy = MASS * LENGTH * (LENGTH * speed * speed / 6.0 + GRAVITY * (obs[0] - 1.0) / 2.0)
         wanted = -gain * energy * math.copysign(1.0, speed)
     missing = math.isnan(gain + switch + kp + kd)
-    action[0] = math.nan if missing else min(max(wanted, -MOST_TORQUE), MOST_TORQUE)
+    action[0] = math.nan if missing else min(max(wanted, -MAX_TORQUE), MAX_TORQUE)
 
 
 @dataclass(frozen=True)
 class EnergySwingUp(CompiledController):
     """The controller for a rod, observed as cos φ, sin φ and φ̇."""
 
+    law, space = staticmethod(law), SPACE
+    action_size = 1  # the torque in N·m
+
     mass: float  # kg
     length: float  # m
     gravity: float  # m/s²
-    most_torque: float  # N·m
+    max_torque: float  # N·m
 
     @classmethod
     def of(cls, interface: Any, mass: float, length: float, gravity: float) -> "EnergySwingUp":
@@ -73,25 +70,3 @@ class EnergySwingUp(CompiledController):
         check_observations(name, interface, 3, "three observations, cos φ, sin φ and the speed of a pendulum")
         check_actions(name, interface, 1, "one action, the torque in N·m")
         return cls(mass, length, gravity, float(interface.action_space.high[0]))
-
-    @property
-    def space(self) -> Space:
-        """Energy gain, switching angle, and the gains that hold it up."""
-        return SPACE
-
-    @property
-    def action_size(self) -> int:
-        """One, the torque."""
-        return 1
-
-    @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(
-            law,
-            SPACE,
-            MASS=self.mass,
-            LENGTH=self.length,
-            GRAVITY=self.gravity,
-            MOST_TORQUE=self.most_torque,
-        )

@@ -14,20 +14,25 @@ from jaxtyping import Float
 
 from policysearch.core import Array, PolicyKernel
 from policysearch.policies import kernels
+from policysearch.policies.heads import Head, log_stds
 from policysearch.policies.linear import Linear
 from policysearch.policies.mlp import MLP
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Head):
     """Normal noise around a linear map or network."""
 
     mean: Linear | MLP
     initial_std: float = 0.5  # in units of the action
 
     def __post_init__(self) -> None:
-        if not 0 < self.initial_std < np.inf:
-            raise ValueError(f"initial_std: expected a positive number, got {self.initial_std}")
+        log_stds(self.initial_std, 0)
+
+    @property
+    def body(self) -> Linear | MLP:
+        """The mean."""
+        return self.mean
 
     @property
     def mode(self) -> Linear | MLP:
@@ -35,27 +40,9 @@ class Gaussian:
         return self.mean
 
     @property
-    def num_params(self) -> int:
-        """Those of the mean, and one ℓ per action."""
-        return self.mean.num_params + self.mean.action_size
-
-    @property
-    def state_size(self) -> int:
-        """That of the mean."""
-        return self.mean.state_size
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """Those of the mean, then `log_std[i]`."""
-        return (*self.mean.param_names, *(f"log_std[{i}]" for i in range(self.mean.action_size)))
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """The start of the mean, and the initial standard deviation."""
-        log_std = np.full(self.mean.action_size, np.log(self.initial_std))
-        return np.concatenate([self.mean.start(rng), log_std])
-
-    def _split(self, params: Float[Array, "*m d"]) -> tuple[Float[Array, "*m p"], Float[Array, "*m a"]]:
-        return params[..., : self.mean.num_params], params[..., self.mean.num_params :]
+    def initial_log_std(self) -> Float[Array, "a"]:
+        """One ℓ per action."""
+        return log_stds(self.initial_std, self.mean.action_size)
 
     def act(
         self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]

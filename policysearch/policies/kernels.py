@@ -8,6 +8,7 @@ gets the same bits.
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from numba import njit
@@ -63,6 +64,13 @@ def add_product(W, x, z):
 def deterministic(params, obs, state, noise, scratch, action):
     """The map itself."""
     forward(params, obs, scratch, action)
+
+
+@lru_cache
+def map_kernel(policy: Any) -> PolicyKernel:
+    """The kernel of a `Linear` or `MLP`."""
+    forward, scratch = policy.forward_kernel()
+    return policy_kernel(deterministic, scratch_size=scratch, forward=forward)
 
 
 def gaussian(params, obs, state, noise, scratch, action):

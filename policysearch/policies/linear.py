@@ -4,7 +4,6 @@ Parameters: W row by row, then b. The start is zero, as in Mania, Guy & Recht 20
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,7 @@ class Linear:
     @property
     def kernel(self) -> PolicyKernel:
         """The compiled form of `act`."""
-        return _kernel(self)
+        return kernels.map_kernel(self)
 
     def forward_kernel(self, reserved: int = 0) -> tuple[Any, int]:
         """The compiled map (params, obs, scratch, out), and the size of its scratch.
@@ -102,9 +101,3 @@ class Linear:
         W = W * gain
         folded = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
         return np.asarray(folded)
-
-
-@lru_cache
-def _kernel(policy: Linear) -> PolicyKernel:
-    forward, scratch = policy.forward_kernel()
-    return kernels.policy_kernel(kernels.deterministic, scratch_size=scratch, forward=forward)

@@ -22,17 +22,12 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-from policysearch.core import Array, PolicyKernel
+from policysearch.core import Array
 from policysearch.jit import specialise
-from policysearch.policies.controller import (
-    CompiledController,
-    check_actions,
-    check_observations,
-    controller_kernel,
-)
+from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
-MOST_DOUBLINGS = 50  # of 2, 4, 8, … steps
+MAX_DOUBLINGS = 50  # of 2, 4, 8, … steps
 ACCURACY = 1e-12  # of P, relative
 
 #: Rows of a matrix.
@@ -45,7 +40,7 @@ def doubled(A, B, weights):
     n = len(B)
     one, G, H = np.eye(n), np.outer(B, B), np.diag(weights)
     A_k = A.copy()
-    for _ in range(MOST_DOUBLINGS):
+    for _ in range(MAX_DOUBLINGS):
         W = np.linalg.inv(one + G @ H)
         WA, AWG = W @ A_k, A_k @ (W @ G)
         change = np.ascontiguousarray(A_k.T) @ (H @ WA)
@@ -63,11 +58,11 @@ regulator = specialise(doubled)  # cached on disk: it takes seconds to compile
 @njit(error_model="numpy")
 def law(weights, obs, state, scratch, action):
     """u = −K x; K, computed at the first step, lies in the state from its second place on."""
-    n, known = len(INPUT), True
+    n, known = len(B), True
     if state[0] == 0.0:
         for i in range(n):
             known = known and not math.isnan(weights[i])
-        state[1:] = regulator(np.array(PLANT), np.array(INPUT), weights) if known else np.full(n, np.nan)
+        state[1:] = regulator(np.array(A), np.array(B), weights) if known else np.full(n, np.nan)
         state[0] = 1.0
     action[0] = 0.0
     for i in range(n):
@@ -78,7 +73,10 @@ def law(weights, obs, state, scratch, action):
 class LQRWeights(CompiledController):
     """The controller for a plant of one input whose state is observed."""
 
-    weights: Space
+    law = staticmethod(law)
+    action_size = 1
+
+    space: Space  # a weight for each number of the state
     A: Rows
     B: tuple[float, ...]
 
@@ -101,24 +99,9 @@ class LQRWeights(CompiledController):
         return cls(weights, tuple(tuple(row) for row in A.tolist()), tuple(B[:, 0].tolist()))
 
     @property
-    def space(self) -> Space:
-        """A weight for each number of the state."""
-        return self.weights
-
-    @property
-    def action_size(self) -> int:
-        """One."""
-        return 1
-
-    @property
     def state_size(self) -> int:
         """The gain, and whether it is there."""
         return 1 + len(self.B)
-
-    @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(law, self.weights, PLANT=self.A, INPUT=self.B)
 
     def gain(self, weights: Float[Array, "x"]) -> Float[Array, "x"]:
         """K for these weights."""

@@ -9,7 +9,6 @@ zero itself would be a saddle at which every gradient through the hidden layers 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,7 +82,7 @@ class MLP:
     @property
     def kernel(self) -> PolicyKernel:
         """The compiled form of `act`."""
-        return _kernel(self)
+        return kernels.map_kernel(self)
 
     def forward_kernel(self, reserved: int = 0) -> tuple[Any, int]:
         """The compiled map (params, obs, scratch, out), and the size of its scratch.
@@ -152,9 +151,3 @@ def _slope(h: Float[Array, "T _"]) -> Float[Array, "T _"]:
     """1 − h²: the derivative of tanh where its value is h."""
     squares = np.square(h)
     return np.subtract(1.0, squares, out=squares)
-
-
-@lru_cache
-def _kernel(policy: MLP) -> PolicyKernel:
-    forward, scratch = policy.forward_kernel()
-    return kernels.policy_kernel(kernels.deterministic, scratch_size=scratch, forward=forward)

@@ -29,13 +29,7 @@ from typing import Any
 
 from numba import njit
 
-from policysearch.core import PolicyKernel
-from policysearch.policies.controller import (
-    CompiledController,
-    check_actions,
-    check_observations,
-    controller_kernel,
-)
+from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
 RATE = 20.0  # a, 1/s (choice)
@@ -89,8 +83,9 @@ def law(values, obs, state, scratch, action):
     frequency, head, tail, lag = values[0], values[1], values[2], values[3]
     theta, r, r_speed = state[:JOINTS], state[JOINTS : 2 * JOINTS], state[2 * JOINTS : 3 * JOINTS]
     x, rate, halfway = state[3 * JOINTS :], scratch[:JOINTS], scratch[JOINTS:]
-    h = DT / SUBSTEPS
-    for _ in range(SUBSTEPS):
+    substeps = math.ceil(DT / SUBSTEP)
+    h = DT / substeps
+    for _ in range(substeps):
         pace(theta, r, frequency, lag, rate)
         for i in range(JOINTS):
             halfway[i] = theta[i] + 0.5 * h * rate[i]
@@ -103,16 +98,18 @@ def law(values, obs, state, scratch, action):
     for i in range(JOINTS):
         missing = x[0] + r[i] * math.cos(theta[i]) - obs[1 + i]
         torque = values[5] * (missing - DAMPING_TIME * obs[4 + JOINTS + i])
-        action[i] = torque if math.isnan(torque) else min(max(torque, -MOST_TORQUE), MOST_TORQUE)
+        action[i] = torque if math.isnan(torque) else min(max(torque, -MAX_TORQUE), MAX_TORQUE)
 
 
 @dataclass(frozen=True)
 class PatternGenerator(CompiledController):
     """The controller for a chain with as many oscillators as joints."""
 
+    law, space = staticmethod(law), SPACE
+
     joints: int
     dt: float  # s between two steps
-    most_torque: float  # as the environment has it
+    max_torque: float  # as the environment has it
 
     @classmethod
     def of(cls, interface: Any, dt: float) -> "PatternGenerator":
@@ -128,11 +125,6 @@ class PatternGenerator(CompiledController):
         return cls(joints, dt, float(interface.action_space.high[0]))
 
     @property
-    def space(self) -> Space:
-        """Frequency, amplitudes, phase lag, offset and stiffness."""
-        return SPACE
-
-    @property
     def action_size(self) -> int:
         """One torque per joint."""
         return self.joints
@@ -143,14 +135,6 @@ class PatternGenerator(CompiledController):
         return 3 * self.joints + 2
 
     @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(
-            law,
-            SPACE,
-            scratch_size=2 * self.joints,
-            JOINTS=self.joints,
-            DT=self.dt,
-            SUBSTEPS=math.ceil(self.dt / SUBSTEP),
-            MOST_TORQUE=self.most_torque,
-        )
+    def scratch_size(self) -> int:
+        """Rates of the phases, and the phases half a substep later."""
+        return 2 * self.joints

@@ -29,13 +29,7 @@ from typing import Any
 
 from numba import njit
 
-from policysearch.core import PolicyKernel
-from policysearch.policies.controller import (
-    CompiledController,
-    check_actions,
-    check_observations,
-    controller_kernel,
-)
+from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
 #: kp, ki, kd and τ.
@@ -91,7 +85,11 @@ def law(values, obs, state, scratch, action):
 class PID(CompiledController):
     """The controller for one measured output and one input."""
 
-    gains: Space
+    law = staticmethod(law)
+    action_size = 1
+    state_size = 4  # integral, filtered slope, last measurement, and whether there is one
+
+    space: Space  # of `gain_space`
     dt: float  # s between two steps
     low: float  # limits of the action
     high: float
@@ -106,23 +104,3 @@ class PID(CompiledController):
         check_observations("pid", interface, 2, "two observations, the set point and the measurement")
         check_actions("pid", interface, 1, "one action")
         return cls(gains, dt, float(interface.action_space.low[0]), float(interface.action_space.high[0]))
-
-    @property
-    def space(self) -> Space:
-        """kp, ki, kd and the time constant of the derivative's filter."""
-        return self.gains
-
-    @property
-    def action_size(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def state_size(self) -> int:
-        """Integral, filtered slope, last measurement, and whether there is one."""
-        return 4
-
-    @property
-    def kernel(self) -> PolicyKernel:
-        """The compiled form."""
-        return controller_kernel(law, self.gains, DT=self.dt, LOW=self.low, HIGH=self.high)

@@ -9,19 +9,19 @@ indices held as floats. The mode takes the largest logit, the first of equals.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from policysearch.core import Array, PolicyKernel
 from policysearch.policies import kernels
+from policysearch.policies.heads import Head, largest
 from policysearch.policies.linear import Linear
 from policysearch.policies.mlp import MLP
 
 
 @dataclass(frozen=True)
-class Softmax:
+class Softmax(Head):
     """Independent categorical actions with `choices[i]` alternatives each."""
 
     logits: Linear | MLP
@@ -37,28 +37,14 @@ class Softmax:
             raise ValueError(f"temperature: expected a positive number, got {self.temperature}")
 
     @property
+    def body(self) -> Linear | MLP:
+        """The logits."""
+        return self.logits
+
+    @property
     def mode(self) -> "Softmax":
         """The policy itself: its mode uses every parameter."""
         return self
-
-    @property
-    def num_params(self) -> int:
-        """Those of the logits."""
-        return self.logits.num_params
-
-    @property
-    def state_size(self) -> int:
-        """That of the logits."""
-        return self.logits.state_size
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """Those of the logits."""
-        return self.logits.param_names
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """The start of the logits."""
-        return self.logits.start(rng)
 
     def _blocks(self, logits: Float[Array, "m l"]) -> list[Float[Array, "m _"]]:
         """Log-probabilities of the alternatives of each action; NaN where a logit is not finite."""
@@ -72,11 +58,7 @@ class Softmax:
     ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
         """The index of the largest logit of each action."""
         logits, state = self.logits.act(params, obs, state)
-        edges = np.cumsum((0, *self.choices))
-        columns = [logits[:, i:j].argmax(axis=1) for i, j in pairwise(edges)]
-        actions = np.stack(columns, axis=1).astype(float)
-        actions[~np.isfinite(logits).all(axis=1)] = np.nan
-        return actions, state
+        return largest(logits, self.choices), state
 
     def noise(self, rng: np.random.Generator, steps: int) -> Float[Array, "steps z"]:
         """Uniform numbers, one per action."""

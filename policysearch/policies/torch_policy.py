@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Policy
+from policysearch.policies.heads import Head, largest, log_stds
 
 try:
     import torch
@@ -160,7 +161,7 @@ class TorchMap:
 
 
 @dataclass(frozen=True, eq=False)
-class TorchPolicy:
+class TorchPolicy(Head):
     """A module whose outputs are the logits of discrete actions, or the mean of a Gaussian.
 
     With `choices=(2, 3)` the outputs are logits, a block for each of two independent actions; the mode takes
@@ -186,8 +187,7 @@ class TorchPolicy:
                 "expected either choices (alternatives of each discrete action) or action_size (numbers of a "
                 f"Gaussian action), got choices={self.choices}, action_size={self.action_size}"
             )
-        if not 0 < self.initial_std < np.inf:
-            raise ValueError(f"initial_std: expected a positive number, got {self.initial_std}")
+        log_stds(self.initial_std, 0)
         outputs = TorchMap(
             self.module, self.obs_size, self.action_size or sum(self.choices), self.hidden_size
         )
@@ -195,42 +195,28 @@ class TorchPolicy:
         object.__setattr__(self, "module", outputs.module)
 
     @property
+    def body(self) -> TorchMap:
+        """The module."""
+        return self.outputs
+
+    @property
+    def initial_log_std(self) -> Float[Array, "a"]:
+        """One ℓ per Gaussian action."""
+        return log_stds(self.initial_std, self.action_size)
+
+    @property
     def mode(self) -> Policy:
         """The policy itself if its actions are discrete, else the mean without ℓ."""
         return self if self.choices else self.outputs
-
-    @property
-    def num_params(self) -> int:
-        """Those of the module, and one ℓ per Gaussian action."""
-        return self.outputs.num_params + self.action_size
-
-    @property
-    def state_size(self) -> int:
-        """That of the hidden state."""
-        return self.hidden_size
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """Those of the module, then `log_std[i]`."""
-        return (*self.outputs.param_names, *(f"log_std[{i}]" for i in range(self.action_size)))
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """A fresh start of the module, and the initial standard deviation."""
-        log_std = np.full(self.action_size, np.log(self.initial_std))
-        return np.concatenate([self.outputs.start(rng), log_std])
 
     def act(
         self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
     ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
         """The index of the largest logit of each action, or the mean."""
-        outputs, after = self.outputs.act(params[:, : self.outputs.num_params], obs, state)
+        outputs, after = self.outputs.act(self._split(params)[0], obs, state)
         if not self.choices:
             return outputs, after
-        edges = accumulate(self.choices, initial=0)
-        columns = [outputs[:, i:j].argmax(axis=1) for i, j in pairwise(edges)]
-        actions = np.stack(columns, axis=1).astype(float)
-        actions[~np.isfinite(outputs).all(axis=1)] = np.nan
-        return actions, after
+        return largest(outputs, self.choices), after
 
     def noise(self, rng: np.random.Generator, steps: int) -> Float[Array, "steps z"]:
         """One number per action: uniform if it is discrete, else standard normal."""
@@ -246,10 +232,10 @@ class TorchPolicy:
         noise: Float[Array, "m z"],
     ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
         """The alternative in whose slice of the cumulative distribution the noise falls, or μ + σ·noise."""
-        size = self.outputs.num_params
-        outputs, after = self.outputs.act(params[:, :size], obs, state)
+        theta, log_std = self._split(params)
+        outputs, after = self.outputs.act(theta, obs, state)
         if not self.choices:
-            return outputs + np.exp(params[:, size:]) * noise, after
+            return outputs + np.exp(log_std) * noise, after
         actions = np.full((len(obs), len(self.choices)), np.nan)
         for row in np.flatnonzero(np.isfinite(outputs).all(axis=1)).tolist():
             edges = accumulate(self.choices, initial=0)

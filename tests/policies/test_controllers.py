@@ -8,7 +8,7 @@ import pytest
 from policysearch.core import Array, Proposal
 from policysearch.evaluators import EpisodeEvaluator
 from policysearch.policies import CascadedPID, EnergySwingUp
-from policysearch.policies.cascaded_pid import MOST_SUM, MOST_TILT
+from policysearch.policies.cascaded_pid import MAX_SUM, MAX_TILT
 from policysearch.policies.controller import Controller
 from policysearch.seeding import stream
 from policysearch.simulators import pendulum, quadrotor
@@ -121,7 +121,7 @@ def test_energy_goes_to_that_of_the_upright_pendulum() -> None:
 
 # -------------------------------------------------------------------------------------------------- the quadrotor
 
-FLY = CascadedPID(mass=0.5, inertia=0.004, arm=0.25, gravity=10.0, dt=0.02, most_thrust=5.0)
+FLY = CascadedPID(mass=0.5, inertia=0.004, arm=0.25, gravity=10.0, dt=0.02, max_thrust=5.0)
 #: Position, height and tilt.
 GAINS = np.array([0.5, 0.2, 1.0, 2.0, 0.5, 3.0, 20.0, 5.0])
 
@@ -141,10 +141,10 @@ def test_the_cascade_worked_by_hand() -> None:
 
 
 def test_tilt_sums_and_thrusts_have_limits() -> None:
-    far = np.array([100.0, 0.0, MOST_TILT, 0.0, 0.0, 0.0])  # θ* is at its limit, and the tilt there already
-    action, after = thrusts(far, np.array([MOST_SUM, 0.0]))
+    far = np.array([100.0, 0.0, MAX_TILT, 0.0, 0.0, 0.0])  # θ* is at its limit, and the tilt there already
+    action, after = thrusts(far, np.array([MAX_SUM, 0.0]))
     assert action[0] == pytest.approx(action[1])
-    assert after.tolist() == [MOST_SUM, 0.0]
+    assert after.tolist() == [MAX_SUM, 0.0]
     assert thrusts(np.array([0.0, 100.0, 0, 0, 0, 0]), np.zeros(2))[0].tolist() == [0.0, 0.0]
     assert thrusts(np.array([0.0, -100.0, 0, 0, 0, 0]), np.zeros(2))[0].tolist() == [5.0, 5.0]
 

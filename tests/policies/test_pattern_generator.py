@@ -22,7 +22,7 @@ SWIM = np.array([0.8, 0.9, 0.5, 1.2, 0.2, 1.0])
 def run(values: Array, state: Array, steps: int, dt: float = DT) -> tuple[Array, Array]:
     """The angles that are asked for at every step, and the states after them; as many joints as the state has."""
     joints = (len(state) - 2) // 3
-    policy = PatternGenerator(joints, dt, most_torque=100.0)
+    policy = PatternGenerator(joints, dt, max_torque=100.0)
     params, obs, asked, states = SPACE.encode(values)[None], np.zeros((1, 2 * joints + 4)), [], []
     after = state[None]
     for _ in range(steps):
@@ -113,9 +113,9 @@ def test_the_torques_worked_by_hand() -> None:
     stiff = SWIM * [1, 1, 1, 1, 1, 3]
     expected = [3 * (wanted[0] - 0.1 - 2 * DAMPING_TIME), 3 * (wanted[1] + 0.3 + DAMPING_TIME)]
     params = SPACE.encode(stiff)[None]
-    free = PatternGenerator(2, DT, most_torque=100.0).act(params, obs[None], state[None])[0][0]
+    free = PatternGenerator(2, DT, max_torque=100.0).act(params, obs[None], state[None])[0][0]
     assert free == pytest.approx(expected)
-    bounded = PatternGenerator(2, DT, most_torque=1.0)
+    bounded = PatternGenerator(2, DT, max_torque=1.0)
     assert bounded.act(params, obs[None], state[None])[0].tolist() == [[pytest.approx(expected[0]), 1.0]]
     assert bounded.act(params, obs[None] + 5.0, state[None])[0].tolist() == [[-1.0, -1.0]]
 
