@@ -25,8 +25,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search
 from policysearch.gradients import natural, score_function, values
+from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import one_of, positive, within
 
 
@@ -64,11 +65,7 @@ class NaturalGradient:
         value: values.Value | None = None
         diagnostics: dict[str, float] = {}
         while True:
-            evaluation = yield Proposal(
-                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
-            )
-            rollouts = evaluation.rollouts[0]
-            diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
+            rollouts, diagnostics = yield from batch(theta, self.episodes, diagnostics)
             if len(rollouts) < 2:
                 continue
             length = float(np.mean([rollout.rewards.size for rollout in rollouts]))

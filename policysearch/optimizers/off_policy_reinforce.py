@@ -20,10 +20,11 @@ from typing import ClassVar, get_args
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search
 from policysearch.gradients import off_policy, score_function
 from policysearch.gradients.off_policy import Weighting
 from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import one_of, positive, within
 
 
@@ -55,18 +56,10 @@ class OffPolicyReinforce:
         kept: list[tuple[Rollout, ...]] = []
         diagnostics: dict[str, float] = {}
         while True:
-            evaluation = yield Proposal(
-                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
-            )
-            new = evaluation.rollouts[0]
-            diagnostics = {"dropped_episodes": float(self.episodes - len(new))}
-            batches = [
-                batch
-                for batch in (*kept, new)
-                if batch and self._effective(batch, theta) >= self.min_effective
-            ]
+            new, diagnostics = yield from batch(theta, self.episodes, diagnostics)
+            batches = [b for b in (*kept, new) if b and self._effective(b, theta) >= self.min_effective]
             kept = batches[-self.batches :]
-            rollouts = [rollout for batch in kept for rollout in batch]
+            rollouts = [rollout for b in kept for rollout in b]
             if len(rollouts) < 2:
                 continue
             w = off_policy.weights(

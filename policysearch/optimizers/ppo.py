@@ -20,9 +20,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search, StochasticPolicy
+from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search, StochasticPolicy
 from policysearch.gradients import values
 from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import positive, within
 
 
@@ -58,24 +59,20 @@ class PPO:
         value: values.NetworkValue | None = None
         diagnostics: dict[str, float] = {}
         while True:
-            evaluation = yield Proposal(
-                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
-            )
-            rollouts = evaluation.rollouts[0]
-            diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
+            rollouts, diagnostics = yield from batch(theta, self.episodes, diagnostics)
             if not rollouts:
                 continue
             policy = _memoryless(rollouts[0].policy)
             if value is None:
                 value = values.NetworkValue.unfitted(rollouts, self.discount, rng)
             value = value.rescaled(rollouts, self.discount)
-            batch = _Steps.of(rollouts, value, self.discount, self.lam)
+            steps = _Steps.of(rollouts, value, self.discount, self.lam)
             clipped = []
-            for rows in _minibatches(len(batch.A), self.epochs, self.minibatch, rng):
-                g, outside = self._gradient(policy, theta, batch, rows)
+            for rows in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
+                g, outside = self._gradient(policy, theta, steps, rows)
                 theta = domain.clip(theta + adam.step(_cut(g, self.max_gradient_norm)))
                 phi = value.params + value_adam.step(
-                    _cut(batch.value_gradient(value, rows), self.max_gradient_norm)
+                    _cut(steps.value_gradient(value, rows), self.max_gradient_norm)
                 )
                 value = replace(value, params=phi)
                 clipped.append(outside)

@@ -22,9 +22,10 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search
 from policysearch.gradients import baselines, score_function, values
 from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import one_of, positive, within
 
 Baseline = Literal["none", "mean", "step", "optimal", "optimal-scalar", "linear", "network"]
@@ -67,11 +68,7 @@ class Reinforce:
         value: values.Value | None = None
         diagnostics: dict[str, float] = {}
         while True:
-            evaluation = yield Proposal(
-                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
-            )
-            rollouts = evaluation.rollouts[0]
-            diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
+            rollouts, diagnostics = yield from batch(theta, self.episodes, diagnostics)
             if len(rollouts) < (1 if self.baseline == "none" else 2):
                 continue
             g = self.gradient(rollouts, value)

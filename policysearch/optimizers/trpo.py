@@ -18,8 +18,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Rollout, Search
+from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search
 from policysearch.gradients import natural, off_policy, score_function, values
+from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import one_of, positive, within
 
 
@@ -52,11 +53,7 @@ class TRPO:
         theta, value = domain.start, None
         diagnostics: dict[str, float] = {}
         while True:
-            evaluation = yield Proposal(
-                theta[None], theta, self.episodes, sample=True, record=True, diagnostics=diagnostics
-            )
-            rollouts = evaluation.rollouts[0]
-            diagnostics = {"dropped_episodes": float(self.episodes - len(rollouts))}
+            rollouts, diagnostics = yield from batch(theta, self.episodes, diagnostics)
             if len(rollouts) < 2:
                 continue
             A = values.standardised(values.advantages(rollouts, value, discount=self.discount, lam=self.lam))
@@ -83,9 +80,7 @@ def _kept(
     max_kl: float,
 ) -> bool:
     """Whether the surrogate has grown and the divergence is within its limit, both as means over the steps."""
-    ratios = [
-        np.exp(np.minimum(off_policy.log_ratios(r, new), off_policy.LARGEST_LOG_WEIGHT)) for r in rollouts
-    ]
+    ratios = [np.exp(np.minimum(off_policy.log_ratios(r, new), off_policy.MAX_LOG_WEIGHT)) for r in rollouts]
     gain = sum(float((ratio - 1) @ a) for ratio, a in zip(ratios, A, strict=True))
     kl = np.concatenate([r.policy.kl(old, new, r.obs) for r in rollouts]).mean()
     return bool(gain > 0 and kl <= max_kl)
