@@ -264,7 +264,7 @@ def test_the_best_deterministic_memoryless_policy_is_the_best_of_all_and_ascent_
 
 
 def test_too_many_deterministic_policies_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tabular, "MOST_POLICIES", 255)
+    monkeypatch.setattr(tabular, "MAX_POLICIES", 255)
     with pytest.raises(ValueError, match=r"expected at most 255 deterministic policies, got 4\^4"):
         aliased_gridworld().best_deterministic_return()
 

@@ -61,7 +61,7 @@ SLIP = 1.0  # s/m, speed that is lost for a variance of the feet's velocities (c
 STEEP = 0.05  # rad, of a floor that falls forward so that slipping loses nothing (choice)
 PITCHED = 1.0  # share of the speed that a body would lose whose nose points straight down (choice)
 SETTLING = 0.05  # s, time constant in which the body turns to where the feet support it (choice)
-MOST_PITCH = math.radians(45.0)  # rad, either way (choice)
+MAX_PITCH = math.radians(45.0)  # rad, either way (choice)
 
 
 class Walk(NamedTuple):
@@ -143,7 +143,7 @@ def step(walk, action):
     place_feet(walk.reference, books[PITCH], feet)
     lean = (supported_height(feet, FRONT_LEFT) - supported_height(feet, REAR_LEFT)) / (2.0 * SHOULDER_X)
     pitch = books[PITCH] + (1.0 - math.exp(-FRAME / SETTLING)) * lean
-    books[PITCH] = min(max(pitch, -MOST_PITCH), MOST_PITCH)
+    books[PITCH] = min(max(pitch, -MAX_PITCH), MAX_PITCH)
     place_feet(walk.reference, books[PITCH], feet)
     books[DONE] += 1.0
     if books[DONE] <= RUN_UP_FRAMES:

@@ -29,7 +29,7 @@ from policysearch.gradients.score_function import cut, from_start, padded, retur
 Weighting = Literal["trajectory", "per-decision", "first-order"]
 
 #: Logarithm of the largest importance weight; with returns up to 1e100 the products stay finite.
-LARGEST_LOG_WEIGHT = 300.0
+MAX_LOG_WEIGHT = 300.0
 
 
 class ImportanceWeightWarning(RuntimeWarning):
@@ -107,13 +107,13 @@ def _normalised(ratios: Sequence[Float[Array, "_"]], weighting: Weighting) -> li
 
 
 def _exp(log_weights: Float[Array, "T"], logs: Sequence[Float[Array, "_"]]) -> Float[Array, "T"]:
-    if log_weights.max() <= LARGEST_LOG_WEIGHT:
+    if log_weights.max() <= MAX_LOG_WEIGHT:
         return np.exp(log_weights)
     size = effective_sample_size(np.array([step.sum() for step in logs]))
     warnings.warn(
-        f"an importance weight of e^{log_weights.max():.0f} is cut to e^{LARGEST_LOG_WEIGHT:.0f}: the policies are "
+        f"an importance weight of e^{log_weights.max():.0f} is cut to e^{MAX_LOG_WEIGHT:.0f}: the policies are "
         f"too far apart; effective sample size {size:.1f} of {len(logs)} episodes",
         ImportanceWeightWarning,
         stacklevel=3,
     )
-    return np.exp(np.minimum(log_weights, LARGEST_LOG_WEIGHT))
+    return np.exp(np.minimum(log_weights, MAX_LOG_WEIGHT))

@@ -29,7 +29,7 @@ from policysearch.policies.mlp import MLP
 LARGEST_FEATURE = 10.0
 
 #: Steps that a network is fitted on at most; of more, evenly spaced ones are taken.
-MOST_STEPS = 5000
+MAX_STEPS = 5000
 #: Units of the hidden layers of a value network.
 HIDDEN = (32, 32)
 
@@ -141,7 +141,7 @@ class NetworkValue:
 
         x = np.concatenate([self.inputs(rollout) for rollout in rollouts])
         G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
-        every = 1 + (len(G) - 1) // MOST_STEPS
+        every = 1 + (len(G) - 1) // MAX_STEPS
         x, G = x[::every], G[::every]
         y = (G - self.mean) / self.scale
 

@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float, Int
 from policysearch.core import Array
 
 #: Deterministic policies that `best_deterministic_return` compares at most.
-MOST_POLICIES = 100_000
+MAX_POLICIES = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,11 +188,11 @@ class MDP:
         """The return of the best deterministic memoryless policy, found by trying them all.
 
         Raises:
-            ValueError: if there are more than MOST_POLICIES of them.
+            ValueError: if there are more than MAX_POLICIES of them.
         """
         O, A = self.table  # noqa: E741 - the symbol
-        if A**O > MOST_POLICIES:
-            raise ValueError(f"expected at most {MOST_POLICIES} deterministic policies, got {A}^{O}")
+        if A**O > MAX_POLICIES:
+            raise ValueError(f"expected at most {MAX_POLICIES} deterministic policies, got {A}^{O}")
         states = np.arange(len(self.r))
         actions = np.array(list(itertools.product(range(A), repeat=O)))[:, self.shown]
         P, r = self.P[states, actions], self.r[states, actions]  # of each policy

@@ -37,7 +37,7 @@ from policysearch.optimizers.checks import within
 #: A value whose square is finite.
 LARGEST_VALUE = 1e100
 #: Between which values ℓ, in units of the ranges, and g are looked for, and from where.
-SMALLEST, LARGEST, GUESS = (0.05, 1e-4), (20.0, 1e3), (0.5, 0.3)
+LOWER, UPPER, GUESS = (0.05, 1e-4), (20.0, 1e3), (0.5, 0.3)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def posterior_mean(u: Float[Array, "n d"], y: Float[Array, "n"]) -> Float[Array,
     if y.min() == y.max():
         return y
     z, distances = (y - y.mean()) / y.std(), np.sqrt(((u[:, None] - u) ** 2).sum(axis=-1))
-    bounds = Bounds(np.log(SMALLEST), np.log(LARGEST))
+    bounds = Bounds(np.log(LOWER), np.log(UPPER))
     found = minimize(_cost, np.log(GUESS), (distances, z), jac=True, method="L-BFGS-B", bounds=bounds)
     length, noise = np.exp(found.x)
     K = _matern(distances / length)[0]

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.simulators.simulator import Simulator, SimulatorEnv
+from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 GRAVITY = 9.8
 M1 = M2 = 1.0  # kg
@@ -24,13 +24,6 @@ LC1 = LC2 = 0.5  # m, to the centres of mass
 I1 = I2 = 1.0  # kg m²
 MAX_SPEED_1, MAX_SPEED_2 = 4 * np.pi, 9 * np.pi
 DT = 0.2  # s
-
-
-@njit
-def reset(world, noise):
-    """The start is the noise."""
-    for i in range(world.size):
-        world[i] = noise[i]
 
 
 @njit
@@ -111,7 +104,7 @@ class AcrobotEnv(SimulatorEnv):
         action_space=Discrete(3),
         make_world=lambda: np.zeros(8),
         draw=draw,
-        reset=reset,
+        reset=reset_to_noise,
         observe=observe,
         step=step,
     )

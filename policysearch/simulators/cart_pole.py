@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numba import njit
 
-from policysearch.simulators.simulator import Simulator, SimulatorEnv
+from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 GRAVITY = 9.8  # m/s²
 CART, POLE = 1.0, 0.1  # kg
@@ -22,13 +22,6 @@ FORCE = 10.0  # N
 DT = 0.02  # s
 X_LIMIT = 2.4  # m
 THETA_LIMIT = 12 * 2 * math.pi / 360
-
-
-@njit
-def reset(world, noise):
-    """The start is the noise."""
-    for i in range(world.size):
-        world[i] = noise[i]
 
 
 @njit
@@ -65,7 +58,7 @@ class CartPoleEnv(SimulatorEnv):
         action_space=Discrete(2),
         make_world=lambda: np.zeros(4),
         draw=lambda rng: rng.uniform(-0.05, 0.05, 4),
-        reset=reset,
+        reset=reset_to_noise,
         observe=observe,
         step=step,
     )

@@ -5,8 +5,8 @@ held for a step. The state is (x, ẋ, θ, θ̇) in m and rad, 0 is the goal and
 
     Σ (10 x² + 100 θ² + 0.1 F²) DT        x, θ before the step, F in N
 
-(choice). Nothing ends an episode: a pole that has fallen goes on costing. Episodes differ in the start, in the pole's
-mass and its length.
+(choice). Nothing ends an episode: a pole that has fallen continues to cost. Episodes differ in the start, in
+the pole's mass and its length.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -26,7 +26,7 @@ from policysearch.simulators.cart_pole import CART, DT, GRAVITY, HALF_LENGTH, PO
 from policysearch.simulators.integration import discretised, runge_kutta
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
 
-MOST_FORCE = 20.0  # N, either way (choice)
+MAX_FORCE = 20.0  # N, either way (choice)
 START = np.array([1.0, 0.2, 0.1, 0.1])  # m, m/s, rad, rad/s: largest of the start, either way (choice)
 SPREAD = (
     0.2  # by which the pole's mass and length differ from the nominal ones, either way, as a share (choice)
@@ -36,7 +36,7 @@ STEPS = 400  # (choice)
 
 
 class CartPole(NamedTuple):
-    """x, ẋ, θ and θ̇; the mass of the pole (kg) and half of its length (m); and room to compute."""
+    """x, ẋ, θ and θ̇; the mass of the pole (kg) and half of its length (m); and working memory."""
 
     x: Float[Array, "4"]
     pole: Float[Array, "2"]
@@ -112,7 +112,7 @@ class CartPoleForceEnv(SimulatorEnv):
 
     simulator = Simulator(
         observation_space=Box(-np.inf, np.inf, (4,), np.float64),
-        action_space=Box(-MOST_FORCE, MOST_FORCE, (1,), np.float64),
+        action_space=Box(-MAX_FORCE, MAX_FORCE, (1,), np.float64),
         make_world=lambda: CartPole(np.zeros(4), np.zeros(2), np.zeros((3, 4))),
         draw=draw,
         reset=reset,

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.simulators.simulator import Simulator, SimulatorEnv
+from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 LEFT, RIGHT = -1.2, 0.6
 MAX_SPEED = 0.07
@@ -23,13 +23,6 @@ GOAL, GOAL_CONTINUOUS = 0.5, 0.45
 POWER = np.float32(0.0015)
 LEFT_32, RIGHT_32, MAX_SPEED_32 = np.float32(LEFT), np.float32(RIGHT), np.float32(MAX_SPEED)
 GOAL_32 = np.float32(GOAL_CONTINUOUS)
-
-
-@njit
-def reset(world, noise):
-    """The start is the noise."""
-    for i in range(world.size):
-        world[i] = noise[i]
 
 
 @njit
@@ -95,7 +88,7 @@ class MountainCarEnv(SimulatorEnv):
         action_space=Discrete(3),
         make_world=lambda: np.zeros(2),
         draw=draw,
-        reset=reset,
+        reset=reset_to_noise,
         observe=observe,
         step=step,
     )
@@ -109,7 +102,7 @@ class MountainCarContinuousEnv(SimulatorEnv):
         action_space=Box(-1.0, 1.0, (1,), np.float32),
         make_world=lambda: np.zeros(3),
         draw=draw_continuous,
-        reset=reset,
+        reset=reset_to_noise,
         observe=observe,
         step=step_continuous,
     )

@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
+from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
 from policysearch.jit import call_c
 from policysearch.simulators.mujoco_log import divert_warnings
+
+#: Positions and velocities at the start of an episode.
+Start = tuple[Float[Array, "nq"], Float[Array, "nv"]]
 
 
 class World(NamedTuple):

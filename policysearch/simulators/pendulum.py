@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numba import njit
 
-from policysearch.simulators.simulator import Simulator, SimulatorEnv
+from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 MAX_SPEED = 8.0  # rad/s
 MAX_TORQUE = 2.0  # N m
@@ -20,13 +20,6 @@ DT = 0.05  # s
 PULL = 3 * GRAVITY / (2 * LENGTH)
 GAIN = np.float32(3.0 / (MASS * LENGTH**2))
 TORQUE_COST = np.float32(0.001)
-
-
-@njit
-def reset(world, noise):
-    """The start is the noise."""
-    for i in range(world.size):
-        world[i] = noise[i]
 
 
 @njit
@@ -60,7 +53,7 @@ class PendulumEnv(SimulatorEnv):
         action_space=Box(-MAX_TORQUE, MAX_TORQUE, (1,), np.float32),
         make_world=lambda: np.zeros(2),
         draw=lambda rng: rng.uniform(-_START, _START),
-        reset=reset,
+        reset=reset_to_noise,
         observe=observe,
         step=step,
     )

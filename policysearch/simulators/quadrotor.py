@@ -32,7 +32,7 @@ MASS = 0.486  # m, kg
 INERTIA = 0.00383  # I, kg·m²
 ARM = 0.25  # r, m
 GRAVITY = 9.81  # g, m/s²
-MOST_THRUST = 5.0  # N of each rotor, about twice what hovering needs (choice)
+MAX_THRUST = 5.0  # N of each rotor, about twice what hovering needs (choice)
 START = 2.0  # m, largest distance from the target in x and in z (choice)
 WIND = 0.5  # m/s², largest, either way (choice)
 SPREAD = 0.2  # by which mass and inertia differ from the nominal ones, either way, as a share (choice)
@@ -42,7 +42,7 @@ STEPS = 300  # (choice)
 
 
 class Quadrotor(NamedTuple):
-    """x, z, θ and their speeds; the mass, the inertia and the wind; and room to compute."""
+    """x, z, θ and their speeds; the mass, the inertia and the wind; and working memory."""
 
     x: Float[Array, "6"]
     plant: Float[Array, "3"]
@@ -98,7 +98,7 @@ class QuadrotorEnv(SimulatorEnv):
 
     simulator = Simulator(
         observation_space=Box(-np.inf, np.inf, (6,), np.float64),
-        action_space=Box(0.0, MOST_THRUST, (2,), np.float64),
+        action_space=Box(0.0, MAX_THRUST, (2,), np.float64),
         make_world=lambda: Quadrotor(np.zeros(6), np.zeros(3), np.zeros((3, 6))),
         draw=draw,
         reset=reset,

@@ -7,7 +7,7 @@
 They are plain `@njit` functions; `specialise` compiles and caches them. A world is whatever an episode lives
 in: an array of numbers, or a named tuple of arrays. All randomness of an episode is drawn beforehand by
 `draw`, as one vector, so that an episode is a function of its noise and its actions. `status` is 0 (or False)
-to go on, 1 (or True) for a terminal state, and −i where the simulator gives up for the i-th reason of
+to continue, 1 (or True) for a terminal state, and −i where the simulator gives up for the i-th reason of
 `failures`; the episode has then failed.
 """
 
@@ -19,6 +19,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from jaxtyping import Float
+from numba import njit
 
 from policysearch.core import Array
 from policysearch.jit import specialise
@@ -41,6 +42,13 @@ class Simulator:
     observe: Callable[..., None]
     step: Callable[..., tuple[float, int]]
     failures: tuple[str, ...] = ()
+
+
+@njit
+def reset_to_noise(world: Any, noise: Any) -> None:
+    """A `reset` for worlds whose start is the noise."""
+    for i in range(world.size):
+        world[i] = noise[i]
 
 
 @lru_cache

@@ -2,9 +2,9 @@
 
     S h₁' = k V − a √(2 g h₁),   S h₂' = a √(2 g h₁) − a √(2 g h₂)
 
-with the levels h (cm) and the pump's voltage V (V), held for a step; outflow as Torricelli has it. What is above the
-rim is lost. The cost is ∫ (r − h₂)² dt + WEAR Σ ΔV² in cm²·s, of filling both tanks from empty to the set point r;
-ΔV is the change of the voltage from one step to the next, at first from 0 V.
+with the levels h (cm) and the pump's voltage V (V), held for a step; the outflow follows Torricelli's law. What
+rises above the rim is lost. The cost is ∫ (r − h₂)² dt + WEAR Σ ΔV² in cm²·s, of filling both tanks from empty to the
+set point r; ΔV is the change of the voltage from one step to the next, at first from 0 V.
 
 Episodes differ in r, k and both outlets. Observed: r and h₂, in cm.
 
@@ -31,8 +31,8 @@ OUTLET = 0.178  # a, cm²
 PUMP = 3.3  # k, cm³/s per V
 RIM = 30.0  # cm
 GRAVITY = 981.0  # g, cm/s²
-MOST_VOLTS = 15.0  # V (choice)
-SET_POINT = (8.0, 18.0)  # cm (choice)
+MAX_VOLTAGE = 15.0  # V (choice)
+SET_POINTS = (8.0, 18.0)  # cm (choice)
 SPREAD = 0.1  # by which k and outlets differ from the nominal ones, either way, as a share (choice)
 WEAR = 0.1  # cm²·s/V² (choice)
 DT = 0.5  # s (choice)
@@ -41,20 +41,20 @@ NOMINAL_LEVEL = 15.0  # cm, where the plant is linearised (Quanser's)
 
 
 class Tanks(NamedTuple):
-    """The levels, the plant (k/S, and √(2g)·a/S of each outlet), the books, and room to compute."""
+    """The levels, the plant (k/S, and √(2g)·a/S of each outlet), numbers of the episode, and working memory."""
 
     levels: Float[Array, "2"]
     plant: Float[Array, "3"]
-    books: Float[Array, "2"]  # see below
+    episode: Float[Array, "2"]  # see below
     work: Float[Array, "3 2"]
 
 
-#: Places in `Tanks.books`: set point in cm, and the voltage before in V.
-AIM, BEFORE = range(2)
+#: Places in `Tanks.episode`: set point in cm, and the voltage of the last step in V.
+SET_POINT, LAST_VOLTAGE = range(2)
 
 
 def reaction() -> tuple[float, float]:
-    """The steepest slope of the answer to a step of 1 V (cm/s per V), and its lag (s), at the nominal level.
+    """The steepest slope of the response to a step of 1 V (cm/s per V), and its lag (s), at the nominal level.
 
     There both tanks are lags of τ = S √(2h/g) / a, and the level rises by G (1 − (1 + t/τ) exp(−t/τ)) with
     G = k √(2h/g) / a. Its tangent where it is steepest, at t = τ, has the slope G / (e τ) and leaves 0 at (3 − e) τ.
@@ -66,9 +66,9 @@ def reaction() -> tuple[float, float]:
 
 def draw(rng: np.random.Generator) -> Float[Array, "4"]:
     """Set point and plant."""
-    aim, spread = rng.uniform(*SET_POINT), rng.uniform(1.0 - SPREAD, 1.0 + SPREAD, 3)
+    set_point, spread = rng.uniform(*SET_POINTS), rng.uniform(1.0 - SPREAD, 1.0 + SPREAD, 3)
     outflow = math.sqrt(2.0 * GRAVITY) * OUTLET
-    return np.array([aim, *(spread * (PUMP, outflow, outflow) / SECTION)])
+    return np.array([set_point, *(spread * (PUMP, outflow, outflow) / SECTION)])
 
 
 @njit(error_model="numpy")
@@ -87,21 +87,21 @@ def reset(tanks, noise):
     """Empty."""
     tanks.levels[:] = 0.0
     tanks.plant[:] = noise[1:]
-    tanks.books[AIM], tanks.books[BEFORE] = noise[0], 0.0
+    tanks.episode[SET_POINT], tanks.episode[LAST_VOLTAGE] = noise[0], 0.0
 
 
 @njit(error_model="numpy")
 def observe(tanks, obs):
     """The set point and the level of the lower tank."""
-    obs[0], obs[1] = tanks.books[AIM], tanks.levels[1]
+    obs[0], obs[1] = tanks.episode[SET_POINT], tanks.levels[1]
 
 
 @njit(error_model="numpy")
 def step(tanks, action):
     """One step; minus the cost of it, with the level before it."""
-    levels, books = tanks.levels, tanks.books
-    error, change = books[AIM] - levels[1], action[0] - books[BEFORE]
-    books[BEFORE] = action[0]
+    levels, episode = tanks.levels, tanks.episode
+    error, change = episode[SET_POINT] - levels[1], action[0] - episode[LAST_VOLTAGE]
+    episode[LAST_VOLTAGE] = action[0]
     move(levels, action, tanks.plant, DT, tanks.work)
     for i in range(2):
         levels[i] = min(max(levels[i], 0.0), RIM)
@@ -113,7 +113,7 @@ class TanksEnv(SimulatorEnv):
 
     simulator = Simulator(
         observation_space=Box(-np.inf, np.inf, (2,), np.float64),
-        action_space=Box(0.0, MOST_VOLTS, (1,), np.float64),
+        action_space=Box(0.0, MAX_VOLTAGE, (1,), np.float64),
         make_world=lambda: Tanks(np.zeros(2), np.zeros(3), np.zeros(2), np.zeros((3, 2))),
         draw=draw,
         reset=reset,

@@ -6,7 +6,7 @@ from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from policysearch.core import Array
-from policysearch.optimizers.bayesian import LARGEST, SMALLEST, _cost, _matern, posterior_mean
+from policysearch.optimizers.bayesian import LOWER, UPPER, _cost, _matern, posterior_mean
 from policysearch.seeding import stream
 
 
@@ -49,7 +49,7 @@ def test_the_kernel_is_that_of_matern_with_five_halves() -> None:
 
 def test_the_posterior_mean_is_that_of_the_likeliest_length_and_noise() -> None:
     u, y = sample(25)
-    logs = [np.linspace(np.log(low), np.log(high), 60) for low, high in zip(SMALLEST, LARGEST, strict=True)]
+    logs = [np.linspace(np.log(low), np.log(high), 60) for low, high in zip(LOWER, UPPER, strict=True)]
     D = distances(u)
     z = (y - y.mean()) / y.std()
     _, length, noise = min((_cost(np.array([a, b]), D, z)[0], a, b) for a in logs[0] for b in logs[1])

@@ -65,7 +65,7 @@ def test_episodes_differ_and_the_same_seed_is_the_same_episode(name: str) -> Non
 
 
 def motor_draw(aim: float, friction: float) -> Array:
-    A, B = discretised(*motor.matrices(motor.INERTIA, motor.RESISTANCE, motor.TORQUE), motor.DT)
+    A, B = discretised(*motor.matrices(motor.INERTIA, motor.RESISTANCE, motor.TORQUE_CONSTANT), motor.DT)
     return np.concatenate([[aim, friction], A.ravel(), B.ravel()])
 
 
@@ -79,16 +79,16 @@ def test_the_motor_without_friction_is_the_linear_system_of_its_equations() -> N
     times = motor.DT * np.arange(motor.STEPS + 1)
     _, y, _ = signal.lsim(system, np.append(volts, 0.0), times, interp=False)
     assert np.abs(y).max() > 1.0
-    assert np.abs(seen[:, 1] - y[1:]).max() <= motor.LINE / 2 + 1e-9
+    assert np.abs(seen[:, 1] - y[1:]).max() <= motor.ENCODER_RESOLUTION / 2 + 1e-9
 
 
 def test_dry_friction_holds_the_motor_against_a_small_voltage_and_never_speeds_it_up() -> None:
     env = MotorEnv()
     for volts, moves in ((1.9, False), (2.1, True), (-1.9, False), (-2.1, True)):
-        started(env, motor_draw(1.0, motor.COULOMB))  # 0.02 N·m: 2 V make 2 A and as much torque
+        started(env, motor_draw(1.0, motor.COULOMB_FRICTION))  # 0.02 N·m: 2 V make 2 A and as much torque
         driven(env, np.full(300, volts))
         assert bool(abs(env._world.x[0]) > 0.01) is moves
-    started(env, motor_draw(1.0, motor.COULOMB))
+    started(env, motor_draw(1.0, motor.COULOMB_FRICTION))
     driven(env, np.full(50, 24.0))
     turning = env._world.x[1]
     driven(env, np.zeros(300))
@@ -99,15 +99,15 @@ def test_dry_friction_holds_the_motor_against_a_small_voltage_and_never_speeds_i
 def test_friction_takes_its_torque_from_a_turning_motor() -> None:
     # at rest in ω and i: b ω + T = K i, V = R i + K ω
     env = MotorEnv()
-    started(env, motor_draw(1.0, motor.COULOMB))
+    started(env, motor_draw(1.0, motor.COULOMB_FRICTION))
     driven(env, np.full(400, 24.0))
-    current = np.linalg.solve([[0.1, -0.01], [0.01, 1.0]], [-motor.COULOMB, 24.0])
+    current = np.linalg.solve([[0.1, -0.01], [0.01, 1.0]], [-motor.COULOMB_FRICTION, 24.0])
     assert env._world.x[1:] == pytest.approx(current, rel=1e-6)
 
 
 def test_the_motors_cost_is_itae() -> None:
     env = MotorEnv()
-    started(env, motor_draw(-1.5, motor.COULOMB))
+    started(env, motor_draw(-1.5, motor.COULOMB_FRICTION))
     _, total = driven(env, np.zeros(motor.STEPS))
     # ∫ t 1.5 dt over 8 s, as a sum of steps: 1.5 DT² n (n − 1) / 2
     assert total == pytest.approx(-1.5 * motor.DT**2 * 400 * 399 / 2)
@@ -133,7 +133,7 @@ def thermal_draw(aim: float, dead: int = 8, noise: float = 0.0) -> Array:
     return np.concatenate([[aim, A[0, 0], B[0, 0], dead], disturbed])
 
 
-@pytest.mark.parametrize("dead", [0, 1, 8, thermal.LONGEST])
+@pytest.mark.parametrize("dead", [0, 1, 8, thermal.MAX_DELAY])
 def test_the_heater_is_a_lag_after_its_dead_time(dead: int) -> None:
     power = stream("power").uniform(0.0, 100.0, thermal.STEPS)
     env = ThermalEnv()
