@@ -30,13 +30,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import Progress
+from torque_curves import NodeProfile, equivalent_law, with_generic_times
 
 from policysearch.core import Array
 from policysearch.exoskeleton import torque_profile
-from policysearch.exoskeleton.equivalent_law import equivalent_law
 from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant, fidelity
 from policysearch.exoskeleton.respirometry import fit
-from policysearch.exoskeleton.torque_profile import NodeProfile, with_generic_times
 from policysearch.hitl.plan import GENERIC, Plan
 from policysearch.hitl.simulate import Arm, Outcome, mean_and_interval, outcomes, summary
 from policysearch.optimizers import CMAES

@@ -6,15 +6,15 @@ muscles use, as a fraction of what this person uses above standing when the devi
     c = 1 − R + d + fatigue,   R = A s(T) exp(−½ δᵀ Σ⁻¹ δ),   δ = ((p − p*)/8, (r − r*)/15, (f − f*)/7)
     s = 1 − ((T − T*)/T*)² up to T*, 1 − ((T − T*)/0.5)² beyond: no torque is no help, too much can do harm.
 
-A curve over the stride that is no such law has the R of the law it is read as, times exp(−½ (ρ/0.2)²); ρ is how
-unlike the two are (`policysearch.exoskeleton.equivalent_law`). Nothing published says so: it is a modelling choice.
-Of harm, too, a curve unlike its law does less.
+A curve over the stride that is no such law has the R of the law as which it is read, times exp(−½ (ρ/0.2)²); ρ is
+the difference between the two (experiments/exoskeleton/torque_curves.py). This is a modelling choice, which no
+published result supports. Where a law does harm, a curve that differs from it does less harm, too.
 
 A, T* and p* move from a novice's to an expert's values with the adaptation levels a and aT: da/dt = (1 − a)/36 min
 (A and p*), daT/dt = (1 − aT)/72 min (T*), while there is torque. The drift d is an Ornstein–Uhlenbeck process. The
 rate at the mouth follows c as a first-order response, which is exact between breaths; c, a, aT and d move from
-breath to breath, and all of them go on from bout to bout. Who rests stands: the rate at the mouth falls towards that
-of standing, d drifts on, and nothing is learnt or forgotten.
+breath to breath, and all of them continue from bout to bout. During rest the person stands: the rate at the mouth
+falls towards that of standing, d continues to drift, and nothing is learnt or forgotten.
 
 What published studies constrain is how much the generic law and the best one help novices and experts (Poggensee &
 Collins 2021) and the noise of a two-minute estimate (4.6 %). The rest is a modelling choice, and marked so. That

@@ -17,10 +17,6 @@ of it: a straight line from 0 at heel strike to b at the onset, another from b a
 (The code that it ships overwrites both lines with zero.) Here the bias is an option, without one by default.
 
 Which laws are feasible, and where their ranges come from: `policysearch.exoskeleton.torque_law`.
-
-A dimension study also needs other numbers of parameters. Two: `with_generic_times`. Eight and twenty-two:
-`NodeProfile`, which is ours. (Franks et al. 2021 tuned 22 parameters for hip, knee and ankle together; that is
-not reproduced.)
 """
 
 import math
@@ -30,7 +26,6 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float
 from numba import njit
-from scipy.interpolate import PchipInterpolator
 
 from policysearch.core import Array
 from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
@@ -169,15 +164,6 @@ def project(law: Float[Array, "*n 4"], upper_torque: float = UPPER_TORQUE) -> Fl
     return projected
 
 
-def with_generic_times(law: Float[Array, "*n 2"]) -> Float[Array, "*n 4"]:
-    """Laws of two parameters, peak torque and peak time, with generic rise and fall times.
-
-    In the ranges of `space` they are all feasible.
-    """
-    times = np.broadcast_to(POGGENSEE_COLLINS_2021[2:], (*law.shape[:-1], 2))
-    return np.concatenate([law, times], axis=-1)
-
-
 @dataclass(frozen=True)
 class TorqueProfile(Controller):
     """The law as a policy: the moment of the stride (%, the first number of an observation) to the torque.
@@ -210,64 +196,3 @@ class TorqueProfile(Controller):
         """The torque in N·m/kg, one row at a time."""
         rows = zip(self.law(params), obs, strict=True)
         return np.array([torque(law, seen[:1]) for law, seen in rows]).reshape(len(obs), 1), state
-
-
-@dataclass(frozen=True)
-class NodeProfile:
-    """A torque curve through nodes: a monotone piecewise cubic (PCHIP), zero at heel strike and from 65 % on.
-
-    A law is the torques of the nodes, then, if they are timed, their times. Nodes without times of their own
-    divide the 65 % equally; timed ones move around those places, each in a window of its own, windows
-    `GAP` apart. No torque is above the highest or below the lowest node. Four timed nodes make 8
-    parameters, 22 without times make 22.
-
-    Raises:
-        ValueError: for fewer than one node, or more than there is room for.
-    """
-
-    nodes: int
-    timed: bool = False
-
-    GAP = 1.0  # % stride
-
-    def __post_init__(self) -> None:
-        most = math.ceil(LATEST_END / self.GAP) - 2
-        if not 1 <= self.nodes <= most:
-            raise ValueError(f"nodes: expected 1 to {most}, got {self.nodes}")
-
-    @property
-    def times(self) -> Float[Array, "k"]:
-        """Where the nodes are, or the middle of their windows, in % stride."""
-        return np.arange(1, self.nodes + 1) * LATEST_END / (self.nodes + 1)
-
-    def space(self, upper_torque: float = UPPER_TORQUE) -> Space:
-        """The nodes' torques and times; the start follows the curve that `space` starts with."""
-        start = torque(np.array([p.start for p in space(upper_torque).parameters]), self.times)
-        half = (LATEST_END / (self.nodes + 1) - self.GAP) / 2.0
-        torques = [
-            Parameter(f"torque {i}", height, 0.0, upper_torque, "N·m/kg")
-            for i, height in enumerate(start.tolist(), 1)
-        ]
-        times = [
-            Parameter(f"time {i}", time, time - half, time + half, "% stride")
-            for i, time in enumerate(self.times.tolist(), 1)
-        ]
-        return Space((*torques, *times) if self.timed else tuple(torques))
-
-    def torque(self, law: Float[Array, "*n d"], stride: Float[Array, "t"]) -> Float[Array, "*n t"]:
-        """The torque of every law at every moment of a stride (in %), in the unit of the nodes' torques.
-
-        NaN for a law with numbers that are not finite, or nodes out of order.
-        """
-        rows = law.reshape(-1, law.shape[-1])
-        curves = np.array([self._curve(row, stride) for row in rows]).reshape(len(rows), len(stride))
-        return curves.reshape(*law.shape[:-1], len(stride))
-
-    def _curve(self, law: Float[Array, "d"], stride: Float[Array, "t"]) -> Float[Array, "t"]:
-        times = law[self.nodes :] if self.timed else self.times
-        x, y = np.array([0.0, *times, LATEST_END]), np.array([0.0, *law[: self.nodes], 0.0])
-        if not np.isfinite(law).all() or not (np.diff(x) > 0).all():
-            return np.full(len(stride), np.nan)
-        outside = (stride <= 0.0) | (stride >= LATEST_END)
-        curve = PchipInterpolator(x, y)(np.clip(stride, 0.0, LATEST_END))
-        return np.where(outside, 0.0, np.clip(curve, y.min(), y.max()))  # monotone but for rounding

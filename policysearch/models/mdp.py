@@ -203,21 +203,6 @@ class MDP:
             V = r + self.discount * (P @ V[..., None])[..., 0]
         return float((V @ self.mu).max())
 
-    def best_memoryless_return(self, rng: np.random.Generator, starts: int = 10) -> float:
-        """The best return that ascending J finds, from θ = 0 and from draws of N(0, 4).
-
-        J has local maxima, and the best policy is often deterministic, at infinity: a lower bound.
-        """
-        from scipy import optimize  # noqa: PLC0415 - slow to import, and needed only here
-
-        def cost(flat: Float[Array, "d"]) -> tuple[float, Float[Array, "d"]]:
-            theta = flat.reshape(self.table)
-            return -self.expected_return(theta), -self.gradient(theta).ravel()
-
-        size = self.table[0] * self.table[1]
-        places = [np.zeros(size), *2.0 * rng.standard_normal((starts - 1, size))]
-        return max(-float(optimize.minimize(cost, x, jac=True, method="L-BFGS-B").fun) for x in places)
-
 
 def _discounted_sum(
     P: Float[Array, "*n s s"], x: Float[Array, "*n s"], discount: float

@@ -1,4 +1,4 @@
-"""The torque profile of an ankle exoskeleton: the curve, its constraints, and its kin with other sizes."""
+"""The torque profile of an ankle exoskeleton: the curve and its constraints."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,6 @@ from policysearch.exoskeleton.torque_profile import (
     SLADE_2022,
     SLADE_2022_BY_SPEED,
     SPACE,
-    NodeProfile,
     area,
     end_slope,
     project,
@@ -26,7 +25,6 @@ from policysearch.exoskeleton.torque_profile import (
     torque,
     torque_and_slope_at,
     why_infeasible,
-    with_generic_times,
 )
 from policysearch.seeding import stream
 
@@ -277,80 +275,3 @@ def test_projection_shortens_rise_and_fall_and_keeps_torque_and_peak() -> None:
     found = project(np.array([[0.5, 36.0, 40.0, 20.0], [2.0, 54.0, 5.0, 20.0]]))
     assert found.tolist() == [[0.5, 36.0, 36.0, 20.0], [1.0, 54.0, 10.0, 11.0]]
     assert np.isnan(project(np.array([0.5, np.nan, 20.0, 10.0]))[1])
-
-
-@settings(deadline=None)
-@given(st.floats(0.0, 1.0), st.floats(35.0, 55.0))
-def test_a_law_of_two_parameters_has_generic_times_and_is_feasible(height: float, peak: float) -> None:
-    law = with_generic_times(np.array([height, peak]))
-    assert law.tolist() == [height, peak, *POGGENSEE_COLLINS_2021[2:]]
-    assert why_infeasible(law) == ""
-    assert with_generic_times(np.ones((2, 3, 2))).shape == (2, 3, 4)
-
-
-PROFILES = {8: NodeProfile(4, timed=True), 22: NodeProfile(22)}
-every_profile = pytest.mark.parametrize("size", PROFILES)
-
-
-@every_profile
-def test_a_profile_through_nodes_has_as_many_parameters_as_it_says(size: int) -> None:
-    assert len(PROFILES[size].space().names) == size
-
-
-@settings(deadline=None)
-@given(st.sampled_from(sorted(PROFILES)), st.integers(0, 10**6))
-def test_a_profile_goes_through_its_nodes_and_never_beyond_them(size: int, seed: int) -> None:
-    profile, rng = PROFILES[size], stream(seed)
-    law = profile.space(0.7).decode(rng.choice([0.0, 1.0, rng.random()], size))
-    heights = law[: profile.nodes]
-    times = law[profile.nodes :] if profile.timed else profile.times
-    assert (np.diff([0.0, *times, LATEST_END]) >= profile.GAP - 1e-9).all()
-    assert profile.torque(law, times) == pytest.approx(heights, abs=1e-12)
-    just_before = np.subtract.outer([*times, LATEST_END], np.arange(40) * 1e-14)  # where rounding shows
-    everywhere = profile.torque(law, np.concatenate([np.linspace(-20.0, 120.0, 701), just_before.ravel()]))
-    assert everywhere.min() >= 0.0
-    assert everywhere.max() <= heights.max()
-    assert (profile.torque(law, np.array([-5.0, 0.0, LATEST_END, 66.0, 100.0])) == 0.0).all()
-
-
-@every_profile
-def test_a_profile_starts_with_the_curve_of_the_four_parameters_at_its_nodes(size: int) -> None:
-    profile = PROFILES[size]
-    law = profile.space().decode(profile.space().domain.start)
-    centre = SPACE.decode(SPACE.domain.start)
-    assert profile.torque(law, profile.times) == pytest.approx(torque(centre, profile.times))
-
-
-def test_more_nodes_come_closer_to_the_curve_of_the_source() -> None:
-    stride, law = np.linspace(0.0, 100.0, 501), GENERIC[0]
-    errors = [
-        np.abs(profile.torque(torque(law, profile.times), stride) - torque(law, stride)).max()
-        for profile in (NodeProfile(4), NodeProfile(22), NodeProfile(62))
-    ]
-    assert errors[0] > 2 * errors[1] > 4 * errors[2]
-
-
-@every_profile
-def test_profiles_of_many_laws_are_those_of_each_and_nonsense_stays_in_its_row(size: int) -> None:
-    profile, stride = PROFILES[size], np.linspace(0.0, 70.0, 15)
-    many = profile.space().decode(stream(3).random((2, 3, size)))
-    many[0, 1, 0] = np.nan
-    found = profile.torque(many, stride)
-    assert found.shape == (2, 3, 15)
-    for i in np.ndindex(2, 3):
-        assert found[i].tobytes() == profile.torque(many[i], stride).tobytes()
-        assert np.isnan(found[i]).all() == (i == (0, 1))
-    assert np.isnan(profile.torque(many[0, 0], np.array([np.nan]))).all()
-
-
-def test_nodes_out_of_order_give_no_torque() -> None:
-    profile = PROFILES[8]
-    law = profile.space().decode(profile.space().domain.start)
-    law[[4, 5]] = law[[5, 4]]
-    assert np.isnan(profile.torque(law, np.array([10.0, 99.0]))).all()
-
-
-@pytest.mark.parametrize("nodes", [0, -1, 64])
-def test_a_profile_without_room_for_its_nodes_is_refused(nodes: int) -> None:
-    with pytest.raises(ValueError, match=rf"nodes: expected 1 to 63, got {nodes}"):
-        NodeProfile(nodes, timed=True)
