@@ -3,21 +3,50 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
+import sys
 import tomllib
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from tyro.conf import arg
+import tyro
+from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-WRONG_REQUEST, MACHINE_TROUBLE, IN_USE, INTERRUPTED = 2, 3, 4, 130
+from policysearch.errors import INTERRUPTED, WRONG_REQUEST, CommandError
+
+T = TypeVar("T")
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer
+class Refusal(CommandError):  # noqa: N818 - it is an answer
     """What was asked for cannot be done: the messages, and the exit code."""
 
     def __init__(self, messages: list[str], code: int = WRONG_REQUEST) -> None:
-        self.messages, self.code = messages, code
+        self.messages, self.exit_code = messages, code
         super().__init__("\n".join(messages))
+
+
+def parsed(flags: type[T], argv: list[str], program: str, description: str | None = None) -> T:
+    """The command line as an instance of `flags`; ends the process for `--help` and what cannot be read."""
+    config = (FlagCreatePairsOff,)
+    return tyro.cli(flags, args=argv, prog=program, description=description, config=config)
+
+
+def running(command: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """The exit code of a command; an error that ends it, or Ctrl-C, is told on standard error."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(
+                errors="replace"
+            )  # a character that the terminal lacks does not stop a command
+    try:
+        return command()
+    except KeyboardInterrupt:
+        message, code = interrupted, INTERRUPTED
+    except CommandError as error:
+        message, code = str(error), error.exit_code
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
+    return code
 
 
 def flag(metavar: str, default: str = "") -> Any:

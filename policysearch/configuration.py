@@ -1,8 +1,8 @@
 """Configuration that people write: all that is wrong with it, each mistake with its place, expected and given."""
 
-import difflib
-
 from pydantic import ConfigDict, ValidationError
+
+from policysearch.registry import did_you_mean
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
@@ -13,8 +13,7 @@ def messages(error: ValidationError, known: list[str]) -> list[str]:
     for finding in error.errors():
         place = ".".join(str(part) for part in finding["loc"] if part not in ("[key]",))
         if finding["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(finding["loc"][-1]), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            hint = did_you_mean(str(finding["loc"][-1]), known, f"known are {', '.join(known)}")
             lines.append(f"{place}: not an option; {hint}")
             continue
         message = finding["msg"].removeprefix("Value error, ")

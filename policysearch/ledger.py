@@ -30,6 +30,8 @@ from typing import Any
 
 import numpy as np
 
+from policysearch.errors import IN_USE, MACHINE_TROUBLE, CommandError
+
 APPLICATION_ID = 0x706F6C73  # "pols" in SQLite's file header
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -40,8 +42,10 @@ SCHEMA = (
 MAX_ROW = 1 << 26
 
 
-class LedgerError(Exception):
+class LedgerError(CommandError):
     """The ledger cannot be used; the message says why and what to do."""
+
+    exit_code = MACHINE_TROUBLE
 
 
 class LedgerRefused(LedgerError):  # noqa: N818 - it states what happened
@@ -50,6 +54,8 @@ class LedgerRefused(LedgerError):  # noqa: N818 - it states what happened
 
 class LedgerBusy(LedgerError):  # noqa: N818
     """Another process has the ledger open for writing."""
+
+    exit_code = IN_USE
 
 
 @dataclass(frozen=True)

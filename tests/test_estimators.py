@@ -747,7 +747,7 @@ def test_importance_weights_find_the_gradient_of_another_controller_of_the_regul
 @pytest.mark.parametrize("name", ["central differences, common", "SPSA, common", "smoothing (ES), common"])
 def test_small_perturbations_with_common_episodes_find_the_gradient_of_the_regulator(name: str) -> None:
     task = find_task("lqr")
-    *_, found = measured(Request(task, [name], [150], 30, epsilon=1e-3))
+    *_, found = measured(Request(task=task, estimators=[name], rollouts=[150], repeats=30, perturbation=1e-3))
     assert isinstance(found, Estimates)
     row = found.table.iloc[0]
     assert row["noise"] < 0.4

@@ -19,10 +19,10 @@ import pandas as pd
 from policysearch.aibo import robot as aibo
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE
 from policysearch.aibo.traversal import FRAMES, RATE, SPEED, draw
-from policysearch.compare.journal import environment
 from policysearch.compare.saved import RECOMMENDATIONS_FILE, load_all
 from policysearch.core import Array, Proposal
 from policysearch.evaluators import CompiledEvaluator
+from policysearch.provenance import environment
 from policysearch.seeding import stream
 from policysearch.tasks import find_task
 

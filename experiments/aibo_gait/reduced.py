@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE
-from policysearch.compare.journal import environment
 from policysearch.core import Array, Proposal
+from policysearch.provenance import environment
 from policysearch.seeding import stream
 from policysearch.tasks import find_task, make_evaluator
 

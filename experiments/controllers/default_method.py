@@ -41,11 +41,11 @@ from jaxtyping import Float, Int
 from scipy.stats import ortho_group, rankdata
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.journal import environment
 from policysearch.compare.statistics import iqm, stratified_interval
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
 from policysearch.evaluators import FunctionEvaluator
 from policysearch.optimizers import CMAES, OPTIMIZERS, Repeated
+from policysearch.provenance import environment
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.reporting.files import write_text
 from policysearch.search import Budget, SearchFailed, generations

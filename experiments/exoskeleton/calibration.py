@@ -24,7 +24,6 @@ from jaxtyping import Float
 from scipy.special import expit
 from scipy.stats import norm
 
-from policysearch.compare.journal import environment
 from policysearch.core import Array
 from policysearch.exoskeleton.human import (
     LEARNING,
@@ -40,6 +39,7 @@ from policysearch.exoskeleton.respirometry import Breaths, decay, fit, mean_of_l
 from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.exoskeleton.torque_profile import SPACE, TorqueProfile, project
 from policysearch.optimizers import CMAES
+from policysearch.provenance import environment
 from policysearch.search import AskTell
 from policysearch.seeding import stream
 

@@ -16,10 +16,11 @@ import policysearch
 from policysearch.exoskeleton.respirometry import TAU
 from policysearch.hitl import plots
 from policysearch.hitl import report as session_report
-from policysearch.hitl.log import versions
+from policysearch.hitl.log import PACKAGES
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
+from policysearch.provenance import versions
 from policysearch.reporting.figures import COLOURS, figure_of, svg
 from policysearch.reporting.files import whole, write_text
 
@@ -347,7 +348,7 @@ def main() -> None:
     starts = ("centre", "generic")
     people = pd.read_csv(out / "a_people.csv").set_index("quantity")["mean"]
     made = pd.read_csv(out / "a_studies.csv")
-    made_with = {"policysearch": policysearch.__version__, **versions()}
+    made_with = {"policysearch": policysearch.__version__, **versions(*PACKAGES)}
     page = words.format(
         below=share(made["measured mean"] < PUBLISHED),
         narrower=share(made["measured std"] < PUBLISHED_SD),

@@ -9,23 +9,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
-from policysearch.command_line import (
-    IN_USE,
-    INTERRUPTED,
-    MACHINE_TROUBLE,
-    WRONG_REQUEST,
-    Refusal,
-    Whole,
-    flag,
-)
+from policysearch.command_line import Refusal, Whole, flag, parsed, running
+from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 
 if TYPE_CHECKING:
     from policysearch.compare.session import Session, Shard
     from policysearch.compare.study import Study
-    from policysearch.ledger import LedgerError
 
 PROGRAM = "python -m policysearch.compare"
 
@@ -163,25 +154,16 @@ class ReportArguments:
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        if argv[:1] == ["replay"]:
-            return _replay(tyro.cli(ReplayArguments, args=argv[1:], prog=f"{PROGRAM} replay"))
-        if argv[:1] == ["report"]:
-            config = (FlagCreatePairsOff,)
-            return _report(tyro.cli(ReportArguments, args=argv[1:], prog=f"{PROGRAM} report", config=config))
-        return _compare(
-            tyro.cli(
-                Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION, config=(FlagCreatePairsOff,)
-            ),
-            argv,
-        )
-    except KeyboardInterrupt:
-        print("error: interrupted; the same command goes on where it was", file=sys.stderr)
-        return INTERRUPTED
-    except Refusal as refusal:
-        for message in refusal.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return refusal.code
+
+    def command() -> int:
+        match argv[:1]:
+            case ["replay"]:
+                return _replay(parsed(ReplayArguments, argv[1:], f"{PROGRAM} replay"))
+            case ["report"]:
+                return _report(parsed(ReportArguments, argv[1:], f"{PROGRAM} report"))
+        return _compare(parsed(Arguments, argv, PROGRAM, DESCRIPTION), argv)
+
+    return running(command, "interrupted; the same command continues where it stopped")
 
 
 def _compare(arguments: Arguments, argv: "list[str]") -> int:
@@ -195,10 +177,7 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         raise Refusal([f"workers: expected at least 1, got {workers}"])
     from policysearch.compare import request  # noqa: PLC0415 - heavy
 
-    try:
-        study, lines = request.resolve(arguments)
-    except request.Refused as error:
-        raise Refusal(error.messages) from error
+    study, lines = request.resolve(arguments)
     for line in lines:
         print(line, file=sys.stderr)
     shard = _shard(arguments.shard, study)
@@ -225,7 +204,7 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
     import tomli_w  # noqa: PLC0415
 
     from policysearch.compare import journal  # noqa: PLC0415 - heavy
-    from policysearch.ledger import LedgerError, set_aside  # noqa: PLC0415
+    from policysearch.ledger import set_aside  # noqa: PLC0415
 
     existing = out / "study.toml"
     try:
@@ -237,26 +216,13 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
     if fresh:
-        try:
-            kept = set_aside(existing.with_name(journal.NAME))
-        except LedgerError as error:
-            raise _ledger_refusal(error) from error
-        if kept is not None:
+        if kept := set_aside(existing.with_name(journal.NAME)):
             print(f"the ledger that was there is kept as {kept}", file=sys.stderr)
         return
     without_ledger = not (out / journal.NAME).exists()
     if without_ledger and written is not None and written != tomli_w.dumps(study.document()):
         message = "holds the tables of another study; choose another folder, or pass --fresh to replace them"
         raise Refusal([f"--out {out}: {message}"])
-
-
-def _ledger_refusal(error: "LedgerError") -> Refusal:
-    from policysearch.compare.journal import StudyChanged  # noqa: PLC0415
-    from policysearch.ledger import LedgerBusy, LedgerRefused  # noqa: PLC0415
-
-    code = IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE
-    hint = "; or pass --fresh to start over beside it" if isinstance(error, LedgerRefused) else ""
-    return Refusal([f"{error}{hint}"], WRONG_REQUEST if isinstance(error, StudyChanged) else code)
 
 
 def _run(  # noqa: PLR0917 - internal
@@ -266,9 +232,7 @@ def _run(  # noqa: PLR0917 - internal
     from policysearch.compare import progress, report  # noqa: PLC0415 - heavy
     from policysearch.compare.journal import Journal  # noqa: PLC0415
     from policysearch.compare.session import Session  # noqa: PLC0415
-    from policysearch.compare.workers import CannotStart  # noqa: PLC0415
-    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415
-    from policysearch.ledger import LedgerError  # noqa: PLC0415
+    from policysearch.ledger import LedgerRefused  # noqa: PLC0415
 
     again = report.command_line([argument for argument in argv if argument != "--fresh"])
     try:
@@ -289,10 +253,8 @@ def _run(  # noqa: PLR0917 - internal
                     [f"interrupted; what was run is kept. To go on: {again}"], INTERRUPTED
                 ) from None
             _write(session, out, arguments)
-    except LedgerError as error:
-        raise _ledger_refusal(error) from error
-    except (ReplayDiffers, CannotStart) as error:
-        raise Refusal([str(error)], MACHINE_TROUBLE) from error
+    except LedgerRefused as error:
+        raise Refusal([f"{error}; or pass --fresh to start over next to it"], MACHINE_TROUBLE) from error
     if session.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in session.died]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)

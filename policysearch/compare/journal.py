@@ -10,27 +10,26 @@ Kinds of events, their keys and bodies:
 The stages are "tuning" and "final".
 """
 
-import os
-import platform
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import policysearch
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
+from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, decode, encode
+from policysearch.provenance import changes, environment
 
 NAME = "ledger.sqlite"
-PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
 SECONDS_BETWEEN_COMMITS = 0.25
 
 
 class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
     """The folder holds another study."""
+
+    exit_code = WRONG_REQUEST
 
 
 @dataclass
@@ -157,37 +156,14 @@ class Journal:
 
     def drift(self) -> str:
         """How this session's versions differ from those of earlier ones, in words."""
-        now, lines = self.sessions[-1], []
-        for before in self.sessions[:-1]:
-            for name, value in before.items():
-                if name in ("command", "date", "process") or value == now.get(name):
-                    continue
-                line = f"{name} was {value}, is {now.get(name)}"
-                if line not in lines:
-                    lines.append(line)
-        return "; ".join(lines)
-
-
-def environment() -> dict[str, Any]:
-    """Versions and machine, as a reader of the results wants to know them."""
-    return {
-        "policysearch": policysearch.__version__,
-        **{name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "processors": os.cpu_count(),
-        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "process": os.getpid(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+        now = self.sessions[-1]
+        values = (
+            (name, value, now.get(name))
+            for before in self.sessions[:-1]
+            for name, value in before.items()
+            if name not in ("command", "date", "process")
+        )
+        return "; ".join(dict.fromkeys(changes(values)))
 
 
 def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -207,7 +183,7 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
             for label in [label for label in before or {} if label in (after or {})]:
                 changed += _differences(f"{name}.{label}", old[name][label], new[name][label])
         elif name == "runs" and not new.get("settle") and (after or 0) > (before or 0):
-            grown.append(f"runs was {before}, is {after}")
+            grown += changes([(name, before, after)])
         else:
             changed += _differences(name, before, after)
     return grown, changed
@@ -220,8 +196,4 @@ def _differences(place: str, before: Any, after: Any) -> list[str]:
             for name in {**before, **after}
             for line in _differences(f"{place}.{name}", before.get(name), after.get(name))
         ]
-    return [] if before == after else [f"{place} was {_shown(before)}, is {_shown(after)}"]
-
-
-def _shown(value: Any) -> str:
-    return "not set" if value is None else repr(value)
+    return changes([(place, before, after)])

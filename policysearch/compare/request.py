@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from policysearch.command_line import setting_value
+from policysearch.command_line import Refusal, setting_value
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.ledger import encode
 from policysearch.optimizers import OPTIMIZERS
@@ -16,14 +16,6 @@ FLAGS = (
     "policy", "rollouts", "steps", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator",
     "rollout_timeout", "tune", "settle",
 )  # fmt: skip
-
-
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """What was asked for makes no study: the messages."""
-
-    def __init__(self, messages: list[str]) -> None:
-        self.messages = messages
-        super().__init__("\n".join(messages))
 
 
 def resolve(arguments: Any) -> tuple[Study, list[str]]:
@@ -52,9 +44,9 @@ def resolve(arguments: Any) -> tuple[Study, list[str]]:
     try:
         study, lines = Study.resolve_without(data, unfit=optional, costly=optional if by_default else ())
     except StudyError as error:
-        raise Refused(problems + error.problems) from error
+        raise Refusal(problems + error.problems) from error
     if problems:
-        raise Refused(problems)
+        raise Refusal(problems)
     return study, lines
 
 
@@ -112,9 +104,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Refused([f"{path}: cannot read the study file: {error}"]) from error
+        raise Refusal([f"{path}: cannot read the study file: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
-        raise Refused([f"{path}: not valid TOML: {error}"]) from error
+        raise Refusal([f"{path}: not valid TOML: {error}"]) from error
 
 
 def file_name(*parts: Any) -> str:

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from policysearch.compare.run import Job, Result, Turn, progress
 from policysearch.compare.study import Study
+from policysearch.errors import MACHINE_TROUBLE, CommandError
 from policysearch.evaluators.pool import die_with_parent
 from policysearch.evaluators.recorded import Record, ReplayDiffers
 from policysearch.ledger import decode
@@ -50,8 +51,10 @@ class Died:
     reason: str
 
 
-class CannotStart(RuntimeError):  # noqa: N818 - it states what was found
+class CannotStart(CommandError):  # noqa: N818 - it states what was found
     """Worker processes die before they are ready."""
+
+    exit_code = MACHINE_TROUBLE
 
 
 Event = list[Turn] | Result | Died | None

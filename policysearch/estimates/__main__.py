@@ -3,21 +3,23 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
-import dataclasses
 import sys
 import time
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
+
+from policysearch.command_line import Refusal, flag, parsed, running
+from policysearch.errors import MACHINE_TROUBLE
+from policysearch.estimates.options import EstimateOptions
 
 if TYPE_CHECKING:
     from policysearch.estimates.measurement import Estimates, Request
     from policysearch.tasks import Task
 
 PROGRAM = "python -m policysearch.gradients"
-WRONG_REQUEST, MACHINE_TROUBLE, INTERRUPTED = 2, 3, 130
 
 DESCRIPTION = """Compare estimators of the policy gradient with the true gradient.
 
@@ -34,75 +36,31 @@ rock-paper-scissors; for any other task it is the mean of many more rollouts, wi
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 130 interrupted."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(EstimateOptions):
     """The flags."""
 
-    task: Annotated[Positional[str], arg(metavar="[TASK]", help_behavior_hint="(default: lqr)")] = "lqr"
+    task: Annotated[Positional[str], flag("[TASK]", "lqr")] = "lqr"
     """A task of policysearch.compare, a Gymnasium id, or module:EnvId."""
 
-    estimators: Annotated[list[str] | None, arg(metavar="NAME …", help_behavior_hint="(default: all)")] = None
-    """Names from --list."""
-
-    rollouts: Annotated[list[int], arg(metavar="N …")] = dataclasses.field(
-        default_factory=lambda: [10, 30, 100, 300]
-    )
-    """Rollouts per estimate."""
-
-    repeats: Annotated[int, arg(metavar="M")] = 50
-    """Estimates of each kind."""
-
-    policy: Annotated[
-        str | None, arg(metavar="NAME", help_behavior_hint="(default: what suits the task)")
-    ] = None
+    policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
     """linear, mlp:32,32, tabular, …"""
 
-    at: Annotated[
-        Path | None, arg(metavar="FILE.npz/METHOD/RUN", help_behavior_hint="(default: where searches start)")
-    ] = None
+    at: Annotated[Path | None, flag("FILE.npz/METHOD/RUN", "where searches start")] = None
     """A recommendation of a comparison: the parameters at which the gradient is taken."""
 
-    discount: Annotated[float, arg(metavar="GAMMA")] = 1.0
-    """Of the return whose gradient is estimated."""
-
-    perturbation: Annotated[float, arg(metavar="EPS")] = 0.02
-    """Of the parameters, for the estimators that see returns only."""
-
-    reference: Annotated[int, arg(metavar="R")] = 20_000
-    """Rollouts that stand for the truth where there is no closed form."""
-
-    seed: Annotated[int, arg(metavar="S")] = 0
-    """The same seed gives the same numbers."""
-
-    out: Annotated[
-        Path | None, arg(metavar="DIR", help_behavior_hint="(default: policysearch-results/gradients-TASK)")
-    ] = None
+    out: Annotated[Path | None, flag("DIR", "policysearch-results/gradients-TASK")] = None
     """Folder for estimates.csv, .md, .png and .svg."""
 
-    list: Annotated[bool, arg(metavar="", help_behavior_hint="")] = False
-    """Show the estimators, and end."""
-
-
-class Refusal(Exception):  # noqa: N818 - it is an answer
-    """Why it ends: a message and an exit code."""
-
-    def __init__(self, message: str, code: int = WRONG_REQUEST) -> None:
-        self.code = code
-        super().__init__(message)
+    list: Annotated[bool, flag("")] = False
+    """Show the estimators, then stop."""
 
 
 def main(argv: "list[str] | None" = None) -> int:
-    """Answer the command line; returns the exit code."""
+    """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = tyro.cli(Arguments, prog=PROGRAM, description=DESCRIPTION, args=argv)
-    try:
-        return _run(arguments, argv)
-    except KeyboardInterrupt:
-        print("interrupted; nothing is written", file=sys.stderr)
-        return INTERRUPTED
-    except Refusal as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
-        return refusal.code
+    arguments = parsed(Arguments, argv, PROGRAM, DESCRIPTION)
+    return running(lambda: _run(arguments, argv), "interrupted; nothing is written")
 
 
 def _run(arguments: Arguments, argv: "list[str]") -> int:
@@ -110,8 +68,9 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
     from rich.table import Table  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    from policysearch.compare import journal, report  # noqa: PLC0415
-    from policysearch.estimates import report as estimates_report  # noqa: PLC0415
+    from policysearch.compare.report import command_line  # noqa: PLC0415
+    from policysearch.estimates import report  # noqa: PLC0415
+    from policysearch.provenance import environment  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 110)  # a cut table says nothing
@@ -123,23 +82,24 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refusal(f"--out {out}: cannot write there: {error.strerror}", MACHINE_TROUBLE) from error
+        raise Refusal([f"--out {out}: cannot write there: {error.strerror}"], MACHINE_TROUBLE) from error
     with threadpool_limits(1):
         found = _watched(request)
     try:
-        command = report.command_line(argv, "policysearch.gradients")
-        estimates_report.write(found, out, command, journal.environment())
+        command = command_line(argv, "policysearch.gradients")
+        report.write(found, out, command, environment())
     except OSError as error:
-        raise Refusal(f"{error.filename or out}: cannot write: {error.strerror}", MACHINE_TROUBLE) from error
-    text = estimates_report.readable(found)
-    console.print(estimates_report.title(found))
+        why = f"{error.filename or out}: cannot write: {error.strerror}"
+        raise Refusal([why], MACHINE_TROUBLE) from error
+    text = report.readable(found)
+    console.print(report.title(found))
     table = Table(box=None, pad_edge=False)
     for column in text.columns:
         table.add_column(column, no_wrap=True)
     for row in text.itertuples(index=False):
         table.add_row(*map(str, row))
     console.print(table)
-    for line in estimates_report.verdict(found):
+    for line in report.verdict(found):
         console.print(line)
     console.print(f"picture and tables: {out / 'estimates.md'}")
     return 0
@@ -152,23 +112,16 @@ def _request(arguments: Arguments) -> "Request":
     try:
         task, params = find_task(arguments.task), None
         if arguments.policy is not None:
-            task = dataclasses.replace(task, policy=arguments.policy)
+            task = replace(task, policy=arguments.policy)
         if arguments.at is not None:
             task, params = _recommended(arguments, task)
         task.make_policy()  # or says why it cannot
-        return Request(
-            task=task,
-            estimators=list(dict.fromkeys(arguments.estimators or NAMES)),
-            rollouts=sorted(set(arguments.rollouts)),
-            repeats=arguments.repeats,
-            discount=arguments.discount,
-            epsilon=arguments.perturbation,
-            seed=arguments.seed,
-            reference=arguments.reference,
-            params=params,
-        )
+        options = {field.name: getattr(arguments, field.name) for field in fields(EstimateOptions)}
+        options["estimators"] = list(dict.fromkeys(arguments.estimators or NAMES))
+        options["rollouts"] = sorted(set(arguments.rollouts))
+        return Request(task=task, params=params, **options)
     except ValueError as error:
-        raise Refusal(str(error)) from error
+        raise Refusal([str(error)]) from error
 
 
 def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
@@ -183,7 +136,7 @@ def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
         raise ValueError(
             f"{arguments.at}: expected parameters for {asked}, got {header.task} with {header.policy}"
         )
-    task = dataclasses.replace(task, policy=header.policy)
+    task = replace(task, policy=header.policy)
     params = task.make_policy().start(stream(arguments.seed, "start", task.name, 0))
     params[: known.size] = known
     return task, params
@@ -194,21 +147,21 @@ def _watched(request: "Request") -> "Estimates":
     from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.progress import Progress  # noqa: PLC0415
 
-    from policysearch.estimates import measurement as estimates  # noqa: PLC0415
+    from policysearch.estimates.measurement import CannotMeasure, Estimates, measured  # noqa: PLC0415
 
     console, said = Console(stderr=True), time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         job: Any = bar.add_task(f"gradients on {request.task.name}", total=1.0)
         try:
-            for news in estimates.measured(request):
-                if isinstance(news, estimates.Estimates):
+            for news in measured(request):
+                if isinstance(news, Estimates):
                     return news
                 bar.update(job, completed=news)
                 if not console.is_terminal and time.monotonic() - said > 10:
                     said = time.monotonic()
                     print(f"{news:.0%} of the estimates are made", file=sys.stderr, flush=True)
-        except estimates.CannotMeasure as error:
-            raise Refusal(str(error)) from error
+        except CannotMeasure as error:
+            raise Refusal([str(error)]) from error
     raise AssertionError("the last news is the answer")
 
 

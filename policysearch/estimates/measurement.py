@@ -15,7 +15,6 @@ larger N, so their rows are not independent. Estimators that fit a value functio
 of the same policy to fit it on, as in a search, where they are the batch before.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,11 +24,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from policysearch.core import Array, Proposal, Rollout, StochasticPolicy
+from policysearch.estimates.options import EstimateOptions
 from policysearch.evaluators import Runner
 from policysearch.gradients import baselines, score_function
 from policysearch.gradients.estimators import FROM_RETURNS, FROM_ROLLOUTS
 from policysearch.models.lqr import LQR
 from policysearch.models.mdp import MDP
+from policysearch.registry import did_you_mean
 from policysearch.seeding import Key, stream
 from policysearch.simulators import lqr, problems, rock_paper_scissors
 from policysearch.tasks import Task, make_evaluator
@@ -41,27 +42,18 @@ NAMES = [*FROM_ROLLOUTS, *FROM_RETURNS]
 REFERENCE_PARTS = 40
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(EstimateOptions):
     """What is measured, and how."""
 
     task: Task
-    estimators: Sequence[str]
-    rollouts: Sequence[int]  # N
-    repeats: int  # M
-    discount: float = 1.0
-    epsilon: float = 0.02  # perturbation of the gradient-free estimators
-    seed: int = 0
-    reference: int = 20_000  # rollouts, where there is no closed form
     params: Array | None = None  # θ; None: where searches start
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.estimators if name not in NAMES]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], NAMES, n=3, cutoff=0.3) or NAMES
-            raise ValueError(
-                f"estimators: unknown {unknown[0]!r}; did you mean {' or '.join(map(repr, near))}?"
-            )
+            hint = did_you_mean(unknown[0], NAMES, f"there are {', '.join(NAMES)}")
+            raise ValueError(f"estimators: unknown {unknown[0]!r}; {hint}")
         for name, given in (("estimators", self.estimators), ("rollouts", self.rollouts)):
             if len(set(given)) < len(given):
                 raise ValueError(f"{name}: expected each once, got {list(given)}")
@@ -77,8 +69,8 @@ class Request:
             raise ValueError(f"repeats: expected at least 2, to see how estimates spread, got {self.repeats}")
         if not 0 < self.discount <= 1:
             raise ValueError(f"discount: expected above 0 and at most 1, got {self.discount:g}")
-        if not 0 < self.epsilon < np.inf:
-            raise ValueError(f"perturbation: expected a positive number, got {self.epsilon:g}")
+        if not 0 < self.perturbation < np.inf:
+            raise ValueError(f"perturbation: expected a positive number, got {self.perturbation:g}")
 
 
 class CannotMeasure(ValueError):  # noqa: N818 - it is an answer
@@ -287,7 +279,7 @@ def _perturbed(  # noqa: PLR0917 - internal
     request: Request, evaluator: Runner, theta: Float[Array, "d"], name: str, N: int, key: Key
 ) -> Float[Array, "d"] | None:
     """A gradient-free estimate, its candidates run as its plan says."""
-    plan = FROM_RETURNS[name].plan(theta, N, request.epsilon, stream(*key, name, N))
+    plan = FROM_RETURNS[name].plan(theta, N, request.perturbation, stream(*key, name, N))
     if plan is None:
         return None
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
+from policysearch.errors import MACHINE_TROUBLE, CommandError
 from policysearch.evaluators.runner import Runner
 from policysearch.seeding import Key
 
@@ -21,8 +22,10 @@ from policysearch.seeding import Key
 Record = dict[str, Any]
 
 
-class ReplayDiffers(RuntimeError):  # noqa: N818 - it states what was found
+class ReplayDiffers(CommandError):  # noqa: N818 - it states what was found
     """A search that is replayed asks for, or gets, something else than what is recorded."""
+
+    exit_code = MACHINE_TROUBLE
 
 
 class Recorded:

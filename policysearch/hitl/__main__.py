@@ -3,20 +3,19 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
-import difflib
 import os
 import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import tyro
-from tyro.conf import FlagCreatePairsOff
-
-from policysearch.command_line import IN_USE, INTERRUPTED, MACHINE_TROUBLE, Refusal
+from policysearch.command_line import Refusal, parsed, running
+from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.hitl import flags
 from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
+from policysearch.provenance import changes
+from policysearch.registry import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from policysearch.hitl.plan import Plan
     from policysearch.hitl.session import Session
 
+T = TypeVar("T")
 PROGRAM = "python -m policysearch.hitl"
 LOG = "session.sqlite"
 SPEED = 150.0  # times as fast as people walk: the default protocol takes 42 s
@@ -63,34 +63,26 @@ COMMANDS = ("run", "simulate", "report")
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # what a terminal sends or lacks is no reason to stop
-    try:
-        match argv[:1]:
-            case ["run"]:
-                return _run(_parsed(RunFlags, argv), argv)
-            case ["simulate"]:
-                return _simulate(_parsed(SimulateFlags, argv), argv)
-            case ["report"]:
-                return _report(_parsed(ReportFlags, argv))
-            case [] | ["-h"] | ["--help"]:
-                print(DESCRIPTION)
-                return 0
-        near = difflib.get_close_matches(argv[0], COMMANDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise Refusal([f"expected one of {', '.join(COMMANDS)}, got {argv[0]!r}{hint}"])
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except Refusal as refusal:
-        for message in refusal.messages:
-            print(f"error: {message}", file=sys.stderr)
-        return refusal.code
+    return running(lambda: _command(argv))
 
 
-def _parsed(cls: type[Any], argv: list[str]) -> Any:
-    return tyro.cli(cls, args=argv[1:], prog=f"{PROGRAM} {argv[0]}", config=(FlagCreatePairsOff,))
+def _command(argv: list[str]) -> int:
+    match argv[:1]:
+        case ["run"]:
+            return _run(_parsed(RunFlags, argv), argv)
+        case ["simulate"]:
+            return _simulate(_parsed(SimulateFlags, argv), argv)
+        case ["report"]:
+            return _report(_parsed(ReportFlags, argv))
+        case [] | ["-h"] | ["--help"]:
+            print(DESCRIPTION)
+            return 0
+    expected = f"expected one of {', '.join(COMMANDS)}, got {argv[0]!r}"
+    raise Refusal([f"{expected}; {hint}" if (hint := did_you_mean(argv[0], COMMANDS)) else expected])
+
+
+def _parsed(cls: type[T], argv: list[str]) -> T:
+    return parsed(cls, argv[1:], f"{PROGRAM} {argv[0]}")
 
 
 def _again(argv: list[str]) -> str:
@@ -154,8 +146,7 @@ def _simulate(arguments: SimulateFlags, argv: list[str]) -> int:
     from policysearch.exoskeleton.human import PRESETS  # noqa: PLC0415 - heavy
 
     if arguments.people not in (None, *PRESETS):
-        near = difflib.get_close_matches(arguments.people or "", PRESETS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(PRESETS)}"
+        hint = did_you_mean(arguments.people or "", PRESETS, f"there are {', '.join(PRESETS)}")
         wrong.append(f"people: unknown preset {arguments.people!r}; {hint}")
     if wrong:
         raise Refusal(wrong)
@@ -178,8 +169,8 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
         who = live.Who.of(session)
         if who is None:
             return ["the session there is none of a simulated person"]
-        pairs = [("people", who.people, arguments.people), ("number", who.number, arguments.number)]
-        return [f"{name} was {was}, is {now}" for name, was, now in pairs if now not in (None, was)]
+        asked = {name: getattr(arguments, name) for name in ("people", "number")}
+        return changes((name, getattr(who, name), now) for name, now in asked.items() if now is not None)
 
     with _session(out, arguments.fresh, said, begin, other) as session:
         who = live.Who.of(session) or new
@@ -266,8 +257,7 @@ def _report(arguments: ReportFlags) -> int:
     if not _is_there(arguments.folder / LOG):
         begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
         raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
-    with _machine():
-        print(f"report: {_written(Session.view(arguments.folder / LOG), arguments.folder)}")
+    print(f"report: {_written(Session.view(arguments.folder / LOG), arguments.folder)}")
     return 0
 
 
@@ -284,43 +274,27 @@ def _session(
     from policysearch.ledger import set_aside  # noqa: PLC0415
 
     path = out / LOG
-    with _machine():
-        if fresh or not _is_there(path):
-            plan = begin()
-            _folder(out)
-            if fresh and (kept := set_aside(path)):
-                print(f"the log that was there is kept as {kept}", file=sys.stderr)
-            session = Session.begin(plan, path)
-        else:
-            old = Session.view(path)
-            if wrong := flags.differences(old.plan, said) + other(old):
-                hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
-                raise Refusal([*wrong, hint])
-            session = Session.resume(path)
-        with session:
-            yield session
-
-
-@contextmanager
-def _machine() -> "Iterator[None]":
-    """What goes wrong with a log, as a refusal."""
-    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
-    from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
-
-    try:
-        yield
-    except LedgerError as error:
-        raise Refusal([str(error)], IN_USE if isinstance(error, LedgerBusy) else MACHINE_TROUBLE) from error
-    except ReplayDiffers as error:
-        raise Refusal([str(error)], MACHINE_TROUBLE) from error
+    if fresh or not _is_there(path):
+        plan = begin()
+        _folder(out)
+        if fresh and (kept := set_aside(path)):
+            print(f"the log that was there is kept as {kept}", file=sys.stderr)
+        session = Session.begin(plan, path)
+    else:
+        old = Session.view(path)
+        if wrong := flags.differences(old.plan, said) + other(old):
+            hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
+            raise Refusal([*wrong, hint])
+        session = Session.resume(path)
+    with session:
+        yield session
 
 
 def _is_there(path: Path) -> bool:
     """Whether anything was written to a log: one that was killed at once is begun again."""
     from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
 
-    with _machine():
-        return has_begun(path)
+    return has_begun(path)
 
 
 def _folder(out: Path) -> None:

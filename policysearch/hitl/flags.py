@@ -4,13 +4,13 @@ Only light modules are imported here, so that `--help` answers at once.
 """
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
 from policysearch.command_line import Number, Refusal, Whole, flag, optional, settings
+from policysearch.provenance import changes
 
 if TYPE_CHECKING:
     from policysearch.hitl.plan import Plan
@@ -191,16 +191,7 @@ def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
 
 def differences(plan: "Plan", said: dict[str, Any]) -> list[str]:
     """What the flags say otherwise than the plan of a session that goes on."""
-    pairs = [(name, getattr(plan, name), value) for name, value in said.items() if name != "options"]
+    values = [(name, getattr(plan, name), value) for name, value in said.items() if name != "options"]
     method = plan.method()
-    pairs += [(name, getattr(method, name, None), value) for name, value in said.get("options", {}).items()]
-    return [f"{name} was {in_words(was)}, is {in_words(now)}" for name, was, now in pairs if was != now]
-
-
-def in_words(value: object) -> str:
-    """A value as people write it."""
-    if isinstance(value, float):
-        return f"{value:g}" if math.isfinite(value) else str(value)
-    if isinstance(value, tuple):
-        return "(" + ", ".join(map(in_words, value)) + ")"
-    return "not set" if value is None else str(value)
+    values += [(name, getattr(method, name, None), value) for name, value in said.get("options", {}).items()]
+    return changes(values)

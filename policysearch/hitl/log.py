@@ -12,12 +12,8 @@ Kinds of events (every body but those of `asked` has `at`, the time of day in s)
     note      words
 """
 
-import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +29,7 @@ from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused, read
 UNDOABLE = ("bout", "void", "skip", "amend", "retest", "finish")
 #: All kinds of events.
 KINDS = (*UNDOABLE, "plan", "session", "asked", "undo", "limit", "confirm", "note")
+#: What decides the numbers of a search.
 PACKAGES = ("policysearch", "numpy", "scipy", "cma", "optuna", "torch")
 #: An event: its kind and body.
 Record = tuple[str, dict[str, Any]]
@@ -119,16 +116,6 @@ def has_begun(path: Path) -> bool:
         LedgerRefused: if there is something else.
     """
     return path.is_file() and path.stat().st_size > 0 and bool(read(path))
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Of what decides the numbers of a search."""
-    known = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):  # extras
-            known[name] = version(name)
-    return known
 
 
 def parsed(path: Path, events: Sequence[Event]) -> tuple[Plan, list[Record]]:

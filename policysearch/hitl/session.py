@@ -28,6 +28,7 @@ from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.exoskeleton.torque_profile import project
 from policysearch.hitl.log import (
+    PACKAGES,
     Entry,
     Log,
     Record,
@@ -36,12 +37,12 @@ from policysearch.hitl.log import (
     has_begun,
     in_force,
     parsed,
-    versions,
 )
 from policysearch.hitl.plan import PARAMETERS, Plan
 from policysearch.hitl.rebuilt_search import RebuiltSearch, Turn
 from policysearch.hitl.transition import steps, unvisited
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
+from policysearch.provenance import versions
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
@@ -144,7 +145,7 @@ class Session:
     @classmethod
     def _opened(cls, plan: Plan, log: Log, clock: Callable[[], float]) -> "Session":
         session = cls(plan, log, clock)
-        session._note("session", **versions())
+        session._note("session", **versions(*PACKAGES))
         return session
 
     @classmethod

@@ -5,20 +5,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional, arg
 
-from policysearch.command_line import (
-    IN_USE,
-    INTERRUPTED,
-    MACHINE_TROUBLE,
-    WRONG_REQUEST,
-    Number,
-    Refusal,
-    Whole,
-    flag,
-    settings,
-)
+from policysearch.command_line import Number, Refusal, Whole, flag, parsed, running, settings
+from policysearch.errors import MACHINE_TROUBLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,49 +96,30 @@ class Arguments:
 
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # what a terminal lacks is no reason to stop
-    arguments = tyro.cli(
-        Arguments, args=argv, prog=PROGRAM, description=DESCRIPTION, config=(FlagCreatePairsOff,)
-    )
+    arguments = parsed(Arguments, sys.argv[1:] if argv is None else argv, PROGRAM, DESCRIPTION)
     what = Path(arguments.what)
     name = what.stem if what.suffix == ".toml" else arguments.what.replace(":", "-")
     out = (arguments.out or Path("policysearch-results") / name).absolute()  # wherever the function may go
+    return running(lambda: _run(arguments, out), "stopped; the same command continues where it stopped")
+
+
+def _run(arguments: Arguments, out: Path) -> int:
+    from policysearch.asking.prompt import Stopped  # noqa: PLC0415
+    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
+
     try:
         result = _tuned(arguments, out)
         print(result)
         print(_written(result, out))
-    except (Exception, KeyboardInterrupt) as error:
-        message, code = _answer(error, out)
-        for line in message.splitlines():
-            print(f"error: {line}", file=sys.stderr)
-        return code
+    except ValueError as error:
+        raise Refusal([str(error)]) from error
+    except ReplayDiffers as error:
+        raise Refusal([f"{out}: {error}; choose another folder with --out"], MACHINE_TROUBLE) from error
+    except OSError as error:
+        raise Refusal([f"{error.filename or out}: {error.strerror or error}"], MACHINE_TROUBLE) from error
+    except (EOFError, Stopped):
+        raise KeyboardInterrupt from None
     return 0
-
-
-def _answer(error: BaseException, out: Path) -> tuple[str, int]:
-    """What is said of an error, and the exit code; errors of ours are raised again."""
-    from policysearch.asking.prompt import Stopped  # noqa: PLC0415
-    from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
-    from policysearch.ledger import LedgerBusy, LedgerError  # noqa: PLC0415
-    from policysearch.tune.journal import OtherRequest  # noqa: PLC0415
-
-    match error:
-        case ValueError() | Refusal() | OtherRequest():
-            return str(error), WRONG_REQUEST
-        case LedgerBusy():
-            return str(error), IN_USE
-        case LedgerError():
-            return str(error), MACHINE_TROUBLE
-        case ReplayDiffers():
-            return f"{out}: {error}; choose another folder with --out", MACHINE_TROUBLE
-        case OSError():
-            return f"{error.filename or out}: {error.strerror or error}", MACHINE_TROUBLE
-        case KeyboardInterrupt() | EOFError() | Stopped():
-            return "stopped; the same command goes on where it was", INTERRUPTED
-    raise error
 
 
 def _tuned(arguments: Arguments, out: Path) -> "TuneResult":

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.core import Evaluation, Evaluator, Proposal
+from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
 from policysearch.ledger import Ledger, LedgerError, decode, encode
+from policysearch.provenance import changes
 from policysearch.seeding import Key
 
 NAME = "tune.sqlite"
@@ -77,6 +79,8 @@ class Once:
 class OtherRequest(LedgerError):  # noqa: N818 - it states what was found
     """A folder holds another request."""
 
+    exit_code = WRONG_REQUEST
+
 
 @contextmanager
 def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journal]:
@@ -108,10 +112,5 @@ def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journ
 def _check(path: Path, held: Any, wanted: Mapping[str, Any]) -> None:
     """Refuse a folder that holds another request."""
     held = held if isinstance(held, dict) else {}
-    changed = [
-        f"{name} was {held.get(name)}, is {wanted[name]}"
-        for name in wanted
-        if name not in held or held[name] != wanted[name]
-    ]
-    if changed:
+    if changed := changes((name, held.get(name), wanted[name]) for name in wanted):
         raise OtherRequest(f"{path}: holds another request: {'; '.join(changed)}; choose another folder")

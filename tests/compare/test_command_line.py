@@ -17,6 +17,7 @@ import pytest
 from in_process import Finished
 from problems import ANYWHERE
 
+from policysearch.command_line import Refusal
 from policysearch.compare import request
 from policysearch.compare.__main__ import Arguments, main
 from policysearch.compare.saved import load, load_all, write
@@ -288,7 +289,7 @@ def test_all_methods_are_those_that_can_search_the_task_unless_they_are_named() 
     assert list(study.optimizers) == ANYWHERE
     assert lines == ["left out: bayesian: on lqr: needs bounds for every parameter"]
     for named in (["all", "bayesian"], ["bayesian"]):
-        with pytest.raises(request.Refused, match="bayesian on lqr: needs bounds for every"):
+        with pytest.raises(Refusal, match="bayesian on lqr: needs bounds for every"):
             request.resolve(Arguments(tasks=["lqr"], optimizers=named))
 
 

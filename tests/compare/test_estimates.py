@@ -35,7 +35,14 @@ def test_a_closed_form_agrees_with_the_mean_of_many_rollouts(name: str) -> None:
     policy = task.make_policy()
     size = 0.03 if name == "lqr" else 0.7
     params = task.start_of(policy, stream(1)) + size * stream(2, name).standard_normal(policy.num_params)
-    request = Request(task, ["reward-to-go, average per step"], [10], 2, params=params, reference=12_000)
+    request = Request(
+        task=task,
+        estimators=["reward-to-go, average per step"],
+        rollouts=[10],
+        repeats=2,
+        params=params,
+        reference=12_000,
+    )
     truth = estimates.known_truth(request, params)
     assert truth is not None
     evaluator = estimates.make_evaluator(task, policy)
@@ -50,7 +57,9 @@ def test_a_closed_form_is_that_of_the_discount(name: str) -> None:
     task = find_task(name)
     params = 0.3 * stream(2, name).standard_normal(task.make_policy().num_params)
     whole, discounted = (
-        estimates.known_truth(Request(task, ["SPSA"], [10], 2, discount=gamma), params)
+        estimates.known_truth(
+            Request(task=task, estimators=["SPSA"], rollouts=[10], repeats=2, discount=gamma), params
+        )
         for gamma in (1.0, 0.7)
     )
     assert whole is not None
@@ -63,10 +72,21 @@ def test_a_closed_form_is_that_of_the_discount(name: str) -> None:
 def test_there_is_no_closed_form_for_another_policy_or_a_discounted_regulator() -> None:
     task = find_task("lqr")
     params = np.zeros(15)
-    assert estimates.known_truth(Request(task, ["SPSA"], [10], 2), params) is not None
-    assert estimates.known_truth(Request(task, ["SPSA"], [10], 2, discount=0.9), params) is None
+    assert (
+        estimates.known_truth(Request(task=task, estimators=["SPSA"], rollouts=[10], repeats=2), params)
+        is not None
+    )
+    assert (
+        estimates.known_truth(
+            Request(task=task, estimators=["SPSA"], rollouts=[10], repeats=2, discount=0.9), params
+        )
+        is None
+    )
     other = dataclasses.replace(task, policy="mlp:4")
-    assert estimates.known_truth(Request(other, ["SPSA"], [10], 2), params) is None
+    assert (
+        estimates.known_truth(Request(task=other, estimators=["SPSA"], rollouts=[10], repeats=2), params)
+        is None
+    )
 
 
 def test_the_numbers_of_a_row_are_those_of_the_estimates_worked_by_hand() -> None:
@@ -88,7 +108,9 @@ def test_the_numbers_of_a_row_are_those_of_the_estimates_worked_by_hand() -> Non
 
 def test_unbiased_estimators_are_found_to_be_and_a_biased_one_is_found_out() -> None:
     names = ["whole return", "whole return, own average", "reward-to-go, average per step"]
-    found = answer(Request(find_task("chain"), names, [2], 600, discount=0.9))
+    found = answer(
+        Request(task=find_task("chain"), estimators=names, rollouts=[2], repeats=600, discount=0.9)
+    )
     z = found.table.set_index("estimator")["z"]
     assert z["whole return"] < 3
     assert z["reward-to-go, average per step"] < 3
@@ -101,13 +123,17 @@ def test_unbiased_estimators_are_found_to_be_and_a_biased_one_is_found_out() -> 
 
 
 def test_common_episodes_make_differences_less_noisy() -> None:
-    found = answer(Request(find_task("chain"), ["SPSA", "SPSA, common"], [40], 30))
+    found = answer(
+        Request(task=find_task("chain"), estimators=["SPSA", "SPSA, common"], rollouts=[40], repeats=30)
+    )
     std = found.table.set_index("estimator")["std"]
     assert std["SPSA, common"] < 0.3 * std["SPSA"]
 
 
 def test_the_same_seed_gives_the_same_table_and_estimators_do_not_disturb_each_other() -> None:
-    request = Request(find_task("chain"), ["SPSA", "reward-to-go"], [5, 20], 4)
+    request = Request(
+        task=find_task("chain"), estimators=["SPSA", "reward-to-go"], rollouts=[5, 20], repeats=4
+    )
     table = answer(request).table
     pd.testing.assert_frame_equal(table, answer(request).table)
     alone = answer(dataclasses.replace(request, estimators=["reward-to-go"])).table
@@ -117,7 +143,9 @@ def test_the_same_seed_gives_the_same_table_and_estimators_do_not_disturb_each_o
 
 
 def test_every_estimator_runs_on_a_task_without_a_closed_form() -> None:
-    request = Request(find_task("CartPole-v1"), estimates.NAMES, [20], 3, reference=500)
+    request = Request(
+        task=find_task("CartPole-v1"), estimators=estimates.NAMES, rollouts=[20], repeats=3, reference=500
+    )
     found = answer(request)
     assert set(found.table["estimator"]) == set(FROM_ROLLOUTS) | set(FROM_RETURNS)
     assert found.truth.source == "mean of 480 rollouts"
@@ -185,14 +213,14 @@ def test_parameters_of_another_task_are_refused_and_those_of_a_mode_are_complete
 
 def test_a_request_names_everything_once() -> None:
     with pytest.raises(ValueError, match=re.escape("estimators: expected each once, got ['SPSA', 'SPSA']")):
-        Request(find_task("chain"), ["SPSA", "SPSA"], [10], 2)
+        Request(task=find_task("chain"), estimators=["SPSA", "SPSA"], rollouts=[10], repeats=2)
 
 
 BAD: list[tuple[list[str], str]] = [
     (["chainz"], "unknown task; did you mean chain"),
     (
         ["chain", "--estimators", "reward to go"],
-        "estimators: unknown 'reward to go'; did you mean 'reward-to-go'",
+        "estimators: unknown 'reward to go'; did you mean reward-to-go?",
     ),
     (["chain", "--repeats", "1"], "repeats: expected at least 2"),
     (
@@ -234,24 +262,46 @@ def test_a_folder_that_cannot_be_written_is_the_machines_fault(
 def test_parameters_at_which_an_episode_fails_are_refused() -> None:
     task, wild = find_task("lqr"), np.full(15, 1e5)
     with pytest.raises(ValueError, match="the gradient is not finite here: the policy diverges"):
-        list(measured(Request(task, ["reward-to-go"], [5], 2, params=wild)))
+        list(measured(Request(task=task, estimators=["reward-to-go"], rollouts=[5], repeats=2, params=wild)))
     with pytest.raises(ValueError, match=r"an episode failed: .*; choose other parameters"):
-        list(measured(Request(task, ["reward-to-go"], [5], 2, params=wild, discount=0.9, reference=500)))
+        list(
+            measured(
+                Request(
+                    task=task,
+                    estimators=["reward-to-go"],
+                    rollouts=[5],
+                    repeats=2,
+                    params=wild,
+                    discount=0.9,
+                    reference=500,
+                )
+            )
+        )
     with pytest.raises(ValueError, match=r"an episode failed: .*; choose a smaller perturbation"):
-        list(measured(Request(task, ["SPSA"], [5], 2, epsilon=1e5)))
+        list(measured(Request(task=task, estimators=["SPSA"], rollouts=[5], repeats=2, perturbation=1e5)))
 
 
 def test_a_reference_that_cannot_tell_the_gradient_from_zero_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"zero here|cannot tell the gradient from zero .* raise --reference"
     ):
-        list(measured(Request(find_task("MountainCar-v0"), ["reward-to-go"], [5], 2, reference=500)))
+        list(
+            measured(
+                Request(
+                    task=find_task("MountainCar-v0"),
+                    estimators=["reward-to-go"],
+                    rollouts=[5],
+                    repeats=2,
+                    reference=500,
+                )
+            )
+        )
 
 
 def test_a_gradient_of_zero_is_refused() -> None:
     task = dataclasses.replace(find_task("rock-paper-scissors"), start=None)  # uniform: the optimum
     with pytest.raises(ValueError, match="the gradient is zero here"):
-        list(measured(Request(task, ["reward-to-go"], [5], 2)))
+        list(measured(Request(task=task, estimators=["reward-to-go"], rollouts=[5], repeats=2)))
 
 
 def test_help_and_list_answer(capsys: pytest.CaptureFixture[str]) -> None:

@@ -273,7 +273,7 @@ def test_more_runs_methods_or_tasks_continue_a_study_and_change_none_of_its_numb
             {"optimizers": {"cma-es": {"sigma": 0.5}, "random-search": {}}},
             "optimizers.cma-es.sigma was 0.3, is 0.5",
         ),
-        ({"tasks": {"lqr": {"policy": "mlp"}}}, "tasks.lqr.policy was not set, is 'mlp'"),
+        ({"tasks": {"lqr": {"policy": "mlp"}}}, "tasks.lqr.policy was not set, is mlp"),
         ({"steps": 1000}, "steps was not set, is 1000"),
     ],
 )
@@ -329,7 +329,7 @@ def test_a_search_that_would_go_on_otherwise_stops_and_names_what_has_changed(
         "search",
         lambda self, domain, rng: original(self, domain, np.random.default_rng(rng.integers(9))),
     )
-    monkeypatch.setattr("policysearch.compare.journal.version", lambda name: "9.9")
+    monkeypatch.setattr("policysearch.provenance.version", lambda name: "9.9")
     before = len(read(out / NAME))
     assert (
         main(
@@ -374,7 +374,7 @@ def test_other_versions_are_no_obstacle_where_replay_agrees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half_done(tmp_path / "out")
-    monkeypatch.setattr("policysearch.compare.journal.version", lambda name: "9.9")
+    monkeypatch.setattr("policysearch.provenance.version", lambda name: "9.9")
     with Journal(tmp_path / "out", study(optimizers=["cma-es"])) as journal:
         assert f"numpy was {np.__version__}, is 9.9" in journal.drift()
     assert facts(conduct(study(optimizers=["cma-es"]), tmp_path / "out")) == facts(
@@ -761,7 +761,7 @@ def test_ctrl_c_before_the_first_run_is_no_traceback(
 
     monkeypatch.setattr("policysearch.compare.progress.announce", interrupted)
     assert main(["--tasks", "lqr", "--out", str(tmp_path / "out")]) == 130
-    assert "error: interrupted; the same command goes on where it was" in capsys.readouterr().err
+    assert "error: interrupted; the same command continues where it stopped" in capsys.readouterr().err
 
 
 def test_processes_that_cannot_be_started_are_a_message(

@@ -1,0 +1,63 @@
+"""Where results come from: versions, the machine, and what has changed since something was recorded."""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import policysearch
+
+PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
+
+
+@cache
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of Python and of those of the packages that are installed."""
+    known = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):  # extras
+            known[name] = version(name)
+    return known
+
+
+@cache
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+def environment() -> dict[str, Any]:
+    """Versions and machine, for the readers of results."""
+    return {
+        "policysearch": policysearch.__version__,
+        **{name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "processors": os.cpu_count(),
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "process": os.getpid(),
+    }
+
+
+def changes(values: Iterable[tuple[str, Any, Any]]) -> list[str]:
+    """A line `NAME was BEFORE, is NOW` for every (name, before, now) that differ."""
+    return [f"{name} was {in_words(was)}, is {in_words(now)}" for name, was, now in values if was != now]
+
+
+def in_words(value: object) -> str:
+    """A value in a message: whole floats without a point, None as "not set"."""
+    if isinstance(value, float) and math.isfinite(value) and float(f"{value:g}") == value:
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(in_words, value)) + ")"
+    return "not set" if value is None else str(value)
