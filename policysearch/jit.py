@@ -79,7 +79,7 @@ def _pieces(value: Any, seen: set[int]) -> Iterator[str]:
 
 def _function_pieces(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
     code = function.__code__
-    yield from (code.co_name, *code.co_names, *code.co_varnames)
+    yield from (str(function.__module__), code.co_name, *code.co_names, *code.co_varnames)
     yield from _pieces(code, seen)
     yield from _pieces(function.__defaults__ or (), seen)
     for cell in function.__closure__ or ():

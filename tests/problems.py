@@ -9,6 +9,7 @@ import numpy as np
 
 from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, needs_of
 from policysearch.evaluators import EpisodeEvaluator
+from policysearch.models.lqr import LQR
 from policysearch.optimizers import (
     ARS,
     CMAES,
@@ -161,3 +162,17 @@ def domain_of(name: str) -> Domain:
 def evaluator_of(name: str) -> Any:
     """An evaluator that suits an optimizer of `ALL`."""
     return walk() if name in EPISODIC else Values(noise=0.1)
+
+
+def covariance(seed: int, size: int) -> Array:
+    root = stream("covariance", seed).standard_normal((size, size))
+    return root @ root.T / size
+
+
+#: Three states, two inputs, and no matrix diagonal.
+FULL = LQR(
+    A=np.array([[0.9, 0.3, 0.0], [-0.2, 0.8, 0.1], [0.1, 0.0, 1.05]]),
+    B=np.array([[0.5, 0.0], [0.1, 1.0], [0.3, -0.4]]),
+    Q=covariance(1, 3), R=covariance(2, 2), Q_f=covariance(3, 3), W=0.1 * covariance(4, 3),
+    mu_0=np.array([1.0, -0.5, 0.7]), S_0=covariance(5, 3), horizon=6, discount=0.9,
+)  # fmt: skip

@@ -69,6 +69,13 @@ def test_a_fingerprint_sees_everything_that_a_function_is_made_of() -> None:
     assert bound(FACTOR=2.0, helper=plus_one) == prints[0]
 
 
+def test_a_function_that_has_moved_to_another_module_is_another() -> None:
+    # code on disk names the modules of its functions, which may be gone
+    moved = types.FunctionType(plus_one.py_func.__code__, plus_one.py_func.__globals__)
+    moved.__module__ = "elsewhere"
+    assert fingerprint(moved) != fingerprint(plus_one)
+
+
 def test_what_a_function_inside_a_function_looks_up_is_seen_too() -> None:
     def bound(value: float) -> str:
         names: dict[str, Any] = {"FACTOR": value}

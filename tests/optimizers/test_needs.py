@@ -42,7 +42,7 @@ class Keeping(Bare):
     needs: ClassVar[Needs] = Needs(bounds=True, kept_rollouts=True)
 
 
-METHODS: dict[str, type[Any]] = OPTIMIZERS | {"bare": Bare, "demanding": Demanding, "keeping": Keeping}
+METHODS: dict[str, type[Any]] = {**OPTIMIZERS, "bare": Bare, "demanding": Demanding, "keeping": Keeping}
 
 
 def wrapped(method: Optimizer, chain: Sequence[type[Optimizer]]) -> Optimizer:

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from test_compiled import asked, assert_same, both
+from same_rollouts import asked, assert_same, both
 
 from policysearch.core import Array, Proposal, Rollout
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator

@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import itertools
 import signal
 import threading
 import time
@@ -13,53 +12,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from numba import njit
+from same_rollouts import asked, assert_same, both
 
-from policysearch.core import Array, Evaluation, PolicyKernel, Proposal
+from policysearch.core import Array, PolicyKernel, Proposal
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, compiled
-from policysearch.evaluators.interface import Interface, make_factory
 from policysearch.jit import specialise
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator, SimulatorEnv, find_simulator
-from policysearch.tasks import make_policy
-
-
-def assert_same(one: Evaluation, other: Evaluation) -> None:
-    """Equality of everything, to the last bit."""
-    assert one.returns.tobytes() == other.returns.tobytes()
-    assert one.steps.tolist() == other.steps.tolist()
-    assert one.failures == other.failures
-    assert one.clipped_steps == other.clipped_steps
-    assert (one.moments is None) == (other.moments is None)
-    if one.moments is not None and other.moments is not None:
-        assert one.moments.count == other.moments.count
-        assert one.moments.mean.tobytes() == other.moments.mean.tobytes()
-        assert one.moments.M2.tobytes() == other.moments.M2.tobytes()
-    assert [len(episodes) for episodes in one.rollouts] == [len(episodes) for episodes in other.rollouts]
-    for rollout, same in zip(itertools.chain(*one.rollouts), itertools.chain(*other.rollouts), strict=True):
-        for name in ("params", "obs", "actions", "rewards", "final_obs"):
-            assert getattr(rollout, name).tobytes() == getattr(same, name).tobytes()
-        assert (rollout.terminated, rollout.truncated) == (same.terminated, same.truncated)
-
-
-def asked(params: Array) -> dict[str, Proposal]:
-    """All kinds of proposals."""
-    return {
-        "mode": Proposal(params, params[0]),
-        "moments": Proposal(params, params[0], 3, moments=True),
-        "drawn": Proposal(params, params[0], 2, sample=True),
-        "recorded": Proposal(params, params[0], 2, sample=True, record=True, moments=True),
-    }
-
-
-def both(env_id: str, policy: str, **options: Any) -> tuple[CompiledEvaluator, EpisodeEvaluator, Any]:
-    env = gym.make(env_id)
-    simulator, limit = find_simulator(env), env.spec.max_episode_steps or 1000  # type: ignore[union-attr]
-    assert simulator is not None
-    made = make_policy(policy, Interface(env.observation_space, env.action_space))
-    ours = CompiledEvaluator(simulator, made, max_episode_steps=limit, **options)
-    return ours, EpisodeEvaluator(make_factory(env_id, limit), made, **options), made
-
 
 BIT_EQUAL = (
     "CartPole-v1",

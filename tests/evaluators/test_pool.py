@@ -17,14 +17,14 @@ import nasty
 import numpy as np
 import pytest
 from problems import WALKER, Walk
-from test_compiled import assert_same
+from same_rollouts import assert_same
 from test_functions import SPACE
 
 from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators import EpisodeEvaluator, FunctionEvaluator, PoolEvaluator, pool
 from policysearch.seeding import seed_of, stream
 
-KEY, TESTS = (3, "pool"), Path(__file__).parent
+KEY, TESTS = (3, "pool"), Path(__file__).parent.parent
 PARAMS = stream("pool").standard_normal((5, 4))
 
 

@@ -15,7 +15,7 @@ from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LOWEST
 from policysearch.exoskeleton.torque_profile import why_infeasible
 from policysearch.seeding import stream
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SCRIPT: dict[str, Any] = runpy.run_path(str(ROOT / "experiments/exoskeleton/calibration.py"))
 TRUTH = np.array([0.7, -0.05, 0.2, -0.1, -0.1, 0.3, 0.1])
 

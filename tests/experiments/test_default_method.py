@@ -12,7 +12,7 @@ import pytest
 from policysearch.core import Proposal
 from policysearch.optimizers import CMAES, CrossEntropy
 
-FOLDER = Path(__file__).parent.parent / "experiments/controllers"
+FOLDER = Path(__file__).parent.parent.parent / "experiments/controllers"
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from policysearch.compare.run import evaluate_fresh, report_key
 from policysearch.core import Array, Proposal
 from policysearch.tasks import TASKS, make_evaluator
 
-FOLDER = Path(__file__).parent.parent / "experiments/controllers"
-KEPT = Path(__file__).parent.parent / "results/controllers"
+FOLDER = Path(__file__).parent.parent.parent / "experiments/controllers"
+KEPT = Path(__file__).parent.parent.parent / "results/controllers"
 BEST_KNOWN = pd.read_csv(FOLDER / "best_known.csv", index_col="task")
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(FOLDER))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import FULL
 from scipy import optimize
 
 from policysearch.core import Array
@@ -20,20 +21,6 @@ def scalar(x: float) -> Array:
 ONE_STEP = LQR(
     A=scalar(0.9), B=scalar(0.5), Q=scalar(2.0), R=scalar(0.3), Q_f=scalar(1.5), W=scalar(0.2),
     mu_0=np.array([1.0]), S_0=scalar(0.4), horizon=1, discount=0.8,
-)  # fmt: skip
-
-
-def covariance(seed: int, size: int) -> Array:
-    root = stream("covariance", seed).standard_normal((size, size))
-    return root @ root.T / size
-
-
-#: Three states, two inputs, and no matrix diagonal.
-FULL = LQR(
-    A=np.array([[0.9, 0.3, 0.0], [-0.2, 0.8, 0.1], [0.1, 0.0, 1.05]]),
-    B=np.array([[0.5, 0.0], [0.1, 1.0], [0.3, -0.4]]),
-    Q=covariance(1, 3), R=covariance(2, 2), Q_f=covariance(3, 3), W=0.1 * covariance(4, 3),
-    mu_0=np.array([1.0, -0.5, 0.7]), S_0=covariance(5, 3), horizon=6, discount=0.9,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from policysearch.exoskeleton.torque_profile import LATEST_END, SPACE, project, 
 from policysearch.seeding import stream
 
 with pytest.MonkeyPatch.context() as patch:
-    patch.syspath_prepend(str(Path(__file__).parent.parent / "experiments/exoskeleton"))
+    patch.syspath_prepend(str(Path(__file__).parent.parent.parent / "experiments/exoskeleton"))
     from torque_curves import NodeProfile, equivalent_law, with_generic_times
 
 FINE = np.linspace(0.0, 100.0, 100_001)  # % stride, a thousandth apart

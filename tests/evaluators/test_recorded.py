@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from problems import ANYWHERE, WALKER, Walk
-from test_compiled import assert_same
+from same_rollouts import assert_same
 
 from policysearch.core import Domain, Evaluation, Failure, Moments, Proposal
 from policysearch.evaluators import EpisodeEvaluator

@@ -6,7 +6,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
-from test_exact import FULL
+from problems import FULL
 
 import policysearch.simulators  # noqa: F401 - registers the environment
 from policysearch.core import Array, Proposal

@@ -18,7 +18,7 @@ from policysearch.simulators.cart_pole_force import linear_problem
 from policysearch.tasks import find_task, make_evaluator, make_problem, misfit
 
 REDUCED = "aibo-gait-reduced"
-CONTROLLERS = Path(__file__).parent.parent / "experiments/controllers"
+CONTROLLERS = Path(__file__).parent.parent.parent / "experiments/controllers"
 BEST_KNOWN = pd.read_csv(CONTROLLERS / "best_known.csv", index_col="task")
 
 
