@@ -1,17 +1,189 @@
-"""policysearch: good parameters for a controller by trying them, and an honest comparison of the ways.
+"""policysearch: good parameters for a controller by trying them, and an honest comparison of the methods.
 
-Start with `python -m policysearch.compare --help`, or in Python with `policysearch.compare(study)`,
-`policysearch.tune(function, space)` and `policysearch.search.generations`.
+    policysearch.compare(study)           compare methods on equal budgets; also `python -m policysearch.compare`
+    policysearch.tune(function, space)    tune a function or a program; also `python -m policysearch.tune`
+    policysearch.generations(…)           the loop of a search, whose body is yours
+    policysearch.AskTell(…)               the same search for a loop of your own
+
+The names of `__all__` are public; other modules may change without notice. A name is imported when it is first used.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run time
+    from policysearch.asking.prompt import Asker
+    from policysearch.compare.api import compare
+    from policysearch.compare.comparison import Comparison
+    from policysearch.compare.study import Study
+    from policysearch.constraints import Constraint
+    from policysearch.core import (
+        Domain,
+        Evaluation,
+        Evaluator,
+        Optimizer,
+        Policy,
+        Proposal,
+        Rollout,
+        StochasticPolicy,
+    )
+    from policysearch.evaluators import (
+        CompiledEvaluator,
+        EpisodeEvaluator,
+        FunctionEvaluator,
+        PoolEvaluator,
+        ProgramEvaluator,
+        Runner,
+    )
+    from policysearch.optimizers import (
+        ARS,
+        CMAES,
+        OPTIMIZERS,
+        PGPE,
+        PPO,
+        SNES,
+        SPSA,
+        TRPO,
+        BayesianOptimization,
+        CrossEntropy,
+        EvolutionStrategy,
+        FiniteDifference,
+        Genetic,
+        HillClimbing,
+        NaturalGradient,
+        NelderMead,
+        OffPolicyReinforce,
+        RandomSearch,
+        Reinforce,
+        Repeated,
+        Trusted,
+        Whitened,
+        build,
+    )
+    from policysearch.policies import (
+        MLP,
+        PID,
+        CascadedPID,
+        EnergySwingUp,
+        Gaussian,
+        Linear,
+        LQRWeights,
+        PatternGenerator,
+        Softmax,
+    )
+    from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations
+    from policysearch.seeding import stream
+    from policysearch.simulators import Simulator, SimulatorEnv
+    from policysearch.space import Bounds, Choice, Parameter, Space, space_of
+    from policysearch.tasks import TASKS, Task, find_task, make_evaluator, make_policy
+    from policysearch.tune.api import tune
+    from policysearch.tune.result import TuneResult
 
 __version__ = "0.1.0"
 
+#: Where the public names are.
+_PLACES = {
+    "asking.prompt": "Asker",
+    "compare.comparison": "Comparison",
+    "compare.study": "Study",
+    "constraints": "Constraint",
+    "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
+    "evaluators": "CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
+    "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
+    "FiniteDifference Genetic HillClimbing NaturalGradient NelderMead OffPolicyReinforce RandomSearch Reinforce "
+    "Repeated Trusted Whitened build",
+    "policies": "MLP PID CascadedPID EnergySwingUp Gaussian LQRWeights Linear PatternGenerator Softmax",
+    "search": "AskTell Budget Generation SearchFailed generations",
+    "seeding": "stream",
+    "simulators": "Simulator SimulatorEnv",
+    "space": "Bounds Choice Parameter Space space_of",
+    "tasks": "TASKS Task find_task make_evaluator make_policy",
+    "tune.result": "TuneResult",
+}
+_MODULES = {name: module for module, names in _PLACES.items() for name in names.split()}
+
+__all__ = [
+    "ARS",
+    "CMAES",
+    "MLP",
+    "OPTIMIZERS",
+    "PGPE",
+    "PID",
+    "PPO",
+    "SNES",
+    "SPSA",
+    "TASKS",
+    "TRPO",
+    "AskTell",
+    "Asker",
+    "BayesianOptimization",
+    "Bounds",
+    "Budget",
+    "CascadedPID",
+    "Choice",
+    "Comparison",
+    "CompiledEvaluator",
+    "Constraint",
+    "CrossEntropy",
+    "Domain",
+    "EnergySwingUp",
+    "EpisodeEvaluator",
+    "Evaluation",
+    "Evaluator",
+    "EvolutionStrategy",
+    "FiniteDifference",
+    "FunctionEvaluator",
+    "Gaussian",
+    "Generation",
+    "Genetic",
+    "HillClimbing",
+    "LQRWeights",
+    "Linear",
+    "NaturalGradient",
+    "NelderMead",
+    "OffPolicyReinforce",
+    "Optimizer",
+    "Parameter",
+    "PatternGenerator",
+    "Policy",
+    "PoolEvaluator",
+    "ProgramEvaluator",
+    "Proposal",
+    "RandomSearch",
+    "Reinforce",
+    "Repeated",
+    "Rollout",
+    "Runner",
+    "SearchFailed",
+    "Simulator",
+    "SimulatorEnv",
+    "Softmax",
+    "Space",
+    "StochasticPolicy",
+    "Study",
+    "Task",
+    "Trusted",
+    "TuneResult",
+    "Whitened",
+    "build",
+    "compare",
+    "find_task",
+    "generations",
+    "make_evaluator",
+    "make_policy",
+    "space_of",
+    "stream",
+    "tune",
+]
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("compare", "tune"):  # imported when it is first used
-        from importlib import import_module  # noqa: PLC0415
+    if name in ("compare", "tune"):
+        return import_module(f"policysearch.{name}")  # a package that is called like its function
+    if name not in _MODULES:
+        raise AttributeError(f"module 'policysearch' has no attribute {name!r}")
+    return getattr(import_module(f"policysearch.{_MODULES[name]}"), name)
 
-        return import_module(f"policysearch.{name}")
-    raise AttributeError(f"module 'policysearch' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

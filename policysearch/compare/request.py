@@ -104,7 +104,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal([f"{path}: cannot read the study file: {error}"]) from error
+        hint = "" if path.suffix == ".toml" else f"; to compare on a task of that name: --tasks {path}"
+        raise Refusal([f"{path}: cannot read the study file: {error}{hint}"]) from error
     except tomllib.TOMLDecodeError as error:
         raise Refusal([f"{path}: not valid TOML: {error}"]) from error
 
