@@ -34,6 +34,7 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
+	$(BIN)/pytest -q -m nightly tests/test_readme.py -k editors
 
 tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist worksteal

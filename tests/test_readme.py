@@ -1,7 +1,9 @@
 """What the README says is what happens."""
 
 import contextlib
+import importlib.util
 import io
+import json
 import re
 import runpy
 import subprocess
@@ -71,6 +73,31 @@ def test_the_file_of_the_example_tunes_a_program_that_a_shell_could_be(tmp_path:
     assert "better than the start" in done.stdout
     assert "on twice the load: " in done.stdout
     assert re.search(r"kp = .* V/rad: .* not found worse", done.stdout)
+
+
+@pytest.mark.nightly  # `make types` runs it too
+def test_editors_accept_the_examples_and_know_the_keywords(tmp_path: Path) -> None:
+    examples = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import" in code]
+    if importlib.util.find_spec("torch") is None:
+        examples = [code for code in examples if "torch" not in code]
+    assert len(examples) >= 4
+    for i, code in enumerate(examples):
+        (tmp_path / f"example_{i}.py").write_text(code, encoding="utf-8")
+    wrong = "import policysearch\npolicysearch.tune('./run', rollout=3)\npolicysearch.compare({}, worker=2)\n"
+    (tmp_path / "wrong.py").write_text(wrong, encoding="utf-8")
+    found = pyright(tmp_path)
+    assert [place for place, _ in found] == ["wrong.py", "wrong.py"], found
+    assert [re.findall('"(rollout|worker)"', message) for _, message in found] == [["rollout"], ["worker"]]
+
+
+def pyright(folder: Path) -> list[tuple[str, str]]:
+    """The errors that pyright finds in a folder: files and messages."""
+    settings = {"typeCheckingMode": "basic", "extraPaths": [str(ROOT)]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable, "-p"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False)
+    diagnostics = json.loads(done.stdout)["generalDiagnostics"]
+    return [(Path(d["file"]).name, d["message"]) for d in diagnostics if d["severity"] == "error"]
 
 
 def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:
