@@ -263,6 +263,11 @@ class Proposal:
         """Rollouts that running this proposal takes: n·k."""
         return int(self.params.shape[0]) * self.episodes
 
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Those rollouts as (candidate, episode), in order."""
+        return [(i, j) for i in range(len(self.params)) for j in range(self.episodes)]
+
 
 @dataclass(frozen=True)
 class Failure:

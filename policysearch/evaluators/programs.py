@@ -89,7 +89,6 @@ class ProgramEvaluator(Runner):
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """One run of the program per candidate and episode, with the seed of that episode."""
         self._inner.check(proposal)
-        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
         self._stopped.clear()
 
         def run(pair: tuple[int, int]) -> Outcome:
@@ -97,7 +96,7 @@ class ProgramEvaluator(Runner):
 
         with ThreadPoolExecutor(self.workers) as threads:
             try:
-                return collect(proposal, list(threads.map(run, pairs)))
+                return collect(proposal, list(threads.map(run, proposal.pairs)))
             except BaseException:  # such as Ctrl-C
                 self._stopped.set()
                 raise

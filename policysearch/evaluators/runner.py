@@ -61,5 +61,4 @@ class Divisible(Runner):
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
         self.check(proposal)
-        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
-        return collect(proposal, self.outcomes(proposal, key, pairs))
+        return collect(proposal, self.outcomes(proposal, key, proposal.pairs))

@@ -49,11 +49,10 @@ class BoutEvaluator(Runner):
         if proposal.sample or proposal.record:
             raise ValueError("a bout has no actions to draw or record; use a method without scores")
         laws = self.policy.law(proposal.params)
-        pairs = [(i, j) for i in range(len(laws)) for j in range(proposal.episodes)]
         if proposal.purpose == "report":
             truth = [100.0 * self.walker.true_reduction(law, ADAPTED) for law in laws]
-            return collect(proposal, [Outcome(i, j, truth[i]) for i, j in pairs])
-        return collect(proposal, [self._bout(laws[i], (*key, "bout", i, j), i, j) for i, j in pairs])
+            return collect(proposal, [Outcome(i, j, truth[i]) for i, j in proposal.pairs])
+        return collect(proposal, [self._bout(laws[i], (*key, "bout", i, j), i, j) for i, j in proposal.pairs])
 
     def _bout(self, law: Float[Array, "4"], key: Key, i: int, j: int) -> Outcome:
         try:

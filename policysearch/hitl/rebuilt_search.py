@@ -67,7 +67,7 @@ class RebuiltSearch:
             self.is_open = False
             return
         proposal, g = self._search.ask(), len(self.turns)
-        pairs = [(i, j) for i in range(len(proposal.params)) for j in range(proposal.episodes)]
+        pairs = proposal.pairs
         if self._plan.shuffle:
             order = stream(self._plan.seed, "order", self._plan.participant, g).permutation(len(pairs))
             pairs = [pairs[i] for i in order]

@@ -8,10 +8,10 @@ truth is that of its law when it was walked. Standing is known exactly here.
 All reductions are in % of the net rate without torque.
 """
 
-import multiprocessing
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,8 @@ import pandas as pd
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
+from policysearch.evaluators.worker_process import Run
+from policysearch.evaluators.workers import Lost, Told, Workers
 from policysearch.exoskeleton.human import adapted_after
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
@@ -113,17 +115,39 @@ def outcomes(
     """The outcomes of all people in all arms, one after the other in this order."""
     jobs = [(arm, number, seed) for number in range(first, first + participants) for arm in arms]
     if workers == 1:
-        yield from (_take_part(job) for job in jobs)
+        for job in jobs:
+            with threadpool_limits(1):
+                outcome = take_part(*job)
+            yield outcome
         return
-    context = multiprocessing.get_context("forkserver")
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
-    with ProcessPoolExecutor(workers, context, signal.signal, ignore) as pool:
-        yield from pool.map(_take_part, jobs, chunksize=max(1, min(8, len(jobs) // (4 * workers))))
+    found: dict[int, Outcome] = {}
+    crew: Workers[int] = Workers(_people, (), workers, ahead=2)
+    with crew, contextlib.closing(crew.run(range(len(jobs)), payload=jobs.__getitem__)) as events:
+        following = 0
+        for event in events:
+            if isinstance(event, Lost) and not event.again:
+                arm, number, _ = jobs[event.task]
+                raise RuntimeError(f"person {number} of {arm.name}: {event.reason}, {event.times} times")
+            if isinstance(event, Told):
+                if isinstance(event.value, Exception):
+                    raise event.value
+                found[event.task] = event.value
+            while following in found:
+                yield found.pop(following)
+                following += 1
 
 
-def _take_part(job: tuple[Arm, int, int]) -> Outcome:
-    with threadpool_limits(1):
+def _people() -> AbstractContextManager[Run]:
+    """Sessions of simulated people, in a worker."""
+    return contextlib.nullcontext(_session)
+
+
+def _session(job: tuple[Arm, int, int], _: None, __: Callable[[Any], None]) -> Outcome | Exception:
+    try:
         return take_part(*job)
+    except Exception as error:
+        error.add_note(traceback.format_exc())  # which would be lost on the way to the parent
+        return error
 
 
 def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:

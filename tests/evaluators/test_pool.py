@@ -21,7 +21,8 @@ from same_rollouts import assert_same
 from test_functions import SPACE
 
 from policysearch.core import Array, Evaluation, Proposal
-from policysearch.evaluators import EpisodeEvaluator, FunctionEvaluator, PoolEvaluator, pool
+from policysearch.evaluators import EpisodeEvaluator, FunctionEvaluator, PoolEvaluator
+from policysearch.evaluators.worker_process import memory_of
 from policysearch.seeding import seed_of, stream
 
 KEY, TESTS = (3, "pool"), Path(__file__).parent.parent
@@ -147,8 +148,8 @@ def test_a_worker_that_leaks_is_replaced_between_rollouts(make_pool: Callable[..
         found = made.evaluate(asked, (turn,))
         assert_same(found, EpisodeEvaluator(Walk, WALKER).evaluate(asked, (turn,)))
         assert found.retried_rollouts == 0
-        pids |= {worker.process.pid for worker in made._living()}
-        highest = max([highest, *(worker.memory() for worker in made._living())])
+        pids |= {worker.process.pid for worker in made.workers.living}
+        highest = max([highest, *(worker.memory() for worker in made.workers.living)])
     assert len(pids) > 2
     assert highest < limit + 25 * 2**20
 
@@ -172,7 +173,7 @@ def storm(kills: int, candidates: int, episodes: int, pause: float) -> None:
     def kill() -> None:
         while not done.is_set() and len(hit) < kills:
             time.sleep(pause * rng.uniform(0.5, 1.5))
-            for worker in made._living():
+            for worker in list(made.workers.living):
                 if worker.is_ready and worker.assigned and worker.assigned[0] not in hit:
                     hit.add(worker.assigned[0])
                     with contextlib.suppress(OSError, ValueError):  # it has just ended
@@ -214,7 +215,7 @@ SCRIPT = """
         pool = PoolEvaluator(EpisodeEvaluator(nasty.{env}, WALKER), workers=2)
         params = np.zeros((4, 4))
         pool.evaluate(Proposal(params[:2], params[0]), (0,))
-        print(*(worker.process.pid for worker in pool._living()), flush=True)
+        print(*(worker.process.pid for worker in pool.workers.living), flush=True)
         pool.evaluate(Proposal(params, params[0], 1000), (1,))
 """
 
@@ -273,7 +274,9 @@ def test_bad_requests_are_refused() -> None:
             PoolEvaluator(inner, **{name: 0})  # type: ignore[arg-type]
     with (
         PoolEvaluator(EpisodeEvaluator(lambda: Walk(1.0), WALKER), workers=1) as made,
-        pytest.raises(TypeError, match="define its environment factory at the top level of a module"),
+        pytest.raises(
+            TypeError, match="define its function or environment factory at the top level of a module"
+        ),
     ):
         made.evaluate(proposal(), KEY)
     with (
@@ -288,10 +291,10 @@ def test_memory_does_not_grow_over_two_thousand_rollouts() -> None:
     asked = proposal(PARAMS, episodes=100, sample=True, record=True, moments=True)
     with PoolEvaluator(EpisodeEvaluator(Walk, WALKER), workers=2) as made:
         made.evaluate(asked, KEY)
-        before = [worker.memory() for worker in made._living()]
-        ours = pool._memory(os.getpid())
+        before = [worker.memory() for worker in made.workers.living]
+        ours = memory_of(os.getpid())
         for turn in range(4):
             made.evaluate(asked, (turn,))
-        for worker, was in zip(made._living(), before, strict=True):
+        for worker, was in zip(made.workers.living, before, strict=True):
             assert worker.memory() < 1.05 * was
-        assert pool._memory(os.getpid()) < 1.05 * ours
+        assert memory_of(os.getpid()) < 1.05 * ours

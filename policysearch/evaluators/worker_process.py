@@ -1,0 +1,67 @@
+"""What a worker process does: it runs tasks, and ends with its parent. The parent's side is `workers`."""
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+#: Runs a task in a worker: run(payload, context, tell) -> result. `tell(news)` sends news of it before the result.
+Run = Callable[[Any, Any, Callable[[Any], None]], Any]
+
+
+def serve(
+    pipe: Any, setup: Callable[..., AbstractContextManager[Run]], arguments: Any, memory_limit: int | None
+) -> None:
+    """What a worker does: run tasks until it is told to stop, its parent is gone, or it holds too much memory."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    threadpool_limits(1)
+
+    def tell(news: Any) -> None:
+        pipe.send((news, False, False))
+
+    with setup(*arguments) as run, contextlib.suppress(EOFError, BrokenPipeError):
+        pipe.send(None)
+        context, leaves = None, False
+        while not leaves and (message := pipe.recv()) is not None:
+            is_context, value = message
+            if is_context:
+                context = value
+                continue
+            result = run(value, context, tell)
+            leaves = memory_limit is not None and memory_of(os.getpid()) > memory_limit
+            pipe.send((result, True, leaves))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that asked for it ends; only Linux can.
+
+    The parent that the kernel knows is a server of multiprocessing's, which lives as long as its children do. The
+    one that asked holds the other end of a pipe: its closing is made a SIGKILL here, whatever this process does.
+    """
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux" and parent is not None:
+        pipe = parent.sentinel
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+        if connection.wait([pipe], 0):  # it has just ended
+            os._exit(1)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 where there is no /proc."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
