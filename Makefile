@@ -26,7 +26,9 @@ help:
 compare: .venv/ready
 	@$(BIN)/python -m policysearch.compare $(ARGS)
 
-test: lint types tests
+# Types need one processor for as long as the first tests need the other.
+test: lint
+	@$(MAKE) --no-print-directory -j 2 types tests
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
@@ -40,7 +42,7 @@ tests: .venv/ready
 	$(BIN)/pytest -n 2 --dist worksteal
 
 torch: .venv/torch
-	$(BIN)/pytest tests/autodiff
+	$(BIN)/pytest -n 2 --dist worksteal tests/autodiff
 	$(BIN)/pytest tests/optimizers/test_contract.py -k bayesian
 
 .venv/torch: .venv/ready
