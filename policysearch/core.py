@@ -11,7 +11,7 @@ Returns are maximised. Randomness enters only through an explicit `numpy.random.
 
 import math
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -19,130 +19,34 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
+from policysearch.policy import Array, Policy, PolicyKernel, Rollout, StochasticPolicy
 from policysearch.seeding import Key
 
-Array = np.ndarray
+__all__ = [
+    "NO_FITNESS_YET",
+    "Array",
+    "Domain",
+    "Evaluation",
+    "Evaluator",
+    "Failure",
+    "Moments",
+    "Needs",
+    "Optimizer",
+    "Policy",
+    "PolicyKernel",
+    "Proposal",
+    "Ranges",
+    "Rollout",
+    "Search",
+    "StochasticPolicy",
+    "just_below",
+    "needs_of",
+    "tunable_of",
+]
 
 #: Fitness of a failed candidate while a search has not seen a single finite return: below anything
 #: real, and small enough that its square is still finite.
 NO_FITNESS_YET = -1e100
-
-
-@runtime_checkable
-class Policy(Protocol):
-    """A pure map from parameters, observation and policy state to an action.
-
-    Instances are frozen dataclasses. Every row of a batch is computed independently of the others, bit
-    for bit. Discrete actions are indices held as floats; an action that cannot be computed is NaN.
-    """
-
-    @property
-    def num_params(self) -> int:
-        """d, the length of the parameter vector."""
-
-    @property
-    def state_size(self) -> int:
-        """h, the size of the policy's own memory; 0 for memoryless policies."""
-
-    @property
-    def param_names(self) -> tuple[str, ...]:
-        """A name for every parameter, in order."""
-
-    def start(self, rng: np.random.Generator) -> Float[Array, "d"]:
-        """Parameters from which a search starts."""
-
-    def act(
-        self, params: Float[Array, "m d"], obs: Float[Array, "m o"], state: Float[Array, "m h"]
-    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
-        """The policy's mode (its most likely action) and its next state."""
-
-
-@runtime_checkable
-class StochasticPolicy(Policy, Protocol):
-    """A policy that is a distribution over actions: what the likelihood ratio needs.
-
-    Scores and log-probabilities are those of the action as drawn, before an environment clips it.
-    """
-
-    @property
-    def mode(self) -> Policy:
-        """The deterministic policy that acts as the mode of this one.
-
-        Its parameters are the leading ones of this policy; those the mode ignores come last.
-        """
-
-    def noise(self, rng: np.random.Generator, steps: int) -> Float[Array, "steps z"]:
-        """The randomness of the next `steps` actions. Drawing 2 + 3 steps equals drawing 5."""
-
-    def sample(
-        self,
-        params: Float[Array, "m d"],
-        obs: Float[Array, "m o"],
-        state: Float[Array, "m h"],
-        noise: Float[Array, "m z"],
-    ) -> tuple[Float[Array, "m a"], Float[Array, "m h"]]:
-        """The action that `noise` selects from π(· | s; θ), and the next state."""
-
-    def log_prob(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
-    ) -> Float[Array, "T"]:
-        """log π(a_t | s_t; θ)."""
-
-    def score(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        weights: Float[Array, "T"],
-    ) -> Float[Array, "d"]:
-        """Σ_t weights_t ∇_θ log π(a_t | s_t; θ): a vector–Jacobian product."""
-
-    def score_along(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        direction: Float[Array, "d"],
-    ) -> Float[Array, "T"]:
-        """∇_θ log π(a_t | s_t; θ) · direction for every step: a Jacobian–vector product."""
-
-    def kl(
-        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> Float[Array, "T"]:
-        """KL(π(· | s_t; old) ‖ π(· | s_t; new))."""
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyKernel:
-    """A policy's compiled form, for policies that have one as their attribute `kernel`.
-
-    `act(params, obs, state, noise, scratch, action)` is a Numba function of one row (shapes d, o, h, z,
-    `scratch_size`, a) that writes `action` and updates `state`; with noise of size 0 it takes the mode. It
-    computes what the policy's `act` and `sample` do, up to rounding. `act_on_rows` is the same for a batch.
-    """
-
-    act: Callable[..., None]
-    act_on_rows: Callable[..., None]
-    scratch_size: int
-    noise_size: int  # z; 0 for a policy that cannot sample
-
-
-@dataclass(frozen=True, eq=False)
-class Rollout:
-    """The record of one episode: what the policy saw, drew and was paid."""
-
-    policy: StochasticPolicy
-    params: Float[Array, "d"]
-    obs: Float[Array, "T o"]
-    actions: Float[Array, "T a"]  # as drawn, before clipping to the action space
-    rewards: Float[Array, "T"]
-    final_obs: Float[Array, "o"]
-    terminated: bool
-    truncated: bool
-
-    def score(self, weights: Float[Array, "T"]) -> Float[Array, "d"]:
-        """Σ_t weights_t ∇_θ log π(a_t | s_t; θ) at the parameters that made the rollout."""
-        return self.policy.score(self.params, self.obs, self.actions, weights)
 
 
 @dataclass(frozen=True, eq=False)

@@ -178,12 +178,30 @@ def fidelity(rho: float) -> float:
     return math.exp(-0.5 * (rho / UNLIKE) ** 2)
 
 
-def _bout(person, state, learns, law, shape, seconds, gaps, noise, chance, breaths):  # noqa: PLR0917
-    """The state after `seconds`, and how many breaths (s, W/kg) were measured. `shape` is the part of R that is left.
+class _Bout(NamedTuple):
+    """What is walked."""
 
-    Every interval of `gaps` has its normal and uniform numbers: drift and noise, missed and outlier. The bout ends
-    within a breath, which is not measured.
+    law: tuple[float, float, float, float]
+    shape: float  # the part of R that is left
+    seconds: float
+    learns: bool
+
+
+class _Draws(NamedTuple):
+    """The randomness of a bout, breath by breath."""
+
+    gaps: Float[Array, "b"]  # s between two breaths
+    noise: Float[Array, "b 2"]  # standard normal: of the drift, of the breath
+    chance: Float[Array, "b 2"]  # uniform: whether the breath is missed, whether it is an outlier
+
+
+def _bout(person, state, bout, draws, breaths):
+    """The state after a bout, and how many breaths (s, W/kg) were measured.
+
+    The bout ends within a breath, which is not measured.
     """
+    law, shape, seconds, learns = bout
+    gaps, noise, chance = draws
     minutes, y, a, aT, drift = state
     t, error, count, rho = 0.0, 0.0, 0, person.breath_correlation
     for i in range(gaps.size):
@@ -255,7 +273,7 @@ class Walker:
             rng: of the person's drift, and of the breaths.
             shape: the `fidelity` of a curve that is no law.
         """
-        bout, person = (check_law(law), check_shape(shape), float(seconds)), self.person
+        bout, person = _Bout(check_law(law), check_shape(shape), float(seconds), self.learns), self.person
         if not (math.isfinite(seconds) and seconds > 0.0):
             raise ValueError(f"need a bout of finite seconds > 0, got {seconds}")
         variance = math.log1p(person.breath_cv**2)
@@ -264,9 +282,9 @@ class Walker:
         gaps = rng.lognormal(mean, spread, size)
         while gaps.sum() <= seconds:
             gaps = np.concatenate([gaps, rng.lognormal(mean, spread, size)])
-        noise, chance = rng.standard_normal((gaps.size, 2)), rng.random((gaps.size, 2))
+        draws = _Draws(gaps, rng.standard_normal((gaps.size, 2)), rng.random((gaps.size, 2)))
         breaths = np.empty((2, gaps.size))
-        state, count = _walk(person, self.state, self.learns, *bout, gaps, noise, chance, breaths)
+        state, count = _walk(person, self.state, bout, draws, breaths)
         measured = Breaths(breaths[0, :count], breaths[1, :count])
         self.state = State(*state)
         return measured
