@@ -33,7 +33,7 @@ MAX_DEPTH = 100  # of nested operations
 
 @dataclass(frozen=True)
 class Constraint:
-    """A comparison that the values of parameters have to meet; made by `parse`."""
+    """A comparison that the values of parameters have to satisfy; made by `parse`."""
 
     text: str
     tree: ast.Compare = field(repr=False, compare=False)
@@ -62,7 +62,7 @@ class Constraint:
         return cls(text, tree)
 
     def holds(self, values: Mapping[str, float]) -> bool:
-        """Whether these values meet it."""
+        """Whether these values satisfy it."""
         return self.violation(values) == 0.0
 
     def violation(self, values: Mapping[str, float]) -> float:

@@ -203,9 +203,11 @@ class Evaluation:
     moments: Moments | None = None
     clipped_steps: int = 0  # steps whose action lay outside the action space
     retried_rollouts: int = 0  # run again because their process was lost; not part of the budget
-    unmeasured: tuple[int, ...] = ()  # candidates that nobody measured
+    unmeasured: tuple[int, ...] = ()  # candidates that were not measured
     failed_fitness: float = NO_FITNESS_YET  # when this generation alone cannot tell; set by the search loop
-    metrics: Mapping[str, Float[Array, "n k"]] = field(default_factory=dict)  # measured beside; NaN where not
+    metrics: Mapping[str, Float[Array, "n k"]] = field(
+        default_factory=dict
+    )  # other measurements; NaN where there is none
 
     def __post_init__(self) -> None:
         for i in self.unmeasured:

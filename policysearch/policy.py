@@ -114,7 +114,7 @@ class PolicyKernel:
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """The record of one episode: what the policy saw, drew and was paid."""
+    """The record of one episode: observations, drawn actions and rewards."""
 
     policy: StochasticPolicy
     params: Float[Array, "d"]

@@ -51,7 +51,7 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """One propose–evaluate turn, and where the search stands after it."""
+    """One generation: a proposal and its evaluation, and the state of the search after it."""
 
     index: int
     proposal: Proposal
@@ -73,7 +73,7 @@ class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the
 
 
 class _FitnessOfFailure:
-    """What a failed candidate is worth when its own generation cannot tell: the search's memory."""
+    """The fitness of failed candidates, from all generations so far; see `core.Evaluation.fitness`."""
 
     def __init__(self) -> None:
         self.worst, self.best = np.inf, -np.inf
@@ -112,7 +112,7 @@ class AskTell:
 
     @property
     def finished(self) -> bool:
-        """Whether the optimizer has ended by itself, so that there is nothing left to ask."""
+        """Whether the optimizer has ended by itself, so that there is no further proposal."""
         return self._proposal is None
 
     def ask(self) -> Proposal:

@@ -3,8 +3,8 @@
 Every random number of a study comes from a stream named by what it is for, for example
 `stream(7, "search", "CartPole-v1", "cma-es", 3)`. Two different names give independent streams and
 the same name gives the same stream, so adding a method to a comparison, reordering the work or using
-more workers changes nobody's numbers. A name is hashed with SHA-256 of its JSON text, which keeps
-`1` apart from `"1"` and `("a", "b")` apart from `("ab",)`; the digest seeds NumPy's PCG64.
+more workers changes no numbers. A name is hashed with SHA-256 of its JSON text, which distinguishes
+`1` from `"1"` and `("a", "b")` from `("ab",)`; the digest seeds NumPy's PCG64.
 """
 
 import hashlib

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from best_known import EPISODES, RULES, SLOW, mean_returns
+from best_known import EPISODES, NEAR, RULES, SLOW, mean_returns, near, said, space_of
 from jaxtyping import Float
 from PIL import Image
 
@@ -37,7 +37,6 @@ from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.shared import episode_seed
 from policysearch.optimizers import CMAES
-from policysearch.policies.controller import Controller
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.reporting.files import whole, write_text
 from policysearch.search import Budget, generations
@@ -51,7 +50,6 @@ HERE = Path(__file__).parent
 ROLLOUTS, SEED, RUN, METHOD = 100, 0, 0, "tune-default"  # as the study calls it
 START, RULE, TUNED, BEST = "start", "Ziegler & Nichols", "tuned", "best known"
 LINES = {START: ("0.35", 1.2), RULE: (COLOURS[1], 1.2), TUNED: (COLOURS[0], 1.6)}  # colour and width
-NEAR = 0.05  # of the best known return
 SHADES, DPI = (1.0, 0.65, 0.3), 90  # of every colour in a picture; dots per inch
 PACKAGES = ("numpy", "numba", "gymnasium", "cma")  # on which the numbers depend
 BEST_KNOWN = pd.read_csv(HERE / "best_known.csv", index_col="task")
@@ -153,19 +151,6 @@ SHOWN: Mapping[str, Shown] = {
 # ------------------------------------------------------------------------------------------------- the controllers
 
 
-def space_of(task: Task) -> Space:
-    """The parameters of the controller that is tuned."""
-    policy = task.make_policy()
-    assert isinstance(policy, Controller)  # noqa: S101 - for the type checker
-    return policy.space
-
-
-def said(space: Space, params: Array) -> str:
-    """The parameters with their units, as best_known.csv has them."""
-    values = space.named(params)
-    return "; ".join(f"{p.name} = {values[p.name]:.4g} {p.unit}".rstrip() for p in space.parameters)
-
-
 def heard(text: str) -> dict[str, float]:
     """The values by name of what `said` has written."""
     parts = (part.partition(" = ") for part in text.split("; "))
@@ -176,11 +161,11 @@ def tuned(task: Task) -> tuple[Array, int]:
     """What the method of `tune` recommends at the end of the study's run 0, and the rollouts that it took."""
     problem = make_problem(task, CMAES(sigma=SIGMA), whitened=False, seed=SEED, run=RUN, evaluator="compiled")
     found, spent = problem.domain.start, 0
-    for turn in generations(
+    for generation in generations(
         problem.optimizer, problem.evaluator, problem.domain,
         budget=Budget(ROLLOUTS), seed=SEED, problem=(task.name, RUN), label=METHOD,
     ):  # fmt: skip
-        found, spent = turn.recommendation, turn.rollouts
+        found, spent = generation.recommendation, generation.rollouts
     problem.evaluator.close()
     return found, spent
 
@@ -307,33 +292,28 @@ def final_returns(study: Path, kept: Path) -> pd.DataFrame:
     return pd.read_csv(kept, index_col=["task", "method"])
 
 
-def near(returns: Array, best: Array) -> Array:
-    """Which returns reach the best known one but for 5 % of its size."""
-    return returns >= best - NEAR * np.abs(best)
-
-
-def below(returns: Array, rival: Array) -> str:
-    """The runs that end worse than a rival on the same episodes, or without a result."""
-    runs = np.flatnonzero(~(returns >= rival))
+def below(returns: Array, other: Array) -> str:
+    """The runs that end worse than another controller on the same episodes, or without a result."""
+    runs = np.flatnonzero(~(returns >= other))
     return f"all {len(returns)}" if len(runs) == len(returns) else ", ".join(map(str, runs)) or "none"
 
 
 def methods_table(ends: pd.DataFrame, summary: pd.DataFrame) -> str:
     """Every method on one task, and the known controllers on the same episodes, from best to worst."""
-    rivals = [name for name in (RULE, START) if name in ends.index]
+    others = [name for name in (RULE, START) if name in ends.index]
     header = ["method", "final return, IQM (95 %)", f"within {NEAR:.0%} of the best known".replace("%", " %")]
-    header += [f"runs worse than the {'start' if name == START else 'rule'}" for name in rivals]
+    header += [f"runs worse than the {'start' if name == START else 'rule'}" for name in others]
     rows = []
     for method in ends.index:
         returns = ends.loc[method].to_numpy()
-        middle, cells = float(iqm(returns)), [""] * (1 + len(rivals))
+        middle, cells = float(iqm(returns)), [""] * (1 + len(others))
         label, value = f"*{method}*", short(middle)
         if method in summary.index:
             low, high = (summary[column][method] for column in ("ci_low", "ci_high"))
             hits = int(near(returns, ends.loc[BEST].to_numpy()).sum())
             label, value = f"`{method}`", f"{value} ({short(low)} … {short(high)})"
             cells = [f"{hits} of {len(returns)}"]
-            cells += [below(returns, ends.loc[name].to_numpy()) for name in rivals]
+            cells += [below(returns, ends.loc[name].to_numpy()) for name in others]
         rows.append((middle, [label, value, *cells]))
     rows.sort(key=lambda row: -row[0])
     return markdown(header, [row for _, row in rows])
@@ -355,14 +335,14 @@ def overview(ends: pd.DataFrame, methods: list[str]) -> str:
     return markdown(["method", *tasks, f"of {ends.shape[1] * len(tasks)}"], rows)
 
 
-def losses(ends: pd.DataFrame, methods: list[str], rival: str) -> str:
-    """How many runs of which methods end worse than a rival, where there is that rival."""
+def losses(ends: pd.DataFrame, methods: list[str], other: str) -> str:
+    """How many runs of which methods end worse than another controller, where that one is in the table."""
     lines = []
     for task, of_task in ends.groupby("task", sort=False):
         table = of_task.droplevel("task")
-        if rival not in table.index:
+        if other not in table.index:
             continue
-        worse = (~(table.loc[methods] >= table.loc[rival])).sum(axis=1)
+        worse = (~(table.loc[methods] >= table.loc[other])).sum(axis=1)
         named = ", ".join(f"`{method}` {count}" for method, count in worse[worse > 0].items())
         lines.append(f"- **{task}**, {worse.sum()} of {table.loc[methods].size} runs: {named or 'none'}")
     return "\n".join(lines)

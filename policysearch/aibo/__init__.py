@@ -28,7 +28,7 @@ gym.register(
 
 
 def register() -> None:
-    """Add the gait to the policies, and its tasks: candidates meet no episode twice, as on a real robot."""
+    """Add the gait to the policies, and its tasks: every candidate has episodes of its own, as on a real robot."""
     from policysearch.aibo.half_ellipse_gait import HalfEllipseGait  # noqa: PLC0415 - when it is needed
     from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415
 

@@ -65,7 +65,7 @@ MAX_PITCH = math.radians(45.0)  # rad, either way (choice)
 
 
 class Walk(NamedTuple):
-    """A traversal: the servos, the feet and the pitch that follow from them, and its books."""
+    """A traversal: the servos, the feet and the pitch that follow from them, and its tally."""
 
     standing: Float[Array, "12"]  # the joint angles of the robot that stands, rad
     reference: Float[Array, "12"]  # where the servos are, rad
@@ -73,10 +73,10 @@ class Walk(NamedTuple):
         Array, "4 3"
     ]  # forward, to the left and up from the middle of the body, on the floor's axes, m
     draw: Float[Array, "6"]  # what is special about this traversal
-    books: Float[Array, "2"]  # see below
+    tally: Float[Array, "2"]  # see below
 
 
-#: Places in `Walk.books`: frames so far, and the pitch of the body, nose down, in rad.
+#: Places in `Walk.tally`: frames so far, and the pitch of the body, nose down, in rad.
 DONE, PITCH = range(2)
 
 
@@ -104,15 +104,15 @@ def reset(walk, noise):
     """The standing robot, and what is special about this traversal."""
     walk.reference[:] = walk.standing
     walk.draw[:] = noise
-    walk.books[:] = 0.0
+    walk.tally[:] = 0.0
     place_feet(walk.reference, 0.0, walk.feet)
 
 
 @njit(error_model="numpy")
 def observe(walk, obs):
     """The gait's clock (s), down as the body sees it (three numbers), and the servos' angles (rad)."""
-    pitch = walk.books[PITCH]
-    obs[0] = walk.draw[CLOCK] + walk.books[DONE] * FRAME
+    pitch = walk.tally[PITCH]
+    obs[0] = walk.draw[CLOCK] + walk.tally[DONE] * FRAME
     obs[1], obs[2], obs[3] = math.sin(pitch), 0.0, -math.cos(pitch)
     for i in range(ANGLES):
         obs[4 + i] = walk.reference[i]
@@ -137,20 +137,20 @@ def ground_speed(before, feet):
 @njit(error_model="numpy")
 def step(walk, action):
     """One command frame; rewards add up to the measured speed in mm/s."""
-    books, feet = walk.books, walk.feet
+    tally, feet = walk.tally, walk.feet
     before = feet.copy()
-    drive(walk.reference, walk.standing, action, books[DONE], walk.draw[SPEED])
-    place_feet(walk.reference, books[PITCH], feet)
+    drive(walk.reference, walk.standing, action, tally[DONE], walk.draw[SPEED])
+    place_feet(walk.reference, tally[PITCH], feet)
     lean = (supported_height(feet, FRONT_LEFT) - supported_height(feet, REAR_LEFT)) / (2.0 * SHOULDER_X)
-    pitch = books[PITCH] + (1.0 - math.exp(-FRAME / SETTLING)) * lean
-    books[PITCH] = min(max(pitch, -MAX_PITCH), MAX_PITCH)
-    place_feet(walk.reference, books[PITCH], feet)
-    books[DONE] += 1.0
-    if books[DONE] <= RUN_UP_FRAMES:
+    pitch = tally[PITCH] + (1.0 - math.exp(-FRAME / SETTLING)) * lean
+    tally[PITCH] = min(max(pitch, -MAX_PITCH), MAX_PITCH)
+    place_feet(walk.reference, tally[PITCH], feet)
+    tally[DONE] += 1.0
+    if tally[DONE] <= RUN_UP_FRAMES:
         return 0.0, 0
     ahead, variance = ground_speed(before, feet)
     slip = SLIP / walk.draw[FRICTION] * (1.0 - walk.draw[ALONG] / STEEP) * variance
-    speed = (1.0 - PITCHED * math.sin(books[PITCH]) ** 2) * ahead - slip
+    speed = (1.0 - PITCHED * math.sin(tally[PITCH]) ** 2) * ahead - slip
     return 1000.0 * FRAME * speed / (TIMED * (1.0 + walk.draw[WATCH])), 0
 
 

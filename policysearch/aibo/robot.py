@@ -175,7 +175,7 @@ def make_model(timestep: float = TIMESTEP) -> Any:
 
 
 class Walk(NamedTuple):
-    """A traversal: the robot, the places in its model that differ between traversals, and its books."""
+    """A traversal: the robot, the places in its model that differ between traversals, and its tally."""
 
     robot: World
     friction: Array  # (geoms, 3) of the model, the floor first
@@ -184,10 +184,10 @@ class Walk(NamedTuple):
     standing: Array  # (12,) its joint angles as commanded, rad
     reference: Array  # (12,) where the servos are being driven, rad
     draw: Array  # (6,) what is special about this traversal
-    books: Array  # (6,) see below
+    tally: Array  # (6,) see below
 
 
-#: Places in `Walk.books`: frames so far, reward so far (mm/s), where the watch was started (m), and the sum of the
+#: Places in `Walk.tally`: frames so far, reward so far (mm/s), where the watch was started (m), and the sum of the
 #: body's headings since then.
 DONE, SO_FAR, X, Y, AHEAD, LEFTWARD = range(6)
 
@@ -202,7 +202,7 @@ def reset(walk, noise):
     along, across = math.sin(noise[ALONG]), math.sin(noise[ACROSS])
     walk.gravity[0], walk.gravity[1] = GRAVITY * along, GRAVITY * across
     walk.gravity[2] = -GRAVITY * math.sqrt(1.0 - along * along - across * across)
-    walk.books[:] = 0.0
+    walk.tally[:] = 0.0
 
 
 @njit(error_model="numpy")
@@ -215,7 +215,7 @@ def upright(robot):
 def observe(walk, obs):
     """The gait's clock (s), down as the body sees it (three numbers), and the joint angles (rad)."""
     w, x, y, z = walk.robot.qpos[3], walk.robot.qpos[4], walk.robot.qpos[5], walk.robot.qpos[6]
-    obs[0] = walk.draw[CLOCK] + walk.books[DONE] * FRAME
+    obs[0] = walk.draw[CLOCK] + walk.tally[DONE] * FRAME
     obs[1], obs[2], obs[3] = -2.0 * (x * z - w * y), -2.0 * (y * z + w * x), -upright(walk.robot)
     for i in range(ANGLES):
         obs[4 + i] = walk.robot.qpos[7 + i]
@@ -225,38 +225,38 @@ def observe(walk, obs):
 def measured(walk):
     """Speed along the mean heading, in mm/s, if the watch stopped now and the time were full.
 
-    The present heading is entered in the books: to be called once in a frame.
+    The present heading is added to the tally: call it once in a frame.
     """
-    qpos, books = walk.robot.qpos, walk.books
+    qpos, tally = walk.robot.qpos, walk.tally
     w, x, y, z = qpos[3], qpos[4], qpos[5], qpos[6]
     ahead, leftward = 1.0 - 2.0 * (y * y + z * z), 2.0 * (w * z + x * y)
     length = math.hypot(ahead, leftward)
     if length > 0.0:
-        books[AHEAD] += ahead / length
-        books[LEFTWARD] += leftward / length
-    mean = math.hypot(books[AHEAD], books[LEFTWARD])
+        tally[AHEAD] += ahead / length
+        tally[LEFTWARD] += leftward / length
+    mean = math.hypot(tally[AHEAD], tally[LEFTWARD])
     if mean == 0.0:
         return 0.0
-    distance = ((qpos[0] - books[X]) * books[AHEAD] + (qpos[1] - books[Y]) * books[LEFTWARD]) / mean
+    distance = ((qpos[0] - tally[X]) * tally[AHEAD] + (qpos[1] - tally[Y]) * tally[LEFTWARD]) / mean
     return 1000.0 * distance / (TIMED * (1.0 + walk.draw[WATCH]))
 
 
 @njit(error_model="numpy")
 def step(walk, action):
     """One command frame; rewards add up to the measured speed in mm/s."""
-    robot, books = walk.robot, walk.books
-    drive(walk.reference, walk.standing, action, books[DONE], walk.draw[SPEED])
+    robot, tally = walk.robot, walk.tally
+    drive(walk.reference, walk.standing, action, tally[DONE], walk.draw[SPEED])
     status = advance(robot, walk.reference)
-    books[DONE] += 1.0
+    tally[DONE] += 1.0
     if status < 0:
         return 0.0, status
     if upright(robot) < UPRIGHT or robot.qpos[2] < LOWEST_BODY:
-        return -books[SO_FAR], 1  # the return is 0
-    if books[DONE] <= RUN_UP_FRAMES:
-        books[X], books[Y] = robot.qpos[0], robot.qpos[1]
+        return -tally[SO_FAR], 1  # the return is 0
+    if tally[DONE] <= RUN_UP_FRAMES:
+        tally[X], tally[Y] = robot.qpos[0], robot.qpos[1]
         return 0.0, 0
-    reward = measured(walk) - books[SO_FAR]
-    books[SO_FAR] += reward
+    reward = measured(walk) - tally[SO_FAR]
+    tally[SO_FAR] += reward
     return reward, 0
 
 

@@ -77,7 +77,7 @@ def standing_angles() -> Float[Array, "12"]:
 def drive(reference, standing, action, frames, speed):
     """Move the servos' references for one frame: first-order lag, then the limit `speed` in rad/s.
 
-    The walk begins softly: in the first frames the robot is told a mixture of its standing pose and the action.
+    The walk begins gradually: in the first frames the command is a mixture of the standing pose and the action.
     """
     share, most = 1.0 - math.exp(-FRAME / LAG), speed * FRAME
     part = min(frames * FRAME / SOFT_START, 1.0)

@@ -95,7 +95,7 @@ def check_deploy(deploy: str) -> None:
 
 
 def check_fit(policy: Policy, interface: Interface, obs: Float[Array, "o"]) -> None:
-    """Act once on a first observation, so that a misfit shows before the first rollout."""
+    """Act once on a first observation, so that a policy that does not fit is refused before the first rollout."""
     params = policy.start(stream(0))[None]
     try:
         actions, _ = policy.act(params, obs[None], np.zeros((1, policy.state_size)))

@@ -166,7 +166,7 @@ def refitted(
     discount: float,
     rng: np.random.Generator,
 ) -> Value:
-    """A value function fitted on these rollouts, to be used for later ones; a network goes on from `value`."""
+    """A value function fitted on these rollouts, to be used for later ones; a network continues from `value`."""
     if kind == "linear":
         return LinearValue.fitted(rollouts, discount)
     if isinstance(value, NetworkValue):

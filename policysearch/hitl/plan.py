@@ -22,7 +22,7 @@ from policysearch.exoskeleton.respirometry import TAU
 from policysearch.optimizers import build
 from policysearch.seeding import stream
 from policysearch.space import Space
-from policysearch.tasks import misfit
+from policysearch.tasks import incompatibility
 
 GENERIC = torque_profile.POGGENSEE_COLLINS_2021
 #: A change of law that is confirmed, or walked in steps, per parameter: a quarter of its range (modelling choice).
@@ -82,7 +82,7 @@ class Plan:
             law = getattr(self, name)
             if law is not None and (why := why_not(law, self.upper_torque)):
                 raise ValueError(f"{name}: {why}")
-        if reason := misfit(torque_profile.TorqueProfile(), self.method(), whitened=False):
+        if reason := incompatibility(torque_profile.TorqueProfile(), self.method(), whitened=False):
             raise ValueError(f"optimizer: {self.optimizer} {reason}")
 
     @property

@@ -50,7 +50,7 @@ class MDP:
     discount: float = 1.0
     observations: Int[Array, "s"] | None = None  # what each state shows, counted from 0; None: itself
     reward_std: float = 0.0  # of Gaussian noise on every reward; J does not know it
-    terminal: Bool[Array, "s"] | None = None  # absorbing states that pay nothing: nobody acts there
+    terminal: Bool[Array, "s"] | None = None  # absorbing states without reward, in which no action is taken
 
     def __post_init__(self) -> None:
         shape = self.r.shape if self.r.ndim == 2 else (0, 0)

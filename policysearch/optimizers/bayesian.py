@@ -13,7 +13,7 @@ The recommendation is not the luckiest trial but the one with the highest poster
 
 (Rasmussen & Williams 2006, eqs. 4.17 and 2.30). ℓ and the noise g, in units of s², maximise the likelihood; one
 ℓ serves all parameters, whose ranges are meant to matter alike. Failed candidates count with their fitness; those
-that nobody measured, or that failed before anything was known, do not.
+that were not measured, or that failed before any return was known, do not.
 
 Invariant to: constants added to returns and positive factors on returns, up to rounding; units, through the bounds.
 """

@@ -1,8 +1,8 @@
 """CMA-ES (Hansen 2016, "The CMA evolution strategy: a tutorial"), through Hansen's own `cma` package.
 
 The update is `cma`'s, with its default strategy parameters and active (negative) weights; its random
-numbers come from our generator. Bounds are handled by `cma` too: it is told the points that it sampled.
-Candidates that nobody measured are not told to it, unless fewer than μ (half of the population) were measured:
+numbers come from our generator. Bounds are handled by `cma` too: it is given the points that it sampled.
+Candidates that were not measured are not passed to it, unless fewer than μ (half of the population) were measured:
 then all are, the unmeasured ones with the median. The recommendation is the distribution's mean.
 
 `noise_handling` adds the uncertainty handling of Hansen, Niederberger, Guzzella & Koumoutsakos 2009: a few

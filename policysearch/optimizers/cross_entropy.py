@@ -60,7 +60,7 @@ class CrossEntropy:
             )
             ranking = (
                 evaluation.ranking()
-            )  # without candidates that nobody measured, while there are enough others
+            )  # without unmeasured candidates, as long as there are enough others
             ranking = ranking[np.argsort(np.isin(ranking, evaluation.unmeasured), kind="stable")]
             elite = candidates[ranking[: self.elites]]
             Z = self.noise * self.sigma**2 * max(1.0 - t / self.noise_generations, 0.0)

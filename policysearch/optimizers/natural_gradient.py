@@ -46,7 +46,7 @@ class NaturalGradient:
     discount: float = 0.99  # γ
     lam: float = 0.97  # λ of GAE
     value: Literal["linear", "network"] = "linear"
-    entropy: float = 0.0  # β, of the entropy bonus, beside standardised advantages
+    entropy: float = 0.0  # β, of the entropy bonus, in units of standardised advantages
 
     def __post_init__(self) -> None:
         within(self, 2, np.inf, "episodes")

@@ -1,6 +1,6 @@
 """The downhill simplex of Nelder & Mead 1965 (the "amoeba"), climbing: returns are maximised.
 
-A simplex of d + 1 points; in every turn its worst point x_w is replaced. With the centroid c of the others:
+A simplex of d + 1 points; in every iteration its worst point x_w is replaced. With the centroid c of the others:
 
     reflect   x_r = c + α(c − x_w)
     expand    x_e = c + γ(x_r − c)    if x_r beats the best point; keep the better of the two
@@ -85,7 +85,7 @@ def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposa
 
 
 def _values(evaluation: Evaluation) -> Float[Array, "n"]:
-    """The fitness; vertices that nobody measured come last, and so are the first to be replaced."""
+    """The fitness; vertices that were not measured come last, and so are the first to be replaced."""
     f = evaluation.fitness.copy()
     f[list(evaluation.unmeasured)] = np.nextafter(f.min(), -np.inf)
     return f

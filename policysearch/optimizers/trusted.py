@@ -1,22 +1,22 @@
 """Caution for any optimizer: `Trusted(optimizer, reach)` never steps further than `reach` from what has worked.
 
-What has worked: the start, which is taken on trust, and every candidate that was run without a failed episode.
+What has worked: the start, which is assumed to work, and every candidate that was run without a failed episode.
 A proposed row x, first clipped to the bounds as evaluators do, is run as
 
     clip(x, w − reach, w + reach),   w the point that has worked with the smallest max_j |x_j − w_j|
 
 (of several the earliest), so no parameter moves by more than `reach` from values that have worked together, and the
 region grows with what works. A row inside it is run as it is, to the last bit. A recommendation that has worked, the
-final one too, is the point that it last worked as; any other is brought inside likewise.
+final one too, is the point that it last worked as; any other is projected in the same way.
 
-The inner optimizer takes the evaluation for that of its own rows. One that had to be brought inside is told less than
-its projection returned: less by the spread of its generation's returns for every `reach` that it was outside, so that
-the search turns back to where it may go and fewer rows are brought inside again. Without that (a constant extension),
-rows on the same side of the region look alike: CMA-ES fails twice as often beside a border beyond which everything
-fails, and simplexes collapse. Methods with steps much larger than `reach` pay for it, random search above all.
+The inner optimizer takes the evaluation for that of its own rows. The return of a projected row is reduced by the
+spread of its generation's returns for every `reach` that the row was outside. So the search returns to the region,
+and fewer rows have to be projected. Without this penalty (a constant extension), rows on the same side of the region
+look alike: CMA-ES fails twice as often near a border beyond which every candidate fails, and simplexes collapse.
+Methods whose steps are much larger than `reach` lose by it, most of all random search.
 
-Whole numbers and options change where their coordinate crosses a border: there is no small step between two of them,
-whatever the reach. What works once and fails later has worked.
+Whole numbers and options change where their coordinate crosses a border: between two of them there is no small step,
+whatever the reach. A point that worked once and fails later still counts as one that has worked.
 
 Invariant to: what the inner optimizer is invariant to, in returns; units, as far as `reach` is scaled along. Not to
 rotation of the parameters, since the distance is that of the largest coordinate.

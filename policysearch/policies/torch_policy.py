@@ -4,14 +4,14 @@
     ∇ log π(a_t|s_t; θ)·v       = ∂/∂w_t of that, along v:         a second one, through the first
 
 Parameters: those of the module that are to be trained (`requires_grad`), in its own order, then, for a
-Gaussian, its log standard deviations ℓ. The module is copied, in float64 and in `eval` mode; all else it
+Gaussian, its log standard deviations ℓ. The module is copied, in float64 and in `eval` mode; what else it
 holds (buffers, frozen parameters) is the same at the beginning of every call, so that the policy is a pure
 map. Acting takes one row at a time, in one thread: the bits of a product of matrices depend on their size.
 
 A module maps observations (T, o) to outputs (T, l), row by row. With a `hidden_size` h it is recurrent: it
 maps observations (T, o), in their order, and a hidden state (h,) to outputs (T, l) and the next hidden state.
 An episode begins with zeros; `log_prob`, `score`, `score_along` and `kl` then take the observations of one
-whole episode, from its first step on (and not `final_obs`, on which nobody acted).
+whole episode, from its first step on (without `final_obs`, on which no action was taken).
 """
 
 import copy

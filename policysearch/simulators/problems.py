@@ -28,7 +28,7 @@ def chain(horizon: int = 20, cells: int = 5, reward_std: float = 1.0) -> MDP:
     """A way through cells 0, 1, …, `cells` − 1, 0, … whatever is done, with a right action in each.
 
     The right action of cell c is c mod 2: it pays 1 and the other nothing, plus noise. The horizon and the
-    number of parameters, 2 · `cells`, are set separately, which tells their effects on a search apart.
+    number of parameters, 2 · `cells`, are set separately, so that their effects on a search can be distinguished.
 
     Raises:
         ValueError: for fewer than one cell.

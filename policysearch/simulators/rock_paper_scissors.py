@@ -1,4 +1,4 @@
-"""Rock–paper–scissors against fictitious play (Brown 1951), which exploits whoever can be predicted.
+"""Rock–paper–scissors against fictitious play (Brown 1951), which exploits a predictable player.
 
 The opponent plays a best response to the counts c of our moves so far in the episode, the first time and among
 equals at random. Moves: 0 rock, 1 paper, 2 scissors; m beats m − 1 (mod 3), so the reply j is worth

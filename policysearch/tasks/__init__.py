@@ -8,9 +8,9 @@ from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy, 
 from policysearch.tasks.problem import (
     EvaluatorKind,
     Problem,
+    incompatibility,
     make_evaluator,
     make_problem,
-    misfit,
 )
 from policysearch.tasks.task import TASKS, Subject, Task, find_task
 
@@ -22,10 +22,10 @@ __all__ = [
     "Subject",
     "Task",
     "find_task",
+    "incompatibility",
     "make_evaluator",
     "make_policy",
     "make_problem",
-    "misfit",
     "parse_policy",
     "policy_names",
 ]

@@ -81,7 +81,7 @@ def make_evaluator(
     return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
 
 
-def misfit(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
+def incompatibility(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
     """Why this method cannot search this policy, or None where it can."""
     needs = needs_of(optimizer)
     if needs.scores and not isinstance(policy, StochasticPolicy):
@@ -119,7 +119,7 @@ def make_problem(
         ValueError: if the method cannot search this policy.
     """
     policy = task.make_policy()
-    if reason := misfit(policy, optimizer, whitened=whitened):
+    if reason := incompatibility(policy, optimizer, whitened=whitened):
         raise ValueError(reason)
     if task.deploy == "sample" and not isinstance(policy, StochasticPolicy):
         raise ValueError("deploy: a controller has nothing to sample; expected 'mode', got 'sample'")

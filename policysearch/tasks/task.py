@@ -109,7 +109,7 @@ class Task:
         return self.person.make_policy() if self.person else make_policy(self.policy, self.meet().interface)
 
     def meet(self) -> "Meeting":
-        """What one environment copy tells; built once for every registered environment."""
+        """What one copy of the environment says of itself; built once for every registered environment."""
         spec, key = find_spec(self.env_id), (self.env_id, self.episode_steps())
         if key not in _met or _met[key].spec != spec:
             env = self.make_env()

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,14 @@ FOLDER = Path(__file__).parent.parent.parent / "experiments/controllers"
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[Any]:
+    """All names of the experiment's modules."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        yield importlib.import_module("default_method")
+        importlib.import_module("default_method")  # the page
+        parts = map(
+            importlib.import_module, ("best_known", "default_method_searches", "default_method_scores")
+        )
+        yield SimpleNamespace(**{name: value for part in parts for name, value in vars(part).items()})
 
 
 def test_regret_is_0_at_the_best_1_at_the_start_and_2_where_there_is_no_return(script: Any) -> None:

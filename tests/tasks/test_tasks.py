@@ -15,7 +15,7 @@ from policysearch.core import Proposal
 from policysearch.optimizers import ARS, PGPE, Reinforce
 from policysearch.policies.controller import Controller
 from policysearch.simulators.cart_pole_force import linear_problem
-from policysearch.tasks import find_task, make_evaluator, make_problem, misfit
+from policysearch.tasks import find_task, incompatibility, make_evaluator, make_problem
 
 REDUCED = "aibo-gait-reduced"
 CONTROLLERS = Path(__file__).parent.parent.parent / "experiments/controllers"
@@ -37,8 +37,8 @@ def test_a_method_that_needs_scores_says_that_a_controller_has_none() -> None:
 
 def test_whitening_says_that_a_controller_has_no_layer_to_take_it() -> None:
     policy = find_task(REDUCED).make_policy()
-    assert "whitening needs a policy" in (misfit(policy, ARS(), whitened=True) or "")
-    assert misfit(policy, ARS(), whitened=False) is None
+    assert "whitening needs a policy" in (incompatibility(policy, ARS(), whitened=True) or "")
+    assert incompatibility(policy, ARS(), whitened=False) is None
 
 
 def test_a_controller_cannot_be_deployed_by_sampling() -> None:
