@@ -4,7 +4,7 @@
 
 Noise and falls of the first gait and of the paper's learned one; servos of other speeds; the time step; and the
 recommendations of the study measured again with half and a quarter of the time step. Writes checks.md and
-checks.json (for beside_the_paper.py).
+checks.json (for compared_with_paper.py).
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 | file | what is in it |
 | --- | --- |
-| `learning_curves.svg`, `.png` | speed of the recommendation against traversals, beside reported speeds |
+| `learning_curves.svg`, `.png` | speed of the recommendation against traversals, and reported speeds |
 | `loci.svg`, `.png` | where the left feet shall go and where they go, before and after learning |
 | `strip.png`, `gaits.gif` | both gaits from the side: one cycle in six pictures, and three seconds |
 
@@ -150,7 +150,7 @@ def cycle(gait: Gait, clock: Any) -> tuple[int, int]:
 
 # ------------------------------------------------------------------------------------------ learning curves
 def spread(heights: list[float], gap: float) -> list[float]:
-    """Ascending heights moved apart as little as keeps neighbours `gap` away, around their common middle."""
+    """Ascending heights spread as little as keeps neighbours `gap` away, around their common middle."""
     placed: list[list[float]] = []  # groups that touch
     for height in heights:
         placed.append([height])
@@ -328,7 +328,7 @@ def film(gaits: list[tuple[Gait, Walk]], path: Path) -> None:
 
 
 def save(figure: Any, out: Path, name: str, *, vector: bool = True, dpi: int = 130) -> None:
-    """Write a figure as PNG, and as SVG beside it."""
+    """Write a figure as PNG and as SVG."""
     with whole(out / f"{name}.png") as part:
         figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
     if vector:

@@ -1,11 +1,11 @@
-"""Traversals of the simulated AIBO per second, beside the physics alone.
+"""Traversals of the simulated AIBO per second, compared with the physics alone.
 
     python experiments/benchmarks/aibo.py --out results/benchmarks
 
 The start gait of Kohl & Stone and gaits around it. "physics alone" is MuJoCo under the very commands that the
 servos sent, without policy, servos, observations or rewards: `mj_step` called from Python, and `mujoco.rollout`,
-which runs whole traversals in native code. All take turns in one run; medians. The reduced model, which needs no
-MuJoCo, is beside them.
+which runs whole traversals in native code. All are timed alternately in one run; medians. The reduced model, which
+needs no MuJoCo, is timed, too.
 """
 
 import argparse

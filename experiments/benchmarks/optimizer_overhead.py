@@ -3,11 +3,11 @@
     python experiments/benchmarks/optimizer_overhead.py --out results/benchmarks
 
 Every optimizer of the registry that can search a function is driven over a 12-dimensional noisy sphere whose
-values are computed in one vectorised call outside the clock. Timed is the turn of the optimizer: from being
-handed an evaluation, its fitness included, to its next proposal. Beside it, the same turn of bare `cma`
+values are computed in one vectorised call outside the clock. What is timed is the optimizer: from an
+evaluation, its fitness included, to the next proposal; and, for comparison, the same step of bare `cma`
 (ask, stop and tell, with the same generator and settings), of the package `cmaes`, and of SciPy's
-Nelder–Mead (its whole run, its calls of the function taken off). The methods take turns, and the median over
-the repeats is reported.
+Nelder–Mead (its whole run, its calls of the function taken off). The methods are timed alternately; the median
+over the repeats is reported.
 """
 
 import argparse

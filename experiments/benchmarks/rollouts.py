@@ -1,12 +1,12 @@
-"""How fast rollouts are: ours beside everything else that runs the same episodes, in one run.
+"""How fast rollouts are: ours, and all others that run the same episodes, in one run.
 
     python experiments/benchmarks/rollouts.py --out results/benchmarks
 
 Every row runs the same candidates in the same task: N parameter vectors around one that keeps episodes long
 (CartPole: about 495 of 500 steps) or, where there is none, around zero. Every control step counts, also those
 that environments which reset themselves make after the first episode of a candidate, until the last candidate
-is done: an evaluation would throw them away. The rows of a case take turns, five rounds after one to warm up,
-and the median is reported.
+is done: an evaluation would throw them away. The rows of a case are timed alternately, five rounds after one to
+warm up, and the median is reported.
 
     naive loop          gymnasium.make, one candidate after the other, the policy with NumPy
     env.step only       the same environment without wrappers, a fixed action, no policy
@@ -369,7 +369,7 @@ def cases() -> Iterator[tuple[Case, bool]]:
 
 
 def measure(case: Case, *, full: bool, repeats: int) -> list[dict[str, Any]]:
-    """Steps per second of every row of a case, the rows taking turns."""
+    """Steps per second of every row of a case, timed alternately."""
     rows = list(rows_of(case, full=full))
     runs = [row.prepare() for row in rows]
     speeds: list[list[float]] = [[] for _ in rows]

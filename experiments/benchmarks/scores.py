@@ -1,11 +1,11 @@
-"""What scores cost: our backward pass beside PyTorch's automatic differentiation of the pseudo-loss.
+"""What scores cost: our backward pass, and PyTorch's automatic differentiation of the pseudo-loss.
 
     python experiments/benchmarks/scores.py --out results/benchmarks
 
 Σ_t w_t ∇ log π(a_t | s_t; θ) of 64 rollouts with 1,000 steps each, by a network of 64 × 64 tanh units on 11
 observations, with a Gaussian head for 3 actions and with a softmax head for 3 alternatives. "batch": all steps
 in one call; "per rollout": a call for each rollout, the results summed. The tensors of PyTorch are made outside
-the clock. One thread each; all take turns; first it is checked that they agree.
+the clock. One thread each, timed alternately, after a check that the scores agree.
 """
 
 import argparse

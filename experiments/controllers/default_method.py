@@ -132,7 +132,7 @@ def overall_table(found: Mapping[str, list[Score | None]]) -> str:
 
 
 def verdict(found: Mapping[str, list[Score | None]]) -> str:
-    """A line per budget: the three best methods, and those whose difference to the default is told apart from 0."""
+    """A line per budget: the three best methods, and those whose difference to the default is significant."""
     lines = []
     for b, budget in enumerate(BUDGETS):
         ran = {name: s for name, row in found.items() if (s := row[b]) is not None}

@@ -1,11 +1,11 @@
-"""Controllers before and after 100 rollouts, and what every method makes of as many.
+"""Controllers before and after 100 rollouts, and the returns of every method after as many.
 
     python -m policysearch.compare experiments/controllers/study.toml --out results/controllers/study
     python experiments/controllers/gallery.py --out results/controllers
 
-The first command runs every method on every task. The second draws a picture per task of one fresh episode, the same
-for the start, for Ziegler and Nichols' rules where they are defined and for what CMA-ES recommends at the end of run
-0 of that study, whatever it came to; it is searched again here. Then:
+The first command runs every method on every task. The second draws a picture per task of one held-out episode, the
+same for the start, for Ziegler and Nichols' rules where they are defined and for what CMA-ES recommends at the end
+of run 0 of that study, whatever its return; it is searched again here. Then:
 
     gains.csv           those controllers and the best known one: mean returns of the episodes of best_known.csv
     final_returns.csv   of every run, and of the start, the rules and the best known one on the run's own episodes

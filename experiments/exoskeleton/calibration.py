@@ -1,11 +1,11 @@
-"""What the simulated walker was calibrated to, beside what it gives.
+"""The published results to which the simulated walker was calibrated, and those of the simulation.
 
     python experiments/exoskeleton/calibration.py --out results/exoskeleton
 
 How much the generic law and the best ones help, and how fast people learn; the noise of an estimate from a few
 minutes of breaths, its bias for people with another time constant, and how often it orders two laws rightly; and what
-makes a law better, from rankings of laws, beside the same regression on rankings that were published. Nothing here
-sets a constant of the walker. Writes calibration.csv and calibration.md, in half a minute on one core.
+makes a law better, from rankings of laws, and the same regression on published rankings. Nothing here sets a
+constant of the walker. Writes calibration.csv and calibration.md, in half a minute on one core.
 """
 
 import dataclasses
@@ -268,7 +268,7 @@ def percent(rates: list[float]) -> Array:
 
 
 def biases(arguments: Arguments) -> Iterator[Row]:
-    """What another time constant does to an estimate, where standing turns into walking."""
+    """What another time constant does to an estimate, where standing changes to walking."""
     time = breath_times(BOUT, 3.0)
     ways: dict[str, Callable[[Breaths], float]] = {
         "exact design": lambda breaths: fit(breaths, design="exact").rate,
@@ -322,12 +322,12 @@ def rankings(
     for i in range(PEOPLE):
         rng = stream(seed, "calibration", "rankings", k, i)  # the same people for every design
         one = Walker.start(draw_participant(rng, "novice"), rng)
-        for turn in range(len(range(i, generations, PEOPLE))):
-            if turn % PER_SESSION == 0:
+        for generation in range(len(range(i, generations, PEOPLE))):
+            if generation % PER_SESSION == 0:
                 one.rest(NIGHT, rng)
-            if design.sigma and (turn == 0 or (design.anew and turn % PER_SESSION == 0)):
+            if design.sigma and (generation == 0 or (design.anew and generation % PER_SESSION == 0)):
                 cma_es = CMAES(sigma=design.sigma, population_size=LAWS)
-                search = AskTell(cma_es, domain, seed, "calibration", "rankings", k, i, turn)
+                search = AskTell(cma_es, domain, seed, "calibration", "rankings", k, i, generation)
             if design.sigma:
                 laws.append(policy.law(search.ask().params))
             else:
@@ -389,7 +389,7 @@ def bootstrap(
 
 
 def regressions(arguments: Arguments) -> Iterator[Row]:
-    """The published effects beside those in simulated rankings of every design."""
+    """The published effects, and those in simulated rankings of every design."""
     for design in DESIGNS:
         sets = [
             rankings(design, arguments.generations, arguments.seed, k) for k in range(arguments.data_sets)

@@ -1,4 +1,4 @@
-"""PPO beside the PPO of Stable-Baselines3: the same environments, policy network, steps and hyperparameters.
+"""Our PPO and the PPO of Stable-Baselines3: the same environments, policy network, steps and hyperparameters.
 
     pip install stable-baselines3 torch==2.13.0
     python experiments/gradient_mode/sb3_ppo.py --out results/gradient_mode
@@ -37,7 +37,7 @@ def ours(env_id: str, steps: int, seed: int, episodes: int) -> tuple[float, int]
     task = replace(find_task(env_id), policy="mlp:64,64")
     problem = make_problem(task, PPO(episodes=episodes), whitened=False, seed=0, run=seed)
     last = None
-    for turn in generations(
+    for generation in generations(
         problem.optimizer,
         problem.evaluator,
         problem.domain,
@@ -45,7 +45,7 @@ def ours(env_id: str, steps: int, seed: int, episodes: int) -> tuple[float, int]
         seed=seed,
         problem=(env_id,),
     ):
-        last = turn
+        last = generation
     assert last is not None  # noqa: S101 - the budget allows one generation
     final = Proposal(last.recommendation[None], last.recommendation, FRESH)
     return float(problem.evaluator.evaluate(final, (seed, "report")).returns.mean()), last.rollouts

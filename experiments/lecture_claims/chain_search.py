@@ -87,9 +87,9 @@ class Chain:
         """Of one run; `limit` if it takes longer."""
         target = TARGET * self.problem.optimal_return()
         start = Domain.unbounded(np.zeros(2 * self.cells))
-        for turn in generations(optimizer, self.evaluator, start, budget=Budget(int(limit)), seed=seed):
-            if self.expected_return(turn.recommendation) >= target:
-                return turn.rollouts
+        for generation in generations(optimizer, self.evaluator, start, budget=Budget(int(limit)), seed=seed):
+            if self.expected_return(generation.recommendation) >= target:
+                return generation.rollouts
         return limit
 
     def tuned(self, settings: Sequence[Optimizer]) -> Optimizer:
@@ -172,7 +172,7 @@ class Sweep:
         return ", ".join(f"{count} of {self.rollouts[name].size} of {name}" for name, count in counts.items())
 
     def beside_short(self) -> str:
-        """The exponents of the rivals beside those of a policy gradient that looks one or two steps ahead."""
+        """The exponents of the other methods, and those of a policy gradient that looks one or two steps ahead."""
         parts = []
         for name in RIVALS:
             value, low, high = self.excess(name, SHORT)
@@ -180,7 +180,7 @@ class Sweep:
         return ", ".join(parts)
 
     def cheapest(self) -> str:
-        """Who needs the fewest rollouts at each place."""
+        """The method that needs the fewest rollouts at each place."""
         costs = {name: typical(runs) for name, runs in self.rollouts.items()}
         winners = [min(costs, key=lambda name: costs[name][i]) for i in range(len(self.x))]
         return ", ".join(f"{x:g}: {winner}" for x, winner in zip(self.x, winners, strict=True))
@@ -201,7 +201,7 @@ class Sweep:
         return out
 
     def draw(self, left: Any, right: Any, *, xlabel: str) -> None:
-        """Rollouts to the target beside signal-to-noise ratios."""
+        """Rollouts to the target, and signal-to-noise ratios."""
         for name, colour in zip(METHODS, COLOURS, strict=False):
             logs = np.log(self.rollouts[name]).T
             mean, low, high = np.exp(np.transpose([mean_interval(column) for column in logs]))

@@ -1,7 +1,7 @@
 """Some problems need a stochastic policy, and the likelihood ratio needs no Markov property to find it.
 
 In the aliased gridworld two cells look alike, so that the observation is no Markov state; rock–paper–scissors is
-played against an opponent who exploits whoever can be predicted. Every value here is exact, of the policy as
+played against an opponent that exploits a predictable player. Every value here is exact, of the policy as
 deployed: J(θ) in closed form, for the gridworld with memory on the process whose state is the cell and what was seen
 before it, for a table over both; the task `aliased-gridworld-history` shows the same. Searches draw actions; the mode
 is that of the policy they have found.
@@ -81,11 +81,15 @@ class Problem:
             Reinforce(episodes=20, learning_rate=0.05, discount=1.0), evaluator,
             Domain.unbounded(start.T.ravel()), budget=Budget(ROLLOUTS), seed=run,
         )  # fmt: skip
-        turns = [turn for turn in search if turn.index % 8 == 0 or turn.rollouts == ROLLOUTS]
-        tables = [turn.recommendation.reshape(actions, rows).T for turn in turns]
+        looked_at = [
+            generation
+            for generation in search
+            if generation.index % 8 == 0 or generation.rollouts == ROLLOUTS
+        ]
+        tables = [generation.recommendation.reshape(actions, rows).T for generation in looked_at]
         drawn = [self.value(theta) for theta in tables]
         by_mode = [self.value(mode_of(theta)) for theta in tables]
-        return np.array([turn.rollouts for turn in turns]), np.array(drawn), np.array(by_mode)
+        return np.array([generation.rollouts for generation in looked_at]), np.array(drawn), np.array(by_mode)
 
 
 def mode_of(theta: Float[Array, "o a"]) -> Float[Array, "o a"]:
@@ -140,7 +144,7 @@ def verdict(found: Mapping[str, Problem], last: Mapping[str, tuple[Any, Any]]) -
 
 
 def picture(found: Mapping[str, Problem], all_curves: Mapping[str, list[Any]]) -> Any:
-    """J of both ways to deploy, mean and interval over runs, beside the best there is."""
+    """J of both ways to deploy, mean and interval over runs, and the best possible."""
     with figure_of(1, 3, 10.0, 3.5) as (figure, axes):
         for axis, (name, runs) in zip(axes[0], all_curves.items(), strict=True):
             for part, label, colour in ((1, "drawn from", COLOURS[0]), (2, "by its mode", COLOURS[1])):

@@ -83,10 +83,10 @@ def final(task: Any, optimizer: Optimizer, run: int) -> float:
     start = evaluator.policy.start(np.random.default_rng(run))
     params = start
     try:
-        for turn in generations(
+        for generation in generations(
             optimizer, evaluator, Domain.unbounded(start), budget=Budget(ROLLOUTS), seed=run
         ):
-            params = turn.recommendation
+            params = generation.recommendation
     except SearchFailed:
         return WORST
     if not np.isfinite(params).all():

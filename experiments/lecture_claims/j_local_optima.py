@@ -91,8 +91,8 @@ class Method:
             fixed, free = np.full(2, np.log(self.exploration)), np.full(2, np.inf)
             domain = Domain(*(np.concatenate([place, fixed]) for place in (start, -free, free)))
         recommendation = domain.start
-        for turn in generations(self.optimizer, evaluator, domain, budget=Budget(ROLLOUTS), seed=seed):
-            recommendation = turn.recommendation
+        for generation in generations(self.optimizer, evaluator, domain, budget=Budget(ROLLOUTS), seed=seed):
+            recommendation = generation.recommendation
         return recommendation[:2]
 
 

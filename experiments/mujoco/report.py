@@ -1,4 +1,4 @@
-"""What the MuJoCo studies found, beside the published figures of augmented random search.
+"""Results of the MuJoCo studies, compared with the published figures of augmented random search.
 
     python experiments/mujoco/report.py results/mujoco
 

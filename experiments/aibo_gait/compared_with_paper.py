@@ -1,6 +1,6 @@
-"""What the gait studies found, beside what Kohl & Stone 2004 reported of the real robots.
+"""Results of the gait studies, compared with those of Kohl & Stone 2004 on the real robots.
 
-    python experiments/aibo_gait/beside_the_paper.py results/aibo_gait
+    python experiments/aibo_gait/compared_with_paper.py results/aibo_gait
 
 Reads `study` and, if it is there, `noise` in that folder (study.toml and noise.toml here) and checks.json (of
 checks.py), counts the falls in the studies' ledgers while these are there, and writes README.md, falls*.csv and
