@@ -55,8 +55,8 @@ from default_method_searches import (
     runs,
 )  # fmt: skip
 
-from policysearch.provenance import environment
 from policysearch.compare.statistics import iqm
+from policysearch.provenance import environment
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.reporting.files import write_text
 from policysearch.tasks import TASKS

@@ -91,7 +91,7 @@ def test_gymnasium_accepts_the_environment() -> None:
 def test_it_needs_no_mujoco() -> None:
     code = (
         "import sys; sys.modules['mujoco'] = None\n"
-        "import gymnasium, policysearch.simulators\n"
+        "import gymnasium, policysearch.aibo\n"
         "gymnasium.make('policysearch/AiboReduced-v0')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
