@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run time
     from policysearch.asking.prompt import Asker
-    from policysearch.compare.api import compare
-    from policysearch.compare.comparison import Comparison
+    from policysearch.compare.api import CompareResult, compare
     from policysearch.compare.study import Study
     from policysearch.constraints import Constraint
     from policysearch.core import (
@@ -84,7 +83,7 @@ __version__ = "0.1.0"
 #: Where the public names are.
 _PLACES = {
     "asking.prompt": "Asker",
-    "compare.comparison": "Comparison",
+    "compare.api": "CompareResult",
     "compare.study": "Study",
     "constraints": "Constraint",
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
@@ -121,7 +120,7 @@ __all__ = [
     "Budget",
     "CascadedPID",
     "Choice",
-    "Comparison",
+    "CompareResult",
     "CompiledEvaluator",
     "Constraint",
     "CrossEntropy",

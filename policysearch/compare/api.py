@@ -1,19 +1,40 @@
 """A comparison from Python: `policysearch.compare(study)`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from policysearch.compare import recommendation, report
+from policysearch.compare import plots, recommendation, report
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import Journal
 from policysearch.compare.progress import shown
+from policysearch.compare.readable import readable_table
 from policysearch.compare.session import Session
 from policysearch.compare.study import Study
+from policysearch.compare.verdict import verdict
+from policysearch.reporting.tables import markdown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class CompareResult(Comparison):
+    """A comparison with a picture and words; a notebook shows its summary."""
+
+    def plot(self) -> "Figure":
+        """The anytime curves and final returns of all tasks."""
+        return plots.overview(self)
+
+    def verdict(self) -> str:
+        """What the numbers support, in words."""
+        return verdict(self)
+
+    def _repr_markdown_(self) -> str:
+        return markdown(readable_table(self))
 
 
 def compare(
     study: "Study | dict[str, Any]", *, out: Path | str | None = None, workers: int = 1, progress: bool = True
-) -> Comparison:
+) -> CompareResult:
     """Run a study, or go on with it, and return its tables.
 
     Args:
@@ -39,7 +60,7 @@ def compare(
             pass
     if session.died:
         raise RuntimeError("\n".join(f"{died.job}: {died.reason}" for died in session.died))
-    comparison = Comparison.of(session)
+    comparison = CompareResult.of(session)
     if folder is not None:
         write(session, comparison, folder)
     return comparison

@@ -18,7 +18,18 @@ from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
 from policysearch.core import tunable_of
 from policysearch.optimizers import OPTIMIZERS
-from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.reporting.figures import (
+    BLUE,
+    COLOURS,
+    DASHES,
+    GREY,
+    ORANGE,
+    figure_of,
+    legend,
+    limits,
+    lowest,
+    svg,
+)
 from policysearch.reporting.files import whole, write_text
 
 if TYPE_CHECKING:
@@ -29,7 +40,7 @@ _SMALL: dict[str, Any] = {"fontsize": 7, "va": "bottom", "color": "0.4"}
 
 
 def write_curves(comparison: Comparison, out: Path) -> None:
-    """Write `curves.png` and `curves.svg`: a row per task, anytime curves beside final returns."""
+    """Write `curves.png` and `curves.svg`: a row per task, anytime curves next to final returns."""
     figure = overview(comparison)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once is enough for two files
@@ -39,7 +50,7 @@ def write_curves(comparison: Comparison, out: Path) -> None:
 
 
 def overview(comparison: Comparison) -> "Figure":
-    """A row per task: the anytime curves beside the final returns of all runs."""
+    """A row per task: the anytime curves next to the final returns of all runs."""
     tasks, height = comparison.tasks, max(3.0, 0.6 + 0.2 * len(comparison.labels))
     with figure_of(len(tasks), 2, 10.0, height * len(tasks) + 0.3, width_ratios=(1.5, 1)) as (figure, axes):
         for (left, right), task in zip(axes, tasks, strict=True):
@@ -118,29 +129,25 @@ def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame, ends: tuple[float, fl
     axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
     axis.minorticks_off()
     axis.set_xlim(min([*ends, *x]) / 1.15, max([*ends, *x]) * 1.15)
-    axis.plot(x, y, "o", color="0.6", markersize=3, linestyle="none")
-    axis.plot(x[first], y[first], "s", color=COLOURS[0], markersize=4.5, fillstyle="none")
-    axis.plot(x[chosen], y[chosen], "o", color=COLOURS[1], markersize=4)
+    axis.plot(x, y, "o", color=GREY, markersize=3, linestyle="none")
+    axis.plot(x[first], y[first], "s", color=BLUE, markersize=4.5, fillstyle="none")
+    axis.plot(x[chosen], y[chosen], "o", color=ORANGE, markersize=4)
     axis.ticklabel_format(axis="y", useOffset=False)
     finite = y[np.isfinite(y)]
-    if finite.size:  # a ruined run may leave the frame
-        middle, high = float(np.median(finite)), float(finite.max())
-        low = max(float(finite.min()), middle - 3 * (high - middle))
-        margin = 0.08 * (high - low) or 1.0
-        axis.set_ylim(low - margin, high + margin)
+    if finite.size:  # a diverged run may leave the frame
+        axis.set_ylim(*limits(finite, lowest(finite, share=0.5, factor=3.0)))
 
 
 @contextmanager
 def _with_legend(comparison: Comparison) -> Iterator[tuple[Any, Any]]:
-    """A figure of one picture with the methods named below it, its margins fixed: laying out takes its time."""
+    """A figure of one picture, the methods named below it; its margins are fixed, as computing them takes time."""
     below = 0.17 * ((len(comparison.labels) + 2) // 3)
     height = 3.3 + below
     with figure_of(1, 1, 4.8, height, layout=None) as (figure, axes):
         figure.subplots_adjust(left=0.16, right=0.98, top=1 - 0.3 / height, bottom=(0.65 + below) / height)
         yield figure, axes[0, 0]
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=3, fontsize=7, frameon=False, handlelength=2.2,
-                      columnspacing=1.0, borderaxespad=0.1)  # fmt: skip
+        legend(figure, [axes[0, 0]], loc="lower center", fontsize=7, handlelength=2.2, columnspacing=1.0,
+               borderaxespad=0.1)  # fmt: skip
 
 
 def _style(comparison: Comparison, label: str) -> dict[str, Any]:
@@ -150,20 +157,17 @@ def _style(comparison: Comparison, label: str) -> dict[str, Any]:
 
 @lru_cache(64)
 def frame(comparison: Comparison, task: str) -> tuple[float, float]:
-    """The range of returns that a task's pictures show: a method that ruins the start may leave it."""
+    """The range of returns that a task's pictures show; a method that is much worse than the start may leave it."""
     start = _start(comparison, task)
     unit, _ = comparison.study.grid(task)
-    shown = [start, *comparison.study.task(task).references.values()]
+    values = [start, *comparison.study.task(task).references.values()]
     for label in comparison.labels:
         if comparison.has(task, label):
-            shown += iqm(comparison.curve(task, label, unit)[1]).tolist()
-            shown += comparison.final(task, label).tolist()
-    shown = [value for value in shown if np.isfinite(value)] or [0.0]
-    low, high = min(shown), max(shown)
-    if high > start:
-        low = max(low, start - 0.5 * (high - start))
-    margin = 0.07 * (high - low or 1.0)
-    return low - margin, high + margin
+            values += iqm(comparison.curve(task, label, unit)[1]).tolist()
+            values += comparison.final(task, label).tolist()
+    values = [value for value in values if np.isfinite(value)] or [0.0]
+    low, high = min(values), max(values)
+    return limits(values, max(low, start - 0.5 * (high - start)) if high > start else low)
 
 
 def _start(comparison: Comparison, task: str) -> float:
@@ -185,10 +189,10 @@ def _curves(
             low, high = curve_interval(values, comparison.study.seed, "curve", task, label, unit)
             axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
     start, task_of = _start(comparison, task), comparison.study.task(task)
-    axis.axhline(start, color="0.6", linewidth=0.8)
+    axis.axhline(start, color=GREY, linewidth=0.8)
     axis.annotate("start, untouched", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
     for name, value in task_of.references.items():
-        axis.axhline(value, color="0.6", linewidth=0.8, linestyle=(0, (1, 1)))
+        axis.axhline(value, color=GREY, linewidth=0.8, linestyle=(0, (1, 1)))
         axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
     axis.set_ylim(*limits)
     runs = comparison.runs.loc[comparison.runs["task"] == task].groupby("optimizer").size().max()

@@ -13,8 +13,8 @@ from policysearch.compare.statistics import ALPHA
 from policysearch.core import Array
 
 POWER = 0.8
-#: The fewest runs that can show a difference at the 5 % level, and the most that anybody is told to make.
-FEWEST_RUNS, MOST_RUNS = 6, 10_000
+#: The fewest runs that can show a difference at the 5 % level, and the largest number that is recommended.
+MIN_RUNS, MAX_RUNS = 6, 10_000
 
 
 def effect_size(gap: Float[Array, "runs"]) -> float:
@@ -39,10 +39,10 @@ def runs_needed(effect: float, *, paired: bool = True) -> int:
     """Runs per method that show a difference of `effect` standard deviations with 80 % power at the 5 % level.
 
     Of the differences where runs are paired, else of the methods' own pooled standard deviation (t-tests, Colas
-    et al. 2019); at most `MOST_RUNS`, which reads "as many or more". The fewest that can decide at all are 6.
+    et al. 2019); at most `MAX_RUNS`, which reads "as many or more". The fewest that can decide at all are 6.
     """
     if not np.isfinite(effect) or effect == 0:
-        return MOST_RUNS if not np.isinf(effect) else FEWEST_RUNS
+        return MAX_RUNS if not np.isinf(effect) else MIN_RUNS
     return _runs_needed(float(f"{abs(effect):.4g}"), paired)
 
 
@@ -56,8 +56,8 @@ def _runs_needed(effect: float, paired: bool) -> int:
         return np.asarray(nct.sf(t.ppf(1 - ALPHA / 2, df), df, shift))
 
     normal = (1 if paired else 2) * ((norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)) / effect) ** 2
-    low = int(min(max(FEWEST_RUNS, normal), MOST_RUNS))  # the t distribution asks for two or three more
-    high = min(low + 10, MOST_RUNS)
+    low = int(min(max(MIN_RUNS, normal), MAX_RUNS))  # the t distribution asks for two or three more
+    high = min(low + 10, MAX_RUNS)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if power(np.array(float(middle))) >= POWER else (middle + 1, high)

@@ -6,22 +6,21 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from policysearch.compare.run import Job
 from policysearch.compare.session import FINAL, Session, Update
 from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
+from policysearch.reporting.tables import terminal
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 SECONDS_BETWEEN_TABLES = 0.25
 #: Rows that a live table shows; of more, those that have not finished come first.
-MOST_ROWS = 24
+MAX_ROWS = 24
 
 
 def announce(study: Study) -> None:
@@ -58,6 +57,13 @@ class Row:
     finals: list[float] = field(default_factory=list)
     current: dict[Job, float] = field(default_factory=dict)  # latest mean return of the runs that go on
     died: int = 0
+
+    def cells(self) -> tuple[str, str, str]:
+        """Runs, the interquartile mean of the final returns, and the returns of some runs now."""
+        final = f"{float(iqm(np.array(self.finals))):.4g}" if self.finals else ""
+        now = "  ".join(f"{value:.4g}" for value in [*self.current.values()][:4])
+        died = f" ({self.died} died)" if self.died else ""
+        return f"{len(self.finals)}/{self.total}{died}", final, now
 
 
 class Board:
@@ -144,21 +150,11 @@ class Board:
 
     def table(self) -> Table:
         """The runs of every method, how they do, and the time that is left."""
-        view = Table(
-            box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=Text(self.line()), caption_justify="left"
-        )
-        for name in ("task", "method", "runs", "final return (IQM)", "return now"):
-            view.add_column(name, justify="left" if name in ("task", "method") else "right", no_wrap=True)
-        entries = sorted(self.rows.items(), key=lambda entry: len(entry[1].finals) >= entry[1].total)
-        shown = {key for key, _ in entries[:MOST_ROWS]}
-        for (task, label), row in self.rows.items():
-            if (task, label) in shown:
-                final = f"{float(iqm(np.array(row.finals))):.4g}" if row.finals else ""
-                now = "  ".join(f"{value:.4g}" for value in [*row.current.values()][:4])
-                died = f" ({row.died} died)" if row.died else ""
-                cells = (task, label, f"{len(row.finals)}/{row.total}{died}", final, now)
-                view.add_row(*map(Text, cells))
-        return view
+        unfinished = sorted(self.rows, key=lambda key: len(self.rows[key].finals) >= self.rows[key].total)
+        shown = set(unfinished[:MAX_ROWS])
+        rows = [(*key, *row.cells()) for key, row in self.rows.items() if key in shown]
+        header = ("task", "method", "runs", "final return (IQM)", "return now")
+        return terminal(header, rows, caption=self.line(), left=("task", "method"), wrap=False)
 
 
 def _duration(seconds: float) -> str:

@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def file_name(*parts: Any) -> str:
-    """Names and numbers as one file name; names with other than plain characters are told apart by a digest."""
+    """Names and numbers as one file name; names with other than plain characters are distinguished by a digest."""
     name = "__".join(map(str, parts))
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".")
     if re.fullmatch(r"[A-Za-z0-9._:-]+", name):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare.comparison import Comparison
-from policysearch.compare.power import FEWEST_RUNS, MOST_RUNS
+from policysearch.compare.power import MAX_RUNS, MIN_RUNS
 from policysearch.compare.statistics import iqm
 
 #: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
@@ -17,7 +17,7 @@ def verdict(comparison: Comparison) -> str:
 
 
 def of_task(comparison: Comparison, task: str) -> str:
-    """Who leads, whom it beats beyond doubt, and from whom it cannot be told apart."""
+    """The leader, the methods that it beats significantly, and those of which that cannot be said."""
     leader, others = ranking(comparison, task)
     if not others:
         return f"{leader} is the only method here."
@@ -26,23 +26,31 @@ def of_task(comparison: Comparison, task: str) -> str:
     table = against(comparison, task, leader)
     runs = int(table["runs"].min())
     same = [np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]
-    equal, table = table[same]["y"].tolist(), table[np.logical_not(same)]
-    beaten, above = table[table["better"] == leader], table[table["better"] == table["y"]]
-    doubtful = table[table["better"] == ""]
-    budget = budget_words(comparison, task)
-    best = iqm(comparison.final(task, leader))
-    tied = [other for other in others if iqm(comparison.final(task, other)) == best]
-    if tied:
-        same_runs = ", run by run the same" if set(tied) == set(equal) else ""
-        lines = [
-            f"{_listed([leader, *tied])} share the highest interquartile mean after {budget}{same_runs}."
-        ]
-    else:
-        lines = [f"{leader} has the highest interquartile mean after {budget}."]
-    if runs < FEWEST_RUNS:
+    lines = [_lead(comparison, task, leader, others, table[same]["y"].tolist())]
+    if runs < MIN_RUNS:
         lines.append(
-            f"Of {runs} runs no difference is significant at the 5 % level; {FEWEST_RUNS} are the fewest."
+            f"Of {runs} runs no difference is significant at the 5 % level; {MIN_RUNS} are the fewest."
         )
+    table = table[np.logical_not(same)]
+    lines += _decided(table, leader)
+    lines += _undecided(table[table["better"] == ""], leader, task, runs)
+    return " ".join(lines)
+
+
+def _lead(comparison: Comparison, task: str, leader: str, others: list[str], equal: list[str]) -> str:
+    """The methods with the highest interquartile mean; `equal` are those whose runs are the leader's."""
+    budget, best = budget_words(comparison, task), iqm(comparison.final(task, leader))
+    tied = [other for other in others if iqm(comparison.final(task, other)) == best]
+    if not tied:
+        return f"{leader} has the highest interquartile mean after {budget}."
+    same_runs = ", run by run the same" if set(tied) == set(equal) else ""
+    return f"{_listed([leader, *tied])} share the highest interquartile mean after {budget}{same_runs}."
+
+
+def _decided(table: pd.DataFrame, leader: str) -> list[str]:
+    """The significant differences to the leader."""
+    lines = []
+    beaten, above = table[table["better"] == leader], table[table["better"] == table["y"]]
     if len(beaten):
         names = _listed(beaten["y"].tolist())
         lines.append(
@@ -53,22 +61,24 @@ def of_task(comparison: Comparison, task: str) -> str:
         lines.append(
             f"Run by run, though, it loses to {names}, with the same certainty: a few runs make its mean."
         )
-    if len(doubtful) == 1:
-        needed = _needed(int(doubtful["runs_needed"].iloc[0]), runs)
-        lines.append(
-            f"{leader} and {doubtful['y'].iloc[0]} cannot be told apart on {task} with {runs} runs; {needed} would "
-            "be needed for the observed difference."
-        )
-    elif len(doubtful):
-        named = [
-            f"{method} ({_needed(int(needed), runs)})"
-            for method, needed in zip(doubtful["y"], doubtful["runs_needed"], strict=True)
+    return lines
+
+
+def _undecided(table: pd.DataFrame, leader: str, task: str, runs: int) -> list[str]:
+    """The differences to the leader that may be chance, with the runs that would decide them."""
+    needed = [_needed(int(count), runs) for count in table["runs_needed"]]
+    if not needed:
+        return []
+    if len(needed) == 1:
+        return [
+            f"{leader} and {table['y'].iloc[0]} cannot be distinguished on {task} with {runs} runs; {needed[0]} "
+            "would be needed for the observed difference."
         ]
-        lines.append(
-            f"With {runs} runs {leader} cannot be told apart on {task} from {_listed(named)}; in brackets the runs "
-            "that would be needed for the observed difference."
-        )
-    return " ".join(lines)
+    named = [f"{method} ({count})" for method, count in zip(table["y"], needed, strict=True)]
+    return [
+        f"With {runs} runs {leader} cannot be distinguished on {task} from {_listed(named)}; in brackets the "
+        "runs that would be needed for the observed difference."
+    ]
 
 
 def ranking(comparison: Comparison, task: str) -> tuple[str, list[str]]:
@@ -114,7 +124,7 @@ def pairing_line(comparison: Comparison, task: str) -> str:
 
 
 def plan(comparison: Comparison) -> pd.DataFrame:
-    """What it would take to tell the leader of each task from every other method, judged by these runs.
+    """What it would take to distinguish the leader of each task from every other method, judged by these runs.
 
     Runs per method for 80 % power at the 5 % level, with a fifth more because the variance is estimated, and the
     rollouts of both methods' searches.
@@ -144,13 +154,13 @@ def plan(comparison: Comparison) -> pd.DataFrame:
 
 def _safe(needed: int) -> int:
     """A fifth more than is needed."""
-    return min(MOST_RUNS, int(np.ceil(SAFETY * needed)))
+    return min(MAX_RUNS, int(np.ceil(SAFETY * needed)))
 
 
 def _needed(needed: int, runs: int) -> str:
     """Runs that are needed; as many as there are would do for one pair, but not among so many."""
-    if needed >= MOST_RUNS:
-        return f"{MOST_RUNS:,} or more"
+    if needed >= MAX_RUNS:
+        return f"{MAX_RUNS:,} or more"
     return str(needed) if needed > runs else f"more than {runs}"
 
 

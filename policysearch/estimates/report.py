@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from policysearch.compare.report import markdown
 from policysearch.estimates.measurement import Estimates
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
 from policysearch.reporting.files import whole, write_text
+from policysearch.reporting.tables import markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

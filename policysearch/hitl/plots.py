@@ -17,13 +17,12 @@ from policysearch.exoskeleton.torque_profile import project, torque
 from policysearch.hitl.log import Entry
 from policysearch.hitl.plan import PARAMETERS
 from policysearch.hitl.session import CONDITIONS, Session
-from policysearch.reporting.figures import figure_of
+from policysearch.reporting.figures import BLUE, GREEN, GREY, ORANGE, figure_of, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.6"
 #: Bouts with a result that counts.
 COUNTED = ("measured", "amended")
 #: The marks of the others.
@@ -58,7 +57,7 @@ def law_over_stride(session: Session) -> "Figure":
         mass = session.plan.mass
         right = axis.secondary_yaxis("right", functions=(lambda t: t * mass, lambda t: t / mass))
         right.set_ylabel(f"torque for {mass:g} kg (N·m)")
-        _legend(figure, axis)
+        legend(figure, [axis])
     return figure
 
 
@@ -88,7 +87,7 @@ def breaths_with_fit(entry: Entry, tau: float) -> "Figure":
             rates, _ = running(entry.breaths, tau)
             axis.plot(minutes, rates, color=ORANGE, linewidth=1.0, label="estimate so far")
             _frame(axis, entry.breaths.rate)
-        _legend(figure, axis)
+        legend(figure, [axis])
     return figure
 
 
@@ -185,7 +184,7 @@ def narrowing(session: Session) -> "Figure":
             scale.solids.set(rasterized=False, edgecolor="face")  # the page shows no raster images
         else:
             axes[0, 0].set_title("no law measured yet", fontsize=9, color="0.4")
-        _legend(figure, axes[0, 0])
+        legend(figure, [axes[0, 0]])
     return figure
 
 
@@ -270,7 +269,7 @@ def drift(session: Session) -> "Figure":
             axis.set_xlim(left=0.0)
         else:
             _nothing(axis, "the reference law was not walked again yet")
-        _legend(figure, axis)
+        legend(figure, [axis])
     return figure
 
 
@@ -282,13 +281,6 @@ def result(session: Session, rate: float) -> float:
 def result_words(session: Session) -> str:
     """What `result` is."""
     return "% less net energy than the baseline" if session.plan.baseline else "metabolic rate (W/kg)"
-
-
-def _legend(figure: "Figure", axis: "Axes") -> None:
-    """All names, above the picture: nothing is covered."""
-    handles, labels = axis.get_legend_handles_labels()
-    if labels:
-        figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
 
 
 def _nothing(axis: "Axes", words: str) -> None:

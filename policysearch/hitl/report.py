@@ -18,8 +18,8 @@ from policysearch.hitl import plots
 from policysearch.hitl.log import UNDOABLE, Entry
 from policysearch.hitl.plots import result, searched, validated
 from policysearch.hitl.session import CONDITIONS, Session
-from policysearch.reporting.figures import inline
 from policysearch.reporting.files import write_text
+from policysearch.reporting.page import drawn, render
 
 PICTURES = (
     ("law_over_stride", "The recommended law, the reference law, and the laws that were tried"),
@@ -51,27 +51,18 @@ def write(session: Session, out: Path) -> Path:
 
 def page(session: Session) -> str:
     """`report.html`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415
-
-    environment = Environment(
-        loader=PackageLoader("policysearch.hitl", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     times = [_time(body["at"], "%Y-%m-%d %H:%M") for _, body in session.events if "at" in body]
     bout = session.next
     tested = sensitivities(session)
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "policysearch.hitl",
         participant=session.plan.participant,
         when=f"{times[0]} to {times[-1]} UTC",
         state="It is over." if bout is None else f"It is not over; next: {bout.label}.",
         plan=plan_words(session),
         recommendation=law_words(session),
         findings=findings(session),
-        pictures=[
-            (name, Markup(inline(getattr(plots, name)(session), name)), caption)  # noqa: S704 - drawn here
-            for name, caption in PICTURES
-        ],
+        pictures=[(name, drawn(getattr(plots, name)(session), name), caption) for name, caption in PICTURES],
         bouts=[_row(session, entry) for entry in session.entries],
         fitted=len(tested),
         sensitive=[

@@ -1,17 +1,24 @@
-"""Figures that no window and no global state knows of; the same figure gives the same bytes.
+"""Figures without a window or global state; the same figure gives the same bytes.
 
 Colours are Okabe & Ito's, which differ for all kinds of colour vision.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.core import Array
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+BLUE, ORANGE, GREEN, GREY = *COLOURS[:3], "0.6"
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
 
@@ -29,7 +36,7 @@ def svg(figure: "Figure", name: str) -> str:
 def figure_of(
     rows: int, columns: int, width: float, height: float, *, layout: Any = "constrained", **options: Any
 ) -> Iterator[tuple[Any, Any]]:
-    """A figure that no window and no global state knows of, and its axes."""
+    """A figure of rows × columns, `width` × `height` inches, and its axes."""
     import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -41,7 +48,38 @@ def figure_of(
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
-def inline(figure: "Figure", name: str) -> str:
-    """A figure as an SVG element for a page that may hold several."""
-    text = svg(figure, name)
-    return text[text.index("<svg") :]
+def legend(figure: "Figure", axes: Iterable["Axes"], **options: Any) -> None:
+    """The names of all axes, each once, above the pictures unless `options` of `Figure.legend` say otherwise."""
+    named = {
+        label: handle
+        for axis in axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    look: dict[str, Any] = {"loc": "outside upper left", "ncols": 3, "fontsize": 8, "frameon": False}
+    if named:
+        figure.legend([*named.values()], [*named], **look | options)
+
+
+def lowest(values: Float[Array, "n"], share: float = 0.75, factor: float = 10.0) -> float:
+    """The least of finite `values` that is not far below the others.
+
+    It is at least q − factor (best − q) with q their quantile `share`; where that is the best itself, the median, the
+    lower quartile, the worst. So terrible values do not set the scale for the others, even if most are terrible.
+    """
+    best = values.max(initial=-np.inf)
+    for tried in (share, 0.5, 0.25):
+        if len(values) and (q := float(np.quantile(values, tried, method="lower"))) < best:
+            return float(values[values >= q - factor * (best - q)].min())
+    return float(values.min(initial=np.inf))
+
+
+def limits(values: Iterable[float], worst: float, sign: float = 1.0) -> tuple[float, float]:
+    """Ends of an axis from `worst`, beyond which values leave it, to the best of the finite `values`, with a margin.
+
+    Values are better where `sign` times them is larger; so is `worst`, which already has the sign.
+    """
+    signed = sign * np.array([value for value in values if np.isfinite(value)])
+    best = float(signed.max(initial=worst))
+    margin = 0.06 * (best - worst) or 0.05 * abs(best) or 1.0
+    low, high = sorted((sign * (worst - margin), sign * (best + margin)))
+    return low, high

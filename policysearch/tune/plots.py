@@ -10,17 +10,16 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.evaluators.functions import sign_of
-from policysearch.reporting.figures import COLOURS, figure_of
+from policysearch.reporting.figures import BLUE, COLOURS, GREEN, ORANGE, figure_of, legend, limits, lowest
 from policysearch.space import Choice, Parameter
 from policysearch.tune.pareto import front
 from policysearch.tune.sensitivity import Sensitivity
-from policysearch.tune.surface import Surface, lowest
+from policysearch.tune.surface import Surface
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREEN = COLOURS[:3]
 _COLUMNS = 3  # of small pictures
 _BETTER = "difference to the recommendation\n(positive is better)"
 
@@ -58,7 +57,7 @@ def tries(
         left.set(xlabel=f"tries of the search{_in_brackets(said)}", ylabel=f"return, {goal}d")
         right.set_xticks([0, 1], ["start", "recommended"])
         right.set(xlim=(-0.6, 1.6), xlabel=f"{len(returns)} fresh seeds")
-        figure.legend(loc="outside upper left", fontsize=8, frameon=False)
+        legend(figure, [left])
     return figure
 
 
@@ -110,7 +109,7 @@ def slices(
         for row in axes:
             row[0].set_ylabel(_BETTER, fontsize=8)
         _end_at(axes.flat[0], 1.0, worst, _spans(sensitivity, surface, varied))
-        _legend(figure, axes.flat)
+        legend(figure, axes.flat, ncols=4)
     return figure
 
 
@@ -146,7 +145,7 @@ def pairs(surface: Surface, most: int = 6) -> "Figure":
             _scale(axis, space.parameters[i])
             _scale(axis, space.parameters[j], "y")
         figure.colorbar(shades, ax=axes, label=_BETTER, aspect=30, extend="min", pad=0.02)
-        _legend(figure, axes.flat)
+        legend(figure, axes.flat, ncols=4)
     return figure
 
 
@@ -180,7 +179,7 @@ def tradeoff(
             axis.plot(*place, mark, color=colour, ms=11 if mark == "*" else 6, mec="white", label=name)
         for set_label, name, sign in zip((axis.set_xlabel, axis.set_ylabel), (x, y), signs, strict=True):
             set_label(f"{name} ({'larger' if sign > 0 else 'smaller'} is better)")
-        _legend(figure, [axis], 2)
+        legend(figure, [axis], ncols=2)
     return figure
 
 
@@ -229,10 +228,7 @@ def _at_edge(axis: "Axes", x: Float[Array, "k"], mark: str, colour: str, sign: f
 
 def _end_at(axis: "Axes", sign: float, worst: float, shown: Iterable[Array]) -> None:
     """Limits from the worst that is shown to the best that there is, with a margin."""
-    values = np.concatenate([np.ravel(array) for array in shown])
-    best = float((sign * values[np.isfinite(values)]).max(initial=worst))
-    margin = 0.06 * (best - worst) or 0.05 * abs(best) or 1.0
-    axis.set_ylim(*sorted((sign * (worst - margin), sign * (best + margin))))
+    axis.set_ylim(*limits(np.concatenate([np.ravel(array) for array in shown]), worst, sign))
 
 
 def _measured(axis: "Axes", mine: pd.DataFrame, place: Any, worst: float) -> None:
@@ -283,15 +279,3 @@ def _scale(axis: "Axes", parameter: Parameter | Choice, which: Literal["x", "y"]
         ticks.set_minor_formatter(NullFormatter())
     elif parameter.integer and not isinstance(parameter, Choice):
         axis.locator_params(axis=which, integer=True)
-
-
-def _legend(figure: "Figure", axes: Iterable["Axes"], columns: int = 4) -> None:
-    """Every name once, above the pictures: nothing is covered."""
-    named = {
-        label: handle
-        for axis in axes
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        [*named.values()], [*named], loc="outside upper left", ncols=columns, fontsize=8, frameon=False
-    )

@@ -27,6 +27,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from policysearch.core import Array
+from policysearch.reporting.figures import lowest
 from policysearch.space import Choice, Space
 
 #: Tries for each coefficient that a surface needs.
@@ -171,19 +172,6 @@ class Surface:
         if name not in known:
             raise ValueError(f"expected a number that the tries changed, of {', '.join(known)}, got {name}")
         return self.space.names.index(name)
-
-
-def lowest(values: Float[Array, "n"], share: float = 0.75, factor: float = 10.0) -> float:
-    """The least of finite `values` that is not far below the others.
-
-    It is at least q − factor (best − q) with q their quantile `share`; where that is the best itself, the median, the
-    lower quartile, the worst. So the terrible do not set the scale for the others, even if most are.
-    """
-    best = values.max(initial=-np.inf)
-    for tried in (share, 0.5, 0.25):
-        if len(values) and (q := float(np.quantile(values, tried, method="lower"))) < best:
-            return float(values[values >= q - factor * (best - q)].min())
-    return float(values.min(initial=np.inf))
 
 
 def as_run(space: Space, coordinates: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

@@ -19,7 +19,8 @@ import policysearch
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import Journal
-from policysearch.compare.report import html, latex_table, matrix_cells, number, page
+from policysearch.compare.readable import matrix_cells
+from policysearch.compare.report import html, latex_table, page
 from policysearch.compare.request import file_name
 from policysearch.compare.run import Job
 from policysearch.compare.saved import load, load_all
@@ -29,6 +30,7 @@ from policysearch.compare.verdict import against, plan, verdict
 from policysearch.compare.workers import Died
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.reporting.figures import svg
+from policysearch.reporting.tables import number
 
 HOSTILE = "<script>alert('x')</script>&amp; $x_1$ 100%"
 
@@ -265,7 +267,7 @@ def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     needed = int(close.pairs["runs_needed"].iloc[0])
     assert needed > 10
     assert (
-        f"a and b cannot be told apart on lqr with 10 runs; {needed} would be needed for the observed difference."
+        f"a and b cannot be distinguished on lqr with 10 runs; {needed} would be needed for the observed difference."
         in verdict(close)
     )
     few = verdict(runs_table({"a": list(NOISE[:5]), "b": list(NOISE[:5] - 5)}))
@@ -281,7 +283,7 @@ def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     assert "a and b share the highest interquartile mean after 300 rollouts." in tie
     three = verdict(runs_table({"b": list(NOISE - 9), "a": list(NOISE), "c": list(NOISE[::-1])}))
     assert "a is better than b" in three
-    assert "cannot be told apart" in three
+    assert "cannot be distinguished" in three
 
 
 def test_a_comparison_with_its_sides_exchanged_is_the_same() -> None:

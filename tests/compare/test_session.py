@@ -25,6 +25,7 @@ from policysearch.compare.journal import NAME, Journal, StudyChanged
 from policysearch.compare.run import Job, Result, execute
 from policysearch.compare.session import Session, Shard
 from policysearch.compare.study import Study
+from policysearch.compare.verdict import verdict
 from policysearch.compare.workers import Died, Work, run_all
 from policysearch.core import tunable_of
 from policysearch.evaluators.recorded import ReplayDiffers
@@ -703,7 +704,7 @@ def test_groups_of_runs_are_made_until_all_pairs_are_told_apart(tmp_path: Path) 
     assert made == set(range(10))
     table = Comparison.of(session)
     assert table.pairs["better"].tolist() == ["hill-climbing"]
-    assert "hill-climbing is better than random-search" in table.verdict()
+    assert "hill-climbing is better than random-search" in verdict(table)
     # two methods that are one are never told apart, and all groups are made
     rows = {"one": {"method": "random-search"}, "two": {"method": "random-search"}}
     equal = conduct(study(optimizers=rows, runs=2, settle=2), None)

@@ -17,7 +17,7 @@ from policysearch.hitl import plots
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
-from policysearch.reporting.figures import inline
+from policysearch.reporting import page
 
 PICTURES = (plots.law_over_stride, plots.all_breaths, plots.narrowing, plots.validation, plots.drift)
 STRIDE = np.linspace(0.0, 70.0, 281)
@@ -285,7 +285,7 @@ def uncovered(figure: Figure) -> None:
 
 
 def test_a_picture_is_the_same_twice_and_holds_no_picture_in_the_picture(messy: Session) -> None:
-    first, second = (inline(plots.narrowing(messy), "narrowing") for _ in range(2))
+    first, second = (page.drawn(plots.narrowing(messy), "narrowing") for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert "<image" not in first, "the page's policy would block it"

@@ -1,0 +1,171 @@
+"""A comparison as people read it: tables of short numbers, and sentences that say what was run."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from policysearch.compare.comparison import Comparison
+from policysearch.compare.verdict import budget_words
+from policysearch.reporting.tables import interval, number
+
+
+def readable_table(comparison: Comparison) -> pd.DataFrame:
+    """The summary, best first within a task, with what was claimed and what was spent; cells are text."""
+    tables = {task: _task_rows(comparison, task) for task in comparison.tasks}
+    return pd.concat(tables, names=["task"]).reset_index("task").reset_index(drop=True)
+
+
+def task_table(comparison: Comparison, task: str) -> pd.DataFrame:
+    """The rows of a task, without columns that are 0 % throughout."""
+    table = _task_rows(comparison, task)
+    zero = [name for name in ("failed", "clipped") if (table[name] == "0 %").all()]
+    return table.drop(columns=zero)
+
+
+def _task_rows(comparison: Comparison, task: str) -> pd.DataFrame:
+    rows, runs = [], comparison.runs[comparison.runs["task"] == task]
+    part = comparison.summary[comparison.summary["task"] == task]
+    for entry in part.sort_values("iqm", ascending=False, kind="stable").to_dict("records"):
+        mine = runs[runs["optimizer"] == entry["optimizer"]]
+        clipped = mine["clipped_steps"] / mine["steps"].clip(lower=1)
+        rows.append(
+            {
+                "optimizer": entry["optimizer"],
+                "d": int(mine["d"].max()),
+                "runs": entry["runs"],
+                "final return (IQM)": number(entry["iqm"]),
+                "95 % interval": interval(entry["ci_low"], entry["ci_high"]),
+                "anytime": number(entry["anytime"]),
+                "start": number(mine["start_return"].mean()),
+                "claimed − final": number((mine["claimed_return"] - mine["final_return"]).mean()),
+                "rollouts": number(mine["rollouts"].mean()),
+                "steps": f"{mine['steps'].mean():,.0f}",
+                "failed": f"{100 * entry['failure_rate']:.2g} %",
+                "clipped": f"{100 * clipped.mean():.0f} %",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What a reader should know of these runs: failures, budgets not spent."""
+    runs = comparison.runs
+    lines = [
+        f"{run['optimizer']} on {run['task']}, run {run['run']}: {run['remarks']}"
+        for run in runs[runs["remarks"] != ""].to_dict("records")
+    ]
+    for task in comparison.tasks:
+        limit = comparison.study.budget(task).rollouts
+        mine = runs[runs["task"] == task]
+        short = sorted(set(mine.loc[mine["rollouts"] < 0.9 * (limit or 0), "optimizer"]))
+        if short and comparison.study.budget(task).steps is None:
+            lines.append(f"{task}: less than nine tenths of the budget spent by {', '.join(short)}")
+    return lines
+
+
+def spent_by_purpose(comparison: Comparison) -> pd.DataFrame:
+    """Rollouts and steps of the whole study by purpose."""
+    spent = comparison.spent
+    spent = spent.assign(purpose=np.where(spent["stage"] == "tuning", "tuning", spent["purpose"]))
+    table = spent.groupby("purpose", sort=False)[list(spent.columns[5:])].sum()
+    return table.reset_index().map(lambda cell: f"{cell:,}" if isinstance(cell, int) else cell)
+
+
+def versions(comparison: Comparison) -> list[str]:
+    """What the study was made with, one line per different environment."""
+    lines = []
+    for session in comparison.sessions:
+        known = {k: v for k, v in session.items() if k not in ("command", "date", "process")}
+        line = ", ".join(f"{name} {value}" for name, value in known.items())
+        if line not in lines:
+            lines.append(line)
+    return lines
+
+
+def commands(comparison: Comparison) -> list[str]:
+    """The commands that made it, in order, each once."""
+    given = [session.get("command") for session in comparison.sessions]
+    return [command for command in dict.fromkeys(given) if command]
+
+
+def facts(comparison: Comparison) -> list[str]:
+    """What was run, in sentences."""
+    study, runs = comparison.study, comparison.runs
+    budgets = ", ".join(f"{task} {budget_words(comparison, task)}" for task in comparison.tasks)
+    lines = [
+        f"{len(runs)} runs, seed {study.seed}; budget: {budgets}. {runs['rollouts'].sum():,} rollouts of search and "
+        f"{runs['report_rollouts'].sum():,} of reporting, {runs['wall_seconds'].sum():,.0f} s of processor time in "
+        "the runs.",
+    ]
+    if len(comparison.tuning):
+        tuning = comparison.spent[comparison.spent["stage"] == "tuning"]
+        count = int(comparison.tuning.groupby(["task", "optimizer"]).size().max())
+        lines.append(
+            f"Hyperparameters were tuned first, with {tuning['rollouts'].sum():,} further rollouts: "
+            f"{count} runs per method and task, on seeds that the comparison does not meet."
+        )
+    if study.settle:
+        lines.append(
+            f"Sequential: groups of {study.runs} runs, at most {study.settle}, until all pairs are decided; "
+            "calling equal methods different has a probability of at most 5 % on each task, over all its pairs "
+            "and looks."
+        )
+    lines.append(
+        f"The final return is that of the recommendation on held-out episodes ({study.report_episodes} per run), "
+        "never a value that the search saw: interquartile mean over the runs (IQM) with its bootstrap interval. "
+        "“anytime” is the mean return of the recommendation over the whole budget, “claimed − final” says by how "
+        "much the search’s best value overstates it, “start” is the untouched starting policy, d the number of "
+        "parameters searched."
+    )
+    return lines
+
+
+def overall_words(comparison: Comparison) -> str:
+    """How returns were normalised."""
+    ranges = ", ".join(
+        f"{task} {number(low)} and {number(high)}"
+        for task in comparison.normalised_tasks
+        for low, high in [comparison.study.references(task) or (0.0, 1.0)]
+    )
+    return f"Returns normalised by references that the tasks declare, which become 0 and 1: {ranges}."
+
+
+def overall_table(comparison: Comparison) -> pd.DataFrame:
+    """Normalised interquartile means, best first."""
+    table = comparison.overall.sort_values("iqm", ascending=False, kind="stable")
+    return pd.DataFrame(
+        {
+            "optimizer": table["optimizer"],
+            "normalised return (IQM)": table["iqm"].map(number),
+            "95 % interval": [*map(interval, table["ci_low"], table["ci_high"])],
+        }
+    )
+
+
+def tuned_rows(comparison: Comparison) -> list[dict[Any, Any]]:
+    """The chosen hyperparameters."""
+    tuning = comparison.tuning
+    return tuning[tuning["chosen"].astype(bool)].drop_duplicates(["task", "optimizer"]).to_dict("records")
+
+
+def matrix_cells(comparison: Comparison, task: str | None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """P(row beats column) as (row, [(text, colour), …])."""
+    table = comparison.improvement_matrix(task)
+    return [
+        (str(label), [(_probability(value), _colour(value)) for value in table.loc[label].tolist()])
+        for label in table.index
+    ]
+
+
+def _probability(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.2f}"
+
+
+def _colour(value: float) -> str:
+    """From orange (0) over white to blue (1)."""
+    if np.isnan(value):
+        return "#f4f4f4"
+    end = (86, 160, 220) if value > 0.5 else (230, 159, 60)
+    share = min(1.0, abs(value - 0.5) * 2)
+    return "#" + "".join(f"{round(255 + share * (c - 255)):02x}" for c in end)

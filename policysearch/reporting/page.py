@@ -1,0 +1,31 @@
+"""HTML pages that are one file and load nothing: a template `report.html.j2`, and figures as SVG elements."""
+
+from typing import TYPE_CHECKING, Any
+
+from policysearch.reporting.figures import svg
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+
+def render(package: str, **values: Any) -> str:
+    """The page of the template in `package`; text in `values` is escaped, a missing value is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
+
+    environment = Environment(
+        loader=PackageLoader(package, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(**values)
+
+
+def drawn(figure: "Figure", name: str) -> "Markup":
+    """A figure for `render`, its marks named after `name`: several fit into one page."""
+    from markupsafe import Markup  # noqa: PLC0415
+
+    text = svg(figure, name)
+    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes what it draws
