@@ -3,12 +3,15 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
+import dataclasses
 import sys
 import tomllib
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import tyro
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -54,6 +57,42 @@ def flag(metavar: str, default: str = "") -> Any:
     return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 
+def flags_of(model: type[BaseModel]) -> Callable[[type[T]], type[T]]:
+    """A decorator that adds a flag to a dataclass for every field of `model` that is annotated with `flag`.
+
+    The field's description is its help. A flag that is left out is None (False for a switch), so that a file, or the
+    model's default, decides.
+    """
+
+    def extended(flags: type[T]) -> type[T]:
+        added = [
+            _optional_flag(name, field, shown)
+            for name, field in model.model_fields.items()
+            for shown in field.metadata
+            if isinstance(shown, type(flag("")))
+        ]
+        described = {"__doc__": flags.__doc__, "__module__": flags.__module__}
+        return dataclasses.make_dataclass(
+            flags.__name__, added, bases=(flags,), namespace=described, frozen=True, kw_only=True
+        )
+
+    return extended
+
+
+def _optional_flag(name: str, option: FieldInfo, shown: Any) -> tuple[str, Any, Any]:
+    """Name, type and default of the flag for an option of a model."""
+    annotation: Any = option.annotation
+    kinds = get_args(annotation) or (annotation,)
+    kind: Any = next((kind for plain, kind in KINDS.items() if plain in kinds), annotation | None)
+    default = () if option.default is None or kind is bool else (f"(default: {option.default})",)
+    shown = dataclasses.replace(
+        shown,
+        help=" ".join((option.description or "").split()),
+        help_behavior_hint=shown.help_behavior_hint or "".join(default),
+    )
+    return name, Annotated[kind, shown], dataclasses.field(default=False if kind is bool else None)
+
+
 def _whole(arguments: list[str]) -> int:
     if not arguments[0].removeprefix("-").isdecimal():
         raise ValueError(f"expected a whole number, got {arguments[0]!r}")
@@ -80,6 +119,8 @@ def optional(kind: type | tuple[type, ...], parse: Any) -> Any:
 
 Whole = Annotated[int | None, optional(int, _whole)]
 Number = Annotated[float | None, optional((int, float), _number)]
+#: Types of flags, by those of options.
+KINDS: dict[Any, Any] = {bool: bool, int: Whole, float: Number, str: str | None}
 
 
 def setting_value(text: str) -> Any:

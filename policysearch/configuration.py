@@ -1,9 +1,13 @@
 """Configuration that people write: all that is wrong with it, each mistake with its place, expected and given."""
 
+from typing import Literal
+
 from pydantic import ConfigDict, ValidationError
 
 from policysearch.registry import did_you_mean
 
+#: Which returns are better.
+Goal = Literal["maximise", "minimise"]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 

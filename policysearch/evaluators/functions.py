@@ -4,10 +4,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Failure, Proposal
 from policysearch.evaluators.interface import COMPLEX
@@ -15,8 +16,6 @@ from policysearch.evaluators.runner import Divisible
 from policysearch.evaluators.shared import MAX_TRACEBACK, Outcome, describe_error, episode_seed
 from policysearch.seeding import Key
 from policysearch.space import Choice, Space
-
-Goal = Literal["maximise", "minimise"]
 
 #: What a table of tries says of every one of them; what else was measured gets another name.
 OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps", "failure")

@@ -30,9 +30,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
+from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key

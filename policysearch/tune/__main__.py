@@ -3,12 +3,13 @@
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Number, Refusal, Whole, flag, parsed, running, settings
+from policysearch.command_line import Refusal, flag, flags_of, parsed, running, settings
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.tune.options import TuneSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,42 +51,19 @@ Everything is kept in the folder --out as it happens; the same command goes on w
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 4 in use, 130 interrupted."""
 
 
-@dataclass(frozen=True)
+@flags_of(TuneSettings)
+@dataclass(frozen=True, kw_only=True)
 class Arguments:
     """What was asked for; a flag that is left out leaves it to the file."""
 
     what: Annotated[Positional[str], arg(metavar="FILE.toml|module:function")]
     """What to tune."""
 
-    rollouts: Annotated[Whole, flag("N", "200")] = None
-    """How often the search may try."""
-
-    optimizer: Annotated[str | None, flag("NAME", "cma-es, small steps")] = None
-    """The method; `python -m policysearch.compare --list` shows all."""
-
     set: Annotated[list[str], flag("FIELD=VALUE …")] = field(default_factory=list)
-    """Its hyperparameters, as in sigma=0.2, in place of all of the file's."""
-
-    goal: Annotated[Literal["maximise", "minimise"] | None, flag("GOAL", "maximise")] = None
-    """Which returns are better: minimise or maximise."""
-
-    safe: bool = False
-    """Never change a parameter by more than a tenth of its range from values that have worked together."""
+    """Hyperparameters of the method, as in sigma=0.2, in place of all of the file's."""
 
     ask: bool = False
     """A person tries each setting and types what was measured; amend, undo, skip and others correct it."""
-
-    report_rollouts: Annotated[Whole, flag("N", "20, or 3 by a person")] = None
-    """Fresh tries of the recommendation, and as many of the start, afterwards."""
-
-    sensitivity_rollouts: Annotated[Whole, flag("N", "0")] = None
-    """Tries around the recommendation, afterwards, that show which parameters matter."""
-
-    timeout: Annotated[Number, flag("SECONDS", "none")] = None
-    """The longest that a try may take."""
-
-    seed: Annotated[Whole, flag("S", "0")] = None
-    """Of everything random."""
 
     workers: Annotated[int, arg(metavar="W")] = 1
     """Programs, or processes, at a time; the results do not depend on it."""
@@ -143,7 +121,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         workers=arguments.workers,
         out=out,
         progress=lambda line: print(line, file=sys.stderr, flush=True),
-        **asked.model_dump(exclude={"command", "function", "ask", "parameters", "perturb"}),
+        **asked.settings,
     )
 
 

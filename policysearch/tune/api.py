@@ -1,39 +1,37 @@
 """`tune`: from a function of named parameters to better parameters, and how much better they are.
 
-The search spends `rollouts`; then the recommendation and the start are tried on the same fresh seeds, which no search
-has met. With a folder everything is logged as it happens, and the same call goes on with what is there.
+The search spends `rollouts`; then the recommendation and the start are evaluated on the same held-out seeds. With a
+folder everything is logged as it happens, and the same call continues with what is there.
 """
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Unpack, get_type_hints
+
+from pydantic import ValidationError
 
 from policysearch.asking.prompt import Asker
-from policysearch.constraints import Constraint
+from policysearch.configuration import messages
 from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator, Runner
-from policysearch.evaluators.functions import OWN_COLUMNS, Goal
+from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.optimizers import Repeated, Trusted, build
+from policysearch.registry import did_you_mean
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask
-from policysearch.tune.journal import opened
+from policysearch.tune.journal import Journal, opened
+from policysearch.tune.options import Function, Say, TuneOptions, TuneSettings
 from policysearch.tune.result import TuneResult
-from policysearch.tune.sensitivity import REACH as BESIDE
-from policysearch.tune.sensitivity import least_rollouts
-from policysearch.tune.tuning import Say, Tuning
+from policysearch.tune.sensitivity import REACH, least_rollouts
+from policysearch.tune.tuning import Tuning
 
-#: Fresh rollouts of the recommendation, and as many of the start: of a function or a program, and by a person.
+#: Rollouts of the recommendation on held-out seeds, and as many of the start: by a function or program, and a person.
 REPORT, REPORT_BY_HAND = 20, 3
 #: The first step size of CMA-ES, as a share of the ranges.
 SIGMA = 0.1
-#: As a share of a parameter's range, how far `safe` goes from what has worked.
-REACH = 0.1
-
-Function = Callable[[Any, int], float | Mapping[str, float]]
 
 
 def tune(
@@ -41,22 +39,7 @@ def tune(
     space: Space | type | None = None,
     rollouts: int = 200,
     optimizer: str | None = None,
-    *,
-    options: Mapping[str, Any] | None = None,
-    goal: Goal = "maximise",
-    constraints: Sequence[Constraint | str] = (),
-    margin: float = 0.0,
-    safe: bool | float = False,
-    episodes_per_candidate: int = 1,
-    report_rollouts: int | None = None,
-    sensitivity_rollouts: int = 0,
-    perturb: Mapping[str, Function | str] | None = None,
-    metrics: Mapping[str, Goal] | None = None,
-    seed: int = 0,
-    workers: int = 1,
-    timeout: float | None = None,
-    out: str | Path | None = None,
-    progress: Say | None = None,
+    **options: Unpack[TuneOptions],
 ) -> TuneResult:
     """Better parameters for `function`, and how much better they are.
 
@@ -66,99 +49,124 @@ def tune(
             `Asker`, who has a person try the parameters and type what was measured.
         space: the parameters: a `Space`, or a dataclass for `space_of`; None if the function's first parameter is
             annotated with a dataclass: it is then given instances of it.
-        rollouts: how often the search may try.
+        rollouts: the budget of the search.
         optimizer: the method, by its name in the registry; None for that of `default_method`.
-        options: its hyperparameters; those of `default_method`, if it is that one, stay unless they are named.
-        goal: "maximise" or "minimise".
-        constraints: what parameters have to meet, as in "kd <= kp / 2"; others are not tried, and counted.
-        margin: the share of every range that is left free at both of its ends.
-        safe: never change a parameter by more than this share of its range from values that have worked together;
-            True is a tenth.
-        episodes_per_candidate: tries that are averaged for each candidate, all of them charged.
-        report_rollouts: fresh tries of the recommendation, and as many of the start; not charged.
-        sensitivity_rollouts: tries around the recommendation that show which parameters matter; not charged.
-        perturb: changed plants by name, each a function or a command line like `function`, on which the
-            recommendation and the start are tried too.
-        metrics: for what else is measured, whether it is to be minimised (unless said) or maximised.
-        seed: of everything random here; tries get seeds of their own.
-        workers: processes; the results do not depend on their number.
-        timeout: the longest that a try may take, in seconds, where there are processes that can be ended.
-        out: a folder that keeps everything.
-        progress: is told in words how far it is; `print` will do.
+        **options: what else can be chosen; `TuneSettings` and `TuneOptions` describe it.
 
     Raises:
         ValueError: for an unknown method, hyperparameter or placeholder, a constraint that makes no sense, ….
+        TypeError: for an unknown option.
         LedgerError: if the folder holds something else, or cannot be written.
     """
-    _check(
-        sensitivity_rollouts=(sensitivity_rollouts, 0),
-        report_rollouts=(report_rollouts, 2),
-        episodes_per_candidate=(episodes_per_candidate, 1),
-        workers=(workers, 1),
-    )
+    for name in options:
+        if name not in TuneOptions.__annotations__:
+            hint = did_you_mean(name, TuneOptions.__annotations__)
+            raise TypeError(f"tune() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
+    perturb, workers = options.pop("perturb", None) or {}, options.pop("workers", 1)
+    out, progress = options.pop("out", None), options.pop("progress", None)
+    settings = _checked({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
     space, typed = _space(function, space)
-    space = space.within(margin) if margin else space
-    reach = REACH if safe is True else float(safe)
-    default, first_options = default_method(space)
-    if optimizer in (None, default):
-        optimizer, options = default, first_options | dict(options or {})
-    configured = build(optimizer, options or {})
-    texts = [str(getattr(constraint, "text", constraint)) for constraint in constraints]
-    asked: dict[str, Any] = {"goal": goal, "constraints": texts}
-    request = asked | {
-        "function": _name(function),
-        "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
-        "optimizer": {"method": optimizer, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
-        "safe": reach,
-        "episodes_per_candidate": episodes_per_candidate,
-        "seed": seed,
-    }
-    method = Repeated(configured, episodes_per_candidate) if episodes_per_candidate > 1 else configured
-    method = Trusted(method, reach) if safe else method
-    say = progress or (lambda line: None)
-    tuning = Tuning(method, optimizer, space, goal, dict(metrics or {}), rollouts, seed, say)
-    tuning.check()
-    if broken := _broken(space, asked):
-        raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
+    space = space.within(settings.margin) if settings.margin else space
+    tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
     if isinstance(function, Asker):
-        if perturb or sensitivity_rollouts:
+        if perturb or settings.sensitivity_rollouts:
             raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
         with opened(out, request) as journal:
-            answers = ask.Answers(journal.of(*ask.KINDS), journal.write)
-            person = ask.AskEvaluator(space, function, answers=answers, tries=rollouts, **asked)
-            episodes = report_rollouts or REPORT_BY_HAND
-            return ask.asked(lambda person: tuning.run(person, person, episodes, rival=False), person)
-    if 0 < sensitivity_rollouts < (least := least_rollouts(space)):
-        raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {sensitivity_rollouts}")
+            return _by_a_person(tuning, function, settings, journal)
+    least = least_rollouts(space)
+    if 0 < settings.sensitivity_rollouts < least:
+        got = settings.sensitivity_rollouts
+        raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {got}")
     with ExitStack() as stack:
-
-        def runner(run: Function | str) -> Runner:
-            given = _Typed(run, typed) if typed and not isinstance(run, str) else run
-            return stack.enter_context(_runner(given, space, workers, timeout, **asked))
-
-        plant, episodes = runner(function), report_rollouts or REPORT
-        plants = {name: runner(changed) for name, changed in (perturb or {}).items()}
+        runners = _Runners(space, typed, settings, workers, stack)
+        plant = runners.of(function)
+        plants = {name: (changed, runners.of(changed)) for name, changed in perturb.items()}
         journal = stack.enter_context(opened(out, request))
         if known := journal.rollouts:
-            say(f"{known} rollouts are known from {out}: they are not tried again")
-        tried = journal.once(plant)
-        result = tuning.run(GivingUp(journal.recorded(plant)), tried, episodes)
-        if sensitivity_rollouts:
-            beside = min(reach, BESIDE) if safe else BESIDE
-            result = replace(result, sensitivity=tuning.around(tried, result, sensitivity_rollouts, beside))
-        perturbed = {}
-        for name, changed in plants.items():
-            say(f"trying what was found and the start on {name}")
-            tried = journal.once(changed, f"{name}: {_name((perturb or {})[name])}")
-            perturbed[name] = tuning.beside_start(tried, result.recommendation, episodes)
-        return replace(result, perturbed=perturbed)
+            tuning.say(f"{known} rollouts are known from {out}: they are not run again")
+        return _by_rollouts(tuning, settings, journal, plant, plants)
 
 
-def _check(**limits: tuple[int | None, int]) -> None:
-    """Raise ValueError for a number below its least."""
-    for name, (value, least) in limits.items():
-        if value is not None and value < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+def _checked(given: dict[str, Any], workers: int) -> TuneSettings:
+    """The settings.
+
+    Raises:
+        ValueError: with a line for every value that makes no sense.
+    """
+    texts = [str(getattr(constraint, "text", constraint)) for constraint in given.get("constraints") or ()]
+    known = {name: value for name, value in given.items() if value is not None} | {"constraints": texts}
+    try:
+        settings = TuneSettings(**known)
+    except ValidationError as error:
+        raise ValueError("\n".join(messages(error, list(TuneSettings.model_fields)))) from error
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
+    return settings
+
+
+def _prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> tuple[Tuning, dict[str, Any]]:
+    """The search, and the document that a folder keeps of what decides it.
+
+    Raises:
+        ValueError: if the method does not fit, or the start breaks a constraint.
+    """
+    default, first_options = default_method(space)
+    name, hyperparameters = settings.optimizer or default, settings.options
+    configured = build(name, first_options | hyperparameters if name == default else hyperparameters)
+    episodes, reach = settings.episodes_per_candidate, settings.reach
+    request = _asked(settings) | {
+        "function": _name(function),
+        "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
+        "optimizer": {"method": name, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
+        "safe": reach,
+        "episodes_per_candidate": episodes,
+        "seed": settings.seed,
+    }
+    method = Repeated(configured, episodes) if episodes > 1 else configured
+    method = Trusted(method, reach) if settings.safe else method
+    tuning = Tuning(
+        method, name, space, settings.goal, settings.metrics, settings.rollouts, settings.seed, say
+    )
+    tuning.check()
+    if broken := _broken(space, _asked(settings)):
+        raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
+    return tuning, request
+
+
+def _asked(settings: TuneSettings) -> dict[str, Any]:
+    """What every evaluator has to know."""
+    return {"goal": settings.goal, "constraints": settings.constraints}
+
+
+def _by_a_person(tuning: Tuning, asker: Asker, settings: TuneSettings, journal: Journal) -> TuneResult:
+    """What a person finds who is asked for every return."""
+    answers = ask.Answers(journal.of(*ask.KINDS), journal.write)
+    person = ask.AskEvaluator(
+        tuning.space, asker, answers=answers, tries=settings.rollouts, **_asked(settings)
+    )
+    episodes = settings.report_rollouts or REPORT_BY_HAND
+    return ask.asked(lambda person: tuning.run(person, person, episodes, compare_best=False), person)
+
+
+def _by_rollouts(
+    tuning: Tuning,
+    settings: TuneSettings,
+    journal: Journal,
+    plant: Runner,
+    plants: Mapping[str, tuple[Function | str, Runner]],
+) -> TuneResult:
+    """What the rollouts of a function or a program find, and of its changed plants by name."""
+    remembered, episodes = journal.once(plant), settings.report_rollouts or REPORT
+    result = tuning.run(GivingUp(journal.recorded(plant)), remembered, episodes)
+    if rollouts := settings.sensitivity_rollouts:
+        reach = min(settings.reach, REACH) if settings.safe else REACH
+        result = replace(result, sensitivity=tuning.around(remembered, result, rollouts, reach))
+    perturbed = {}
+    for name, (changed, runner) in plants.items():
+        tuning.say(f"evaluating the recommendation and the start on {name}")
+        remembered = journal.once(runner, f"{name}: {_name(changed)}")
+        perturbed[name] = tuning.with_start(remembered, result.recommendation, episodes)
+    return replace(result, perturbed=perturbed)
 
 
 def _broken(space: Space, asked: dict[str, Any]) -> str:
@@ -180,23 +188,40 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 
 
-def _runner(
-    function: Function | str, space: Space, workers: int, timeout: float | None, **asked: Any
-) -> Runner:
-    """What runs the tries."""
-    if isinstance(function, str):
-        return ProgramEvaluator(function, space, workers=workers, timeout=timeout, **asked)
-    evaluator = FunctionEvaluator(function, space, **asked)
-    if workers == 1 and timeout is None:
-        return evaluator
-    try:
-        ForkingPickler.dumps(evaluator)
-    except Exception as error:  # whatever the objects inside raise when they are to be sent
-        raise ValueError(
-            "function: expected one that a module holds, since workers and time limits need processes of their own, "
-            f"got {_name(function)}"
-        ) from error
-    return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
+@dataclass(frozen=True)
+class _Runners:
+    """How functions and programs of some parameters are run, until `stack` is closed."""
+
+    space: Space
+    typed: type | None  # what the functions want the parameters as
+    settings: TuneSettings
+    workers: int
+    stack: ExitStack
+
+    def of(self, run: Function | str) -> Runner:
+        """What runs a function or a program.
+
+        Raises:
+            ValueError: for a program that is not there, or a function that no process can be sent.
+        """
+        return self.stack.enter_context(self._made(run))
+
+    def _made(self, run: Function | str) -> Runner:
+        timeout, asked = self.settings.timeout, _asked(self.settings)
+        if isinstance(run, str):
+            return ProgramEvaluator(run, self.space, workers=self.workers, timeout=timeout, **asked)
+        function = _Typed(run, self.typed) if self.typed else run
+        evaluator = FunctionEvaluator(function, self.space, **asked)
+        if self.workers == 1 and timeout is None:
+            return evaluator
+        try:
+            ForkingPickler.dumps(evaluator)
+        except Exception as error:  # whatever the objects inside raise when they are to be sent
+            raise ValueError(
+                "function: expected one that a module holds, since workers and time limits need processes of their "
+                f"own, got {_name(function)}"
+            ) from error
+        return PoolEvaluator(evaluator, workers=self.workers, timeout=timeout)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from policysearch.asking.prompt import Asker, Command, Stopped, number, parsed, refused
+from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators.functions import Answer, FunctionEvaluator, Goal, Unusable
+from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.recorded import digest
 from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect

@@ -28,14 +28,14 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from policysearch.asking.prompt import Asker
 from policysearch.configuration import STRICT, messages
-from policysearch.evaluators.functions import Goal
 from policysearch.space import Choice, Parameter, Space
+from policysearch.tune.options import TuneSettings
 
 #: What a person is not asked for.
 UNASKED = ("command", "function", "perturb", "sensitivity_rollouts", "timeout")
@@ -72,28 +72,28 @@ class ParameterChoice(BaseModel):
         return Parameter(name, self.start, **bounds, **rest)  # type: ignore[arg-type]
 
 
-class TuneRequest(BaseModel):
-    """All that decides a tuning."""
+class TuneRequest(TuneSettings):
+    """What a file asks for: a command or a function, its parameters, and the settings."""
 
-    model_config = STRICT
     command: str | None = None
-    function: str | None = None  # module:name
-    ask: bool = False  # a person
-    parameters: dict[str, ParameterChoice] = {}
-    goal: Goal = "maximise"
-    constraints: list[str] = []
-    margin: float = Field(0.0, ge=0.0, lt=0.5)
-    safe: bool | Annotated[float, Field(gt=0.0)] = False
-    rollouts: int = Field(200, ge=1)
-    optimizer: str | None = None
-    options: dict[str, Any] = {}
-    episodes_per_candidate: int = Field(1, ge=1)
-    report_rollouts: int | None = Field(None, ge=2)
-    sensitivity_rollouts: int = Field(0, ge=0)
-    perturb: dict[str, str] = {}
-    metrics: dict[str, Goal] = {}
-    seed: int = Field(0, ge=0)
-    timeout: float | None = Field(None, gt=0)  # s
+    """A command line with a {placeholder} for every parameter."""
+
+    function: str | None = None
+    """A Python function, as module:name."""
+
+    ask: bool = False
+    """Whether a person tries the parameters and types what was measured."""
+
+    parameters: dict[str, ParameterChoice] = Field(default_factory=dict)
+    """The parameters by name; none if the function's annotation describes them."""
+
+    perturb: dict[str, str] = Field(default_factory=dict)
+    """Changed plants by name, on which the recommendation and the start are evaluated too."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by name."""
+        return self.model_dump(include=set(TuneSettings.model_fields))
 
     @model_validator(mode="after")
     def _one_of_them(self) -> "TuneRequest":

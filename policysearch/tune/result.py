@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from policysearch.configuration import Goal
 from policysearch.core import Array, Evaluation, Proposal
-from policysearch.evaluators.functions import NOT_RUN, Goal, sign_of
+from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.space import Choice, Space
 from policysearch.tune import plots
 from policysearch.tune.fresh import Fresh, mean_of, shown

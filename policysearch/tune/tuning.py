@@ -1,25 +1,24 @@
 """The phases of a tuning: the search, then fresh tries of what it found beside the start."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
+from policysearch.configuration import Goal
 from policysearch.core import Array, Evaluation, Evaluator, Optimizer, Proposal
-from policysearch.evaluators.functions import Goal, sign_of
+from policysearch.evaluators.functions import sign_of
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations
 from policysearch.space import Space
 from policysearch.tune.fresh import Fresh
+from policysearch.tune.options import Say
 from policysearch.tune.result import Trial, TuneResult, best_of, whole
 from policysearch.tune.sensitivity import Sensitivity, measure
 
 #: A loss of this share of the improvement does not matter, if it is no more of the return itself (choice).
 WORTH = 0.05
-
-#: Is told in words how far it is.
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -47,19 +46,21 @@ class Tuning:
                 f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {self.rollouts}"
             )
 
-    def run(self, searched: Evaluator, tried: Evaluator, episodes: int, *, rival: bool = True) -> TuneResult:
-        """Search, then try what was found, the start and, as `rival`, the best candidate on fresh seeds.
+    def run(
+        self, searched: Evaluator, tried: Evaluator, episodes: int, *, compare_best: bool = True
+    ) -> TuneResult:
+        """Search, then try what was found, the start and, if `compare_best`, the best candidate on fresh seeds.
 
         Where no seed makes a difference there is no luck: the best of the three is recommended.
         """
         trials, recommendation, note = self._search(searched)
         rows, groups = [recommendation, self.space.domain.start], whole(trials)
-        best = best_of(groups, self.goal)[0] if rival and groups else None
+        best = best_of(groups, self.goal)[0] if compare_best and groups else None
         if best is not None and best.values != self.space.named(recommendation):
             rows.append(best.coordinates)
         self.say(f"trying what was found and the start on {episodes} fresh seeds")
         evaluation = self._fresh(tried, np.array(rows), episodes)
-        if rival and (chosen := _best_without_luck(evaluation.returns)):
+        if compare_best and (chosen := _best_without_luck(evaluation.returns)):
             recommendation, evaluation = rows[chosen], _rows(evaluation, (chosen, 1))
         returns = sign_of(self.goal) * evaluation.returns
         return TuneResult(
@@ -73,7 +74,7 @@ class Tuning:
             note=note,
         )
 
-    def beside_start(self, tried: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> Fresh:
+    def with_start(self, tried: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> Fresh:
         """The recommendation and the start on the fresh seeds."""
         return Fresh.of(
             self._fresh(tried, np.array([recommendation, self.space.domain.start]), episodes), self.goal

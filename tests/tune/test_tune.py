@@ -1,9 +1,10 @@
 """Tuning a function of named parameters: sound recommendations, honest words, nothing lost."""
 
+import inspect
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,11 @@ import pytest
 from policysearch.asking.prompt import Asker
 from policysearch.ledger import LedgerBusy, LedgerError
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
-from policysearch.tune.__main__ import main
+from policysearch.tune.__main__ import Arguments, main
 from policysearch.tune.api import default_method, tune
 from policysearch.tune.fresh import Fresh
-from policysearch.tune.request import read
+from policysearch.tune.options import TuneOptions, TuneSettings
+from policysearch.tune.request import TuneRequest, read
 from policysearch.tune.result import TuneResult
 
 SPACE = Space(
@@ -200,6 +202,31 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
         return 0.0
 
     tune(nested, SPACE, 6, out=tmp_path / "busy", report_rollouts=2)
+
+
+def test_the_options_are_described_once() -> None:
+    machine = {"perturb", "workers", "out", "progress"}  # they change no number of the search
+    assert (
+        set(TuneOptions.__annotations__)
+        == set(TuneSettings.model_fields) - {"rollouts", "optimizer"} | machine
+    )
+    assert all(option.description for option in TuneSettings.model_fields.values())
+    assert all(option.description for option in TuneRequest.model_fields.values())
+    flags = {field.name for field in fields(Arguments)}
+    assert flags - {"what", "ask", "set", "workers", "out"} <= set(TuneSettings.model_fields)
+    assert {"rollouts", "optimizer", "goal", "safe", "report_rollouts", "timeout"} <= flags
+    assert set(inspect.signature(tune).parameters) == {
+        "function",
+        "space",
+        "rollouts",
+        "optimizer",
+        "options",
+    }
+
+
+def test_a_misspelt_option_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match=r"unexpected keyword argument .gaol.; did you mean goal\?"):
+        tune(cost, SPACE, gaol="minimise")  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -508,7 +535,7 @@ def test_what_is_known_is_said_when_a_folder_is_opened_again(tmp_path: Path) -> 
     for _ in range(2):
         tune(cost, SPACE, 12, report_rollouts=2, out=tmp_path, progress=said.append)
     known = [line for line in said if "are known" in line]
-    assert known == [f"18 rollouts are known from {tmp_path}: they are not tried again"]
+    assert known == [f"18 rollouts are known from {tmp_path}: they are not run again"]
 
 
 def test_the_picture_shows_every_try_and_both_means() -> None:

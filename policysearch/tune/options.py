@@ -1,0 +1,100 @@
+"""The options of a tuning: checked values for files, flags and `tune`, and its keywords as editors know them.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from policysearch.command_line import flag
+from policysearch.configuration import STRICT, Goal
+
+if TYPE_CHECKING:
+    from policysearch.constraints import Constraint
+
+#: Is given a line of text whenever there is news.
+Say = Callable[[str], None]
+Function = Callable[[Any, int], float | Mapping[str, float]]
+
+
+class TuneSettings(BaseModel):
+    """All that decides a tuning except for the function and its parameters."""
+
+    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+
+    rollouts: Annotated[int, Field(ge=1), flag("N")] = 200
+    """The budget of the search."""
+
+    optimizer: Annotated[str | None, flag("NAME", "cma-es, small steps")] = None
+    """The method; `python -m policysearch.compare --list` shows all."""
+
+    options: dict[str, Any] = {}
+    """Hyperparameters of the method; those of the default method stay unless they are named."""
+
+    goal: Annotated[Goal, flag("GOAL")] = "maximise"
+    """Which returns are better: minimise or maximise."""
+
+    constraints: list[str] = []
+    """What parameters have to meet, as in "kd <= kp / 2"; others are not run, but counted."""
+
+    margin: float = Field(0.0, ge=0.0, lt=0.5)
+    """The share of every range that is left free at both of its ends."""
+
+    safe: Annotated[bool | float, flag("")] = False
+    """Never change a parameter by more than a tenth of its range from values that have worked together (in a file or
+    from Python, a number is another share than a tenth)."""
+
+    episodes_per_candidate: int = Field(1, ge=1)
+    """Rollouts that are averaged for each candidate; all are charged to the budget."""
+
+    report_rollouts: Annotated[int | None, Field(ge=2), flag("N", "20, or 3 by a person")] = None
+    """Rollouts of the recommendation on held-out seeds, and as many of the start; not charged."""
+
+    sensitivity_rollouts: Annotated[int, Field(ge=0), flag("N")] = 0
+    """Rollouts around the recommendation that show which parameters matter; not charged."""
+
+    metrics: dict[str, Goal] = {}
+    """For what else is measured, whether it is to be minimised (the default) or maximised."""
+
+    seed: Annotated[int, Field(ge=0), flag("S")] = 0
+    """Seed of everything random here; rollouts get seeds of their own."""
+
+    timeout: Annotated[float | None, Field(gt=0), flag("SECONDS", "none")] = None
+    """The longest that a rollout may take, in seconds, where there are processes that can be ended."""
+
+    @property
+    def reach(self) -> float:
+        """How far `safe` lets a parameter go, as a share of its range; 0 for any distance."""
+        return SAFE_REACH if self.safe is True else float(self.safe)
+
+
+#: As a share of a parameter's range, how far `safe` goes from values that have worked.
+SAFE_REACH = 0.1
+
+
+class TuneOptions(TypedDict, total=False):
+    """The keywords of `policysearch.tune`: `TuneSettings` describes all but the last four.
+
+    `perturb` has changed plants by name, each a function or a command line, on which the recommendation and the start
+    are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `out` is a
+    folder that keeps everything. `progress` is called with a line of text whenever there is news; `print` will do.
+    """
+
+    options: Mapping[str, Any] | None
+    goal: Goal
+    constraints: "Sequence[Constraint | str]"
+    margin: float
+    safe: bool | float
+    episodes_per_candidate: int
+    report_rollouts: int | None
+    sensitivity_rollouts: int
+    metrics: Mapping[str, Goal] | None
+    seed: int
+    timeout: float | None
+    perturb: Mapping[str, Function | str] | None
+    workers: int
+    out: str | Path | None
+    progress: Say | None
