@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run time
-    from policysearch.asking.prompt import Asker
+    from policysearch.asking.prompt import Prompt
     from policysearch.compare.api import CompareResult, compare
     from policysearch.compare.study import Study
     from policysearch.constraints import Constraint
@@ -82,7 +82,7 @@ __version__ = "0.1.0"
 
 #: Where the public names are.
 _PLACES = {
-    "asking.prompt": "Asker",
+    "asking.prompt": "Prompt",
     "compare.api": "CompareResult",
     "compare.study": "Study",
     "constraints": "Constraint",
@@ -114,7 +114,6 @@ __all__ = [
     "TASKS",
     "TRPO",
     "AskTell",
-    "Asker",
     "BayesianOptimization",
     "Bounds",
     "Budget",
@@ -147,6 +146,7 @@ __all__ = [
     "Policy",
     "PoolEvaluator",
     "ProgramEvaluator",
+    "Prompt",
     "Proposal",
     "RandomSearch",
     "Reinforce",

@@ -1,1 +1,1 @@
-"""Asking a person in a terminal."""
+"""Searches whose returns come from a person: prompt, log of answers, and the questions of a search."""

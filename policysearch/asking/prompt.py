@@ -1,31 +1,31 @@
-"""Asking a person in a terminal, or whoever writes the lines instead: for numbers, files and commands."""
+"""Questions in a terminal, a line each: for numbers, files and commands."""
 
 import difflib
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-NEAR = 0.6  # how alike a word and a command are when the command is suggested (choice)
+NEAR = 0.6  # similarity from which on a command is suggested for a word (choice)
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
-    """Whoever is asked ends for now."""
+    """The person ends for now."""
 
 
 class Command(NamedTuple):
-    """A word that was expected, and all that followed it; the word is empty for an empty line."""
+    """A word that was expected, and the rest of its line; the word is empty for an empty line."""
 
     name: str
     words: str = ""
 
 
-Answer = float | Path | Command
+Reply = float | Path | Command
 
 
-class Asker:
-    """Questions and answers, a line each.
+class Prompt:
+    """Asks a person, line by line.
 
     Args:
         read: shows a prompt and returns the next line; EOFError when there is none.
@@ -41,24 +41,45 @@ class Asker:
         self.typed = self._read(f"{prompt} > ").strip()
         return self.typed
 
-    def answer(self, prompt: str, commands: Collection[str], expected: str) -> Answer:
-        """A number, the path of a file, or one of the commands; asks until it is given one."""
+    def answer(self, prompt: str, commands: Collection[str], expected: str) -> Reply:
+        """A number, the path of a file, or one of the commands; asks until it gets one."""
         while True:
             try:
                 return parsed(self.line(prompt), commands, expected)
             except ValueError as error:
                 self.say(f"  {error}")
 
-    def again(self, why: str, text: str) -> bool:
-        """Whether, having been told why it is doubtful, somebody types this text."""
-        self.say(f"  {why}")
+    def is_meant(self, doubt: str, text: str) -> bool:
+        """Whether there is no doubt, or the person types this text again in spite of it."""
+        if not doubt:
+            return True
+        self.say(f"  {doubt}; if it is right, type {text}")
         if self.line("  again") == text:
             return True
         self.say(f"  not {text!r}: nothing is written")
         return False
 
 
-def parsed(line: str, commands: Collection[str], expected: str) -> Answer:
+def stop(_: str = "") -> NoReturn:
+    """The command that ends for now."""
+    raise Stopped
+
+
+def described(commands: Mapping[str, tuple[str, str]]) -> str:
+    """A line per command: what follows it, and what it does."""
+    typed = {f"{name} {words}".rstrip(): what for name, (words, what) in commands.items()}
+    width = max(map(len, typed))
+    return "\n".join(f"  {line:{width}}  {what}" for line, what in typed.items())
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table: right-aligned columns, but for the last one."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join([*map(str.rjust, row[:-1], widths), row[-1]]) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def parsed(line: str, commands: Collection[str], expected: str) -> Reply:
     """What a line is: a command if its first word is one, a number, or a file that exists.
 
     Raises:
@@ -79,16 +100,16 @@ def parsed(line: str, commands: Collection[str], expected: str) -> Answer:
 
 
 def refused(text: str, expected: str) -> ValueError:
-    """What to raise where something else was expected than this text."""
+    """The error for this text where something else was expected."""
     if "," in text and number(text.replace(",", "")) is not None:
         return ValueError(
-            f"expected {expected}, got {text!r}; decimals follow a point, and nothing stands between thousands"
+            f"expected {expected}, got {text!r}; the decimal sign is a point, and thousands are not separated"
         )
     return ValueError(f"expected {expected}, got {text!r}" if text else f"expected {expected}, got nothing")
 
 
 def number(text: str) -> float | None:
-    """The number that a text is, as people write it: no infinity, and no underscores as in 4_2."""
+    """The number in a text as people write it: not infinite, and without underscores as in 4_2."""
     try:
         value = float(text) if "_" not in text else math.nan
     except ValueError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from policysearch.hitl.plan import Plan
     from policysearch.hitl.session import Session
+    from policysearch.hitl.view import SessionView
 
 T = TypeVar("T")
 PROGRAM = "python -m policysearch.hitl"
@@ -93,9 +94,9 @@ def _again(argv: list[str]) -> str:
 
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
-    from policysearch.asking.prompt import Asker, Stopped  # noqa: PLC0415
-    from policysearch.hitl.live import Who  # noqa: PLC0415
-    from policysearch.hitl.run import NUMBER, Desk  # noqa: PLC0415
+    from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415
+    from policysearch.hitl.live import PersonName  # noqa: PLC0415
+    from policysearch.hitl.run import NUMBER, OperatedSession  # noqa: PLC0415
     from policysearch.hitl.watch import Countdown  # noqa: PLC0415
 
     breaths, timed = arguments.breaths or "", not arguments.no_countdown
@@ -104,13 +105,13 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         raise Refusal([f"--breaths {breaths}: {expected}"])
     said = flags.given(arguments)
 
-    def other(session: "Session") -> list[str]:
-        return ["the session there is one of a simulated person"] if Who.of(session) else []
+    def other(session: "SessionView") -> list[str]:
+        return ["the session there is one of a simulated person"] if PersonName.of(session) else []
 
     with _session(arguments.out, arguments.fresh, said, lambda: flags.plan(said, {}), other) as session:
-        asker = Asker(_line)
+        prompt = Prompt(_line)
         try:
-            Desk(session, asker, Countdown if timed else None, breaths).work()
+            OperatedSession(session, prompt, Countdown if timed else None, breaths).run()
         except (Stopped, EOFError):
             print(f"\nstopped; to go on: {_again(argv)}")
         except KeyboardInterrupt:
@@ -159,30 +160,30 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
     from policysearch.hitl import live, report  # noqa: PLC0415
 
     out, said = arguments.out, flags.given(arguments)
-    new = live.Who(arguments.people or PEOPLE, arguments.number or 0, said.get("seed", 0))
+    new = live.PersonName(arguments.people or PEOPLE, arguments.number or 0, said.get("seed", 0))
     walks = {"participant": str(new.number)}
 
     def begin() -> "Plan":
         return flags.plan(said, walks | {"standing_rate": new.person().person.standing_rate})
 
-    def other(session: "Session") -> list[str]:
-        who = live.Who.of(session)
-        if who is None:
+    def other(session: "SessionView") -> list[str]:
+        walker = live.PersonName.of(session)
+        if walker is None:
             return ["the session there is none of a simulated person"]
         asked = {name: getattr(arguments, name) for name in ("people", "number")}
-        return changes((name, getattr(who, name), now) for name, now in asked.items() if now is not None)
+        return changes((name, getattr(walker, name), now) for name, now in asked.items() if now is not None)
 
     with _session(out, arguments.fresh, said, begin, other) as session:
-        who = live.Who.of(session) or new
+        name = live.PersonName.of(session) or new
         if session.history:
             print(f"going on after {len(session.history)} bouts")
-        elif live.Who.of(session) is None:
-            session.note(who.note)
+        elif live.PersonName.of(session) is None:
+            session.note(name.note)
         speed = arguments.speed
         if speed is None:
             speed = SPEED if sys.stdout.isatty() else 0.0
         try:
-            live.walk(session, who.person(session.history), speed, Console(highlight=False))
+            live.walk(session, name.person(session.history), speed, Console(highlight=False))
         except KeyboardInterrupt:
             print(f"report: {_written(session, out)}")
             kept = f"interrupted; what was walked is kept. To go on: {_again(argv)}"
@@ -190,7 +191,7 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
         print()
         for line in report.findings(session):
             print(line)
-        true = live.truth(session, who)
+        true = live.truth(session, name)
         print(
             "True of this person, without noise, as adapted as at the end of the search: "
             f"{true.optimized:.1f} % less under the optimized law, {true.reference:.1f} % under the reference law, "
@@ -252,12 +253,12 @@ def _show_study(table: "pd.DataFrame", plan: "Plan", people: str, count: int) ->
 
 
 def _report(arguments: ReportFlags) -> int:
-    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+    from policysearch.hitl.view import SessionView  # noqa: PLC0415 - heavy
 
     if not _is_there(arguments.folder / LOG):
         begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
         raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
-    print(f"report: {_written(Session.view(arguments.folder / LOG), arguments.folder)}")
+    print(f"report: {_written(SessionView.of(arguments.folder / LOG), arguments.folder)}")
     return 0
 
 
@@ -267,10 +268,11 @@ def _session(
     fresh: bool,
     said: dict[str, Any],
     begin: "Callable[[], Plan]",
-    other: "Callable[[Session], list[str]]",
+    other: "Callable[[SessionView], list[str]]",
 ) -> "Iterator[Session]":
     """The session in a folder, which goes on if it is the one that is asked for; or a new one."""
     from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+    from policysearch.hitl.view import SessionView  # noqa: PLC0415
     from policysearch.ledger import set_aside  # noqa: PLC0415
 
     path = out / LOG
@@ -281,7 +283,7 @@ def _session(
             print(f"the log that was there is kept as {kept}", file=sys.stderr)
         session = Session.begin(plan, path)
     else:
-        old = Session.view(path)
+        old = SessionView.of(path)
         if wrong := flags.differences(old.plan, said) + other(old):
             hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
             raise Refusal([*wrong, hint])
@@ -304,7 +306,7 @@ def _folder(out: Path) -> None:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
 
 
-def _written(session: "Session", out: Path) -> Path:
+def _written(session: "SessionView", out: Path) -> Path:
     from policysearch.hitl import report  # noqa: PLC0415 - heavy
 
     try:

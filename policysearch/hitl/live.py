@@ -13,16 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from policysearch.exoskeleton.respirometry import running
+from policysearch.hitl.agenda import Bout
 from policysearch.hitl.log import Entry, Walked
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.session import Bout, Session
+from policysearch.hitl.session import Session
+from policysearch.hitl.view import SessionView
 
 SECONDS_BETWEEN_TABLES = 0.1
 MOST_ROWS = 14  # bouts that the table shows
 COLUMNS = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction")
 
 
-class Who(NamedTuple):
+class PersonName(NamedTuple):
     """A simulated person: the same one as person `number` of `policysearch.hitl.simulate.take_part`."""
 
     people: str
@@ -39,7 +41,7 @@ class Who(NamedTuple):
         return f"simulated person {self.number} of {self.people}"
 
     @classmethod
-    def of(cls, session: Session) -> "Who | None":
+    def of(cls, session: SessionView) -> "PersonName | None":
         """Who walks in a session; None if the log names nobody simulated."""
         notes = [body["text"] for kind, body in session.events if kind == "note"]
         found = re.fullmatch(r"simulated person (\d+) of ([\w-]+)", notes[0]) if notes else None
@@ -54,11 +56,11 @@ class Truth(NamedTuple):
     best: float  # of all laws
 
 
-def truth(session: Session, who: Who) -> Truth:
+def truth(session: SessionView, name: PersonName) -> Truth:
     """What no study can see."""
     history = session.history
     last = max((i for i, walked in enumerate(history) if walked.purpose == "search"), default=-1)
-    walker = who.person(history[: last + 1]).walker
+    walker = name.person(history[: last + 1]).walker
     laws = (session.recommendation, session.plan.reference, walker.best_law())
     return Truth(*(100.0 * walker.true_reduction(law) for law in laws))
 
@@ -99,7 +101,7 @@ def _moments(seconds: float, step: float) -> list[float]:
     return [*np.arange(step, seconds, step).tolist(), seconds] if step else [seconds]
 
 
-def _view(session: Session, bout: Bout, entry: Entry, seconds: float) -> Group:
+def _view(session: SessionView, bout: Bout, entry: Entry, seconds: float) -> Group:
     """The bouts so far, and the one that is being walked."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in COLUMNS:
@@ -116,7 +118,7 @@ def _view(session: Session, bout: Bout, entry: Entry, seconds: float) -> Group:
     return Group(table, Text(now), Text(_progress(session, entry, seconds)), Text(budget))
 
 
-def _progress(session: Session, entry: Entry, seconds: float) -> str:
+def _progress(session: SessionView, entry: Entry, seconds: float) -> str:
     """How far a bout is, and what its breaths say so far."""
     words = f"{int(seconds // 60)}:{int(seconds % 60):02d} of {entry.minutes:g} min"
     if entry.breaths is None:
@@ -129,7 +131,7 @@ def _progress(session: Session, entry: Entry, seconds: float) -> str:
     return words + f", so far {rates[count - 1]:.2f} ± {errors[count - 1]:.2f} W/kg"
 
 
-def _cells(session: Session, entry: Entry) -> tuple[str, ...]:
+def _cells(session: SessionView, entry: Entry) -> tuple[str, ...]:
     """A bout, as `COLUMNS` have it."""
     torque, *times = entry.law.tolist()
     law = [f"{torque:.3f}", *(f"{value:.1f}" for value in times)] if torque > 0.0 else ["0", "", "", ""]

@@ -14,9 +14,10 @@ from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import fit, running
 from policysearch.exoskeleton.torque_law import LATEST_END
 from policysearch.exoskeleton.torque_profile import project, torque
+from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import Entry
 from policysearch.hitl.plan import PARAMETERS
-from policysearch.hitl.session import CONDITIONS, Session
+from policysearch.hitl.view import SessionView
 from policysearch.reporting.figures import BLUE, GREEN, GREY, ORANGE, figure_of, legend
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _COLUMNS = 6  # of small pictures
 _DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": GREY, "markeredgewidth": 0}
 
 
-def law_over_stride(session: Session) -> "Figure":
+def law_over_stride(session: SessionView) -> "Figure":
     """The recommended law beside the reference law and the laws tried, in N·m/kg and N·m."""
     stride, law = np.linspace(0.0, 70.0, 281), session.recommendation
     reference = project(np.array(session.plan.reference), session.upper_torque)
@@ -91,7 +92,7 @@ def breaths_with_fit(entry: Entry, tau: float) -> "Figure":
     return figure
 
 
-def all_breaths(session: Session) -> "Figure":
+def all_breaths(session: SessionView) -> "Figure":
     """The breaths of every bout with a result that has breaths, each with the response fitted to them."""
     entries = [
         e for e in session.entries if e.breaths is not None and np.isfinite(e.rate) and e.status != "undone"
@@ -150,7 +151,7 @@ def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
     axis.set_ylim(float(rates.min()) - margin, float(rates.max()) + margin)
 
 
-def narrowing(session: Session) -> "Figure":
+def narrowing(session: SessionView) -> "Figure":
     """The four parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
     space, counted = session.plan.space, searched(session)
     others = [e for e in session.entries if e.purpose == "search" and e.status in MARKS]
@@ -215,7 +216,7 @@ def _bands(axis: "Axes", entries: list[Entry], p: int) -> None:
             named = None
 
 
-def validation(session: Session) -> "Figure":
+def validation(session: SessionView) -> "Figure":
     """% less net energy than under zero torque: the mean of every condition, and each of its bouts."""
     table = session.validation().set_index("condition")
     means, rates = table["reduction"].to_dict(), table["rate"].to_dict()
@@ -238,17 +239,17 @@ def validation(session: Session) -> "Figure":
     return figure
 
 
-def searched(session: Session) -> list[Entry]:
+def searched(session: SessionView) -> list[Entry]:
     """The search's bouts that count."""
     return [entry for entry in session.entries if entry.purpose == "search" and entry.status in COUNTED]
 
 
-def validated(session: Session, condition: str) -> list[Entry]:
+def validated(session: SessionView, condition: str) -> list[Entry]:
     """The validation bouts of a condition that count."""
     return [entry for entry in session.entries if entry.condition == condition and entry.status in COUNTED]
 
 
-def drift(session: Session) -> "Figure":
+def drift(session: SessionView) -> "Figure":
     """The reference law over the minutes of the session: its re-tests, and its validation bouts."""
     minutes = np.cumsum([0.0 if entry.status == "skipped" else entry.minutes for entry in session.entries])
     with figure_of(1, 1, 7.0, 3.4) as (figure, ((axis,),)):
@@ -273,12 +274,12 @@ def drift(session: Session) -> "Figure":
     return figure
 
 
-def result(session: Session, rate: float) -> float:
+def result(session: SessionView, rate: float) -> float:
     """What pictures show of a rate (W/kg): the reduction in %, or the rate itself without a baseline."""
     return session.reduction(rate) if session.plan.baseline else rate
 
 
-def result_words(session: Session) -> str:
+def result_words(session: SessionView) -> str:
     """What `result` is."""
     return "% less net energy than the baseline" if session.plan.baseline else "metabolic rate (W/kg)"
 

@@ -7,6 +7,7 @@ order:  s_R = (100/b) √(s_a² + (a/b)² s_b²). It holds the scatter of breath
 """
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +16,10 @@ import numpy as np
 
 from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, Sensitivity, sensitivity
 from policysearch.hitl import plots
+from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import UNDOABLE, Entry
 from policysearch.hitl.plots import result, searched, validated
-from policysearch.hitl.session import CONDITIONS, Session
+from policysearch.hitl.view import SessionView
 from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
 
@@ -37,7 +39,7 @@ class Comparison(NamedTuple):
     standard_error: float  # NaN if a bout has none
 
 
-def write(session: Session, out: Path) -> Path:
+def write(session: SessionView, out: Path) -> Path:
     """Write `report.html` and `bouts.csv` into a folder, each whole or not at all; returns the page's path.
 
     Raises:
@@ -49,7 +51,7 @@ def write(session: Session, out: Path) -> Path:
     return out / "report.html"
 
 
-def page(session: Session) -> str:
+def page(session: SessionView) -> str:
     """`report.html`."""
     times = [_time(body["at"], "%Y-%m-%d %H:%M") for _, body in session.events if "at" in body]
     bout = session.next
@@ -77,7 +79,7 @@ def page(session: Session) -> str:
     )
 
 
-def plan_words(session: Session) -> list[str]:
+def plan_words(session: SessionView) -> list[str]:
     """What was planned, and how far it has come, in sentences."""
     plan, mass = session.plan, session.plan.mass
     count = len({entry.generation for entry in searched(session)})
@@ -100,7 +102,7 @@ def plan_words(session: Session) -> list[str]:
     ]
 
 
-def law_words(session: Session) -> str:
+def law_words(session: SessionView) -> str:
     """The recommended law with its units."""
     (peak_torque, peak, rise, fall), mass = session.recommendation.tolist(), session.plan.mass
     words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
@@ -110,7 +112,7 @@ def law_words(session: Session) -> str:
     )
 
 
-def compared(session: Session, condition: str, to: str) -> Comparison | None:
+def compared(session: SessionView, condition: str, to: str) -> Comparison | None:
     """A validated condition against another one; None before both are measured."""
     rates = session.validation().set_index("condition")["rate"].to_dict()
     if condition not in rates or to not in rates:
@@ -125,7 +127,7 @@ def _error(bouts: list[Entry]) -> float:
     return math.sqrt(sum(bout.standard_error**2 for bout in bouts)) / len(bouts)
 
 
-def findings(session: Session) -> list[str]:
+def findings(session: SessionView) -> list[str]:
     """What was measured, and how far it can be trusted, in sentences."""
     pairs = (("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference"))
     found = {pair: by for pair in pairs if (by := compared(session, *pair)) is not None}
@@ -143,7 +145,7 @@ def findings(session: Session) -> list[str]:
     return lines + _claimed(session, found.get(("optimized", "zero torque")))
 
 
-def _caveat(session: Session) -> str:
+def _caveat(session: SessionView) -> str:
     rates = [np.array([bout.rate for bout in validated(session, name)]) for name in CONDITIONS]
     net = [each - session.plan.standing_rate for each in rates if len(each) > 1]
     words = "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors hold "
@@ -152,7 +154,7 @@ def _caveat(session: Session) -> str:
     return words + (f"; bouts under the same law were up to {apart:.1f} % apart." if net else ".")
 
 
-def _claimed(session: Session, measured: Comparison | None) -> list[str]:
+def _claimed(session: SessionView, measured: Comparison | None) -> list[str]:
     """The luckiest value of the search, beside what the validation measured."""
     entries = searched(session)
     if not entries:
@@ -175,7 +177,7 @@ def _less(by: Comparison, than: str) -> str:
     )
 
 
-def sensitivities(session: Session) -> list[tuple[Entry, Sensitivity]]:
+def sensitivities(session: SessionView) -> list[tuple[Entry, Sensitivity]]:
     """What becomes of the bouts whose result is that of a fitted response, had the person another time constant."""
     return [
         (entry, sensitivity(entry.breaths))
@@ -187,10 +189,10 @@ def sensitivities(session: Session) -> list[tuple[Entry, Sensitivity]]:
     ]
 
 
-def actions(session: Session) -> list[tuple[str, str, str]]:
+def actions(session: SessionView) -> list[tuple[str, str, str]]:
     """What an operator did beside walking one bout after the other: time of day, what, and words."""
     listed: list[tuple[str, str, str]] = []
-    in_force: list[tuple[int, str, dict[str, Any]]] = []  # number of the bout, kind and body
+    in_force: list[tuple[int, str, Mapping[str, Any]]] = []  # number of the bout, kind and body
     number = 0
     for kind, body in session.events:
         number += kind in ("bout", "void", "skip")
@@ -219,7 +221,7 @@ def actions(session: Session) -> list[tuple[str, str, str]]:
     return listed
 
 
-def versions(session: Session) -> list[str]:
+def versions(session: SessionView) -> list[str]:
     """What the session ran with, a line for every time that somebody went on."""
     return [
         f"from {_time(body['at'], '%H:%M:%S')} UTC: "
@@ -229,7 +231,7 @@ def versions(session: Session) -> list[str]:
     ]
 
 
-def _row(session: Session, entry: Entry) -> list[str]:
+def _row(session: SessionView, entry: Entry) -> list[str]:
     """A bout as the table has it."""
     rate = f"{entry.rate:.2f}" if math.isfinite(entry.rate) else ""
     error = f" ± {entry.standard_error:.2f}" if math.isfinite(entry.standard_error) else ""

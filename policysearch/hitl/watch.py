@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from policysearch.hitl.agenda import Bout
 from policysearch.hitl.breath_stream import BreathFile, Window
-from policysearch.hitl.session import Bout
 
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0
 

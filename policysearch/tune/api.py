@@ -14,14 +14,14 @@ from typing import Any, Unpack, get_type_hints
 
 from pydantic import ValidationError
 
-from policysearch.asking.prompt import Asker
+from policysearch.asking.prompt import Prompt
 from policysearch.configuration import messages
 from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.optimizers import Repeated, Trusted, build
 from policysearch.registry import did_you_mean
 from policysearch.space import Choice, Space, space_of
-from policysearch.tune import ask
+from policysearch.tune import ask, tries
 from policysearch.tune.journal import Journal, opened
 from policysearch.tune.options import Function, Say, TuneOptions, TuneSettings
 from policysearch.tune.result import TuneResult
@@ -35,7 +35,7 @@ SIGMA = 0.1
 
 
 def tune(
-    function: Function | str | Asker,
+    function: Function | str | Prompt,
     space: Space | type | None = None,
     rollouts: int = 200,
     optimizer: str | None = None,
@@ -45,8 +45,8 @@ def tune(
 
     Args:
         function: `function(params, seed)` gives a return, or a mapping with `return`, `steps`, `violation` and other
-            numbers; or a command line with a `{placeholder}` per parameter (see `policysearch.evaluators`); or an
-            `Asker`, who has a person try the parameters and type what was measured.
+            numbers; or a command line with a `{placeholder}` per parameter (see `policysearch.evaluators`); or a
+            `Prompt`, which asks a person to try the parameters and to type what was measured.
         space: the parameters: a `Space`, or a dataclass for `space_of`; None if the function's first parameter is
             annotated with a dataclass: it is then given instances of it.
         rollouts: the budget of the search.
@@ -68,7 +68,7 @@ def tune(
     space, typed = _space(function, space)
     space = space.within(settings.margin) if settings.margin else space
     tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
-    if isinstance(function, Asker):
+    if isinstance(function, Prompt):
         if perturb or settings.sensitivity_rollouts:
             raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
         with opened(out, request) as journal:
@@ -138,11 +138,11 @@ def _asked(settings: TuneSettings) -> dict[str, Any]:
     return {"goal": settings.goal, "constraints": settings.constraints}
 
 
-def _by_a_person(tuning: Tuning, asker: Asker, settings: TuneSettings, journal: Journal) -> TuneResult:
+def _by_a_person(tuning: Tuning, prompt: Prompt, settings: TuneSettings, journal: Journal) -> TuneResult:
     """What a person finds who is asked for every return."""
-    answers = ask.Answers(journal.of(*ask.KINDS), journal.write)
+    answers = tries.Answers(journal.of(*tries.KINDS), journal.write)
     person = ask.AskEvaluator(
-        tuning.space, asker, answers=answers, tries=settings.rollouts, **_asked(settings)
+        tuning.space, prompt, answers=answers, tries=settings.rollouts, **_asked(settings)
     )
     episodes = settings.report_rollouts or REPORT_BY_HAND
     return ask.asked(lambda person: tuning.run(person, person, episodes, compare_best=False), person)
@@ -156,7 +156,7 @@ def _by_rollouts(
     plants: Mapping[str, tuple[Function | str, Runner]],
 ) -> TuneResult:
     """What the rollouts of a function or a program find, and of its changed plants by name."""
-    remembered, episodes = journal.once(plant), settings.report_rollouts or REPORT
+    remembered, episodes = journal.memoised(plant), settings.report_rollouts or REPORT
     result = tuning.run(GivingUp(journal.recorded(plant)), remembered, episodes)
     if rollouts := settings.sensitivity_rollouts:
         reach = min(settings.reach, REACH) if settings.safe else REACH
@@ -164,7 +164,7 @@ def _by_rollouts(
     perturbed = {}
     for name, (changed, runner) in plants.items():
         tuning.say(f"evaluating the recommendation and the start on {name}")
-        remembered = journal.once(runner, f"{name}: {_name(changed)}")
+        remembered = journal.memoised(runner, f"{name}: {_name(changed)}")
         perturbed[name] = tuning.with_start(remembered, result.recommendation, episodes)
     return replace(result, perturbed=perturbed)
 
@@ -239,13 +239,13 @@ class _Typed:
         return self.function(self.cls(**params), seed, **more)
 
 
-def _space(function: Function | str | Asker, space: Space | type | None) -> tuple[Space, type | None]:
+def _space(function: Function | str | Prompt, space: Space | type | None) -> tuple[Space, type | None]:
     """The parameters, and the dataclass that the function wants them as, if any.
 
     Raises:
         ValueError: if nobody says which parameters there are.
     """
-    typed = None if isinstance(function, str | Asker) else _annotated(function)
+    typed = None if isinstance(function, str | Prompt) else _annotated(function)
     space = space or typed
     if space is None:
         raise ValueError(
@@ -274,7 +274,7 @@ def _annotated(function: Function) -> type | None:
 def _name(function: Any) -> str:
     if isinstance(function, str):
         return function
-    if isinstance(function, Asker):
+    if isinstance(function, Prompt):
         return "a person"
     return (
         f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"

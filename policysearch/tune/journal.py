@@ -48,13 +48,13 @@ class Journal:
         known = [body for _, body in self.of("generation")]
         return Recorded(evaluator, known, lambda body: self.write("generation", body))
 
-    def once(self, evaluator: Evaluator, plant: str = "") -> "Once":
+    def memoised(self, evaluator: Evaluator, plant: str = "") -> "Memoised":
         """`evaluator` for what comes after a search, on a plant that may have been changed."""
         known = {body["question"]: body["record"] for _, body in self.of("after")}
-        return Once(evaluator, plant, known, lambda body: self.write("after", body))
+        return Memoised(evaluator, plant, known, lambda body: self.write("after", body))
 
 
-class Once:
+class Memoised:
     """`inner`, whose evaluations are written down and known by their key, proposal and plant."""
 
     def __init__(

@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from policysearch.asking.prompt import Asker
+from policysearch.asking.prompt import Prompt
 from policysearch.configuration import STRICT, messages
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.options import TuneSettings
@@ -116,14 +116,14 @@ class TuneRequest(TuneSettings):
             return None
         return Space(tuple(choice.build(name) for name, choice in self.parameters.items()))
 
-    def target(self) -> Callable[..., Any] | str | Asker:
+    def target(self) -> Callable[..., Any] | str | Prompt:
         """What is called, or run, or who is asked.
 
         Raises:
             ValueError: for a function that is not there.
         """
         if self.ask:
-            return Asker()
+            return Prompt()
         return self.command if self.command is not None else found(self.function or "")
 
     def plants(self) -> dict[str, Callable[..., Any] | str]:

@@ -1,16 +1,16 @@
-"""Questions to a person, answered from a list of lines."""
+"""Questions in a terminal, answered from a list of lines."""
 
 from pathlib import Path
 
 import pytest
 
-from policysearch.asking.prompt import Asker, Command, parsed
+from policysearch.asking.prompt import Command, Prompt, aligned, described, parsed
 
 COMMANDS = ("void", "stop", "")
 
 
-def scripted(*lines: str) -> tuple[Asker, list[str]]:
-    """Somebody who types these lines, and all that is said and asked."""
+def scripted(*lines: str) -> tuple[Prompt, list[str]]:
+    """A prompt at which these lines are typed, and all that it shows."""
     left, said = list(lines), list[str]()
 
     def read(prompt: str) -> str:
@@ -19,7 +19,7 @@ def scripted(*lines: str) -> tuple[Asker, list[str]]:
             raise EOFError
         return left.pop(0)
 
-    return Asker(read, said.append), said
+    return Prompt(read, said.append), said
 
 
 def test_a_line_is_a_command_a_number_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,21 +41,38 @@ def test_what_is_none_of_them_is_refused_in_one_line(line: str) -> None:
 
 
 def test_a_mistyped_command_is_suggested_and_the_question_asked_again() -> None:
-    asker, said = scripted("viod leak", " 4.25 ")
-    assert asker.answer("rate", COMMANDS, "a rate") == 4.25
+    prompt, said = scripted("viod leak", " 4.25 ")
+    assert prompt.answer("rate", COMMANDS, "a rate") == 4.25
     assert said == ["rate > ", "  expected a rate, got 'viod leak'; did you mean void?", "rate > "]
-    assert asker.typed == "4.25"
+    assert prompt.typed == "4.25"
 
 
 def test_a_doubtful_line_counts_when_it_is_typed_again_exactly() -> None:
     for again, counts in (("39", True), ("39.0", False), ("3.9", False), ("", False)):
-        asker, said = scripted(again)
-        assert asker.again("39 is much", "39") is counts
-        assert said[0] == "  39 is much"
+        prompt, said = scripted(again)
+        assert prompt.is_meant("39 is much", "39") is counts
+        assert said[0] == "  39 is much; if it is right, type 39"
         assert ("  not '39': nothing is written" in said) is not counts
 
 
+def test_what_is_not_doubtful_is_not_asked_again() -> None:
+    prompt, said = scripted()
+    assert prompt.is_meant("", "39")
+    assert said == []
+
+
+def test_a_table_is_right_aligned_but_for_its_last_column() -> None:
+    assert aligned([["n", "W/kg", "status"], ["10", "3.5", "void"], ["2", "", ""]]) == (
+        " n  W/kg  status\n10   3.5  void\n 2"
+    )
+
+
+def test_help_shows_what_follows_a_command_and_what_it_does() -> None:
+    said = described({"undo": ("REASON", "take the last one back"), "stop": ("", "end for now")})
+    assert said == "  undo REASON  take the last one back\n  stop         end for now"
+
+
 def test_the_end_of_the_lines_is_not_an_answer() -> None:
-    asker, _ = scripted("nonsense")
+    prompt, _ = scripted("nonsense")
     with pytest.raises(EOFError):
-        asker.answer("rate", COMMANDS, "a rate")
+        prompt.answer("rate", COMMANDS, "a rate")

@@ -9,7 +9,7 @@ from problems import WALKER, Walk
 from test_functions import SPACE
 
 from policysearch import evaluators
-from policysearch.asking.prompt import Asker
+from policysearch.asking.prompt import Prompt
 from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.evaluators import (
     CompiledEvaluator,
@@ -43,7 +43,7 @@ MAKERS: dict[type[Runner], Callable[[], Runner]] = {
     FunctionEvaluator: lambda: FunctionEvaluator(function, SPACE),
     PoolEvaluator: lambda: PoolEvaluator(EpisodeEvaluator(Walk, WALKER), workers=1),
     ProgramEvaluator: lambda: ProgramEvaluator("echo " + " ".join(f"{{{n}}}" for n in SPACE.names), SPACE),
-    AskEvaluator: lambda: AskEvaluator(SPACE, Asker()),
+    AskEvaluator: lambda: AskEvaluator(SPACE, Prompt()),
 }
 every_runner = pytest.mark.parametrize("cls", MAKERS, ids=lambda cls: cls.__name__)
 

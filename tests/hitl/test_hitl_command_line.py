@@ -22,14 +22,16 @@ import pytest
 from in_process import Finished
 from rich.console import Console
 
-from policysearch.asking.prompt import Asker, Stopped
+from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.exoskeleton.respirometry import read_breaths, running
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
+from policysearch.hitl.agenda import Bout
 from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.plan import Plan
-from policysearch.hitl.run import Desk
-from policysearch.hitl.session import Bout, Session
+from policysearch.hitl.run import OperatedSession
+from policysearch.hitl.session import Session
+from policysearch.hitl.view import SessionView
 from policysearch.hitl.watch import Countdown
 from policysearch.seeding import stream
 
@@ -71,7 +73,7 @@ def operated(
             raise EOFError from None
 
     with suppress(EOFError, Stopped):
-        Desk(session, Asker(read, said.append), countdown, breaths).work()
+        OperatedSession(session, Prompt(read, said.append), countdown, breaths).run()
     return said
 
 
@@ -154,7 +156,7 @@ def test_a_session_with_typed_rates_ends_with_a_report(
     out, finished = done
     assert finished.returncode == 0, finished.stderr
     assert "Traceback" not in finished.stderr
-    session = Session.view(out / LOG)
+    session = SessionView.of(out / LOG)
     assert session.next is None
     assert f"report: {out / 'report.html'}" in finished.stdout
     assert "stopped" not in finished.stdout
@@ -169,7 +171,7 @@ def test_a_session_with_typed_rates_ends_with_a_report(
 def test_every_law_is_shown_with_names_and_units(
     done: tuple[Path, Finished],
 ) -> None:
-    entry = Session.view(done[0] / LOG).entries[1]
+    entry = SessionView.of(done[0] / LOG).entries[1]
     torque, peak, rise, fall = entry.law.tolist()
     shown = (
         f"bout 2: generation 1, bout 1 of 8, 1 min; of the search 0 of 8 bouts are done\n"
@@ -184,10 +186,10 @@ def test_what_is_refused_gets_one_line_and_is_asked_again(
 ) -> None:
     said = done[1].stdout
     for line in (
-        "44 W/kg is not between 0.5 and 20 W/kg; if it is right, type it again",
+        "44 W/kg is not between 0.5 and 20 W/kg; if it is right, type 44",
         "not '44': nothing is written",
         "did you mean void?",
-        "39 W/kg is not between 0.5 and 20 W/kg; if it is right, type it again",
+        "39 W/kg is not between 0.5 and 20 W/kg; if it is right, type 39",
         "not '39': nothing is written",
         "bout: expected the number of a measured one (1, 2, 4, 6), got 77",
         "reason: expected a few words, got none",
@@ -287,7 +289,7 @@ def test_help_lists_every_command_and_the_table_every_bout() -> None:
     said = "\n".join(operated(session, "3.9", "help", "table"))
     for name in ("void", "skip", "amend", "undo", "retest", "limit", "note", "finish", "pause", "stop"):
         assert re.search(rf"^  {name} ", said, re.MULTILINE)
-    assert re.search(r"^   2 search .* 3\.90 +\d+\.\d %  measured$", said, re.MULTILINE)
+    assert re.search(r"^   2 +search .* 3\.90 +\d+\.\d %  measured$", said, re.MULTILINE)
 
 
 def test_finish_goes_on_to_the_validation_and_a_pause_is_noted() -> None:
@@ -501,7 +503,7 @@ def test_ctrl_c_during_the_countdown_asks_what_becomes_of_the_bout(
     os.write(screen, b"\n")
     seen(screen, "0:29 left, walking, averaged")
     os.write(screen, b"\x03")
-    seen(screen, "void REASON, stop, or Enter at once to go on > ")
+    seen(screen, "void REASON, stop, or Enter at once to continue > ")
     os.write(screen, b"void the mask slipped\n")
     again = seen(screen, "Enter starts it > ")
     assert "bout 2: baseline without torque" in again
@@ -511,7 +513,7 @@ def test_ctrl_c_during_the_countdown_asks_what_becomes_of_the_bout(
     assert "report: " in shown
     assert "Traceback" not in shown
     assert process.wait(60) == 130
-    (entry,) = Session.view(tmp_path / "out" / LOG).entries
+    (entry,) = SessionView.of(tmp_path / "out" / LOG).entries
     assert (entry.status, entry.reason) == ("void", "the mask slipped")
     assert 0.0 < entry.minutes < 0.5
 
@@ -552,7 +554,7 @@ def test_a_session_killed_at_a_prompt_goes_on_with_the_same_law_and_has_one_oper
 
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    events = repr(Session.view(out / LOG).events)[1:-1]
+    events = repr(SessionView.of(out / LOG).events)[1:-1]
     again = run("run", "--out", str(out), "--no-countdown", "--mass", "80")
     assert again.returncode == 0, again.stderr
     assert law in again.stdout
@@ -560,7 +562,7 @@ def test_a_session_killed_at_a_prompt_goes_on_with_the_same_law_and_has_one_oper
         f"stopped; to go on: python -m policysearch.hitl run --out {out} --no-countdown --mass 80"
         in again.stdout
     )
-    assert repr(Session.view(out / LOG).events).startswith(f"({events}")
+    assert repr(SessionView.of(out / LOG).events).startswith(f"({events}")
 
 
 # ------------------------------------------------------------------------------------------- simulated people
@@ -595,17 +597,17 @@ def test_a_simulated_person_killed_at_a_bout_goes_on_as_if_nothing_had_happened(
     read_until(process, f"bout {bouts}  ")
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert bouts <= len(Session.view(killed / LOG).entries) < 15
+    assert bouts <= len(SessionView.of(killed / LOG).entries) < 15
     assert main(["simulate", "--out", str(killed)]) == 0  # the log knows who it is
     again = capsys.readouterr().out
     assert "going on after" in again
-    one, other = (Session.view(folder / LOG).table() for folder in (calm, killed))
+    one, other = (SessionView.of(folder / LOG).table() for folder in (calm, killed))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert again.split("\n\n")[1].splitlines()[:-1] == said.split("\n\n")[1].splitlines()[:-1]
 
     plan = Plan(bouts=8, minutes=1.0, baseline=1.0, validation=1.0, averaged=1.0)
     row = simulate.take_part(simulate.Arm("one", plan), 2, 3).row  # the same person as in a study
-    assert Session.view(calm / LOG).recommendation.tolist() == [
+    assert SessionView.of(calm / LOG).recommendation.tolist() == [
         row[f"law: {name}"] for name in plan.space.names
     ]
     true = (
@@ -618,15 +620,15 @@ def test_a_simulated_person_killed_at_a_bout_goes_on_as_if_nothing_had_happened(
     assert main(["run", "--out", str(calm)]) == 2
     assert "one of a simulated person" in capsys.readouterr().err
     assert main(["simulate", *FEW, "--out", str(calm), "--fresh"]) == 0
-    assert Session.view(calm / "session.1.sqlite").table().equals(one)
-    assert not Session.view(calm / LOG).table().equals(one)
+    assert SessionView.of(calm / "session.1.sqlite").table().equals(one)
+    assert not SessionView.of(calm / LOG).table().equals(one)
 
 
 def test_a_terminal_shows_the_breaths_as_they_come_at_the_speed_that_is_asked_for() -> None:
     session = Session.begin(dataclasses.replace(SHORT, baseline=1.0, validation=1.0))
     screen, waits = io.StringIO(), list[float]()
     terminal = Console(file=screen, force_terminal=True, width=100, height=40, color_system=None)
-    live.walk(session, live.Who("zhang2017", 0, 0).person(), 150.0, terminal, waits.append)
+    live.walk(session, live.PersonName("zhang2017", 0, 0).person(), 150.0, terminal, waits.append)
     assert session.next is None
     assert sum(waits) == pytest.approx(60.0 * sum(entry.minutes for entry in session.entries) / 150.0)
     shown = screen.getvalue()
@@ -738,7 +740,7 @@ def test_a_log_that_was_killed_before_its_first_event_is_begun_again(
     (tmp_path / LOG).touch()
     monkeypatch.setattr(sys, "stdin", io.StringIO("4.4\n"))
     assert main(["run", "--out", str(tmp_path), *FLAGS, "--no-countdown"]) == 0
-    assert [entry.rate for entry in Session.view(tmp_path / LOG).entries] == [4.4]
+    assert [entry.rate for entry in SessionView.of(tmp_path / LOG).entries] == [4.4]
 
 
 def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:

@@ -20,10 +20,12 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.torque_profile import why_infeasible
+from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE
 from policysearch.hitl.log import Log
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import GENERIC, Plan
-from policysearch.hitl.session import CONDITIONS, NO_TORQUE, Session
+from policysearch.hitl.session import Session
+from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused, decode, encode
 from policysearch.search import AskTell
 from policysearch.seeding import stream
@@ -511,7 +513,7 @@ def test_a_second_session_on_the_same_file_is_refused_and_anybody_may_look(tmp_p
         through(session, 3)
         with pytest.raises(LedgerBusy, match=f"process {os.getpid()}"):
             Session.resume(path)
-        seen = Session.view(path)
+        seen = SessionView.of(path)
         assert seen.table().to_csv() == session.table().to_csv()
         assert seen.next is not None
         assert session.next is not None
@@ -541,7 +543,7 @@ def test_after_a_failed_write_nothing_is_taken_until_the_session_is_opened_again
         patched.setattr(Ledger, "commit", commit)
         with pytest.raises(LedgerError, match="the disk is full"):
             session.measured(3.5)  # it is written; what the method then asks for is not
-    with pytest.raises(LedgerError, match="open the session again"):
+    with pytest.raises(LedgerError, match="run the same command again"):
         session.measured(3.5)
     session.close()
     with Session.resume(path) as again:
@@ -568,7 +570,7 @@ def test_a_log_whose_events_make_no_session_is_refused(tmp_path: Path, kind: str
         through(session, 3)
     with Ledger(path) as ledger:
         ledger.append(kind, (), body)
-    for opening in (Session.view, Session.resume):
+    for opening in (SessionView.of, Session.resume):
         with pytest.raises(LedgerRefused, match="not the log of a session"):
             opening(path)
 
@@ -584,7 +586,7 @@ def test_a_bout_that_nobody_can_have_walked_is_refused(tmp_path: Path, changes: 
     with Ledger(path) as ledger:
         ledger.append("bout", (), body | changes)
     with pytest.raises(LedgerRefused, match="not the log of a session"):
-        Session.view(path)
+        SessionView.of(path)
 
 
 def test_a_session_that_cannot_begin_leaves_no_lock_behind(tmp_path: Path) -> None:
@@ -602,7 +604,7 @@ def test_the_ledger_of_something_else_is_refused(tmp_path: Path) -> None:
     with Ledger(path) as ledger:
         ledger.append("study", (), {"seed": 1})
     before = path.read_bytes()
-    for opening in (Session.resume, Session.view):
+    for opening in (Session.resume, SessionView.of):
         with pytest.raises(LedgerRefused, match="not the log of a session"):
             opening(path)
     assert path.read_bytes() == before

@@ -15,6 +15,7 @@ from policysearch.hitl import report
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
+from policysearch.hitl.view import SessionView
 
 HOSTILE = "<script>alert(1)</script>"
 SHORT = Plan(bouts=8, baseline=3.0, validation=3.0)
@@ -81,7 +82,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def session(path: Path) -> Session:
-    return Session.view(path)
+    return SessionView.of(path)
 
 
 @pytest.fixture(scope="module")
@@ -293,7 +294,7 @@ def test_ids_in_the_page_are_unique(written: Path) -> None:
 
 
 def test_the_same_log_gives_the_same_bytes(path: Path, written: Path, tmp_path: Path) -> None:
-    again = report.write(Session.view(path), tmp_path)
+    again = report.write(SessionView.of(path), tmp_path)
     assert again.read_bytes() == written.read_bytes()
     assert (tmp_path / "bouts.csv").read_bytes() == (written.parent / "bouts.csv").read_bytes()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bouts.csv", "report.html"]

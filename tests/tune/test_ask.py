@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.asking.prompt import Asker, Stopped
+from policysearch.asking.answers import LoggedEvent
+from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.core import Evaluation, Optimizer, Proposal
 from policysearch.ledger import Ledger, LedgerError, decode, encode
 from policysearch.optimizers import CMAES, HillClimbing, NelderMead, Repeated
 from policysearch.search import Budget, SearchFailed, generations
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune.ask import COMMANDS, KINDS, Answers, AskEvaluator, Record, asked, doubt
+from policysearch.tune.ask import COMMANDS, AskEvaluator, asked
+from policysearch.tune.tries import KINDS, Answers, doubt
 
 SPACE = Space(
     (
@@ -52,8 +54,8 @@ class Person:
         self._typed, self.said = typed, list[str]()
         self.tries: list[tuple[int, dict[str, float]]] = []  # as announced: numbers and values
 
-    def asker(self) -> Asker:
-        return Asker(self.read, self.say)
+    def prompt(self) -> Prompt:
+        return Prompt(self.read, self.say)
 
     def read(self, prompt: str) -> str:
         self.said.append(prompt)
@@ -103,8 +105,8 @@ def tuning(
     return search
 
 
-def evaluator(person: Person, events: Sequence[Record] = (), **options: Any) -> AskEvaluator:
-    return AskEvaluator(SPACE, person.asker(), goal="minimise", answers=Answers(events), **options)
+def evaluator(person: Person, events: Sequence[LoggedEvent] = (), **options: Any) -> AskEvaluator:
+    return AskEvaluator(SPACE, person.prompt(), goal="minimise", answers=Answers(events), **options)
 
 
 def in_force(answers: Answers) -> dict[str, Mapping[str, float]]:
@@ -274,7 +276,7 @@ def test_the_recommendation_and_the_start_take_turns_in_the_final_check() -> Non
 def test_what_is_to_be_tried_is_said_with_numbers_places_and_units() -> None:
     space = Space((Parameter("kp", 1.0, 0.5, 100.0, "N·m/rad"), Choice("filter", ("none", "median"), "none")))
     said: list[str] = []
-    by = AskEvaluator(space, Asker(lambda prompt: "1", said.append), tries=60)
+    by = AskEvaluator(space, Prompt(lambda prompt: "1", said.append), tries=60)
     params = np.array([space.domain.start, space.of_names({"kp": 12.345678, "filter": "median"})])
     by.evaluate(Proposal(params, params[0], 2), ())
     by.evaluate(Proposal(params, params[0], purpose="re-evaluation"), ())
@@ -309,7 +311,7 @@ def test_an_answer_holds_whatever_would_be_deployed() -> None:
     [
         (["nan"], "expected a number, or a command (help lists them), got 'nan'"),
         ([""], "expected a number, or a command (help lists them), got nothing"),
-        (["1,5"], "got '1,5'; decimals follow a point, and nothing stands between thousands"),
+        (["1,5"], "got '1,5'; the decimal sign is a point, and thousands are not separated"),
         (["12 N"], "expected VALUE [NAME=NUMBER ...], got 'N' after it"),
         (["12 overshoot=high"], "expected a number after overshoot=, got 'high'"),
         (["12 a=1 a=2"], "expected another NAME=NUMBER, got a=2"),
@@ -321,7 +323,7 @@ def test_an_answer_holds_whatever_would_be_deployed() -> None:
         (["amend 1 5"], "expected the number of a try in force (table shows them), got '1'"),
         (["5", "undo", "amend 1 5"], "expected the number of a try in force (table shows them), got '1'"),
         (["5", "amend 1"], "expected amend N VALUE [REASON], got 'amend 1'"),
-        (["5", "amend 1 5,1"], "expected a number, got '5,1'; decimals follow a point"),
+        (["5", "amend 1 5,1"], "expected a number, got '5,1'; the decimal sign is a point"),
         (["5", "amend one 5"], "expected the number of a try in force (table shows them), got 'one'"),
     ],
 )
@@ -354,12 +356,12 @@ def test_an_implausible_value_counts_when_it_is_typed_again() -> None:
     with pytest.raises(EOFError):
         by.evaluate(Proposal(np.tile(SPACE.domain.start, (9, 1)), SPACE.domain.start), ())
     assert [tried.value for tried in by.answers.held.values()] == [9999, 20, 30, 40, 39, 402, -3]
-    large, again = "is more than 10 times larger than any before; if it is right, type", "again"
+    large = "is more than 10 times larger than any before; if it is right, type"
     assert [line for line in person.said if "if it is right" in line] == [
-        *[f"  401 {large} 401 {again}"] * 2,
-        f"  402 {large} 402 {again}",
-        f"  -3 has another sign than all before; if it is right, type -3 {again}",
-        *[f"  9999 {large} 9999 {again}"] * 2,
+        *[f"  401 {large} 401"] * 2,
+        f"  402 {large} 402",
+        "  -3 has another sign than all before; if it is right, type -3",
+        *[f"  9999 {large} 9999"] * 2,
     ]
     assert person.said.count("  not '401': nothing is written") == 1
 
@@ -433,7 +435,7 @@ def test_tries_that_are_set_aside_come_back_with_their_questions() -> None:
 def test_every_answer_is_written_before_the_next_question_is_shown() -> None:
     person = Person(typing("5", "failed", "skip", "6"))
     write: Callable[[str, Any], None] = lambda kind, body: person.said.append(f"written: {kind}")  # noqa: E731
-    by = AskEvaluator(SPACE, person.asker(), answers=Answers(write=write))
+    by = AskEvaluator(SPACE, person.prompt(), answers=Answers(write=write))
     with pytest.raises(EOFError):
         by.evaluate(Proposal(np.tile(SPACE.domain.start, (9, 1)), SPACE.domain.start), ())
     marks = [line.split(" (")[0].strip() for line in person.said if re.match(r"\ntry|written", line)]
@@ -450,7 +452,7 @@ def test_what_could_not_be_written_is_not_known_and_nothing_is_taken_after_it() 
         if full.pop(0):
             raise LedgerError("disk full")
 
-    by = AskEvaluator(SPACE, Person(typing("5", "6", "7")).asker(), answers=Answers(write=write))
+    by = AskEvaluator(SPACE, Person(typing("5", "6", "7")).prompt(), answers=Answers(write=write))
     proposal = Proposal(np.tile(SPACE.domain.start, (3, 1)), SPACE.domain.start)
     with pytest.raises(LedgerError, match="disk full"):
         by.evaluate(proposal, ())
@@ -469,7 +471,7 @@ def test_a_ledger_that_is_opened_again_answers_what_was_typed(tmp_path: Path) ->
                 ledger.commit()
 
             answers = Answers([(event.kind, event.body) for event in ledger.events], write)
-            by = AskEvaluator(SPACE, Person(typing(*lines)).asker(), answers=answers)
+            by = AskEvaluator(SPACE, Person(typing(*lines)).prompt(), answers=answers)
             with pytest.raises((EOFError, Stopped)):
                 asked(tuning(METHODS["cma-es"]), by)
             return by

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policysearch.asking.prompt import Asker
+from policysearch.asking.prompt import Prompt
 from policysearch.ledger import LedgerBusy, LedgerError
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import Arguments, main
@@ -412,7 +412,7 @@ def test_a_person_is_asked_instead_of_a_function_and_the_folder_remembers(tmp_pa
     space = Space((Parameter("x", 0.0, -10.0, 10.0, "mm"), Parameter("y", 0.0, -10.0, 10.0, "mm")))
     shown: list[str] = []
 
-    def answer(lines: int) -> Asker:
+    def answer(lines: int) -> Prompt:
         left = iter(range(lines))
 
         def read(prompt: str) -> str:
@@ -426,7 +426,7 @@ def test_a_person_is_asked_instead_of_a_function_and_the_folder_remembers(tmp_pa
         def say(text: str) -> None:
             shown.extend(text.splitlines())
 
-        return Asker(read, say)
+        return Prompt(read, say)
 
     calm = tune(answer(100), space, 30, goal="minimise")
     with pytest.raises(EOFError):
@@ -747,7 +747,7 @@ def test_a_file_for_a_program_serves_to_ask_a_person_too(
         except StopIteration:
             raise EOFError from None
 
-    monkeypatch.setattr("policysearch.tune.request.Asker", lambda: Asker(line))
+    monkeypatch.setattr("policysearch.tune.request.Prompt", lambda: Prompt(line))
     asked = (
         "gains.toml",
         "--ask",
@@ -764,7 +764,7 @@ def test_a_file_for_a_program_serves_to_ask_a_person_too(
     assert "check: the recommendation" in said
     assert "on 2 fresh seeds: " in said
     assert here(folder, monkeypatch, "gains.toml", "--ask", "--out", "other") == 130  # nobody is there
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_whole_numbers_among_the_options_stay_whole(tmp_path: Path) -> None:

@@ -1,0 +1,141 @@
+"""The agenda of a session: every bout in order, from the plan, the events in force, and the search."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from policysearch.asking.search import AskedGeneration
+from policysearch.core import Array
+from policysearch.exoskeleton.torque_profile import project
+from policysearch.hitl.plan import Plan
+from policysearch.hitl.rebuilt_search import RebuiltSearch
+from policysearch.hitl.state import State
+from policysearch.seeding import stream
+
+NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
+CONDITIONS = ("zero torque", "reference", "optimized")
+
+
+@dataclass(frozen=True, eq=False)
+class Bout:
+    """What is next: to walk under a law for some minutes, or to stand."""
+
+    item: str  # its name in the log
+    purpose: str  # "warm-up", "baseline", "search", "re-test", "rest" or "validation"
+    minutes: float
+    law: Float[Array, "4"]  # N·m/kg, % stride
+    label: str  # for people
+    condition: str = ""  # of a validation
+    generation: int = -1
+    candidate: int = -1
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether its metabolic rate is wanted."""
+        return self.purpose not in ("warm-up", "rest")
+
+    def same_as(self, other: "Bout") -> bool:
+        """Whether it is the same bout under the same law."""
+        return self.item == other.item and np.array_equal(self.law, other.law)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the log keeps of it."""
+        return {
+            "item": self.item,
+            "purpose": self.purpose,
+            "minutes": self.minutes,
+            "law": self.law.tolist(),
+            "condition": self.condition,
+            "generation": self.generation,
+            "candidate": self.candidate,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Agenda:
+    """The bouts of a session, done or not; warm-up and baseline first, the validation last."""
+
+    plan: Plan
+    state: State
+    search: RebuiltSearch
+
+    @property
+    def next(self) -> Bout | None:
+        """The first bout that is not done; None when the session is over."""
+        return next((bout for bout in self.bouts() if bout.item not in self.state.done), None)
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether laws of the search are still to be walked."""
+        return self.search.is_open and not self.state.finished
+
+    @property
+    def recommendation(self) -> Float[Array, "4"]:
+        """The law to use now."""
+        return self.law(self.search.recommendation)
+
+    @property
+    def reference(self) -> Float[Array, "4"]:
+        """The law of warm-up, re-tests and validation."""
+        return project(np.array(self.plan.reference), self.state.upper_torque)
+
+    def law(self, params: Float[Array, "d"]) -> Float[Array, "4"]:
+        """The feasible law of the search's coordinates."""
+        return project(self.search.space.decode(params), self.state.upper_torque)
+
+    def asked(self) -> dict[str, Any]:
+        """What the search asks for now, as the log has it."""
+        if not self.is_searching:
+            return {"ended": True, "recommendation": self.recommendation.tolist()}
+        generation = self.search.generations[-1]
+        return {
+            "generation": generation.number,
+            "items": list(generation.questions.values()),
+            "laws": [self.law(generation.proposal.params[i]).tolist() for i, _ in generation.questions],
+            "recommendation": self.recommendation.tolist(),
+        }
+
+    def bouts(self) -> Iterator[Bout]:
+        """Every bout that is known now, in order."""
+        plan, reference, label = self.plan, self.reference, "re-test of the reference law"
+        if plan.warm_up:
+            yield Bout("warm-up", "warm-up", plan.warm_up, reference, "warm-up under the reference law")
+        if plan.baseline:
+            yield Bout("baseline", "baseline", plan.baseline, NO_TORQUE, "baseline without torque")
+        for number in self.state.retests:
+            yield Bout(f"re-test/asked/{number}", "re-test", plan.minutes, reference, label)
+        for g, generation in enumerate(self.search.generations):
+            key = f"{g}/{generation.digest}"
+            if g < len(self.search.told):
+                if plan.rest:
+                    words = f"rest after generation {g + 1}"
+                    yield Bout(f"rest/{key}", "rest", plan.rest, NO_TORQUE, words)
+                if plan.retest and (g + 1) % plan.retest == 0:
+                    yield Bout(f"re-test/{key}", "re-test", plan.minutes, reference, label, generation=g)
+            elif self.is_searching:
+                yield from self._searched(generation)
+        if plan.validation and not self.is_searching:
+            yield from self.validation()
+
+    def _searched(self, generation: AskedGeneration) -> Iterator[Bout]:
+        g, count = generation.number, len(generation.questions)
+        for place, ((i, _), item) in enumerate(generation.questions.items(), 1):
+            label = f"generation {g + 1}, bout {place} of {count}"
+            law = self.law(generation.proposal.params[i])
+            yield Bout(item, "search", self.plan.minutes, law, label, generation=g, candidate=i)
+
+    def validation(self) -> Iterator[Bout]:
+        """Double reversal, ABCCBA, of the three conditions in random order."""
+        reference, optimized = self.reference, self.recommendation
+        laws = dict(zip(CONDITIONS, (NO_TORQUE, reference, optimized), strict=True))
+        order = stream(self.plan.seed, "validation", self.plan.participant).permutation(len(CONDITIONS))
+        names = [CONDITIONS[i] for i in order]
+        of = ",".join(repr(number) for number in (*reference.tolist(), *optimized.tolist()))
+        for place, name in enumerate(names + names[::-1], 1):
+            label = f"validation, bout {place} of {2 * len(names)}: {name}"
+            item = f"validation/{place}/{of}"
+            yield Bout(item, "validation", self.plan.validation, laws[name], label, condition=name)
