@@ -140,7 +140,7 @@ class Domain:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What an optimizer wants run next.
+    """What an optimizer asks an evaluator to run next.
 
     Raises:
         ValueError: if `params` is not an n × d matrix with n >= 1, or `episodes` is below 1.

@@ -117,7 +117,7 @@ def ends(folder: Path) -> dict[str, str]:
 
 
 def page(out: Path) -> str:
-    """README.md; the tables beside it are written on the way."""
+    """README.md; its tables are written as files, too."""
     study, noise, checks = out / "study", out / "noise", out / "checks.json"
     gaits, fallen = learned(study), falls(study, out / "falls.csv")
     moved = moves(gaits)

@@ -34,12 +34,12 @@ DRAWN = {"bounds": "uniformly between the bounds", "start": "around the first ga
 #: Columns of the table, in mm/s.
 MUJOCO, AGAIN, REDUCED = "mujoco", "mujoco_again", "reduced"
 
-PAGE = """# The reduced model beside MuJoCo's
+PAGE = """# The reduced model compared with MuJoCo's
 
 Written by `{command}` ({versions}).
 
 {gaits} gaits, {traversals} traversals each in either model, with noise of their own: Spearman's rank correlation of
-the mean speeds with its 95 % bootstrap interval. The last column is MuJoCo beside itself on fresh traversals, the
+the mean speeds with its 95 % bootstrap interval. The last column compares MuJoCo with itself on other traversals, the
 most that can be asked. The reduced model is a benchmark function; its constants were not fitted to MuJoCo's speeds,
 and not changed after these numbers were seen.
 

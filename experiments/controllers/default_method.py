@@ -65,7 +65,7 @@ PAGE = """# The default method of `tune`
 
 Written by `{command}` ({versions}; seeds 0–{last}, {slow} seeds 0–{slow_last}).
 
-`tune` takes a method when nobody names one. Each of these searched {count} controllers' tasks
+`tune` takes a method when none is named. Each of these searched {count} controllers' tasks
 ({tasks})
 as `tune` does; what it recommended after 30, 100 and 300 rollouts was scored. Regret is 0 for the best known
 and 1 for the start; the score is the mean over tasks of the interquartile mean over seeds, with its 95 %
@@ -77,7 +77,7 @@ so that on one episode its runs are all the same.
 
 {tables}
 
-On one episode, recommending the best candidate seen instead of what the method stands by would give `cma-es` {seen}.
+On one episode, the best candidate seen, recommended instead of the method's own choice, would give `cma-es` {seen}.
 
 ## Task by task
 
@@ -101,12 +101,12 @@ the runs that lose against Ziegler & Nichols.
 
 ## What was decided
 
-`tune` takes `cma-es` with `sigma` 0.1 where all parameters are bounded numbers and nobody says otherwise (and
+`tune` takes `cma-es` with `sigma` 0.1 where all parameters are bounded numbers and no method is named (and
 hill climbing for a single parameter, which CMA-ES does not search). At 30 and 100 rollouts that is better
-than the usual 0.3 for both kinds of trials; at 300 the two are not told apart on noisy ones. It stays one
+than the usual 0.3 for both kinds of trials; at 300 the two do not differ significantly on noisy ones. It stays one
 episode per candidate: trying every candidate three times, and the noise handling, are no better at these
 budgets. For trials without any noise `--optimizer nelder-mead` is better still, and bad with noise, so that
-nobody gets it unasked.
+it is never the default.
 
 ## Why the step size matters
 

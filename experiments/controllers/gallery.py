@@ -282,12 +282,12 @@ def final_returns(study: Path, kept: Path) -> pd.DataFrame:
     if (study / "runs.csv").exists():
         runs = pd.read_csv(study / "runs.csv").rename(columns={"optimizer": "method"})
         ends = runs.set_index(["task", "method", "run"])["final_return"].unstack(sort=False)
-        beside = {
+        others = {
             (name, controller): pd.Series(returns, ends.columns)
             for name in ends.index.unique("task")
             for controller, returns in on_report_episodes(study, TASKS[name], ends.shape[1]).items()
         }
-        table = pd.concat([ends, pd.DataFrame(beside).T.rename_axis(["task", "method"])])
+        table = pd.concat([ends, pd.DataFrame(others).T.rename_axis(["task", "method"])])
         table.to_csv(kept, float_format="%.6g", lineterminator="\n")
     return pd.read_csv(kept, index_col=["task", "method"])
 

@@ -192,12 +192,12 @@ def crowd(preset: str, arguments: Arguments) -> list[Walker]:
 
 
 def generic(one: Walker, levels: Levels) -> Law:
-    """The law that is the same for everybody."""
+    """The law that is the same for all people."""
     return GENERIC
 
 
 def reductions(people: list[Walker], law: Callable[[Walker, Levels], Law], levels: Levels) -> Array:
-    """True reductions in %, everybody at these levels of adaptation and under their law."""
+    """True reductions in %, of people at these levels of adaptation, each under their own law."""
     return 100.0 * np.array([one.true_reduction(law(one, levels), levels) for one in people])
 
 

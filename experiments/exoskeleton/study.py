@@ -93,7 +93,7 @@ def arms_of_methods() -> list[Arm]:
 
 
 def arms_of_training() -> list[Arm]:
-    """Question c: 128 minutes for everybody but who customizes at once, whose law then stays."""
+    """Question c: 128 minutes for each person; people who customize at once keep their law afterwards."""
     arms = []
     for start, size in (("centre", 0.3), ("generic", 0.15)):
         plan = replace(QUICK, options={"sigma": size}, start=STARTS[start])

@@ -7,7 +7,7 @@ Both have a tanh network of 64 × 64 for the policy and 32 × 32 for the value, 
 64, 10 epochs, clip 0.2, γ = 0.99, λ = 0.95 and gradients cut to 0.5. What remains different:
 Stable-Baselines3 updates every 2,048 steps, wherever an episode stands, and ours after whole episodes (10,
 or `--episodes`); it initialises orthogonally and starts with a standard deviation of 1, ours with N(0,
-1/fan-in) and 0.5; its value function sees the observation and goes on behind a time limit; ours sees the
+1/fan-in) and 0.5; its value function sees the observation and continues beyond a time limit; ours sees the
 time too and ends there. The result is the mean return of the policy's mode on 50 fresh episodes, the same
 for both.
 """
@@ -108,7 +108,7 @@ def main() -> None:
         f"torch {torch.__version__}, numpy {np.__version__}"
     )
     lines = [
-        f"# PPO after {arguments.steps:,} steps, ours beside Stable-Baselines3's",
+        f"# PPO after {arguments.steps:,} steps, ours and Stable-Baselines3's",
         "",
         f"Written by `python experiments/gradient_mode/sb3_ppo.py {flags}` ({versions}); the script says",
         "what differs.",

@@ -181,7 +181,7 @@ def measure() -> Claim:
             "have less error from about "
             + ", ".join(f"{count:.0f} rollouts (KL {kl:.2g})" for kl, count in overtaken.items())
             + " on.",
-            "No weights at all, the gradient of θ taken for that of θ', are the rival to beat. At the farthest point "
+            "No weights at all, the gradient of θ taken for that of θ', are the one to beat. At the farthest point "
             f"their error is {far['no weights: ∇J(θ)']['rmse']:.2f}, that of the first order "
             f"{far['first order']['rmse']:.2f}, of per-decision weights {far['per-decision']['rmse']:.2f}, and of "
             f"{FEW} new rollouts {far[FRESH]['rmse']:.2f}.",

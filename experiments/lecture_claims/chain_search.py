@@ -35,7 +35,7 @@ TARGET = 0.95  # of the optimum, which is twice the start
 LIMIT = 4000  # rollouts at which a run is given up, and counted as if it had arrived
 TUNING_RUNS, RUNS = 6, 20
 ESTIMATES, SIGMA = 1000, 1.0  # of gradients at the start; the size of the perturbations in them
-POINT, SHORT = "REINFORCE", "REINFORCE, γ = 0.5"  # the first is what rivals are compared with
+POINT, SHORT = "REINFORCE", "REINFORCE, γ = 0.5"  # the other methods are compared with the first
 DISCOUNTS = {POINT: 1.0, SHORT: 0.5}  # on this chain no action has consequences, and no discount a bias
 RIVALS = ("ES, actions drawn", "ARS, by the mode")
 

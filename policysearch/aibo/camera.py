@@ -71,7 +71,7 @@ class Camera:
         return colours[::-1].copy()  # OpenGL's first line is the lowest
 
     def close(self) -> None:
-        """Give back what it draws with."""
+        """Release the renderer."""
         atexit.unregister(self.close)
         self._gl.make_current()
         self._context.free()

@@ -67,7 +67,7 @@ def angles_from_ball(leg, px, py, pz):
 
     The knee bends between straight and its limit; a point too far away or too close for that is replaced by
     the nearest one on the same ray, and one too far to the side by the nearest the leg gets to, so that the
-    angles are continuous in p. The limits of rotator and elevator are the robot's affair.
+    angles are continuous in p. The limits of rotator and elevator are left to the robot.
     The knee's equation is a sin q₃ + b cos q₃ = d with
 
         a = 2(u_x l_z − u_z l_x),  b = 2(u_x l_x + u_z l_z),  d = |p|² − |u|² − |l|².

@@ -71,7 +71,7 @@ _CM = 0.01
 
 @njit(error_model="numpy")
 def ball_of_gait(gait, leg, clock, ball):
-    """Write into `ball` where the foot's ball shall be, in the leg's own frame, in m.
+    """Write the position of the foot's ball, in the leg's own frame in m, into `ball`.
 
     `gait` has the twelve values in their own units, `clock` is in seconds.
     """
@@ -132,7 +132,7 @@ class HalfEllipseGait(CompiledController):
 
 
 def locus(gait: Float[Array, "12"], leg: int, clock: Float[Array, "t"]) -> Float[Array, "t 3"]:
-    """Where a foot's ball shall be at these times, in the leg's frame in m; `gait` in the paper's units."""
+    """Positions of a foot's ball at these times, in the leg's frame in m; `gait` in the paper's units."""
     balls = np.empty((len(clock), 3))
     for ball, seconds in zip(balls, clock, strict=True):
         ball_of_gait(np.asarray(gait, dtype=float), leg, seconds, ball)

@@ -1,7 +1,7 @@
 """The walk of an AIBO ERS-210 without MuJoCo: a quasi-static model, for fast tests.
 
 A benchmark function with the shape of the problem, not a claim about the robot. Servos, timing and what differs
-between traversals are those of `aibo_traversal`, legs those of `policysearch.aibo.ers210`; the body has no mass. In
+between traversals are those of `traversal`, legs those of `policysearch.aibo.ers210`; the body has no mass. In
 every command frame of 8 ms the feet move by Δ_i relative to the body, seen in the directions of the floor, and
 
     w_i ∝ exp(−h_i / SINK),   v = −Σ_i w_i Δ_i / FRAME,   σ² = Σ_i w_i |v_i − v|²  with  v_i = −Δ_i / FRAME
@@ -10,7 +10,7 @@ every command frame of 8 ms the feet move by Δ_i relative to the body, seen in 
 where h_i is a foot's height, w_i the load that it carries, and σ² how much the feet disagree: they must slip. The
 pitch θ (nose down) follows, within SETTLING, the line through the lower of the front and the lower of the rear feet;
 there is no roll, so that a floor that is tilted to the side changes nothing. Rewards add up to the speed over the
-timed stretch, in mm/s. Nobody falls.
+timed stretch, in mm/s. The robot cannot fall.
 
 Everything marked "choice" is a modelling choice, made before anything was run on the model and left as it was. In
 searches most of the twelve gait parameters end between their bounds and some at one: long front legs, for instance,
@@ -101,7 +101,7 @@ def supported_height(feet, left):
 
 @njit(error_model="numpy")
 def reset(walk, noise):
-    """The standing robot, and what is special about this traversal."""
+    """The standing robot, and the random values of this traversal."""
     walk.reference[:] = walk.standing
     walk.draw[:] = noise
     walk.tally[:] = 0.0

@@ -1,7 +1,7 @@
 """The AIBO ERS-210 on a carpet, walking a timed stretch: Kohl & Stone's experiment in MuJoCo.
 
 The action is what the robot's own walking engine sends: twelve joint angles in every command frame of 8 ms. An
-episode is one traversal (`aibo_traversal`): a run-up, then three seconds that are timed. Rewards add up to the speed
+episode is one traversal (`traversal`): a run-up, then three seconds that are timed. Rewards add up to the speed
 over these, in mm/s, along the mean heading of the body: the real robots steered by their beacons. A fall ends the
 episode with a return of 0.
 
@@ -194,7 +194,7 @@ DONE, SO_FAR, X, Y, AHEAD, LEFTWARD = range(6)
 
 @njit(error_model="numpy")
 def reset(walk, noise):
-    """The standing robot, and what is special about this traversal."""
+    """The standing robot, and the random values of this traversal."""
     reset_mujoco(walk.robot, walk.start)
     walk.reference[:] = walk.standing
     walk.draw[:] = noise
@@ -335,7 +335,7 @@ class AiboEnv(SimulatorEnv):
         return self._camera.picture(self._world.robot.qpos)
 
     def close(self) -> None:
-        """Give back what it draws with."""
+        """Release the renderer."""
         if self._camera is not None:
             self._camera.close()
             self._camera = None

@@ -268,7 +268,7 @@ class Walker:
         """The breaths of a bout under a law; the walker is then at its end.
 
         Args:
-            law: the law, or the one that a curve is read as.
+            law: the law, or the one as which a curve is read.
             seconds: how long.
             rng: of the person's drift, and of the breaths.
             shape: the `fidelity` of a curve that is no law.
@@ -290,7 +290,7 @@ class Walker:
         return measured
 
     def rest(self, seconds: float, rng: np.random.Generator) -> None:
-        """Standing between bouts, which no breath is measured of."""
+        """Standing between bouts; no breath is measured."""
         if not (math.isfinite(seconds) and seconds >= 0.0):
             raise ValueError(f"need a rest of finite seconds >= 0, got {seconds}")
         y = self.state.y * math.exp(-seconds / self.person.tau)

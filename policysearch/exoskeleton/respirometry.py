@@ -86,7 +86,7 @@ class Fit(NamedTuple):
 
 
 class Sensitivity(NamedTuple):
-    """What the estimate would be, had the person another time constant."""
+    """What the estimate would be if the person had another time constant."""
 
     taus: Float[Array, "3"]  # s: 30, 42 and 54
     rates: Float[Array, "3"]  # W/kg
@@ -100,7 +100,7 @@ def brockway(vo2: Float[Array, "n"], vco2: Float[Array, "n"]) -> Float[Array, "n
 
 
 def decay(time: Float[Array, "n"], tau: float = TAU, design: Design = "euler") -> Float[Array, "n"]:
-    """What is left, at every breath, of the distance between the rate at the mouth and the true one."""
+    """The part, at every breath, that is left of the difference between the rate at the mouth and the true one."""
     if not (math.isfinite(tau) and tau > 0.0):
         raise ValueError(f"need a finite tau > 0 s, got {tau:g}")
     if design not in ("euler", "exact"):

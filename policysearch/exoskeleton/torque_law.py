@@ -5,8 +5,8 @@ the next of the same foot). It is feasible if each number is in its range, its o
 strike and its end (peak + fall) not after 65 % of the stride.
 
 The ranges: torque to 1 N·m/kg and rise time from Slade et al. 2022 (their released code); peak and fall time from a
-textbook's account of Poggensee & Collins 2021, not read there. That the curve is back at 65 % is the source's (Zhang
-et al. 2017); that it may be back earlier is our reading.
+textbook's account of Poggensee & Collins 2021, not read there. That the torque has ended at 65 % is the source's
+(Zhang et al. 2017); that it may end earlier is our interpretation.
 """
 
 LOWEST, HIGHEST = (0.0, 35.0, 10.0, 5.0), (1.0, 55.0, 40.0, 20.0)

@@ -10,8 +10,8 @@ Three meanings of a discount γ < 1, all of them here:
 - Reward-to-go without γ^t is common practice and the gradient of no objective (Nota & Thomas 2020); for γ
   near 1 it is a biased, quieter estimate of the undiscounted gradient. With γ = 1 all agree.
 
-What is multiplied by the scores (baselines, advantages, importance weights) is the business of the other
-modules of this package; here are the sums.
+The weights of the scores (from baselines, advantages, importance ratios) are computed by the other modules
+of this package; this module has the sums.
 """
 
 from collections.abc import Iterator, Sequence
@@ -53,13 +53,13 @@ def discounted_returns(rollouts: Sequence[Rollout], discount: float) -> Float[Ar
 
 
 def whole_returns(rollouts: Sequence[Rollout], discount: float) -> list[Float[Array, "_"]]:
-    """w_it = R_i: every action is credited with everything."""
+    """w_it = R_i: every action is credited with all rewards."""
     R = discounted_returns(rollouts, discount)
     return [np.full(rollout.rewards.size, r) for r, rollout in zip(R, rollouts, strict=True)]
 
 
 def returns_to_go(rollouts: Sequence[Rollout], discount: float) -> list[Float[Array, "_"]]:
-    """w_it = G_it: no action is credited with what was paid before it."""
+    """w_it = G_it: no action is credited with rewards before it."""
     return [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
 
 

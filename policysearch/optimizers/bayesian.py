@@ -1,4 +1,4 @@
-"""Bayesian optimization: a Gaussian process of the returns says where the next trial promises most.
+"""Bayesian optimization: a Gaussian process of the returns selects the next candidate.
 
     f ~ GP(0, k),   y_i = f(θ_i) + noise,   next: argmax_θ E[max(f(θ) − max_i y_i, 0)]
 
@@ -6,13 +6,14 @@ Source: Jones, Schonlau & Welch 1998 (expected improvement), through optuna's `G
 al. 2023), a Matern 5/2 kernel and a length per parameter. One candidate per proposal, after a startup design: the
 start and a Latin hypercube (McKay, Beckman & Conover 1979). Every parameter needs two bounds.
 
-The recommendation is not the luckiest trial but the one with the highest posterior mean, of a process of our own:
+The recommendation is not the candidate with the highest return but the one with the highest posterior mean, of a
+process of our own:
 
     k(r) = s² (1 + √5 r + 5r²/3) exp(−√5 r),   r = ‖u − u'‖/ℓ in the unit cube of the bounds
     ln p(y) = −n/2 ln(yᵀA⁻¹y) − 1/2 ln|A| + const,   A = K/s² + g I,   with the best s² for ℓ and g put in
 
 (Rasmussen & Williams 2006, eqs. 4.17 and 2.30). ℓ and the noise g, in units of s², maximise the likelihood; one
-ℓ serves all parameters, whose ranges are meant to matter alike. Failed candidates count with their fitness; those
+ℓ serves all parameters, whose ranges are assumed to matter equally. Failed candidates count with their fitness; those
 that were not measured, or that failed before any return was known, do not.
 
 Invariant to: constants added to returns and positive factors on returns, up to rounding; units, through the bounds.
@@ -53,7 +54,7 @@ class BayesianOptimization:
         within(self, 2, np.inf, "startup")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
-        """A design, then the most promising candidate again and again."""
+        """A design, then the most promising candidate in every generation."""
         if not domain.enclosed:
             raise ValueError(
                 "bayesian: expected two finite bounds for every parameter; use another optimizer"
@@ -98,7 +99,7 @@ class _Trials:
         return self._domain.clip(self._domain.lower + self._span * u)
 
     def tell(self, candidates: Float[Array, "n d"], evaluation: Evaluation) -> None:
-        """Take note of candidates that were measured, or that failed when it is known how bad that is."""
+        """Take note of candidates that were measured, or that failed when the fitness of a failure is known."""
         with _quiet_optuna() as optuna:
             for i in evaluation.measured:
                 if evaluation.fitness[i] == NO_FITNESS_YET:

@@ -1,6 +1,6 @@
 """A genetic algorithm on real vectors: selection, uniform crossover, Gaussian mutation, elitism.
 
-The next generation keeps the `elites` best, which are evaluated again with everybody else; the others are
+The next generation keeps the `elites` best, which are evaluated again together with all others; the others are
 children of parents chosen by tournament (Goldberg & Deb 1991) or from the best fraction (truncation, Such
 et al. 2017, "Deep neuroevolution"). A child takes each gene from either parent with equal chance (Syswerda
 1989, uniform crossover) with probability `crossover_rate` (0.6: De Jong 1975), else it copies the first;

@@ -1,7 +1,7 @@
 """Hill climbing: try random neighbours of the incumbent and move to the best of them if it is better.
 
 The incumbent is evaluated again, together with its neighbours, in every generation, on the same episodes: under
-noise, a lucky incumbent would otherwise never be dethroned (the problem that Hansen et al. 2009 and many
+noise, a lucky incumbent would otherwise never be replaced (the problem that Hansen et al. 2009 and many
 before them describe for elitist strategies). Fifteen neighbours per move, as in the comparison of gait
 learners that followed the AIBO experiment (Kohl & Stone 2004b, AAAI; recalled, not verified).
 

@@ -1,4 +1,4 @@
-"""How plants move on under an input that is held for a step: exactly where they are linear, else by Runge–Kutta."""
+"""The motion of plants under an input that is held for a step: exact where they are linear, else by Runge–Kutta."""
 
 # mypy: disable-error-code="name-defined, no-untyped-def"
 
@@ -22,7 +22,7 @@ def discretised(
 
 @njit(error_model="numpy")
 def runge_kutta(x, u, plant, dt, work):
-    """Move `x` on by `dt` seconds with the classical method of fourth order: a template for `specialise`.
+    """Advance `x` by `dt` seconds with the classical method of fourth order: a template for `specialise`.
 
     `derivative(x, u, plant, rate)` writes the rates of change; `work` has room for three times the state.
     """

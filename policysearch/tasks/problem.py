@@ -53,11 +53,7 @@ def make_evaluator(
             ways to run rollouts than a person has.
     """
     if task.person is not None:
-        if kind != "auto" or task.policy != "torque-profile":
-            raise ValueError(
-                "one person walks one bout after the other: expected policy 'torque-profile' and evaluator 'auto', "
-                f"got {task.policy!r} and {kind!r}"
-            )
+        _check_person(task, kind)
         return task.person.make_evaluator(policy, key)
     simulator = task.meet().simulator
     compiles = simulator is not None and hasattr(policy, "kernel")
@@ -79,6 +75,15 @@ def make_evaluator(
         task.factory(), policy, deploy=task.deploy, common_random_numbers=task.common_random_numbers
     )
     return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
+
+
+def _check_person(task: Task, kind: EvaluatorKind) -> None:
+    """Raise ValueError for other policies or ways to run rollouts than a person has."""
+    if kind != "auto" or task.policy != "torque-profile":
+        raise ValueError(
+            "one person walks one bout after the other: expected policy 'torque-profile' and evaluator 'auto', "
+            f"got {task.policy!r} and {kind!r}"
+        )
 
 
 def incompatibility(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:

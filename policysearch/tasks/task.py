@@ -21,7 +21,7 @@ from policysearch.tasks.policies import make_policy
 
 @runtime_checkable
 class Subject(Protocol):
-    """Somebody who is searched for instead of an environment, one rollout after the other."""
+    """A person for whom parameters are searched, instead of an environment: one rollout after the other."""
 
     @property
     def name(self) -> str:
