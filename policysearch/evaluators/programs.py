@@ -42,7 +42,7 @@ from policysearch.space import Space
 RESERVED = ("seed", "hopeless", "json")  # placeholders that are no parameters
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
 KEPT_BYTES = 1_000_000  # of what it prints, and of its errors: the end
-LONGEST_LINE = 100_000  # characters of a return
+MAX_LINE_LENGTH = 100_000  # characters of a return
 _TICK_SECONDS = 0.05  # how often the clock is looked at
 _CHUNK, _LAST_READS = 1 << 16, 32  # bytes per read; reads after the end, more than the pipes hold
 
@@ -288,8 +288,8 @@ def _exit_code(code: int) -> str:
 def _return(line: str) -> Any:
     if not line:
         raise ValueError("it printed nothing; expected the return as its last line")
-    if len(line) > LONGEST_LINE:  # it may have been cut
-        raise ValueError(f"its last line is longer than {LONGEST_LINE} characters")
+    if len(line) > MAX_LINE_LENGTH:  # it may have been cut
+        raise ValueError(f"its last line is longer than {MAX_LINE_LENGTH} characters")
     try:
         return json.loads(line) if line.startswith("{") else float(line)
     except (ValueError, RecursionError) as error:

@@ -26,8 +26,8 @@ from policysearch.core import Array
 TAU, TAU_SD = 42.0, 12.0  # s, time constant of the response: mean and spread of people
 VO2_POWER, VCO2_POWER = 16.58, 4.51  # J per mL of oxygen and of carbon dioxide (Brockway 1987, as recalled)
 #: Fewer are refused: with ten breaths 3 s apart the estimate still varies 1.6 times as much as a breath.
-LEAST_BREATHS = 10
-LONGEST_GAP = 15.0  # s between two breaths of a file, about five breaths missed (modelling choice)
+MIN_BREATHS = 10
+MAX_GAP = 15.0  # s between two breaths of a file, about five breaths missed (modelling choice)
 LONG_BOUT = 4.8 * 60.0  # s, from here the published caller takes the mean of the last two minutes
 LAST_MINUTES = 120.0  # s
 #: An estimate is sensitive to τ if τ ± 12 s moves it by more than this part of its standard error (choice).
@@ -45,7 +45,7 @@ class Breaths:
     """The breaths of one bout.
 
     Raises:
-        ValueError: Fewer than `LEAST_BREATHS`, times that do not increase, or a rate that is not positive.
+        ValueError: Fewer than `MIN_BREATHS`, times that do not increase, or a rate that is not positive.
     """
 
     time: Float[Array, "n"]  # s, from any zero
@@ -54,10 +54,8 @@ class Breaths:
     def __post_init__(self) -> None:
         if len(self.time) != len(self.rate):
             raise ValueError(f"need as many rates as times, got {len(self.rate)} and {len(self.time)}")
-        if len(self.time) < LEAST_BREATHS:
-            raise ValueError(
-                f"need at least {LEAST_BREATHS} breaths, got {len(self.time)}: measure for longer"
-            )
+        if len(self.time) < MIN_BREATHS:
+            raise ValueError(f"need at least {MIN_BREATHS} breaths, got {len(self.time)}: measure for longer")
         late, positive = np.diff(self.time) > 0.0, (self.rate > 0.0) & np.isfinite(self.rate)
         for good, values, expected in (
             (np.isfinite(self.time), self.time, "a finite time (s)"),
@@ -176,7 +174,7 @@ def sensitivity(breaths: Breaths, design: Design = "euler") -> Sensitivity:
     return Sensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)
 
 
-def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float = LONGEST_GAP) -> Breaths:
+def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float = MAX_GAP) -> Breaths:
     """The breaths of a CSV file with the columns time_s and power_W_per_kg, or time_s, vo2_ml_min and vco2_ml_min.
 
     Other columns are ignored; with power_W_per_kg so are the volumes. `mass` (kg) is what volumes need.
@@ -208,8 +206,8 @@ def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float
         if i > 0 and not 0.0 < gap <= longest_gap:
             expected = f"expected a breath within {longest_gap:g} s after the one at {table[i - 1, 0]:g} s"
             raise ValueError(f"{path}, line {line}: {expected}, got {table[i, 0]:g} s")
-    if len(table) < LEAST_BREATHS:
-        raise ValueError(f"{path}: expected at least {LEAST_BREATHS} breaths, got {len(table)}")
+    if len(table) < MIN_BREATHS:
+        raise ValueError(f"{path}: expected at least {MIN_BREATHS} breaths, got {len(table)}")
     if len(wanted) == 2:
         return Breaths(table[:, 0], table[:, 1])
     return Breaths(table[:, 0], brockway(table[:, 1], table[:, 2]) / mass_for_volumes(path, mass))

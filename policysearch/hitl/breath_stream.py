@@ -4,7 +4,7 @@ A bout is measured without a break or not at all: what came before a gap is neve
 `Window` is
 
     measuring    at first, and then for ever one of these:
-    paused       no breath for more than `LONGEST_GAP`, by the times of the breaths or by the clock; the operator
+    paused       no breath for more than `MAX_GAP`, by the times of the breaths or by the clock; the operator
                  repeats the bout, with another window, or leaves it out
     void         between two ticks the monotonic clock went back or on by more than 5 s, or the wall clock by
                  5 s more or less than it: the computer slept, or a clock was set
@@ -19,8 +19,8 @@ from typing import Literal
 import numpy as np
 
 from policysearch.exoskeleton.respirometry import (
-    LEAST_BREATHS,
-    LONGEST_GAP,
+    MAX_GAP,
+    MIN_BREATHS,
     VOLUMES,
     Breaths,
     Estimate,
@@ -30,7 +30,7 @@ from policysearch.exoskeleton.respirometry import (
     wanted_columns,
 )
 
-LONGEST_TICK = 5.0  # s between two ticks, and between the clocks' accounts of it
+MAX_TICK = 5.0  # s between two ticks, and between the clocks' accounts of it
 
 
 class BreathFile:
@@ -123,17 +123,17 @@ class Window:
             self._first = self._last = now
         passed, by_wall = now[0] - self._last[0], now[1] - self._last[1]
         self._last = now
-        if not 0.0 <= passed <= LONGEST_TICK:
+        if not 0.0 <= passed <= MAX_TICK:
             self._break_off(
                 "void", f"{passed:g} s passed between two looks at the clock: the computer slept or hung"
             )
-        elif not abs(by_wall - passed) <= LONGEST_TICK:
+        elif not abs(by_wall - passed) <= MAX_TICK:
             self._break_off(
                 "void", f"the wall clock went on by {by_wall:g} s in {passed:g} s: set, or asleep"
             )
         if math.isnan(self._heard):
             self._heard = now[0]
-        elif now[0] - self._heard > LONGEST_GAP:
+        elif now[0] - self._heard > MAX_GAP:
             self._break_off("paused", f"no breath has come for {now[0] - self._heard:.0f} s")
 
     def add(self, time: float, rate: float) -> None:
@@ -147,7 +147,7 @@ class Window:
             self.counts["time: not a finite number, or before the previous one"] += 1
         elif not 0.0 < rate < math.inf:
             self.counts["rate: not a positive finite number"] += 1
-        elif self._time and time - last > LONGEST_GAP:
+        elif self._time and time - last > MAX_GAP:
             self._break_off("paused", f"no breath for {time - last:.0f} s after the one at {last:g} s")
         else:
             self._time.append(time)
@@ -156,7 +156,7 @@ class Window:
 
     def early(self) -> Estimate | None:
         """The estimate so far, if it is being measured and there are enough breaths."""
-        if self.state != "measuring" or len(self._time) < LEAST_BREATHS:
+        if self.state != "measuring" or len(self._time) < MIN_BREATHS:
             return None
         rates, errors = running(self.breaths())
         return Estimate(float(rates[-1]), float(errors[-1]))

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import (
-    LEAST_BREATHS,
+    MIN_BREATHS,
     TAU,
     Breaths,
     brockway,
@@ -172,7 +172,7 @@ def test_after_every_breath_the_running_estimate_is_that_of_the_breaths_so_far(d
     assert np.isnan(errors[:2]).all()
     assert np.isfinite(rates[1:]).all()
     assert np.isfinite(errors[2:]).all()
-    for n in range(LEAST_BREATHS, len(rates) + 1):
+    for n in range(MIN_BREATHS, len(rates) + 1):
         batch = fit(Breaths(breaths.time[:n], breaths.rate[:n]), design=design)
         assert rates[n - 1] == pytest.approx(batch.rate, rel=1e-10)
         assert errors[n - 1] == pytest.approx(batch.standard_error, rel=1e-10)
