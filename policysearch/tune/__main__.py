@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from policysearch.tune.result import TuneResult
 
-#: What a result may have, and another may not.
+#: Files that some results have.
 FILES = {"robustness.csv", "sensitivity.csv", "sensitivity.png", "pairs.png", "tradeoff.png"}
 PROGRAM = "python -m policysearch.tune"
 
@@ -26,7 +26,7 @@ of a machine at which a person reads one.
   python -m policysearch.tune gains.toml                         as the file says
   python -m policysearch.tune gains.toml --rollouts 50 --workers 4
   python -m policysearch.tune my_module:cost --goal minimise     a function of a dataclass of parameters, and a seed
-  python -m policysearch.tune gains.toml --ask                   somebody tries each setting and types the result
+  python -m policysearch.tune gains.toml --ask                   a person tries each setting and types the result
 
 gains.toml:
 
@@ -43,10 +43,10 @@ gains.toml:
   lower = 0.0
   upper = 10.0
   unit = "s"
-  [perturb]                                    # changed plants, on which the result is tried too
+  [perturb]                                    # changed plants, on which the result is evaluated too
   "twice the load" = "./simulate --load 2 --kp {kp} --kd {kd} --seed {seed}"
 
-Everything is kept in the folder --out as it happens; the same command goes on where it was.
+Everything is kept in the folder --out as it happens; the same command continues where it stopped.
 
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 4 in use, 130 interrupted."""
 
@@ -101,7 +101,7 @@ def _run(arguments: Arguments, out: Path) -> int:
 
 
 def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
-    """What the request comes to.
+    """The result of the request.
 
     Raises:
         ValueError: if it is not possible as asked.
@@ -126,7 +126,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
 
 
 def _written(result: "TuneResult", out: Path) -> str:
-    """Write the files of a result, and take away those that it has not; returns where they are, in words."""
+    """Write the files of a result, and remove those of an earlier one; returns a message that says where they are."""
     from policysearch.reporting.files import whole, write_text  # noqa: PLC0415 - heavy
 
     texts = {"result.txt": f"{result}\n", "history.csv": _csv(result.history)}
@@ -146,7 +146,7 @@ def _written(result: "TuneResult", out: Path) -> str:
         pictures, said = {}, f"no pictures: {error}"
     for name in FILES - {*texts, *pictures}:
         (out / name).unlink(missing_ok=True)
-    return f"tries: {out / 'history.csv'}\n{said}"
+    return f"rollouts: {out / 'history.csv'}\n{said}"
 
 
 def _csv(table: "pd.DataFrame") -> str:

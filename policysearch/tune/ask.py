@@ -25,7 +25,7 @@ from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
-from policysearch.tune.fresh import shown
+from policysearch.tune.held_out import formatted
 from policysearch.tune.tries import Answers, doubt, read
 
 VALUE = "VALUE", "[NAME=NUMBER ...]"
@@ -165,7 +165,7 @@ class AskEvaluator(Runner):
         most = f" of at most {self.tries + aside}" if self.tries and counted else ""
         say(f"\ntry {n}{most} ({_label(generation, pair, self._generations['search'])}):")
         values = self.space.named(generation.proposal.params[pair[0]])
-        texts = {name: shown(value) for name, value in values.items()}
+        texts = {name: formatted(value) for name, value in values.items()}
         widths = max(map(len, texts)), max(map(len, texts.values()))
         for p in self.space.parameters:
             say(f"  {p.name:{widths[0]}}  {texts[p.name]:>{widths[1]}} {p.unit}".rstrip())
@@ -262,7 +262,7 @@ class AskEvaluator(Runner):
         for question, first in self.answers.tries.items():
             tried = self.answers.held.get(question, replace(first, status="taken back"))
             status = "set aside" if question in self.answers.held and question not in asked else tried.status
-            values = [shown(tried.values[p.name]) for p in self.space.parameters]
+            values = [formatted(tried.values[p.name]) for p in self.space.parameters]
             value = str(tried) if tried.numbers else ""
             rows.append([str(tried.number), *values, value, f"{status} {tried.reason}"])
         return aligned(rows)

@@ -1,4 +1,4 @@
-"""The pictures of a tuning; the same tries give the same bytes. Colours are Okabe & Ito's."""
+"""The pictures of a tuning; the same rollouts give the same bytes. Colours are Okabe & Ito's."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -24,16 +24,16 @@ _COLUMNS = 3  # of small pictures
 _BETTER = "difference to the recommendation\n(positive is better)"
 
 
-def tries(
+def search(
     history: pd.DataFrame, returns: Float[Array, "k"], start_returns: Float[Array, "k"], goal: str
 ) -> "Figure":
-    """The returns over the tries, and what the start and the recommendation gave on fresh seeds.
+    """The returns of the search, and those of the start and the recommendation on held-out seeds.
 
-    The axis ends where the terrible begin (see `lowest`), which are triangles at its edge; failed tries are ticks.
+    The axis leaves out the worst returns (see `lowest`), which are triangles at its edge; failed rollouts are ticks.
 
     Args:
-        history: a row per try, as in `TuneResult.history`.
-        returns: of the recommendation on fresh seeds; NaN where it failed.
+        history: a row per rollout, as in `TuneResult.history`.
+        returns: of the recommendation on held-out seeds; NaN where it failed.
         start_returns: of the start on the same seeds.
         goal: "maximise" or "minimise".
     """
@@ -54,9 +54,9 @@ def tries(
         _end_at(left, sign, worst, [shown, returns, start_returns])
         said = [f"{(~finite).sum()} failed: ticks"] * (not finite.all())
         said += [f"{outside} beyond the axis: triangles"] * (outside > 0)
-        left.set(xlabel=f"tries of the search{_in_brackets(said)}", ylabel=f"return, {goal}d")
+        left.set(xlabel=f"rollouts of the search{_in_brackets(said)}", ylabel=f"return, {goal}d")
         right.set_xticks([0, 1], ["start", "recommended"])
-        right.set(xlim=(-0.6, 1.6), xlabel=f"{len(returns)} fresh seeds")
+        right.set(xlim=(-0.6, 1.6), xlabel=f"{len(returns)} held-out seeds")
         legend(figure, [left])
     return figure
 
@@ -66,7 +66,7 @@ def slices(
     surface: Surface | None = None,
     start: Mapping[str, Any] | None = None,
 ) -> "Figure":
-    """A small picture per parameter: what was measured beside the recommendation, and what the surface says.
+    """A small picture per parameter: measured values near the recommendation, and the fitted surface.
 
     Bars and bands are 95 % intervals. What is far below the rest is a triangle at the edge; where most episodes of a
     value failed, there is a tick. `start` holds values by name.
@@ -95,9 +95,7 @@ def slices(
             if surface and name in varied:
                 curve = surface.slice(name)
                 axis.fill_between(curve["value"], curve["low"], curve["high"], color=BLUE, alpha=0.15, lw=0)
-                axis.plot(
-                    curve["value"], curve["difference"], color=BLUE, lw=1.4, label="surface of the tries"
-                )
+                axis.plot(curve["value"], curve["difference"], color=BLUE, lw=1.4, label="fitted surface")
             if sensitivity:
                 _measured(axis, sensitivity.of(name), place, worst)
             axis.axvline(place(at[name]), color=GREEN, lw=1.2, label="recommended")
@@ -116,18 +114,18 @@ def slices(
 def pairs(surface: Surface, most: int = 6) -> "Figure":
     """Maps of the surface over pairs of parameters, the pairs with the surest interactions first.
 
-    Dots are the tries that it rests on: where there are none, it is a guess.
+    Dots are the candidates that it is fitted to; it extrapolates where there are none.
 
     Raises:
-        ValueError: if the tries changed fewer than two parameters.
+        ValueError: if the candidates differ in fewer than two parameters.
     """
     space, names = surface.space, [surface.space.names[i] for i in surface.varied]
     if len(names) < 2:
-        raise ValueError(f"expected tries that change two parameters, got {', '.join(names)}")
+        raise ValueError(f"expected candidates that differ in two parameters, got {', '.join(names)}")
     surest = list(zip(surface.interactions["first"], surface.interactions["second"], strict=True))
     chosen = (surest or list(itertools.combinations(names, 2)))[:most]
     maps = [surface.pair(first, second) for first, second in chosen]
-    values = space.decode(surface.tries)
+    values = space.decode(surface.candidates)
     low = lowest(np.concatenate([grid.to_numpy().ravel() for grid in maps]))
     high = max(float(grid.to_numpy().max()) for grid in maps)
     rows, columns = -(-len(chosen) // _COLUMNS), min(len(chosen), _COLUMNS)
@@ -163,7 +161,7 @@ def tradeoff(
         x: the quantity to the right.
         y: the quantity upwards.
         goals: "minimise" or "maximise", by quantity; "minimise" for one that is missing.
-        marked: x and y of others by name, such as the start and the recommendation on fresh seeds.
+        marked: x and y of others by name, such as the start and the recommendation on held-out seeds.
     """
     means = candidates[[x, y]].to_numpy(dtype=float)
     signs = np.array([sign_of(goals.get(name, "minimise")) for name in (x, y)])
@@ -192,7 +190,7 @@ def _in_brackets(said: list[str]) -> str:
 
 
 def _best_so_far(history: pd.DataFrame, sign: float) -> tuple[list[float], list[float]]:
-    """The best mean of a candidate so far, at its last try: the numbers of the tries, and the means."""
+    """The best mean of a candidate so far, at its last rollout: the numbers of the rollouts, and the means."""
     best, numbers, means = -np.inf, [], []
     values = history["return"].to_numpy(dtype=float)
     for rows in (
@@ -207,7 +205,7 @@ def _best_so_far(history: pd.DataFrame, sign: float) -> tuple[list[float], list[
 
 
 def _dots(axis: "Axes", x: Float[Array, "k"], values: Float[Array, "k"], sign: float, worst: float) -> int:
-    """Dots for tries, triangles at the edge for those beyond the worst that is shown, ticks for failed ones.
+    """Dots for rollouts, triangles at the edge for those beyond the worst that is shown, ticks for failed ones.
 
     Returns how many are beyond.
     """
@@ -232,7 +230,7 @@ def _end_at(axis: "Axes", sign: float, worst: float, shown: Iterable[Array]) -> 
 
 
 def _measured(axis: "Axes", mine: pd.DataFrame, place: Any, worst: float) -> None:
-    """Bars for the values that were tried; the recommendation itself has no interval."""
+    """Bars for the measured values; the recommendation itself has no interval."""
     x = np.array([float(place(value)) for value in mine["value"]])
     mean, low, high, failed = (
         mine[name].to_numpy(dtype=float) for name in ("difference", "low", "high", "failed")

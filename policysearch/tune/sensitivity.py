@@ -1,4 +1,4 @@
-"""Which parameters matter around a recommendation: values beside it, tried one parameter at a time on the same seeds.
+"""Which parameters matter around a recommendation: other values of one parameter at a time, on the same seeds.
 
 Intervals are 95 %, one at a time: of many, one in twenty is expected to miss.
 """
@@ -14,12 +14,12 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune.fresh import paired, shown
+from policysearch.tune.held_out import formatted, paired
 from policysearch.tune.surface import as_run
 
 #: How far `measure` goes from the recommendation, in coordinates: of a bounded parameter, the share of its range.
 REACH = 0.2
-#: Shares of the reach at which values are tried, the most first; fewer where the budget is small.
+#: Shares of the reach at which values are evaluated, most values first; fewer where the budget is small.
 SHARES = ((0.1, 0.25, 0.5, 1.0), (0.25, 1.0), (0.5,))
 #: Coordinates that are no further apart are the same.
 SAME = 1e-9
@@ -29,12 +29,12 @@ ENOUGH_EPISODES = 8
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """What values beside the recommendation gave on the same seeds; positive differences are better.
+    """Returns of values near the recommendation on the same seeds; positive differences are better.
 
     `slices` has a row per parameter and value, the recommendation among them: parameter, unit, value, difference
     (mean over the seeds on which both succeeded), low, high (Student's 95 % interval), failed (share of the episodes)
     and worse. A value is worse if the whole interval is below −`tolerance`, or more of its episodes failed than of
-    the recommendation; where too few seeds allow no interval, it is not vouched for, and called worse.
+    the recommendation. Without an interval, because too few seeds succeeded, a value is called worse.
     """
 
     space: Space
@@ -58,7 +58,9 @@ class Sensitivity:
 
     def __str__(self) -> str:
         tried = len(self.slices) - len(self.space.parameters)
-        head = f"{self.episodes} episodes of the recommendation and of {tried} values beside it, on the same seeds"
+        head = (
+            f"{self.episodes} episodes of the recommendation and of {tried} other values, on the same seeds"
+        )
         known = "95 % intervals" + (f"; losing {self.tolerance:.2g} does not count" if self.tolerance else "")
         return "\n".join([f"{head} ({known})", *self.lines()])
 
@@ -93,30 +95,30 @@ class Sensitivity:
     def _line(self, row: dict[Any, Any]) -> str:
         """As in "kp = 19.7 V/rad: 12.1 to 31.5 not found worse; at 9.8 worse by 0.31 (0.12 … 0.50)"."""
         name, at = row["parameter"], row["recommended"]
-        said = f"{name} = {shown(at)} {row['unit']}".rstrip()
+        said = f"{name} = {formatted(at)} {row['unit']}".rstrip()
         if isinstance(self.space.parameters[self.space.names.index(name)], Choice):
             mine = self.of(name)
-            good = [shown(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
+            good = [formatted(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
             parts = [f"{', '.join(good) or 'no other option'} not found worse"]
         elif len(self.of(name)) == 1:
             parts = ["no other value lies within reach"]
         elif row["from"] == row["to"]:
-            parts = ["the values tried beside it are worse"]
+            parts = ["the other values are worse"]
         else:
-            parts = [f"{shown(row['from'])} to {shown(row['to'])} not found worse"]
+            parts = [f"{formatted(row['from'])} to {formatted(row['to'])} not found worse"]
         better = self.of(name)[self.of(name)["low"] > self.tolerance].sort_values("difference")
         if len(better):
             best = better.iloc[-1]
             gain = f"{best['difference']:.3g} ({best['low']:.3g} … {best['high']:.3g})"
-            parts.append(f"at {shown(best['value'])} better by {gain}")
+            parts.append(f"at {formatted(best['value'])} better by {gain}")
         if row["loss"] > 0:
             interval = f"{row['loss_low']:.3g} … {row['loss_high']:.3g}"
-            parts.append(f"at {shown(row['worst'])} worse by {row['loss']:.3g} ({interval})")
+            parts.append(f"at {formatted(row['worst'])} worse by {row['loss']:.3g} ({interval})")
         elif row["loss"] <= 0:
             parts.append("none has a worse mean")
         if row["failed"] > 0:
             where = self.of(name).sort_values("failed", ascending=False, kind="stable")["value"].iloc[0]
-            parts.append(f"at {shown(where)} {row['failed']:.0%} failed")
+            parts.append(f"at {formatted(where)} {row['failed']:.0%} failed")
         return f"{said}: {'; '.join(parts)}"
 
 
@@ -129,7 +131,7 @@ def measure(
     tolerance: float = 0.0,
     reach: float = REACH,
 ) -> Sensitivity:
-    """What values beside the recommendation give, one parameter at a time.
+    """The returns of values near the recommendation, one parameter at a time.
 
     There are values on both sides at up to four distances, as many as get `ENOUGH_EPISODES`; whole numbers move by
     one at least, and every other option of a choice is tried. It costs `rollouts` at most.
@@ -149,8 +151,8 @@ def measure(
     if not reach > 0 or not tolerance >= 0:
         raise ValueError(f"expected reach > 0 and tolerance >= 0, got {reach:g} and {tolerance:g}")
     at = as_run(space, at)
-    beside = _chosen(space, at, rollouts, reach)
-    params = np.vstack([at, *beside])
+    others = _chosen(space, at, rollouts, reach)
+    params = np.vstack([at, *others])
     episodes = rollouts // len(params)
     returns = evaluate(params, episodes).returns
     gaps = returns - returns[0]
@@ -169,25 +171,25 @@ def measure(
 
 
 def least_rollouts(space: Space) -> int:
-    """What `measure` needs wherever it is: two episodes of the recommendation and of the fewest values beside it."""
+    """What `measure` needs wherever it is: two episodes of the recommendation and of the fewest other values."""
     return 2 * (1 + sum(len(p.options) - 1 if isinstance(p, Choice) else 2 for p in space.parameters))
 
 
 def _chosen(space: Space, at: Float[Array, "d"], rollouts: int, reach: float) -> list[Float[Array, "d"]]:
-    """The values beside the recommendation that the budget allows."""
+    """The other values that the budget allows."""
     if rollouts < (least := least_rollouts(space)):
         raise ValueError(
-            f"rollouts: expected at least {least}, two episodes of the recommendation and of the values "
-            f"beside it, got {rollouts}"
+            f"rollouts: expected at least {least}, two episodes of the recommendation and of each other value, "
+            f"got {rollouts}"
         )
     for shares in SHARES:
-        beside = _beside(space, at, reach * np.array(shares))
-        if rollouts // (1 + len(beside)) >= ENOUGH_EPISODES:
+        others = _others(space, at, reach * np.array(shares))
+        if rollouts // (1 + len(others)) >= ENOUGH_EPISODES:
             break
-    return beside
+    return others
 
 
-def _beside(space: Space, at: Float[Array, "d"], distances: Float[Array, "m"]) -> list[Float[Array, "d"]]:
+def _others(space: Space, at: Float[Array, "d"], distances: Float[Array, "m"]) -> list[Float[Array, "d"]]:
     """Coordinates that differ from `at` in one parameter."""
     found = []
     for i, parameter in enumerate(space.parameters):

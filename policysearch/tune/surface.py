@@ -1,19 +1,19 @@
-"""Which parameters matter around a recommendation, from the tries of a search.
+"""Which parameters matter around a recommendation, from the candidates of a search.
 
 `Surface` is a quadratic in the coordinates relative to the recommendation, fitted by weighted least squares to the
-nearest tries:
+nearest candidates:
 
     y = b_0 + Σ_i b_i x_i + Σ_{i≤j} b_ij x_i x_j,    b = B Xᵀ W y,    B = (Xᵀ W X)⁻¹,    h_i = w_i x_iᵀ B x_i
 
 with tricube weights w = (1 − (r/R)³)³ (Cleveland 1979), r the distance to the recommendation and R a tenth more than
-the largest. Tries far below the others do not count (see `lowest`), as an unstable gain may cost a million, nor do
-those with another option of a `Choice`. Without try i its prediction would be off by e_i/(1 − h_i), which gives both
-R², that of leaving one out (Allen 1974), and the coefficients' covariance
+the largest. Candidates far below the others are left out (see `lowest`), as an unstable gain may cost a million; so
+are those with another option of a `Choice`. Without candidate i its prediction would be off by e_i/(1 − h_i), which
+gives both R², that of leaving one out (Allen 1974), and the coefficients' covariance
 
-    B Xᵀ W diag(e_i/(1 − h_i))² W X B        (HC3, MacKinnon & White 1985: the noise may differ from try to try)
+    B Xᵀ W diag(e_i/(1 − h_i))² W X B        (HC3, MacKinnon & White 1985: the noise may differ between candidates)
 
-Returns are larger the better here. A row should be a candidate, not an episode: left out, that would leave its twins.
-Tries that share their seeds are not independent, which these intervals do not know.
+Larger returns are better here. A row should be a candidate, not an episode: with one episode left out, the others of
+its candidate would remain. Candidates that share their seeds are not independent, which these intervals ignore.
 """
 
 import itertools
@@ -30,8 +30,8 @@ from policysearch.core import Array
 from policysearch.reporting.figures import lowest
 from policysearch.space import Choice, Space
 
-#: Tries for each coefficient that a surface needs.
-TRIES_PER_COEFFICIENT = 2
+#: Candidates for each coefficient that a surface needs.
+CANDIDATES_PER_COEFFICIENT = 2
 
 Term = tuple[int, ...]  # the coordinates whose product it is; () is 1
 
@@ -46,14 +46,14 @@ class Surface:
     terms: tuple[Term, ...]
     coefficients: Float[Array, "p"]
     covariance: Float[Array, "p p"]
-    r_squared: float  # of predicting a try that was left out; NaN where all returns are equal
-    tries: Float[Array, "n d"]  # those that count, in coordinates
+    r_squared: float  # of predicting a candidate that was left out; NaN where all returns are equal
+    candidates: Float[Array, "n d"]  # those that it is fitted to, in coordinates
 
     @classmethod
     def fit(
         cls, space: Space, params: Float[Array, "n d"], returns: Float[Array, "n"], at: Float[Array, "d"]
     ) -> "Surface | None":
-        """The richest of full quadratic, diagonal quadratic and linear that the tries determine; None if none.
+        """The richest of full quadratic, diagonal quadratic and linear that the candidates determine; None if none.
 
         Args:
             space: the parameters.
@@ -73,7 +73,7 @@ class Surface:
             return None
         weights = (1 - (r / (1.1 * r.max())) ** 3) ** 3
         for kind, terms in _models(x):
-            if len(y) >= TRIES_PER_COEFFICIENT * len(terms) and (
+            if len(y) >= CANDIDATES_PER_COEFFICIENT * len(terms) and (
                 fitted := _least_squares(x, y, weights, terms)
             ):
                 return cls(space, at, kind, terms, *fitted, x + at)
@@ -84,13 +84,13 @@ class Surface:
     ) -> tuple[Float[Array, "n"], Float[Array, "n"], Float[Array, "n"]]:
         """How much better than the recommendation in the mean, and the ends of the 95 % interval of that.
 
-        NaN where a parameter is changed that no try changed.
+        NaN where a parameter is changed that is the same in all candidates.
         """
         x = as_run(self.space, coordinates) - self.at
         X = _columns(x, self.terms[1:])
         mean = X @ self.coefficients[1:]
         variance = np.einsum("np,pq,nq->n", X, self.covariance[1:, 1:], X)
-        t = stats.t.ppf(0.975, len(self.tries) - len(self.terms))
+        t = stats.t.ppf(0.975, len(self.candidates) - len(self.terms))
         half = t * np.sqrt(np.maximum(variance, 0.0))
         foreign = (np.delete(x, self.varied, axis=1) != 0).any(axis=1)
         mean[foreign] = np.nan
@@ -98,16 +98,16 @@ class Surface:
 
     @cached_property
     def varied(self) -> tuple[int, ...]:
-        """Places of the parameters that the tries changed: those of which the surface knows."""
+        """Places of the parameters in which the candidates differ: those that the surface describes."""
         return tuple(term[0] for term in self.terms if len(term) == 1)
 
     def slice(self, name: str, points: int = 61) -> pd.DataFrame:
-        """The difference to the recommendation over the values of one parameter that were tried.
+        """The difference to the recommendation over the values of one parameter that the candidates span.
 
         Columns are value (in its own unit), difference, low and high.
 
         Raises:
-            ValueError: for a parameter that no try changed, or that is a choice.
+            ValueError: for a parameter in which no candidate differs, or that is a choice.
         """
         i = self._place(name)
         grid = np.tile(self.at, (points + 1, 1))
@@ -122,7 +122,7 @@ class Surface:
         """The difference to the recommendation over a grid of two parameters: columns are values of the first.
 
         Raises:
-            ValueError: for a parameter that no try changed, or that is a choice.
+            ValueError: for a parameter in which no candidate differs, or that is a choice.
         """
         i, j = self._place(first), self._place(second)
         grids = np.meshgrid(self._grid(i, points), self._grid(j, points))
@@ -138,11 +138,11 @@ class Surface:
     def interactions(self) -> pd.DataFrame:
         """A row per pair of parameters, the surest first: what moving both adds to moving each.
 
-        Each moves upwards by half of what was tried; `difference`, `low` and `high` are in units of the return.
+        Each moves upwards by half of the candidates' span; `difference`, `low` and `high` are in units of the return.
         There are none unless the quadratic is full.
         """
-        half = np.ptp(self.tries, axis=0) / 2
-        t = stats.t.ppf(0.975, len(self.tries) - len(self.terms))
+        half = np.ptp(self.candidates, axis=0) / 2
+        t = stats.t.ppf(0.975, len(self.candidates) - len(self.terms))
         rows = []
         for p, term in enumerate(self.terms):
             if len(term) == 2 and term[0] != term[1]:
@@ -160,17 +160,19 @@ class Surface:
             if np.isnan(self.r_squared)
             else f"one left out is predicted with R² = {self.r_squared:.2f}"
         )
-        return f"{self.kind} of the {len(self.tries)} tries that count: {said}"
+        return f"{self.kind} of the {len(self.candidates)} candidates: {said}"
 
     def _grid(self, i: int, points: int) -> Float[Array, "m"]:
-        """Coordinates over what was tried, the recommendation among them."""
-        low, high = self.tries[:, i].min(), self.tries[:, i].max()
+        """Coordinates over the span of the candidates, the recommendation among them."""
+        low, high = self.candidates[:, i].min(), self.candidates[:, i].max()
         return np.sort(np.append(np.linspace(low, high, points), self.at[i]))
 
     def _place(self, name: str) -> int:
         known = [self.space.names[i] for i in self.varied]
         if name not in known:
-            raise ValueError(f"expected a number that the tries changed, of {', '.join(known)}, got {name}")
+            raise ValueError(
+                f"expected a number in which the candidates differ, of {', '.join(known)}, got {name}"
+            )
         return self.space.names.index(name)
 
 
@@ -180,7 +182,7 @@ def as_run(space: Space, coordinates: Float[Array, "*n d"]) -> Float[Array, "*n 
 
 
 def _models(x: Float[Array, "n d"]) -> Iterator[tuple[str, tuple[Term, ...]]]:
-    """The terms of the models, the richest first; a square needs two tries besides the two commonest values."""
+    """The terms of the models, the richest first; a square needs two candidates besides the two commonest values."""
     counts = [sorted(np.unique(column, return_counts=True)[1]) for column in x.T]
     lines: list[Term] = [(i,) for i, count in enumerate(counts) if sum(count[:-1]) >= 2]
     if not lines:
@@ -199,7 +201,7 @@ def _columns(x: Float[Array, "n d"], terms: Sequence[Term]) -> Float[Array, "n p
 def _least_squares(
     x: Float[Array, "n d"], y: Float[Array, "n"], weights: Float[Array, "n"], terms: Sequence[Term]
 ) -> tuple[Float[Array, "p"], Float[Array, "p p"], float] | None:
-    """Coefficients, their covariance and the leave-one-out R²; None if the tries do not determine them."""
+    """Coefficients, their covariance and the leave-one-out R²; None if the candidates do not determine them."""
     root = np.sqrt(weights)
     A = _columns(x, terms) * root[:, None]
     scale = np.linalg.norm(A, axis=0)

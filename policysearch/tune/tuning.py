@@ -1,4 +1,4 @@
-"""The phases of a tuning: the search, then fresh tries of what it found beside the start."""
+"""The phases of a tuning: the search, then the evaluation of its recommendation and the start on held-out seeds."""
 
 import time
 from collections.abc import Mapping
@@ -12,12 +12,13 @@ from policysearch.core import Array, Evaluation, Evaluator, Optimizer, Proposal
 from policysearch.evaluators.functions import sign_of
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations
 from policysearch.space import Space
-from policysearch.tune.fresh import Fresh
+from policysearch.tune.held_out import HeldOut
 from policysearch.tune.options import Say
-from policysearch.tune.result import Trial, TuneResult, best_of, whole
+from policysearch.tune.records import RolloutRecord, best_of, completed
+from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import Sensitivity, measure
 
-#: A loss of this share of the improvement does not matter, if it is no more of the return itself (choice).
+#: A loss of at most this share of the improvement, and of the return itself, does not matter (choice).
 WORTH = 0.05
 
 
@@ -47,19 +48,20 @@ class Tuning:
             )
 
     def run(
-        self, searched: Evaluator, tried: Evaluator, episodes: int, *, compare_best: bool = True
+        self, search: Evaluator, report: Evaluator, episodes: int, *, compare_best: bool = True
     ) -> TuneResult:
-        """Search, then try what was found, the start and, if `compare_best`, the best candidate on fresh seeds.
+        """Search, then evaluate the recommendation and the start on held-out seeds.
 
-        Where no seed makes a difference there is no luck: the best of the three is recommended.
+        With `compare_best` so is the best candidate of the search. Where returns do not depend on the seed, the best
+        of the three is recommended.
         """
-        trials, recommendation, note = self._search(searched)
-        rows, groups = [recommendation, self.space.domain.start], whole(trials)
-        best = best_of(groups, self.goal)[0] if compare_best and groups else None
+        rollouts, recommendation, note = self._search(search)
+        rows, candidates = [recommendation, self.space.domain.start], completed(rollouts)
+        best = best_of(candidates, self.goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
             rows.append(best.coordinates)
-        self.say(f"trying what was found and the start on {episodes} fresh seeds")
-        evaluation = self._fresh(tried, np.array(rows), episodes)
+        self.say(f"evaluating the recommendation and the start on {episodes} held-out seeds")
+        evaluation = self._held_out(report, np.array(rows), episodes)
         if compare_best and (chosen := _best_without_luck(evaluation.returns)):
             recommendation, evaluation = rows[chosen], _rows(evaluation, (chosen, 1))
         returns = sign_of(self.goal) * evaluation.returns
@@ -67,21 +69,20 @@ class Tuning:
             self.space,
             self.goal,
             recommendation,
-            tuple(trials),
-            Fresh.of(evaluation, self.goal),
-            rival=Fresh(self.goal, returns[2], returns[0]) if len(returns) == 3 else None,
+            tuple(rollouts),
+            HeldOut.of(evaluation, self.goal),
+            best_seen_held_out=HeldOut(self.goal, returns[2], returns[0]) if len(returns) == 3 else None,
             metrics=self.metrics,
             note=note,
         )
 
-    def with_start(self, tried: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> Fresh:
-        """The recommendation and the start on the fresh seeds."""
-        return Fresh.of(
-            self._fresh(tried, np.array([recommendation, self.space.domain.start]), episodes), self.goal
-        )
+    def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
+        """The recommendation and the start on the held-out seeds."""
+        params = np.array([recommendation, self.space.domain.start])
+        return HeldOut.of(self._held_out(report, params, episodes), self.goal)
 
-    def around(self, tried: Evaluator, result: TuneResult, rollouts: int, reach: float) -> Sensitivity:
-        """What values beside the recommendation give, no further from it than `reach`.
+    def around(self, report: Evaluator, result: TuneResult, rollouts: int, reach: float) -> Sensitivity:
+        """The returns of values near the recommendation, no further from it than `reach`.
 
         Raises:
             ValueError: if the rollouts are too few.
@@ -89,23 +90,23 @@ class Tuning:
 
         def evaluate(params: Float[Array, "n d"], episodes: int) -> Evaluation:
             proposal = Proposal(params, params[0], episodes, purpose="report")
-            return tried.evaluate(proposal, (self.seed, "tune", "sensitivity"))
+            return report.evaluate(proposal, (self.seed, "tune", "sensitivity"))
 
-        sizes = [abs(x) for x in (result.improvement[0], result.fresh.means[0])]
+        sizes = [abs(x) for x in (result.improvement[0], result.held_out.means[0])]
         tolerance = WORTH * min(sizes) if np.isfinite(sizes).all() else 0.0
-        self.say(f"trying values beside it: {rollouts} rollouts")
+        self.say(f"evaluating values near the recommendation: {rollouts} rollouts")
         return measure(
             evaluate, self.space, result.recommendation, rollouts, tolerance=tolerance, reach=reach
         )
 
-    def _fresh(self, tried: Evaluator, params: Float[Array, "n d"], episodes: int) -> Evaluation:
+    def _held_out(self, report: Evaluator, params: Float[Array, "n d"], episodes: int) -> Evaluation:
         proposal = Proposal(params, params[0], episodes, purpose="report")
-        return tried.evaluate(proposal, (self.seed, "tune", "report"))
+        return report.evaluate(proposal, (self.seed, "tune", "report"))
 
-    def _search(self, evaluator: Evaluator) -> tuple[list[Trial], Float[Array, "d"], str]:
-        """All tries, the recommendation, and why the search ended early."""
-        trials, recommendation, note = list[Trial](), self.space.domain.start, ""
-        turns = generations(
+    def _search(self, evaluator: Evaluator) -> tuple[list[RolloutRecord], Float[Array, "d"], str]:
+        """All rollouts, the recommendation, and why the search ended early."""
+        rollouts, recommendation, note = list[RolloutRecord](), self.space.domain.start, ""
+        search = generations(
             self.method,
             evaluator,
             self.space.domain,
@@ -115,18 +116,19 @@ class Tuning:
             label=self.name,
         )
         self.say(f"searching by {self.name} with {self.rollouts} rollouts")
-        told, spent, largest = _Progress(self), 0, 0
+        progress, spent, largest = _Progress(self), 0, 0
+        sign = sign_of(self.goal)
         try:
-            for turn in turns:
-                spent, largest = turn.rollouts, max(largest, turn.proposal.cost)
-                trials += Trial.of(turn.proposal, turn.evaluation, self.space, turn.index, sign_of(self.goal))
-                recommendation = turn.recommendation
-                told.show(turn)
+            for made in search:
+                spent, largest = made.rollouts, max(largest, made.proposal.cost)
+                rollouts += RolloutRecord.of(made.proposal, made.evaluation, self.space, made.index, sign)
+                recommendation = made.recommendation
+                progress.show(made)
         except SearchFailed as failed:
             note = str(failed)
         if not note and self.rollouts - spent >= largest:
             note = f"{self.name} found nothing left to search after {spent} of {self.rollouts} rollouts"
-        return trials, recommendation, note
+        return rollouts, recommendation, note
 
 
 def _best_without_luck(returns: Float[Array, "n k"]) -> int:
@@ -153,15 +155,15 @@ class _Progress:
     def __init__(self, tuning: Tuning) -> None:
         self._tuning, self._began, self._best = tuning, time.monotonic(), np.nan
 
-    def show(self, turn: Generation) -> None:
+    def show(self, generation: Generation) -> None:
         sign, total = sign_of(self._tuning.goal), self._tuning.rollouts
-        means = turn.evaluation.returns.mean(axis=1)
+        means = generation.evaluation.returns.mean(axis=1)
         found = means[np.isfinite(means)]
         self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
         said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"
         so_far = f", of all {sign * self._best:.4g}" if np.isfinite(self._best) else ""
-        left = (time.monotonic() - self._began) * (total - turn.rollouts) / turn.rollouts
+        left = (time.monotonic() - self._began) * (total - generation.rollouts) / generation.rollouts
         more = f", about {left:.0f} s left" if left >= 2.0 else ""
         self._tuning.say(
-            f"generation {turn.index + 1}: {turn.rollouts} of {total} rollouts, {said}{so_far}{more}"
+            f"generation {generation.index + 1}: {generation.rollouts} of {total} rollouts, {said}{so_far}{more}"
         )

@@ -88,7 +88,7 @@ def history() -> pd.DataFrame:
 def test_terrible_and_failed_tries_are_at_the_edge_that_is_worse_and_counted(goal: str, sign: float) -> None:
     table = history().assign(**{"return": sign * history()["return"]})
     recommended, start = sign * np.array([1.0, 1.2]), sign * np.array([6.0, np.nan])
-    figure = plots.tries(table, recommended, start, goal)
+    figure = plots.search(table, recommended, start, goal)
     tries, fresh = figure.axes
     low, high = sorted(sign * np.array(tries.get_ylim()))
     assert 0.0 < low < 1.0
@@ -98,7 +98,7 @@ def test_terrible_and_failed_tries_are_at_the_edge_that_is_worse_and_counted(goa
     assert marks(tries, "|") == [(4.0, edge)]
     assert marks(fresh, "|") == [(0.0, edge)]
     assert len(marks(tries, ".")) == 6
-    assert tries.get_xlabel() == "tries of the search (1 failed: ticks, 1 beyond the axis: triangles)"
+    assert tries.get_xlabel() == "rollouts of the search (1 failed: ticks, 1 beyond the axis: triangles)"
     assert tries.get_ylabel() == f"return, {goal}d"
     best = next(line for line in tries.lines if line.get_label() == "best mean so far")
     np.testing.assert_array_equal(best.get_xdata(), [2.0, 4.0, 6.0, 8.0])
@@ -113,7 +113,7 @@ def test_terrible_and_failed_tries_are_at_the_edge_that_is_worse_and_counted(goa
 
 def test_a_search_that_only_failed_has_a_picture() -> None:
     nothing = np.full(3, np.nan)
-    figure = plots.tries(history().assign(**{"return": np.nan}), nothing, nothing, "maximise")
+    figure = plots.search(history().assign(**{"return": np.nan}), nothing, nothing, "maximise")
     assert len(marks(figure.axes[0], "|")) == 8
     figure.draw_without_rendering()
 
@@ -131,7 +131,7 @@ def test_every_parameter_has_a_slice_in_its_unit_and_scale_with_what_was_measure
     ]
     assert [axis.get_xscale() for axis in shown(figure)] == ["log", "linear", "linear", "linear"]
     assert [label.get_text() for label in choice.get_xticklabels()] == ["none", "median"]
-    assert set(names(figure)) == {"surface of the tries", "measured", "recommended", "start"}
+    assert set(names(figure)) == {"fitted surface", "measured", "recommended", "start"}
     for axis, at, start in ((kp, 10.0, 20.0), (kd, 4.0, 3.0), (window, 4, 5), (choice, 1, 1)):
         placed = {line.get_label(): line.get_xdata()[0] for line in axis.lines}  # type: ignore[index]
         assert (placed["recommended"], placed["start"]) == (pytest.approx(at), pytest.approx(start))
@@ -140,7 +140,7 @@ def test_every_parameter_has_a_slice_in_its_unit_and_scale_with_what_was_measure
     good = rows[rows["difference"].notna()]
     np.testing.assert_allclose(bars.get_ydata(), good["difference"])
     assert [x for x, _ in marks(kd, "|")] == rows.loc[rows["failed"] == 1.0, "value"].tolist()
-    curve = next(line for line in kd.lines if line.get_label() == "surface of the tries")
+    curve = next(line for line in kd.lines if line.get_label() == "fitted surface")
     np.testing.assert_allclose(curve.get_ydata(), surface.slice("kd")["difference"])
     figure.draw_without_rendering()
 
@@ -174,7 +174,7 @@ def test_maps_of_pairs_begin_with_the_surest_interaction_and_show_where_tries_we
     assert shades is not None
     np.testing.assert_allclose(np.ravel(shades), surface.pair("kp", "kd").to_numpy().ravel())
     assert first.collections[0].get_clim() == second.collections[0].get_clim()
-    values = SPACE.decode(surface.tries)
+    values = SPACE.decode(surface.candidates)
     np.testing.assert_allclose(marks(first, "."), values[:, :2])
     assert marks(first, "*") == [(pytest.approx(10.0), pytest.approx(4.0))]
     assert "positive is better" in bar.get_ylabel()
@@ -182,7 +182,7 @@ def test_maps_of_pairs_begin_with_the_surest_interaction_and_show_where_tries_we
     x = np.linspace(0, 1, 12)[:, None]
     line = Surface.fit(alone, x, -(x[:, 0] ** 2), np.array([0.0]))
     assert line is not None
-    with pytest.raises(ValueError, match="expected tries that change two parameters, got k"):
+    with pytest.raises(ValueError, match="expected candidates that differ in two parameters, got k"):
         plots.pairs(line)
 
 

@@ -121,7 +121,7 @@ def test_a_few_or_many_terrible_tries_do_not_bend_the_surface() -> None:
         returns = np.where(unstable, -1e6, quadratic(params))
         surface = Surface.fit(SPACE, params, returns, AT * [0.5, 1.0, 1.0])
         assert surface is not None
-        assert not np.isin(surface.tries[:, 0], params[unstable, 0]).any()
+        assert not np.isin(surface.candidates[:, 0], params[unstable, 0]).any()
         assert surface.r_squared == pytest.approx(1.0)
 
 
@@ -189,7 +189,7 @@ def test_values_beside_the_recommendation_lose_what_they_lose_and_the_flat_is_fl
     assert rows.loc["kd", "loss"] == pytest.approx(1.5 * 0.2**2)
     assert (rows.loc["delay", "from"], rows.loc["delay", "to"]) == (pytest.approx(0.3), pytest.approx(0.7))
     assert found.lines()[1] == (
-        "kd = 5 V·s/rad: the values tried beside it are worse; at 3 worse by 0.06 (0.06 … 0.06)"
+        "kd = 5 V·s/rad: the other values are worse; at 3 worse by 0.06 (0.06 … 0.06)"
     )
     assert found.lines()[2] == "delay = 0.5 s: 0.3 to 0.7 not found worse; none has a worse mean"
 

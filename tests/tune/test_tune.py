@@ -17,7 +17,7 @@ from policysearch.ledger import LedgerBusy, LedgerError
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import Arguments, main
 from policysearch.tune.api import default_method, tune
-from policysearch.tune.fresh import Fresh
+from policysearch.tune.held_out import HeldOut
 from policysearch.tune.options import TuneOptions, TuneSettings
 from policysearch.tune.request import TuneRequest, read
 from policysearch.tune.result import TuneResult
@@ -50,7 +50,7 @@ def test_a_function_is_tuned_and_its_improvement_is_that_of_fresh_tries() -> Non
     assert low <= mean <= high
     # the noise depends on the seed alone, so paired differences have none
     assert high - low < 1e-9
-    gap = result.fresh.start_returns - result.fresh.returns
+    gap = result.held_out.start_returns - result.held_out.returns
     assert mean == pytest.approx(float(gap.mean()))
     assert "better than the start" in str(result)
 
@@ -73,8 +73,9 @@ def test_the_history_has_every_try_with_its_parameters_and_what_was_measured_bes
     best, value = result.best_seen
     assert value == history["return"].min()
     assert best["kp"] == history.loc[history["return"].idxmin(), "kp"]
-    assert f"the best value seen was {value:.4g}, by other parameters: on the fresh seeds they give" in str(
-        result
+    assert (
+        f"the best value seen was {value:.4g}, by other parameters: on the held-out seeds they give"
+        in str(result)
     )
 
 
@@ -91,8 +92,8 @@ def test_a_function_that_fails_one_time_in_five_ends_in_a_sound_recommendation(k
     assert result.values["kd"] == pytest.approx(3, abs=0.5)
     failed = int((result.history["failure"] != "").sum())
     assert 0 < failed < 100
-    assert f"{failed} of {len(result.trials)} tries of the search failed, first:" in str(result)
-    lost = int(np.isnan(result.fresh.returns).sum())
+    assert f"{failed} of {len(result.rollouts)} rollouts of the search failed, first:" in str(result)
+    lost = int(np.isnan(result.held_out.returns).sum())
     assert 0 < lost < 20
     assert (
         f"better than the start where both succeeded; it failed on {lost} of 40, the start on {lost}"
@@ -111,8 +112,8 @@ def test_a_function_that_hangs_one_time_in_five_ends_in_a_sound_recommendation_t
     failed = result.history[result.history["failure"] != ""]
     assert 0 < len(failed) < 5
     assert failed["failure"].str.contains("0.3 s").all()
-    assert f"{len(failed)} of 6 tries of the search failed, first: " in str(result)
-    assert np.isfinite(result.fresh.means).all()
+    assert f"{len(failed)} of 6 rollouts of the search failed, first: " in str(result)
+    assert np.isfinite(result.held_out.means).all()
     assert result.improvement[0] > 5.0
 
 
@@ -188,7 +189,7 @@ def test_a_folder_keeps_everything_and_the_same_call_goes_on(tmp_path: Path) -> 
     assert 60 + 60 <= calls < 60 + 60 + 10  # a generation at most was tried twice
     assert again.values == calm.values
     assert again.history.equals(calm.history)
-    np.testing.assert_array_equal(again.fresh.returns, calm.fresh.returns)
+    np.testing.assert_array_equal(again.held_out.returns, calm.held_out.returns)
 
 
 def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Path) -> None:
@@ -264,14 +265,14 @@ def test_the_best_candidate_is_tried_on_the_same_fresh_seeds_as_the_recommendati
         return float(np.random.default_rng([seed, int(1e6 * params["kd"])]).standard_normal())
 
     result = tune(lucky, SPACE, 100)
-    assert result.rival is not None
+    assert result.best_seen_held_out is not None
     assert result.best_seen[1] > 2.0
-    assert abs(result.rival.means[0]) < 1.0
-    assert "what is recommended is what the method stands by" in str(result)
+    assert abs(result.best_seen_held_out.means[0]) < 1.0
+    assert "which is no reason to prefer them" in str(result)
     luckier = tune(noisy, SPACE, 12, goal="minimise")
-    assert luckier.rival is not None
-    gap, low, _ = luckier.rival.improvement
-    assert gap == pytest.approx(luckier.fresh.means[0] - luckier.rival.means[0])
+    assert luckier.best_seen_held_out is not None
+    gap, low, _ = luckier.best_seen_held_out.improvement
+    assert gap == pytest.approx(luckier.held_out.means[0] - luckier.best_seen_held_out.means[0])
     assert ("consider them (kp = " in str(luckier)) == (low > 0)
 
 
@@ -279,8 +280,8 @@ def test_without_luck_the_best_candidate_is_recommended() -> None:
     result = tune(cost, SPACE, 12, goal="minimise")
     best = result.history["return"].min()
     assert result.best_seen == (result.values, best)
-    assert result.fresh.means[0] == pytest.approx(best)
-    assert result.rival is None
+    assert result.held_out.means[0] == pytest.approx(best)
+    assert result.best_seen_held_out is None
     assert "the best value seen" not in str(result)
     at_best = Space((Parameter("kp", 20.0, 0.1, 100.0, scale="log"), Parameter("kd", 3.0, 0.0, 10.0)))
     assert tune(cost, at_best, 30, goal="minimise").values == {"kp": pytest.approx(20.0), "kd": 3.0}
@@ -300,7 +301,7 @@ def test_cma_es_starts_with_small_steps_and_a_single_parameter_is_left_to_hill_c
 
 def test_a_recommendation_at_a_bound_is_pointed_out_with_its_unit() -> None:
     result = tune(lambda params, seed: params["kd"] - params["kp"], SPACE, 200)
-    assert "kd is at its upper bound of 10 s: if that is no limit of yours" in str(result)
+    assert "kd is at its upper bound of 10 s: if the bound can be moved" in str(result)
     assert "kp is at its lower bound of 0.1:" in str(result)
 
 
@@ -342,9 +343,9 @@ def test_changed_plants_are_tried_on_the_same_fresh_seeds() -> None:
 
     result = tune(noisy, SPACE, 100, goal="minimise", perturb={"twice the load": heavier, "as before": noisy})
     changed = result.perturbed["twice the load"]
-    np.testing.assert_allclose(changed.returns, result.fresh.returns + 1.0)
+    np.testing.assert_allclose(changed.returns, result.held_out.returns + 1.0)
     assert changed.failed == (0, 20)
-    np.testing.assert_array_equal(result.perturbed["as before"].start_returns, result.fresh.start_returns)
+    np.testing.assert_array_equal(result.perturbed["as before"].start_returns, result.held_out.start_returns)
     table = result.robustness.set_index("plant")
     assert list(table.index) == ["as it is", "twice the load", "as before"]
     assert np.isnan(table.loc["twice the load", "start"])
@@ -388,13 +389,13 @@ def test_hopeless_tries_are_given_up_if_the_function_wants_to() -> None:
 
     result = tune(adds_up, SPACE, 200, goal="minimise")
     assert result.history["steps"].sum() < 0.97 * 100 * len(result.history)
-    assert result.fresh.returns[0] < 0.1
+    assert result.held_out.returns[0] < 0.1
     assert result.history["steps"][:6].eq(100).all()  # nothing is known yet
 
 
 def test_what_else_was_measured_is_shown_beside_the_return() -> None:
     result = tune(noisy, SPACE, 60, goal="minimise")
-    of, of_start = result.fresh.metrics["energy"]
+    of, of_start = result.held_out.metrics["energy"]
     np.testing.assert_allclose(of, result.values["kp"] ** 2)
     np.testing.assert_allclose(of_start, 1.0)
     assert f"energy: {result.values['kp'] ** 2:.5g}, the start 1" in str(result)
@@ -433,7 +434,7 @@ def test_a_person_is_asked_instead_of_a_function_and_the_folder_remembers(tmp_pa
         tune(answer(17), space, 30, goal="minimise", out=tmp_path)
     again = tune(answer(30 + 6 - 17), space, 30, goal="minimise", out=tmp_path)  # not one question more
     assert again.values == calm.values
-    np.testing.assert_array_equal(again.fresh.returns, calm.fresh.returns)
+    np.testing.assert_array_equal(again.held_out.returns, calm.held_out.returns)
     assert calm.improvement[0] > 5
     with pytest.raises(ValueError, match="expected none where a person is asked"):
         tune(answer(1), space, 30, perturb={"load": cost})
@@ -458,15 +459,15 @@ def test_a_finished_folder_is_opened_again_without_a_single_try(tmp_path: Path) 
     (tmp_path / "done").touch()
     again = asked()
     assert str(again) == str(first)
-    np.testing.assert_allclose(again.perturbed["shifted"].returns, again.fresh.returns + 1.0)
-    np.testing.assert_allclose(again.perturbed["shifted further"].returns, again.fresh.returns + 2.0)
+    np.testing.assert_allclose(again.perturbed["shifted"].returns, again.held_out.returns + 1.0)
+    np.testing.assert_allclose(again.perturbed["shifted further"].returns, again.held_out.returns + 2.0)
 
 
 def test_a_rival_that_fails_more_often_is_counted_instead_of_advised() -> None:
     base = tune(noisy, SPACE, 12)
     lucky = np.r_[np.full(10, 5.0), np.full(30, np.nan)] + 0.1 * np.arange(40)
-    rival = Fresh("maximise", lucky, 0.1 * np.arange(40) + 0.05 * (np.arange(40) % 2))
-    result = replace(base, rival=rival)
+    rival = HeldOut("maximise", lucky, 0.1 * np.arange(40) + 0.05 * (np.arange(40) % 2))
+    result = replace(base, best_seen_held_out=rival)
     assert rival.improvement[1] > 0
     assert "(they failed on 30 of 40)" in str(result)
     assert "consider them" not in str(result)
@@ -480,7 +481,7 @@ def test_a_function_that_exits_has_failed() -> None:
 
     result = tune(leaves, SPACE, 60, goal="minimise")
     assert result.history["failure"].str.startswith("SystemExit: 0").any()
-    assert 0 < result.fresh.failed[0] < 20
+    assert 0 < result.held_out.failed[0] < 20
 
 
 def test_what_was_measured_never_overwrites_a_column_of_the_table() -> None:
@@ -544,7 +545,7 @@ def test_the_picture_shows_every_try_and_both_means() -> None:
     shown = [line for line in tries.lines if line.get_linestyle() == "None"]
     assert sum(len(line.get_xdata()) for line in shown) >= 30  # type: ignore[arg-type]
     means = [line.get_ydata()[0] for line in fresh.lines if len(line.get_ydata()) == 2]  # type: ignore[arg-type,index]
-    assert means == pytest.approx([result.fresh.start_returns.mean(), result.fresh.returns.mean()])
+    assert means == pytest.approx([result.held_out.start_returns.mean(), result.held_out.returns.mean()])
 
 
 # --------------------------------------------------------------------------------------------- the command line
@@ -588,7 +589,7 @@ def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(
     assert (
         here(folder, monkeypatch, *asked, "32") == 0
     )  # what was tried is known; all that is tried now fails
-    assert "16 of 32 tries of the search failed, first: exit code 9" in capsys.readouterr().out
+    assert "16 of 32 rollouts of the search failed, first: exit code 9" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -762,7 +763,7 @@ def test_a_file_for_a_program_serves_to_ask_a_person_too(
     said = capsys.readouterr().out
     assert "N·m" in said
     assert "check: the recommendation" in said
-    assert "on 2 fresh seeds: " in said
+    assert "on 2 held-out seeds: " in said
     assert here(folder, monkeypatch, "gains.toml", "--ask", "--out", "other") == 130  # nobody is there
     assert "the same command continues" in capsys.readouterr().err
 

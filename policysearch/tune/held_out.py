@@ -1,4 +1,4 @@
-"""Two controllers on the same fresh seeds: the recommendation and the start."""
+"""Two candidates on the same held-out seeds, such as the recommendation and the start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from policysearch.evaluators.functions import sign_of
 
 
 @dataclass(frozen=True, eq=False)
-class Fresh:
-    """What the recommendation and the start gave on seeds that the search has not met.
+class HeldOut:
+    """What the recommendation and the start gave on seeds that the search has not used.
 
     `metrics` holds what else was measured, of the recommendation and of the start. Returns are the function's own,
-    whether they were maximised or minimised; NaN where a try failed.
+    whether they were maximised or minimised; NaN where a rollout failed.
     """
 
     goal: str
@@ -27,7 +27,7 @@ class Fresh:
     metrics: Mapping[str, tuple[Float[Array, "k"], Float[Array, "k"]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, goal: str) -> "Fresh":
+    def of(cls, evaluation: Evaluation, goal: str) -> "HeldOut":
         """From the evaluation of two candidates, the recommendation first."""
         returns = sign_of(goal) * evaluation.returns
         metrics = {name: (numbers[0], numbers[1]) for name, numbers in evaluation.metrics.items()}
@@ -44,17 +44,17 @@ class Fresh:
 
     @property
     def means(self) -> tuple[float, float]:
-        """Of the successful tries of the recommendation, and of the start; NaN where there is none."""
+        """Mean returns of the successful rollouts of the recommendation and the start; NaN where there is none."""
         return mean_of(self.returns), mean_of(self.start_returns)
 
     @property
     def failed(self) -> tuple[int, int]:
-        """How many tries of the recommendation failed, and of the start."""
+        """How many rollouts of the recommendation failed, and of the start."""
         return int((~np.isfinite(self.returns)).sum()), int((~np.isfinite(self.start_returns)).sum())
 
     @property
     def verdict(self) -> str:
-        """What the improvement's interval allows to say."""
+        """The improvement, its interval, and whether the difference is significant, in one sentence."""
         mean, low, high = self.improvement
         (failed, start_failed), k = self.failed, len(self.returns)
         lost = (
@@ -85,7 +85,7 @@ def paired(gaps: Float[Array, "k"]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def shown(value: Any) -> str:
+def formatted(value: Any) -> str:
     """A value for people: five digits; "no return" for NaN."""
     if not isinstance(value, float):
         return str(value)
