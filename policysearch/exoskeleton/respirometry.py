@@ -11,11 +11,8 @@ intercept of a straight line through y against e, whatever the clock's zero: tha
 e from Euler steps ("euler") or exactly ("exact").
 """
 
-import csv
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -32,9 +29,6 @@ LONG_BOUT = 4.8 * 60.0  # s, from here the published caller takes the mean of th
 LAST_MINUTES = 120.0  # s
 #: An estimate is sensitive to τ if τ ± 12 s moves it by more than this part of its standard error (choice).
 SENSITIVE = 0.5
-
-#: The columns of a file of breaths.
-POWER, VOLUMES = ("time_s", "power_W_per_kg"), ("time_s", "vo2_ml_min", "vco2_ml_min")
 
 Design = Literal["euler", "exact"]
 Method = Literal["published", "euler", "exact", "mean"]
@@ -172,80 +166,3 @@ def sensitivity(breaths: Breaths, design: Design = "euler") -> Sensitivity:
     moved = float(np.abs(rates - rates[1]).max())
     slope = float(rates[2] - rates[0]) / (2.0 * TAU_SD)
     return Sensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)
-
-
-def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float = MAX_GAP) -> Breaths:
-    """The breaths of a CSV file with the columns time_s and power_W_per_kg, or time_s, vo2_ml_min and vco2_ml_min.
-
-    Other columns are ignored; with power_W_per_kg so are the volumes. `mass` (kg) is what volumes need.
-
-    Raises:
-        ValueError: The file, line, what was expected there and what was found.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            rows = [(reader.line_num, row) for row in reader if row]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected a text file in UTF-8, got byte {error.object[error.start]:#04x}"
-        ) from None
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, line {reader.line_num}: expected comma-separated values, got: {error}"
-        ) from None
-    names = [name.strip() for name in rows[0][1]] if rows else []
-    wanted = wanted_columns(path, names)
-    table = np.empty((len(rows) - 1, len(wanted)))
-    for i, (line, row) in enumerate(rows[1:]):
-        if len(row) != len(names):
-            raise ValueError(f"{path}, line {line}: expected {len(names)} columns, got {len(row)}")
-        for j, name in enumerate(wanted):
-            table[i, j] = _number(row[names.index(name)], f"{path}, line {line}: expected {name}", j > 0)
-        gap = table[i, 0] - table[max(i - 1, 0), 0]
-        if i > 0 and not 0.0 < gap <= longest_gap:
-            expected = f"expected a breath within {longest_gap:g} s after the one at {table[i - 1, 0]:g} s"
-            raise ValueError(f"{path}, line {line}: {expected}, got {table[i, 0]:g} s")
-    if len(table) < MIN_BREATHS:
-        raise ValueError(f"{path}: expected at least {MIN_BREATHS} breaths, got {len(table)}")
-    if len(wanted) == 2:
-        return Breaths(table[:, 0], table[:, 1])
-    return Breaths(table[:, 0], brockway(table[:, 1], table[:, 2]) / mass_for_volumes(path, mass))
-
-
-def wanted_columns(path: str | Path, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of a file's columns that hold its breaths: the time first, then the power or both volumes.
-
-    Raises:
-        ValueError: if they are not there, once each.
-    """
-    wanted = POWER if "power_W_per_kg" in names else VOLUMES
-    if any(names.count(name) != 1 for name in wanted):
-        expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
-        raise ValueError(
-            f"{path}, line 1: expected the columns {expected}, got {', '.join(names) or 'nothing'}"
-        )
-    return wanted
-
-
-def mass_for_volumes(path: str | Path, mass: float | None) -> float:
-    """The body mass (kg), which volumes need.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if mass is None or not (math.isfinite(mass) and mass > 0.0):
-        raise ValueError(f"{path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {mass}")
-    return mass
-
-
-def _number(text: str, expected: str, positive: bool) -> float:
-    """The number that `text` is; `expected` begins the message if it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or (positive and value <= 0.0):
-        kind = "a number > 0" if positive else "a finite number"
-        raise ValueError(f"{expected} to be {kind}, got {repr(text) if text.strip() else 'nothing'}")
-    return value

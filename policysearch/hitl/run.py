@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from policysearch.asking.prompt import Command, Prompt, Reply, Stopped
 from policysearch.core import Array
-from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, read_breaths, sensitivity
+from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, sensitivity
 from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.breath_stream import BreathFile
 from policysearch.hitl.operator import Moved, Operator, law_in_short
 from policysearch.hitl.session import Session
 from policysearch.hitl.watch import Countdown

@@ -86,8 +86,6 @@ class Session(SessionView):
         """Let others continue the session."""
         self._log.close()
 
-    # -------------------------------------------------------------------------------------------- what happened
-
     def measured(
         self,
         rate: float,
@@ -109,8 +107,7 @@ class Session(SessionView):
             RuntimeError: if the session is over.
         """
         bout = self._due(of)
-        rate = self._state.checked(rate, bout.purpose)
-        error = float(standard_error)
+        rate, error = self._state.checked(rate, bout.purpose), float(standard_error)
         self._note("bout", **bout.body, rate=rate, standard_error=error, breaths=_plain(breaths))
 
     def walked(self, *, of: Bout | None = None) -> None:
@@ -130,8 +127,7 @@ class Session(SessionView):
         minutes = bout.minutes if minutes is None else float(minutes)
         if not 0.0 < minutes <= bout.minutes:
             raise ValueError(f"minutes: expected more than 0 and at most {bout.minutes:g}, got {minutes:g}")
-        body = bout.body | {"minutes": minutes}
-        self._note("void", **body, reason=_words(reason), breaths=_plain(breaths))
+        self._note("void", **bout.body | {"minutes": minutes}, reason=_words(reason), breaths=_plain(breaths))
 
     def skip(self, reason: str) -> None:
         """Leave the next bout out.
@@ -171,10 +167,9 @@ class Session(SessionView):
         Raises:
             ValueError: if there is nothing to take back, or without a reason.
         """
-        last = self._log.last
-        if last is None:
+        if self._log.last is None:
             raise ValueError("undo: there is nothing to take back")
-        kind, body = last
+        kind, body = self._log.last
         self._note("undo", reason=_words(reason))
         return f"{kind} {body.get('item', '')}".strip()
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.breath_stream import BreathFile, Window
+from policysearch.hitl.breath_stream import Window
 
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0
 

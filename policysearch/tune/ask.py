@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from policysearch.asking.prompt import Command, Prompt, Stopped, aligned, described, parsed, refused, stop
+from policysearch.asking.prompt import Command, Prompt, Stopped, described, parsed, refused, stop
 from policysearch.asking.search import AskedGeneration, Pair, without
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
@@ -40,6 +40,7 @@ COMMANDS = {
     "stop": ("", "end for now; the same command continues"),
     "help": ("", "this list"),
 }
+HELP = described({VALUE[0]: (VALUE[1], "what was measured, and what else was"), **COMMANDS})
 EXPECTED = "a number, or a command (help lists them)"
 
 T = TypeVar("T")
@@ -119,8 +120,6 @@ class AskEvaluator(Runner):
         """Raise ValueError for a proposal that wants actions."""
         self._inner.check(proposal)
 
-    # ------------------------------------------------------------------------------------------------ questions
-
     def _asked(self, proposal: Proposal) -> AskedGeneration:
         """The questions of a proposal, without those of candidates that break a constraint."""
         g = self._generations[proposal.purpose]
@@ -164,13 +163,8 @@ class AskEvaluator(Runner):
         counted = self.tries and generation.proposal.purpose != "report"
         most = f" of at most {self.tries + aside}" if self.tries and counted else ""
         say(f"\ntry {n}{most} ({_label(generation, pair, self._generations['search'])}):")
-        values = self.space.named(generation.proposal.params[pair[0]])
-        texts = {name: formatted(value) for name, value in values.items()}
-        widths = max(map(len, texts)), max(map(len, texts.values()))
-        for p in self.space.parameters:
-            say(f"  {p.name:{widths[0]}}  {texts[p.name]:>{widths[1]}} {p.unit}".rstrip())
-
-    # ------------------------------------------------------------------------------------------------- commands
+        for line in _named(self.space, self.space.named(generation.proposal.params[pair[0]])):
+            say(f"  {line}")
 
     def _obey(self, line: str, pair: Pair | None) -> None:
         """Do what was typed; say why if that is refused."""
@@ -181,11 +175,9 @@ class AskEvaluator(Runner):
             "amend": self._amend,
             "undo": lambda _: self._undo(),
             "note": lambda text: self.answers.note("note", {"text": text}),
-            "table": lambda _: self.prompt.say(self.table()),
+            "table": lambda _: self.prompt.say(self._table()),
             "stop": stop,
-            "help": lambda _: self.prompt.say(
-                described({VALUE[0]: (VALUE[1], "what was measured, and what else was"), **COMMANDS})
-            ),
+            "help": lambda _: self.prompt.say(HELP),
         }
         try:
             reply = parsed(word, does, EXPECTED)
@@ -249,23 +241,14 @@ class AskEvaluator(Runner):
         if question in self._told:
             raise Rebuild
 
+    def _table(self) -> str:
+        asked = self._told | set(self._open.questions.values() if self._open else ())
+        return self.answers.table(self.space, asked)
+
     def _is_meant(self, value: float, typed: str, besides: str = "") -> bool:
         """Whether a value is plausible, or is typed again."""
         known = [tried.value for question, tried in self.answers.held.items() if question != besides]
         return self.prompt.is_meant(doubt(value, [x for x in known if math.isfinite(x)]), typed)
-
-    def table(self) -> str:
-        """All tries so far."""
-        asked = self._told | set(self._open.questions.values() if self._open else ())
-        names = [f"{p.name} ({p.unit})" if p.unit else p.name for p in self.space.parameters]
-        rows = [["try", *names, "value", "status"]]
-        for question, first in self.answers.tries.items():
-            tried = self.answers.held.get(question, replace(first, status="taken back"))
-            status = "set aside" if question in self.answers.held and question not in asked else tried.status
-            values = [formatted(tried.values[p.name]) for p in self.space.parameters]
-            value = str(tried) if tried.numbers else ""
-            rows.append([str(tried.number), *values, value, f"{status} {tried.reason}"])
-        return aligned(rows)
 
 
 def asked(search: Callable[[AskEvaluator], T], evaluator: AskEvaluator) -> T:
@@ -285,6 +268,13 @@ def asked(search: Callable[[AskEvaluator], T], evaluator: AskEvaluator) -> T:
         except Rebuild:
             continue
         return found
+
+
+def _named(space: Space, values: Mapping[str, Any]) -> list[str]:
+    """A line per parameter: name, value and unit."""
+    texts = {name: formatted(value) for name, value in values.items()}
+    widths = max(map(len, texts)), max(map(len, texts.values()))
+    return [f"{p.name:{widths[0]}}  {texts[p.name]:>{widths[1]}} {p.unit}".rstrip() for p in space.parameters]
 
 
 def _label(generation: AskedGeneration, pair: Pair, searched: int) -> str:

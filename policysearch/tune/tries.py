@@ -1,13 +1,15 @@
 """The answers of a person to the questions of a tuning, as they were typed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policysearch.asking.answers import EventLog, LoggedEvent, Write, in_memory
-from policysearch.asking.prompt import number, refused
+from policysearch.asking.prompt import aligned, number, refused
 from policysearch.evaluators.functions import Answer
+from policysearch.space import Space
+from policysearch.tune.held_out import formatted
 
 #: The events that answer a question, and the status that each gives.
 TRIES = {"answer": "measured", "failed": "failed", "skip": "skipped"}
@@ -60,6 +62,18 @@ class Answers(EventLog):
         """Write an event; see `EventLog.note`."""
         super().note(kind, body)
         self.held = self._folded()
+
+    def table(self, space: Space, asked: Collection[str]) -> str:
+        """All tries so far; those in force of other questions than the asked ones are set aside."""
+        names = [f"{p.name} ({p.unit})" if p.unit else p.name for p in space.parameters]
+        rows = [["try", *names, "value", "status"]]
+        for question, first in self.tries.items():
+            tried = self.held.get(question, replace(first, status="taken back"))
+            status = "set aside" if question in self.held and question not in asked else tried.status
+            values = [formatted(tried.values[p.name]) for p in space.parameters]
+            value = str(tried) if tried.numbers else ""
+            rows.append([str(tried.number), *values, value, f"{status} {tried.reason}"])
+        return aligned(rows)
 
     def _keep(self, kind: str, body: Mapping[str, Any]) -> None:
         super()._keep(kind, body)

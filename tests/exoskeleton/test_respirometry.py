@@ -1,7 +1,5 @@
 """The estimate of a steady metabolic rate, against closed forms, the published recursion and hand-made files."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -16,7 +14,6 @@ from policysearch.exoskeleton.respirometry import (
     estimate,
     fit,
     mean_of_last,
-    read_breaths,
     running,
     sensitivity,
 )
@@ -264,83 +261,3 @@ def test_bad_breaths_are_refused_with_their_row(data: tuple[Array, Array], messa
 def test_bad_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="need a finite tau > 0 s, got 0"):
         estimate(noisy(), "euler", tau=0.0)
-
-
-def lines(*, rate: str = "4.0", header: str = "time_s,power_W_per_kg") -> list[str]:
-    return [header, *(f"{3 * k}.5,{rate}" for k in range(12))]
-
-
-def file_of(folder: Path, rows: list[str]) -> Path:
-    path = folder / "breaths.csv"
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return path
-
-
-def test_a_file_of_power_or_of_volumes_gives_its_breaths(tmp_path: Path) -> None:
-    power = read_breaths(
-        file_of(tmp_path, ["\ufeffnote,power_W_per_kg, time_s", *(f"a,4.5,{k}" for k in range(10))])
-    )
-    assert power.time.tolist() == list(range(10))
-    assert power.rate.tolist() == [4.5] * 10
-    volumes = file_of(tmp_path, lines(rate="900,800", header="time_s,vo2_ml_min,vco2_ml_min"))
-    # (16.58 · 900 + 4.51 · 800) / 60 = 308.83 W
-    assert read_breaths(volumes, mass=70.0).rate == pytest.approx(np.full(12, 308.8333 / 70.0), rel=1e-6)
-    with pytest.raises(ValueError, match="need mass > 0 kg, got None"):
-        read_breaths(volumes)
-    with pytest.raises(ValueError, match="need mass > 0 kg, got -70"):
-        read_breaths(volumes, mass=-70.0)
-
-
-@pytest.mark.parametrize(
-    ("row", "text", "message"),
-    [
-        (4, "9.5,four", r"line 5: expected power_W_per_kg to be a number > 0, got 'four'"),
-        (4, "9.5,-4", r"line 5: expected power_W_per_kg to be a number > 0, got '-4'"),
-        (4, "9.5,0", r"line 5: expected power_W_per_kg to be a number > 0, got '0'"),
-        (4, "9.5,nan", r"line 5: expected power_W_per_kg to be a number > 0, got 'nan'"),
-        (4, "9.5,", r"line 5: expected power_W_per_kg to be a number > 0, got nothing"),
-        (4, "noon,4", r"line 5: expected time_s to be a finite number, got 'noon'"),
-        (4, "9.5", r"line 5: expected 2 columns, got 1"),
-        (4, "9,5,4", r"line 5: expected 2 columns, got 3"),
-        (4, "5.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 5.5 s"),
-        (4, "6.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 6.5 s"),
-        (12, "45.6,4", r"line 13: expected a breath within 15 s after the one at 30.5 s, got 45.6 s"),
-        (0, "time,power", r"line 1: expected the columns time_s and either .*, got time, power"),
-        (
-            0,
-            "time_s,vo2_ml_min",
-            r"line 1: expected the columns time_s and either .*, got time_s, vo2_ml_min",
-        ),
-        (
-            0,
-            "time_s,time_s",
-            r"line 1: expected the columns time_s and either .* once each, got time_s, time_s",
-        ),
-        (2, '3.5,"4', r"line 13: expected comma-separated values, got: .*"),
-    ],
-)
-def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, row: int, text: str, message: str) -> None:
-    rows = lines()
-    rows[row] = text
-    path = file_of(tmp_path, rows)
-    with pytest.raises(ValueError, match=f"breaths.csv, {message}$"):
-        read_breaths(path)
-
-
-def test_a_file_that_is_no_table_or_too_short_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"line 1: expected the columns .*, got nothing$"):
-        read_breaths(file_of(tmp_path, [""]))
-    with pytest.raises(ValueError, match=r"breaths.csv: expected at least 10 breaths, got 5$"):
-        read_breaths(file_of(tmp_path, lines()[:6]))
-    path = tmp_path / "breaths.csv"
-    path.write_bytes(b"time_s,power_W_per_kg\n0,4 \xb0\n")
-    with pytest.raises(ValueError, match=r"breaths.csv: expected a text file in UTF-8, got byte 0xb0$"):
-        read_breaths(path)
-
-
-def test_a_gap_of_the_stated_limit_is_no_longer_than_it(tmp_path: Path) -> None:
-    rows = lines()
-    rows[12] = "45.5,4"
-    assert len(read_breaths(file_of(tmp_path, rows)).time) == 12
-    with pytest.raises(ValueError, match=r"within 10 s after the one at 30.5 s, got 45.5 s"):
-        read_breaths(file_of(tmp_path, rows), longest_gap=10.0)

@@ -1,0 +1,166 @@
+"""Files of breaths: complete ones and growing ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+
+HEADER = "time_s,power_W_per_kg\n"
+
+
+def lines(*, rate: str = "4.0", header: str = "time_s,power_W_per_kg") -> list[str]:
+    return [header, *(f"{3 * k}.5,{rate}" for k in range(12))]
+
+
+def file_of(folder: Path, rows: list[str]) -> Path:
+    path = folder / "breaths.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_file_of_power_or_of_volumes_gives_its_breaths(tmp_path: Path) -> None:
+    power = read_breaths(
+        file_of(tmp_path, ["\ufeffnote,power_W_per_kg, time_s", *(f"a,4.5,{k}" for k in range(10))])
+    )
+    assert power.time.tolist() == list(range(10))
+    assert power.rate.tolist() == [4.5] * 10
+    volumes = file_of(tmp_path, lines(rate="900,800", header="time_s,vo2_ml_min,vco2_ml_min"))
+    # (16.58 · 900 + 4.51 · 800) / 60 = 308.83 W
+    assert read_breaths(volumes, mass=70.0).rate == pytest.approx(np.full(12, 308.8333 / 70.0), rel=1e-6)
+    with pytest.raises(ValueError, match="need mass > 0 kg, got None"):
+        read_breaths(volumes)
+    with pytest.raises(ValueError, match="need mass > 0 kg, got -70"):
+        read_breaths(volumes, mass=-70.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "message"),
+    [
+        (4, "9.5,four", r"line 5: expected power_W_per_kg to be a number > 0, got 'four'"),
+        (4, "9.5,-4", r"line 5: expected power_W_per_kg to be a number > 0, got '-4'"),
+        (4, "9.5,0", r"line 5: expected power_W_per_kg to be a number > 0, got '0'"),
+        (4, "9.5,nan", r"line 5: expected power_W_per_kg to be a number > 0, got 'nan'"),
+        (4, "9.5,", r"line 5: expected power_W_per_kg to be a number > 0, got nothing"),
+        (4, "noon,4", r"line 5: expected time_s to be a finite number, got 'noon'"),
+        (4, "9.5", r"line 5: expected 2 columns, got 1"),
+        (4, "9,5,4", r"line 5: expected 2 columns, got 3"),
+        (4, "5.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 5.5 s"),
+        (4, "6.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 6.5 s"),
+        (12, "45.6,4", r"line 13: expected a breath within 15 s after the one at 30.5 s, got 45.6 s"),
+        (0, "time,power", r"line 1: expected the columns time_s and either .*, got time, power"),
+        (
+            0,
+            "time_s,vo2_ml_min",
+            r"line 1: expected the columns time_s and either .*, got time_s, vo2_ml_min",
+        ),
+        (
+            0,
+            "time_s,time_s",
+            r"line 1: expected the columns time_s and either .* once each, got time_s, time_s",
+        ),
+        (2, '3.5,"4', r"line 13: expected comma-separated values, got: .*"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_line(tmp_path: Path, row: int, text: str, message: str) -> None:
+    rows = lines()
+    rows[row] = text
+    path = file_of(tmp_path, rows)
+    with pytest.raises(ValueError, match=f"breaths.csv, {message}$"):
+        read_breaths(path)
+
+
+def test_a_file_that_is_no_table_or_too_short_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"line 1: expected the columns .*, got nothing$"):
+        read_breaths(file_of(tmp_path, [""]))
+    with pytest.raises(ValueError, match=r"breaths.csv: expected at least 10 breaths, got 5$"):
+        read_breaths(file_of(tmp_path, lines()[:6]))
+    path = tmp_path / "breaths.csv"
+    path.write_bytes(b"time_s,power_W_per_kg\n0,4 \xb0\n")
+    with pytest.raises(ValueError, match=r"breaths.csv: expected a text file in UTF-8, got byte 0xb0$"):
+        read_breaths(path)
+
+
+def test_a_gap_of_the_stated_limit_is_no_longer_than_it(tmp_path: Path) -> None:
+    rows = lines()
+    rows[12] = "45.5,4"
+    assert len(read_breaths(file_of(tmp_path, rows)).time) == 12
+    with pytest.raises(ValueError, match=r"within 10 s after the one at 30.5 s, got 45.5 s"):
+        read_breaths(file_of(tmp_path, rows), longest_gap=10.0)
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_a_growing_file_gives_every_breath_once_and_leaves_an_incomplete_line_for_later(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "breaths.csv"
+    stream = BreathFile(path)
+    assert stream.new() == []  # it is not there yet
+    append(path, "\ufefftime_s,note,power")
+    assert stream.new() == []
+    append(path, "_W_per_kg\r\n0.5,a,4.0\r\n3.5,b,4.2")
+    assert stream.new() == [(0.5, 4.0)]
+    append(path, "5\r\n\r\n6.5,c,4")
+    assert stream.new() == [(3.5, 4.25)]
+    assert stream.new() == []
+    append(path, ".5\r\n")
+    assert stream.new() == [(6.5, 4.5)]
+
+
+def test_a_growing_file_gives_what_the_whole_one_does(tmp_path: Path) -> None:
+    path = tmp_path / "breaths.csv"
+    text = "time_s,vo2_ml_min,vco2_ml_min\n" + "".join(f"{3 * k},{900 + k},800\n" for k in range(12))
+    stream, found = BreathFile(path, mass=70.0), []
+    for i in range(0, len(text), 7):
+        append(path, text[i : i + 7])
+        found += stream.new()
+    whole = read_breaths(path, mass=70.0)
+    assert found == list(zip(whole.time.tolist(), whole.rate.tolist(), strict=True))
+
+
+def test_a_line_that_is_no_breath_gives_no_number_and_the_next_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "breaths.csv"
+    path.write_bytes(
+        HEADER.encode() + b'0,4\nnoon,4\n3,four\n6,\n9\n12,4,4\n"15,4\n18,\xff\n21,-4\n\x00\n24,4\n'
+    )
+    found = np.array(BreathFile(path).new())
+    nan = np.nan
+    expected = (
+        [[0, 4], [nan, 4], [3, nan], [6, nan]] + [[nan, nan]] * 3 + [[18, nan], [21, -4], [nan, nan], [24, 4]]
+    )
+    assert np.array_equal(found, expected, equal_nan=True)
+    path.write_text("time_s,vo2_ml_min,vco2_ml_min\n0,900,-10\n3,-900,5000\n", encoding="utf-8")
+    assert np.isnan([rate for _, rate in BreathFile(path, mass=70.0).new()]).tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("time,power\n", "line 1: expected the columns time_s and either .* once each, got time, power$"),
+        ("time_s,vo2_ml_min\n", "line 1: expected the columns .*, got time_s, vo2_ml_min$"),
+        ("time_s,vo2_ml_min,vco2_ml_min\n", "vo2_ml_min and vco2_ml_min need mass > 0 kg, got None$"),
+    ],
+)
+def test_a_file_of_other_columns_is_refused_every_time(tmp_path: Path, header: str, message: str) -> None:
+    path = tmp_path / "breaths.csv"
+    append(path, header)
+    stream = BreathFile(path)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"breaths.csv(, |: ){message}"):
+            stream.new()
+        append(path, "0,4\n")
+
+
+def test_a_file_that_was_begun_anew_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "breaths.csv"
+    append(path, HEADER + "0,4\n3,4\n")
+    stream = BreathFile(path)
+    stream.new()
+    path.write_text(HEADER + "0,4\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"breaths.csv: expected a file that grows, got 26 bytes after 30$"):
+        stream.new()
