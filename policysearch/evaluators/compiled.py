@@ -6,8 +6,6 @@ last bit where the simulator is that environment to the last bit.
 """
 
 import os
-import queue
-import threading
 import time
 from collections.abc import Hashable, Iterator
 from functools import lru_cache
@@ -22,7 +20,6 @@ from policysearch.core import (
     Array,
     Evaluation,
     Failure,
-    Moments,
     Policy,
     PolicyKernel,
     Proposal,
@@ -31,6 +28,15 @@ from policysearch.core import (
 )
 from policysearch.evaluators import loop
 from policysearch.evaluators.interface import Interface
+from policysearch.evaluators.results import (
+    empty_results,
+    evaluation_of,
+    failed,
+    part_of,
+    reason,
+    recorded,
+    with_logs,
+)
 from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import (
     Deploy,
@@ -40,6 +46,7 @@ from policysearch.evaluators.shared import (
     check_proposal,
     episode_seed,
 )
+from policysearch.evaluators.threads import Threads
 from policysearch.jit import specialise
 from policysearch.seeding import Key, stream
 from policysearch.simulators import Simulator, compiled_functions
@@ -95,7 +102,7 @@ class CompiledEvaluator(Runner):
         self.interface = Interface(simulator.observation_space, simulator.action_space)
         self._worlds = [simulator.make_world()]
         self._threads, self._seconds_per_episode = threads, np.inf
-        self._crew = _Crew()
+        self._crew = Threads()
         self._raised: dict[int, str] = {}  # by the episodes of a part: what the simulator raised
         check_fit(policy, self.interface, self._first_observation())
         self._run = _compiled_loop(simulator, cast(Hashable, policy))
@@ -113,7 +120,7 @@ class CompiledEvaluator(Runner):
         if self._run.signatures:
             return 0
         nothing, counter = np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        orders = loop.Orders(
+        batch = loop.Batch(
             params=np.empty((0, self.policy.num_params)),
             candidate=nothing,
             draws=self.simulator.draw(stream(0))[None],
@@ -123,12 +130,12 @@ class CompiledEvaluator(Runner):
             high=self._high,
             limit=self.max_episode_steps,
         )
-        self._run(self._worlds[0], counter, counter.copy(), orders, _empty_books(0, self.interface.obs_size))
+        self._run(self._worlds[0], counter, counter.copy(), batch, empty_results(0, self.interface.obs_size))
         return int(not self._run.stats.cache_hits)
 
     def close(self) -> None:
         """End the threads."""
-        self._crew.dismiss()
+        self._crew.close()
         self._worlds.clear()
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
@@ -141,11 +148,11 @@ class CompiledEvaluator(Runner):
         draw_of = np.arange(episodes) % len(seeds)
         sampling = proposal.sample or self.deploy == "sample"
         params = np.ascontiguousarray(proposal.params, dtype=float)
-        books = _empty_books(episodes, self.interface.obs_size if proposal.moments else None)
+        found = empty_results(episodes, self.interface.obs_size if proposal.moments else None)
         rollouts: dict[int, Rollout] = {}
         raised: dict[int, str] = {}
         for part in self._parts(episodes, recording=proposal.record, sampling=sampling):
-            orders = loop.Orders(
+            batch = loop.Batch(
                 params=params,
                 candidate=np.arange(part.start, part.stop) // k,
                 draws=draws,
@@ -155,46 +162,21 @@ class CompiledEvaluator(Runner):
                 high=self._high,
                 limit=self.max_episode_steps,
             )
-            page = books if part == slice(0, episodes) else _page(books, part)
+            results = found if part == slice(0, episodes) else part_of(found, part)
             if proposal.record:
-                page = self._with_logs(page)
-            self._work(orders, page)
+                sizes = self.interface.obs_size, self.interface.action_size
+                results = with_logs(results, self.max_episode_steps, *sizes)
+            self._work(batch, results)
             raised |= {part.start + e: reason for e, reason in self._raised.items()}
             if proposal.record:
-                rollouts |= self._rollouts(proposal, orders.candidate, page, part.start)
-        well = (books.end == loop.TERMINATED) | (books.end == loop.TRUNCATED)
-        failures = (
-            []
-            if well.all()
-            else [
-                Failure(e // k, e % k, seeds[draw_of[e]], raised.get(e) or self._reason(books, e))
-                for e in np.flatnonzero(~well).tolist()
-            ]
-        )
-        moments = None
-        if proposal.moments:
-            moments = Moments.of_groups(books.steps[well], books.mean[well], books.M2[well])
-        return Evaluation(
-            proposal.params,
-            (np.where(well, books.returns, np.nan) if failures else books.returns).reshape(n, k),
-            books.steps.reshape(n, k),
-            failures=tuple(failures),
-            rollouts=_by_candidate(rollouts, n, k) if proposal.record else (),
-            moments=moments,
-            clipped_steps=int(books.clipped.sum()),
-        )
-
-    def _with_logs(self, page: loop.Books) -> loop.Books:
-        """Books with room for every observation, action and reward."""
-        E, T, o, a = (
-            len(page.end),
-            self.max_episode_steps,
-            self.interface.obs_size,
-            self.interface.action_size,
-        )
-        return page._replace(
-            obs=np.empty((E, T + 1, o)), actions=np.empty((E, T, a)), rewards=np.empty((E, T))
-        )
+                rollouts |= recorded(cast(StochasticPolicy, self.policy), batch, results, part.start)
+        failures = [
+            Failure(
+                e // k, e % k, seeds[draw_of[e]], raised.get(e) or reason(found, e, self.simulator.failures)
+            )
+            for e in failed(found)
+        ]
+        return evaluation_of(proposal, found, failures, rollouts)
 
     def _parts(self, episodes: int, *, recording: bool, sampling: bool) -> Iterator[slice]:
         """All episodes, in parts whose logs and noise stay within LOG_BYTES."""
@@ -209,153 +191,45 @@ class CompiledEvaluator(Runner):
         streams = (action_stream(key, e // k, e % k) for e in range(part.start, part.stop))
         return np.array([policy.noise(rng, T) for rng in streams])
 
-    def _work(self, orders: loop.Orders, books: loop.Books) -> None:
+    def _work(self, batch: loop.Batch, results: loop.Results) -> None:
         """Run the loop on every thread until all episodes are done."""
         self._raised.clear()
-        began, episodes = time.perf_counter(), len(orders.candidate)
+        began, episodes = time.perf_counter(), len(batch.candidate)
         counter = np.zeros(1, dtype=np.int64)
         joins = self._seconds_per_episode * episodes < SHORT_SECONDS
         threads = min(self._threads, episodes)
         self._worlds += [self.simulator.make_world() for _ in range(threads - len(self._worlds))]
         for world in self._worlds[joins:threads]:
-            self._crew.start(self._run_all, world, counter, orders, books)
+            self._crew.start(self._run_all, world, counter, batch, results)
         try:
             if joins:
-                self._run_all(self._worlds[0], counter, orders, books)
+                self._run_all(self._worlds[0], counter, batch, results)
             self._crew.wait()
         except BaseException:
-            counter[0] = episodes  # nobody starts another episode
+            counter[0] = episodes  # no thread starts another episode
             self._crew.wait()
             raise
         self._seconds_per_episode = (time.perf_counter() - began) / episodes
 
-    def _run_all(self, world: Any, counter: Int[Array, "1"], orders: loop.Orders, books: loop.Books) -> None:
+    def _run_all(
+        self, world: Any, counter: Int[Array, "1"], batch: loop.Batch, results: loop.Results
+    ) -> None:
         """The loop, begun again after an episode in which the simulator raised something."""
         current = np.full(1, -1)
         while True:
             try:
-                self._run(world, counter, current, orders, books)
+                self._run(world, counter, current, batch, results)
                 return
             except Exception as error:  # the user's code may raise anything
                 if current[0] < 0:
                     raise  # it did not even start
                 e, current[0] = int(current[0]), -1
-                books.end[e], self._raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
-
-    def _rollouts(
-        self, proposal: Proposal, candidate: Int[Array, "E"], page: loop.Books, first: int
-    ) -> dict[int, Rollout]:
-        """The records of the episodes that ended well, by their number."""
-        out = {}
-        for e, (i, T, end) in enumerate(zip(candidate, page.steps, page.end, strict=True)):
-            if end in (loop.TERMINATED, loop.TRUNCATED):
-                out[first + e] = Rollout(
-                    cast(StochasticPolicy, self.policy),
-                    proposal.params[i],
-                    page.obs[e, :T].copy(),
-                    page.actions[e, :T].copy(),
-                    page.rewards[e, :T].copy(),
-                    page.obs[e, T].copy(),
-                    terminated=bool(end == loop.TERMINATED),
-                    truncated=bool(self.max_episode_steps == T),
-                )
-        return out
-
-    def _reason(self, books: loop.Books, e: int) -> str:
-        """Why an episode failed."""
-        end, steps, number = int(books.end[e]), int(books.steps[e]), float(books.returns[e])
-        if end < 0:
-            return f"{self.simulator.failures[-end - 1]} at step {steps - 1}"
-        return {
-            loop.BAD_ACTION: f"the action is not finite at step {steps}",
-            loop.BAD_OBSERVATION: f"the observation is not finite at step {steps}",
-            loop.BAD_REWARD: f"the reward is {number} at step {steps - 1}",
-            loop.BAD_RETURN: f"the return is {number}",
-        }[end]
-
-
-class _Crew:
-    """Threads that wait for work; a hand-over takes half the time of `concurrent.futures`."""
-
-    def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._hired = self._busy = 0
-
-    def start(self, function: Any, *arguments: Any) -> None:
-        """Have a thread call `function(*arguments)`."""
-        if self._busy == self._hired:
-            queues = (self._inbox, self._outbox)
-            threading.Thread(target=_serve, args=queues, name="rollouts", daemon=True).start()
-            self._hired += 1
-        self._busy += 1
-        self._inbox.put((function, arguments))
-
-    def wait(self) -> None:
-        """Wait for all that was started; raises what it raised."""
-        while self._busy:
-            try:
-                error = self._outbox.get(timeout=0.2)  # so that Ctrl-C is heard
-            except queue.Empty:
-                continue
-            self._busy -= 1
-            if error is not None:
-                raise error
-
-    def dismiss(self) -> None:
-        """End the threads."""
-        for _ in range(self._hired):
-            self._inbox.put(None)
-        self._hired = 0
-
-    __del__ = dismiss
-
-
-def _serve(inbox: "queue.SimpleQueue[Any]", outbox: "queue.SimpleQueue[BaseException | None]") -> None:
-    """What a thread does until it is dismissed; it holds on to nothing in between."""
-    while (work := inbox.get()) is not None:
-        function, arguments = work
-        del work
-        error = None
-        try:
-            function(*arguments)
-        except BaseException as raised:  # the caller's thread raises it
-            error = raised
-        del function, arguments
-        outbox.put(error)
+                results.end[e], self._raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
 
 
 def _as_gymnasium_seeds(seed: int) -> Generator:
     """The generator that an environment of Gymnasium has after `reset(seed=seed)`."""
     return Generator(PCG64(seed))
-
-
-def _empty_books(episodes: int, obs_size: int | None) -> loop.Books:
-    """Books without logs, and with moments only where the size of an observation is given."""
-    nothing, watched = np.empty((0, 0, 0)), (0, 0) if obs_size is None else (episodes, obs_size)
-    steps, clipped, end = np.zeros((3, episodes), dtype=np.int64)
-    return loop.Books(
-        returns=np.empty(episodes),
-        steps=steps,
-        clipped=clipped,
-        end=end,
-        obs=nothing,
-        actions=nothing,
-        rewards=np.empty((0, 0)),
-        mean=np.zeros(watched),
-        M2=np.zeros(watched),
-    )
-
-
-def _page(books: loop.Books, part: slice) -> loop.Books:
-    """The books of a part of the episodes."""
-    names = ("returns", "steps", "clipped", "end", "mean", "M2")
-    return books._replace(**{name: getattr(books, name)[part] for name in names})
-
-
-def _by_candidate(rollouts: dict[int, Rollout], n: int, k: int) -> tuple[tuple[Rollout, ...], ...]:
-    """The recorded episodes of each candidate, in order."""
-    return tuple(tuple(rollouts[e] for e in range(i * k, i * k + k) if e in rollouts) for i in range(n))
 
 
 def _bounds(interface: Interface) -> tuple[Float[Array, "a"], Float[Array, "a"]]:

@@ -22,7 +22,7 @@ from policysearch.jit import fetch_add
 RUNNING, TERMINATED, TRUNCATED, BAD_ACTION, BAD_OBSERVATION, BAD_REWARD, BAD_RETURN, RAISED = range(8)
 
 
-class Orders(NamedTuple):
+class Batch(NamedTuple):
     """What to run: E episodes, of candidate[e] under draws[draw_of[e]]."""
 
     params: Array  # (n, d)
@@ -35,7 +35,7 @@ class Orders(NamedTuple):
     limit: int  # steps per episode
 
 
-class Books(NamedTuple):
+class Results(NamedTuple):
     """What came of each episode. The logs and moments have no episodes when they are not wanted."""
 
     returns: Array  # (E,); of a failed episode the number that failed it
@@ -49,40 +49,38 @@ class Books(NamedTuple):
     M2: Array  # (E, o)
 
 
-def run_episodes(world, counter, current, orders, books):
+def run_episodes(world, counter, current, batch, results):
     """Run episodes until the counter has passed the last one; `current[0]` is the one that is running."""
     state, scratch, silence = np.zeros(STATE), np.empty(SCRATCH), np.empty(0)
     obs, action, env_action = np.empty(OBS), np.empty(ACTIONS), np.empty(ACTIONS)
-    recording, counting = len(books.obs) > 0, len(books.mean) > 0
-    sampling = len(orders.action_noise) > 0
+    recording, counting, sampling = len(results.obs) > 0, len(results.mean) > 0, len(batch.action_noise) > 0
     while True:
         e = fetch_add(counter)
-        if e >= len(orders.candidate):
+        if e >= len(batch.candidate):
             return
         current[0] = e
-        params = orders.params[orders.candidate[e]]
-        reset(world, orders.draws[orders.draw_of[e]])
+        params = batch.params[batch.candidate[e]]
+        reset(world, batch.draws[batch.draw_of[e]])
         state[:] = 0.0
         total, reward, t, clipped, end = 0.0, 0.0, 0, 0, RUNNING
         look(world, obs)
         while end == RUNNING:
             if sampling:
-                act(params, obs, state, orders.action_noise[e, t], scratch, action)
+                act(params, obs, state, batch.action_noise[e, t], scratch, action)
             else:
                 act(params, obs, state, silence, scratch, action)
             if not all_finite(action):
                 end = BAD_ACTION if all_finite(obs) else BAD_OBSERVATION
                 break
             if counting:
-                count_in(obs, t + 1, books.mean[e], books.M2[e])
+                count_in(obs, t + 1, results.mean[e], results.M2[e])
             if recording:
-                books.obs[e, t] = obs
-                books.actions[e, t] = action
-            books.steps[e] = t + 1
-            clipped += to_environment(action, orders.low, orders.high, env_action)
+                results.obs[e, t], results.actions[e, t] = obs, action
+            results.steps[e] = t + 1
+            clipped += to_environment(action, batch.low, batch.high, env_action)
             reward, status = step(world, env_action)
             if recording:
-                books.rewards[e, t] = reward
+                results.rewards[e, t] = reward
             total += reward
             t += 1
             if status < 0:
@@ -91,16 +89,16 @@ def run_episodes(world, counter, current, orders, books):
                 end = BAD_REWARD
             elif status:
                 end = TERMINATED
-            elif t == orders.limit:
+            elif t == batch.limit:
                 end = TRUNCATED
             if end == RUNNING or recording:
                 look(world, obs)
         if recording:
-            books.obs[e, t] = obs
+            results.obs[e, t] = obs
         if end in (TERMINATED, TRUNCATED) and not math.isfinite(total):
             end = BAD_RETURN
-        books.returns[e] = reward if end == BAD_REWARD else total  # also what a failure is about
-        books.steps[e], books.clipped[e], books.end[e] = t, clipped, end
+        results.returns[e] = reward if end == BAD_REWARD else total  # also what a failure is about
+        results.steps[e], results.clipped[e], results.end[e] = t, clipped, end
 
 
 def look(world, obs):
