@@ -16,8 +16,6 @@ Anybody may read at any time. What is read is data only: files with anything but
 import contextlib
 import fcntl
 import hashlib
-import json
-import math
 import os
 import platform
 import sqlite3
@@ -28,9 +26,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from policysearch.errors import IN_USE, MACHINE_TROUBLE, CommandError
+from policysearch.plain_data import decode, encode
 
 APPLICATION_ID = 0x706F6C73  # "pols" in SQLite's file header
 SCHEMA_VERSION = 1
@@ -184,58 +181,12 @@ def read(path: Path) -> list[Event]:
         raise LedgerRefused(f"{path}: not a ledger, or damaged: {error}; {_KEPT}") from error
 
 
-def encode(value: Any) -> str:
-    """JSON text of plain data and NumPy arrays; every float comes back to the last bit, NaN and ∞ too."""
-    try:
-        return _ENCODER.encode(value)
-    except ValueError:  # it has numbers that JSON has not
-        return _ENCODER.encode(_plain(value))
-
-
-def decode(text: str) -> Any:
-    """The inverse of `encode`, arrays as lists.
-
-    Raises:
-        ValueError: for text that `encode` does not write, such as JSON's NaN.
-    """
-    return json.loads(text, object_hook=_number, parse_constant=_refuse_constant)
-
-
-def _without_numpy(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"expected plain data, got {value!r}")
-
-
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_without_numpy)
+_KEPT = "the file is left as it is: move it away to start over"
 
 
 @lru_cache(256)
 def _key_text(key: tuple[str | int, ...]) -> str:
     return encode(list(key))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else {"float": str(value)}
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value
-
-
-def _number(found: dict[str, Any]) -> Any:
-    return float(found["float"]) if found.keys() == {"float"} else found
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
-
-
-_KEPT = "the file is left as it is: move it away to start over"
 
 
 def _harden(db: sqlite3.Connection) -> None:

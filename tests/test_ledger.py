@@ -26,10 +26,9 @@ from policysearch.ledger import (
     LedgerBusy,
     LedgerError,
     LedgerRefused,
-    decode,
-    encode,
     read,
 )
+from policysearch.plain_data import decode, encode
 
 TESTS = Path(__file__).parent
 

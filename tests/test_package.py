@@ -58,7 +58,7 @@ def test_global_randomness_is_not_used(name: str) -> None:
 #: The parts of the package, in the order of their imports: a part imports earlier ones only.
 ENGINE = (
     "callable_package", "errors", "seeding", "policy", "core", "registry", "jit", "space", "constraints",
-    "configuration", "command_line", "ledger", "provenance", "models", "policies", "simulators", "gradients",
+    "configuration", "command_line", "plain_data", "ledger", "provenance", "models", "policies", "simulators", "gradients",
     "optimizers", "search", "evaluators", "tasks", "asking", "reporting", "compare",
 )  # fmt: skip
 #: What stands on the engine, and which of each other they may import.

@@ -26,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_prints_what_the_readme_says() -> None:
-    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "trial(" in code)
+    code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "simulate(" in code)
     said = re.findall(r"# (\{.*\})", code)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -38,7 +38,7 @@ from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.shared import episode_seed
 from policysearch.optimizers import CMAES
 from policysearch.reporting.figures import COLOURS, figure_of
-from policysearch.reporting.files import whole, write_text
+from policysearch.reporting.files import atomic, write_text
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
@@ -256,7 +256,7 @@ def few_colours(drawn: io.BytesIO | Path, path: Path) -> None:
     palette.putpalette(np.rint(np.concatenate(shades)).astype(int).ravel().tolist())
     with Image.open(drawn) as image:
         few = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
-    with whole(path) as partial:
+    with atomic(path) as partial:
         few.save(partial, format="PNG", optimize=True)
 
 

@@ -22,7 +22,7 @@ from policysearch.hitl.plan import Plan
 from policysearch.hitl.session import Session
 from policysearch.provenance import versions
 from policysearch.reporting.figures import COLOURS, figure_of, svg
-from policysearch.reporting.files import whole, write_text
+from policysearch.reporting.files import atomic, write_text
 
 PUBLISHED, PUBLISHED_SD = (
     24.2,
@@ -39,7 +39,7 @@ def save(figure: Any, out: Path, name: str) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     write_text(out / f"{name}.svg", svg(figure, name))
-    with whole(out / f"{name}.png") as partial:
+    with atomic(out / f"{name}.png") as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 
 
@@ -192,7 +192,7 @@ def one_session(out: Path) -> Session:
         ("narrowing", plots.narrowing(session)),
         ("breaths", plots.breaths_with_fit(next(e for e in session.entries if e.purpose == "search"), TAU)),
     ):
-        with whole(folder / f"{name}.png") as partial:
+        with atomic(folder / f"{name}.png") as partial:
             figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     return session
 

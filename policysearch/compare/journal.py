@@ -19,7 +19,8 @@ from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
-from policysearch.ledger import Ledger, LedgerError, LedgerRefused, decode, encode
+from policysearch.ledger import Ledger, LedgerError, LedgerRefused
+from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
 
 NAME = "ledger.sqlite"

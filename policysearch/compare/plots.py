@@ -30,7 +30,7 @@ from policysearch.reporting.figures import (
     lowest,
     svg,
 )
-from policysearch.reporting.files import whole, write_text
+from policysearch.reporting.files import atomic, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def write_curves(comparison: Comparison, out: Path) -> None:
     figure = overview(comparison)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once is enough for two files
-    with whole(out / "curves.png") as partial:
+    with atomic(out / "curves.png") as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     write_text(out / "curves.svg", svg(figure, "curves"))
 

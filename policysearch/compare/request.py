@@ -8,8 +8,8 @@ from typing import Any
 
 from policysearch.command_line import Refusal, setting_value
 from policysearch.compare.study import QUICK, Study, StudyError
-from policysearch.ledger import encode
 from policysearch.optimizers import OPTIMIZERS
+from policysearch.plain_data import encode
 
 #: Flags that are fields of the study.
 FLAGS = (

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from policysearch.compare.study import Study
 from policysearch.core import Array, Evaluation, Evaluator, Failure, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
-from policysearch.ledger import encode
+from policysearch.plain_data import encode
 from policysearch.search import Generation, SearchFailed, generations
 from policysearch.seeding import Key
 from policysearch.tasks import Problem

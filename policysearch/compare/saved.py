@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import policysearch
 from policysearch.core import Array, Policy, StochasticPolicy
 from policysearch.evaluators import Runner
-from policysearch.reporting.files import whole
+from policysearch.reporting.files import atomic
 from policysearch.tasks import EvaluatorKind, Task, find_task, make_evaluator
 
 RECOMMENDATIONS_FILE, FAILURES_FILE = "recommendations.npz", "failures.npz"
@@ -138,7 +138,7 @@ def write(path: Path, saved: Sequence[tuple[Header, Array]]) -> Path:
     text = Contents.of(header for header, _ in saved).model_dump_json()
     entries: dict[str, Any] = {"header": np.array(text)} | {str(i): x for i, (_, x) in enumerate(saved)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as partial, partial.open("wb") as file:
+    with atomic(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **entries)
     return path
 

@@ -22,7 +22,7 @@ from policysearch.compare.study import Study
 from policysearch.evaluators.recorded import Record, ReplayDiffers
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Workers
-from policysearch.ledger import decode
+from policysearch.plain_data import decode
 
 RETRIES = 2
 #: How long a worker may keep records to itself, and how often the parent is given a moment, in seconds.

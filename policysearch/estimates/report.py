@@ -9,7 +9,7 @@ import pandas as pd
 from policysearch.estimates.measurement import Estimates
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
-from policysearch.reporting.files import whole, write_text
+from policysearch.reporting.files import atomic, write_text
 from policysearch.reporting.tables import markdown
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
         OSError: if the folder cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with whole(out / "estimates.csv") as partial:
+    with atomic(out / "estimates.csv") as partial:
         found.table.to_csv(partial, index=False, float_format="%.6g")
     figure = picture(found)
-    with whole(out / "estimates.png") as partial:
+    with atomic(out / "estimates.png") as partial:
         figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
     write_text(out / "estimates.svg", svg(figure, "estimates"))
     versions = ", ".join(f"{name} {value}" for name, value in environment.items() if name != "process")

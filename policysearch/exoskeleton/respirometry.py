@@ -77,7 +77,7 @@ class Fit(NamedTuple):
     fitted: Float[Array, "n"]  # W/kg, the response at every breath
 
 
-class Sensitivity(NamedTuple):
+class TauSensitivity(NamedTuple):
     """What the estimate would be if the person had another time constant."""
 
     taus: Float[Array, "3"]  # s: 30, 42 and 54
@@ -158,11 +158,11 @@ def estimate(breaths: Breaths, method: Method = "published", tau: float = TAU) -
     return Estimate(*fit(breaths, tau, method)[:2])
 
 
-def sensitivity(breaths: Breaths, design: Design = "euler") -> Sensitivity:
+def sensitivity(breaths: Breaths, design: Design = "euler") -> TauSensitivity:
     """The estimates at τ = 30, 42 and 54 s: one standard deviation of people to either side."""
     taus = np.array([TAU - TAU_SD, TAU, TAU + TAU_SD])
     fits = [fit(breaths, float(tau), design) for tau in taus]
     rates = np.array([each.rate for each in fits])
     moved = float(np.abs(rates - rates[1]).max())
     slope = float(rates[2] - rates[0]) / (2.0 * TAU_SD)
-    return Sensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)
+    return TauSensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)

@@ -26,7 +26,7 @@ from policysearch.gradients.score_function import rewards_to_go
 from policysearch.policies.mlp import MLP
 
 #: Observations are cut to this size in features, so that one outlier does not rule a fit.
-LARGEST_FEATURE = 10.0
+MAX_FEATURE = 10.0
 
 #: Steps that a network is fitted on at most; of more, evenly spaced ones are taken.
 MAX_STEPS = 5000
@@ -91,7 +91,7 @@ class LinearValue:
 
 
 def _features(rollout: Rollout) -> Float[Array, "_ f"]:
-    s = np.clip(rollout.obs, -LARGEST_FEATURE, LARGEST_FEATURE)
+    s = np.clip(rollout.obs, -MAX_FEATURE, MAX_FEATURE)
     tau = np.arange(len(s))[:, None] / 100.0
     return np.concatenate([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
 
@@ -113,7 +113,7 @@ class NetworkValue:
 
     def inputs(self, rollout: Rollout) -> Float[Array, "_ i"]:
         """What the network sees of the rollout."""
-        s = np.clip((rollout.obs - self.centre) * self.gain, -LARGEST_FEATURE, LARGEST_FEATURE)
+        s = np.clip((rollout.obs - self.centre) * self.gain, -MAX_FEATURE, MAX_FEATURE)
         return np.concatenate([s, np.arange(len(s))[:, None] / 100.0], axis=1)
 
     @classmethod

@@ -20,7 +20,7 @@ from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
 
 SECONDS_BETWEEN_TABLES = 0.1
-MOST_ROWS = 14  # bouts that the table shows
+MAX_ROWS = 14  # bouts that the table shows
 COLUMNS = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction")
 
 
@@ -107,7 +107,7 @@ def _view(session: SessionView, bout: Bout, entry: Entry, seconds: float) -> Gro
     for name in COLUMNS:
         table.add_column(name, justify="left" if name == "purpose" else "right", no_wrap=True)
     entries = session.entries if seconds >= 60.0 * entry.minutes else session.entries[:-1]
-    for each in entries[-MOST_ROWS:]:
+    for each in entries[-MAX_ROWS:]:
         table.add_row(*map(Text, _cells(session, each)))
     plan, done = session.plan, sum(each.purpose == "search" for each in entries)
     budget = (

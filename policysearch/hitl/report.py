@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, Sensitivity, sensitivity
+from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSensitivity, sensitivity
 from policysearch.hitl import plots
 from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import UNDOABLE, Entry
@@ -177,7 +177,7 @@ def _less(by: Comparison, than: str) -> str:
     )
 
 
-def sensitivities(session: SessionView) -> list[tuple[Entry, Sensitivity]]:
+def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
     """What becomes of the bouts whose result is that of a fitted response, had the person another time constant."""
     return [
         (entry, sensitivity(entry.breaths))

@@ -36,7 +36,7 @@ from policysearch.core import NO_FITNESS_YET, Array, Domain, Evaluation, Needs, 
 from policysearch.optimizers.checks import within
 
 #: A value whose square is finite.
-LARGEST_VALUE = 1e100
+MAX_VALUE = 1e100
 #: Between which values ℓ, in units of the ranges, and g are looked for, and from where.
 LOWER, UPPER, GUESS = (0.05, 1e-4), (20.0, 1e3), (0.5, 0.3)
 
@@ -104,7 +104,7 @@ class _Trials:
             for i in evaluation.measured:
                 if evaluation.fitness[i] == NO_FITNESS_YET:
                     continue
-                value = float(np.clip(evaluation.fitness[i], -LARGEST_VALUE, LARGEST_VALUE))
+                value = float(np.clip(evaluation.fitness[i], -MAX_VALUE, MAX_VALUE))
                 u = np.clip((candidates[i] - self._domain.lower) / self._span, 0.0, 1.0)
                 self.params.append(candidates[i])
                 self.points.append(u)

@@ -127,7 +127,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
 
 def _written(result: "TuneResult", out: Path) -> str:
     """Write the files of a result, and remove those of an earlier one; returns a message that says where they are."""
-    from policysearch.reporting.files import whole, write_text  # noqa: PLC0415 - heavy
+    from policysearch.reporting.files import atomic, write_text  # noqa: PLC0415 - heavy
 
     texts = {"result.txt": f"{result}\n", "history.csv": _csv(result.history)}
     if result.perturbed:
@@ -139,7 +139,7 @@ def _written(result: "TuneResult", out: Path) -> str:
     try:
         pictures = {f"{name}.png": figure for name, figure in result.pictures().items()}
         for name, figure in pictures.items():
-            with whole(out / name) as partial:
+            with atomic(out / name) as partial:
                 figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
         said = f"pictures: {', '.join(str(out / name) for name in pictures)}"
     except (ValueError, ArithmeticError) as error:  # returns too large to draw

@@ -58,10 +58,7 @@ def tune(
         TypeError: for an unknown option.
         LedgerError: if the folder holds something else, or cannot be written.
     """
-    for name in options:
-        if name not in TuneOptions.__annotations__:
-            hint = did_you_mean(name, TuneOptions.__annotations__)
-            raise TypeError(f"tune() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
+    _check_names(options)
     perturb, workers = options.pop("perturb", None) or {}, options.pop("workers", 1)
     out, progress = options.pop("out", None), options.pop("progress", None)
     settings = _checked({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
@@ -85,6 +82,14 @@ def tune(
         if known := journal.rollouts:
             tuning.say(f"{known} rollouts are known from {out}: they are not run again")
         return _by_rollouts(tuning, settings, journal, plant, plants)
+
+
+def _check_names(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an unknown option, as a function without `**options` would."""
+    for name in options:
+        if name not in TuneOptions.__annotations__:
+            hint = did_you_mean(name, TuneOptions.__annotations__)
+            raise TypeError(f"tune() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
 
 
 def _checked(given: dict[str, Any], workers: int) -> TuneSettings:

@@ -13,7 +13,8 @@ from typing import Any
 from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
-from policysearch.ledger import Ledger, LedgerError, decode, encode
+from policysearch.ledger import Ledger, LedgerError
+from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes
 from policysearch.seeding import Key
 

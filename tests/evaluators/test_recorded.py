@@ -12,8 +12,8 @@ from same_rollouts import assert_same
 from policysearch.core import Domain, Evaluation, Failure, Moments, Proposal
 from policysearch.evaluators import EpisodeEvaluator
 from policysearch.evaluators.recorded import Record, Recorded, ReplayDiffers, digest, recall, record
-from policysearch.ledger import decode, encode
 from policysearch.optimizers import OPTIMIZERS, Whitened
+from policysearch.plain_data import decode, encode
 from policysearch.search import Budget, Generation, generations
 
 

@@ -26,7 +26,8 @@ from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import GENERIC, Plan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
-from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused, decode, encode
+from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused
+from policysearch.plain_data import decode, encode
 from policysearch.search import AskTell
 from policysearch.seeding import stream
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from policysearch.asking.answers import LoggedEvent
 from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.core import Evaluation, Optimizer, Proposal
-from policysearch.ledger import Ledger, LedgerError, decode, encode
+from policysearch.ledger import Ledger, LedgerError
 from policysearch.optimizers import CMAES, HillClimbing, NelderMead, Repeated
+from policysearch.plain_data import decode, encode
 from policysearch.search import Budget, SearchFailed, generations
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.ask import COMMANDS, AskEvaluator, asked
