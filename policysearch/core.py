@@ -12,7 +12,7 @@ Returns are maximised. Randomness enters only through an explicit `numpy.random.
 import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -153,10 +153,13 @@ class Proposal:
     record: bool = False  # keep the rollouts
     moments: bool = False  # accumulate the moments of the observations
     purpose: str = "search"  # or "re-evaluation": rollouts are booked by purpose
-    hopeless: float = -np.inf  # a return below which an episode need not be carried on
+    cutoff: float = -np.inf  # a return below which an episode may be stopped early
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
+    hopeless: InitVar[float | None] = None  # the old name of `cutoff`, until the next release
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, hopeless: float | None) -> None:
+        if hopeless is not None:
+            object.__setattr__(self, "cutoff", hopeless)
         if self.params.ndim != 2 or self.params.shape[0] < 1:
             raise ValueError(f"params: expected n >= 1 rows of d numbers, got shape {self.params.shape}")
         if self.episodes < 1:

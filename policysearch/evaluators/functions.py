@@ -20,6 +20,9 @@ from policysearch.space import Choice, Space
 #: What a table of tries says of every one of them; what else was measured gets another name.
 OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps", "failure")
 
+#: Names of the parameter, or of the placeholder of a program, for the cutoff; the second is the old one.
+CUTOFF_NAMES = ("cutoff", "hopeless")
+
 NOT_RUN = "not run, as the parameters break"  # how the reason begins where no trial was made
 
 
@@ -73,9 +76,10 @@ class FunctionEvaluator(Divisible):
     Metrics named like a parameter, or like a column of their table, are called `… (measured)`.
     Parameters that break a constraint fail without a call.
 
-    A function with a parameter called `hopeless` is given the return from which on it may give up, in its own sign: a
+    A function with a parameter called `cutoff` is given the return beyond which it may stop early, in its own sign: a
     cost above it, or a reward below it (infinite where none is known). It then returns what it has so far. That is
-    right only where a return can only get worse as time goes on, as a cost does that adds up.
+    right only where a return can only get worse with time, as the sum of a cost does. `hopeless`, the old name of the
+    parameter, works until the next release.
 
     Args:
         function: what to maximise or minimise; `params` maps names to values.
@@ -99,7 +103,7 @@ class FunctionEvaluator(Divisible):
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
-        self._gives_up = _gives_up(function)
+        self._cutoffs = _cutoffs(function)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 
@@ -116,7 +120,7 @@ class FunctionEvaluator(Divisible):
         seed = episode_seed(key, i, j, common=True)
         if reason := self.broken(self.space.named(proposal.params[i])):
             return Outcome(i, j, failure=Failure(i, j, seed, f"{NOT_RUN} {reason}"))
-        retried, further = 0, {"hopeless": self.sign * proposal.hopeless} if self._gives_up else {}
+        retried, further = 0, dict.fromkeys(self._cutoffs, self.sign * proposal.cutoff)
         try:
             try:
                 value = self.function(self.space.named(proposal.params[i]), seed, **further)
@@ -159,12 +163,13 @@ def sign_of(goal: str) -> float:
     return 1.0 if goal == "maximise" else -1.0
 
 
-def _gives_up(function: Callable[..., Any]) -> bool:
-    """Whether a function wants to know when an episode is hopeless."""
+def _cutoffs(function: Callable[..., Any]) -> list[str]:
+    """The parameters by which a function is told the cutoff, if it has any."""
     try:
-        return "hopeless" in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some that are built in say nothing of their parameters
-        return False
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # the signature of some built-in functions is not known
+        return []
+    return [name for name in CUTOFF_NAMES if name in parameters]
 
 
 def _number(name: Any, value: Any) -> float:

@@ -7,8 +7,10 @@ become another argument and no shell is involved. `{json}` is the path of a file
 `{{` and `}}` are braces. The last line that the program prints is its return: a number, or a JSON object as a
 function would return it (see `policysearch.evaluators.functions`).
 
-`{hopeless}` is the return from which on the program may give up and print what it has so far, as for a function;
-where none is known it is `inf` (goal "minimise") or `-inf`, and left out of the file, as JSON has no infinity.
+`{cutoff}` is the return beyond which the program may stop early and print what it has so far, as for a function.
+Where none is known it is `inf` (goal "minimise") or `-inf`, and left out of the file, as JSON has no infinity. If a
+parameter is called `cutoff`, the placeholder is that parameter. `{hopeless}`, the old name of `{cutoff}`, works
+until the next release.
 """
 
 import functools
@@ -33,13 +35,13 @@ from typing import Any
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
+from policysearch.evaluators.functions import CUTOFF_NAMES, Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 
-RESERVED = ("seed", "hopeless", "json")  # placeholders that are no parameters
+RESERVED = ("seed", "hopeless", "json")  # what no parameter may be called
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
 KEPT_BYTES = 1_000_000  # of what it prints, and of its errors: the end
 MAX_LINE_LENGTH = 100_000  # characters of a return
@@ -102,14 +104,15 @@ class ProgramEvaluator(Runner):
                 self._stopped.set()
                 raise
 
-    def _run(self, values: Mapping[str, Any], seed: int, hopeless: float) -> Answer:
-        given = {**values, "seed": seed, **({"hopeless": hopeless} if math.isfinite(hopeless) else {})}
+    def _run(self, values: Mapping[str, Any], seed: int, cutoff: float) -> Answer:
+        cutoffs = {name: cutoff for name in CUTOFF_NAMES if name not in values}
+        given = {**values, "seed": seed, **(cutoffs if math.isfinite(cutoff) else {})}
         with ExitStack() as stack:
             if any(name == "json" for argument in self._arguments for _, name, _ in argument):
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "parameters.json")
                 path.write_text(json.dumps(given), encoding="utf-8")
                 given["json"] = str(path)
-            given["hopeless"] = hopeless
+            given |= cutoffs
             code, printed, errors = self._output([_filled(argument, given) for argument in self._arguments])
         if code != 0:
             raise _failed(_exit_code(code), errors)
@@ -190,7 +193,7 @@ class _Printed:
         return bool(ready)
 
     def drain(self) -> None:
-        """Read what is left, and no more: a process that went elsewhere may hold the pipes and go on."""
+        """Read what is left, and no more: another process may hold the pipes open and continue to print."""
         for _ in range(_LAST_READS):
             if not (self.is_open and self.read(0)):
                 break
@@ -223,13 +226,18 @@ def _split(command: str, space: Space) -> list[_Argument]:
         expected, got = ", ".join(RESERVED), ", ".join(sorted(reserved))
         raise ValueError(f"space: expected other names than {expected}, got {got}")
     used = {name for argument in arguments for _, name, _ in argument if name is not None}
-    known = (*space.names, *RESERVED)
-    if unknown := used - set(known):
+    known = tuple(dict.fromkeys((*space.names, "seed", "cutoff", "json")))
+    if unknown := used - {*known, *RESERVED}:
         braces = ", ".join(f"{{{name}}}" for name in sorted(unknown))
         raise ValueError(f"command: expected placeholders among {', '.join(known)}, got {braces}")
     if "json" not in used and (unused := [name for name in space.names if name not in used]):
         raise ValueError(f"command: expected every parameter, or {{json}}, got none of {', '.join(unused)}")
-    start = {**space.named(space.domain.start), "seed": 0, "hopeless": math.inf, "json": ""}
+    start = {
+        **dict.fromkeys(CUTOFF_NAMES, math.inf),
+        **space.named(space.domain.start),
+        "seed": 0,
+        "json": "",
+    }
     for argument in arguments:
         try:
             _filled(argument, start)
@@ -266,7 +274,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # nobody is left (macOS: only a zombie)
+    with suppress(ProcessLookupError, PermissionError):  # no process is left (macOS: only a zombie)
         os.killpg(process.pid, number)
 
 

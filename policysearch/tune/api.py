@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from policysearch.asking.prompt import Prompt
 from policysearch.configuration import messages
-from policysearch.evaluators import FunctionEvaluator, GivingUp, PoolEvaluator, ProgramEvaluator, Runner
+from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.optimizers import Repeated, Trusted, build
 from policysearch.registry import did_you_mean
@@ -162,7 +162,7 @@ def _by_rollouts(
 ) -> TuneResult:
     """What the rollouts of a function or a program find, and of its changed plants by name."""
     remembered, episodes = journal.memoised(plant), settings.report_rollouts or REPORT
-    result = tuning.run(GivingUp(journal.recorded(plant)), remembered, episodes)
+    result = tuning.run(Capped(journal.recorded(plant)), remembered, episodes)
     if rollouts := settings.sensitivity_rollouts:
         reach = min(settings.reach, REACH) if settings.safe else REACH
         result = replace(result, sensitivity=tuning.around(remembered, result, rollouts, reach))
