@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run time
     from policysearch.asking.prompt import Prompt
-    from policysearch.compare.api import CompareResult, compare
+    from policysearch.compare.api import compare
+    from policysearch.compare.result import CompareResult
     from policysearch.compare.study import Study
     from policysearch.constraints import Constraint
     from policysearch.core import (
@@ -83,7 +84,7 @@ __version__ = "0.1.0"
 #: Where the public names are.
 _PLACES = {
     "asking.prompt": "Prompt",
-    "compare.api": "CompareResult",
+    "compare.result": "CompareResult",
     "compare.study": "Study",
     "constraints": "Constraint",
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",

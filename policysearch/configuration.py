@@ -8,6 +8,8 @@ from policysearch.registry import did_you_mean
 
 #: Which returns are better.
 Goal = Literal["maximise", "minimise"]
+#: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
+EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 

@@ -62,6 +62,11 @@ class Generation:
     key: Key = ()  # names the episodes of the generation
 
 
+def held_out(params: Float[Array, "n d"], episodes: int) -> Proposal:
+    """Each parameter vector on the same `episodes` episodes; a key that no search has makes them held-out ones."""
+    return Proposal(params, params[0], episodes, purpose="report")
+
+
 class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the search failed"
     """Three generations in a row, at least ten episodes among them, had no finite return."""
 

@@ -31,7 +31,7 @@ from jaxtyping import Float
 from PIL import Image
 
 import policysearch
-from policysearch.compare.run import evaluate_fresh, report_key
+from policysearch.compare.run import report_key
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
@@ -39,7 +39,7 @@ from policysearch.evaluators.shared import episode_seed
 from policysearch.optimizers import CMAES
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.reporting.files import atomic, write_text
-from policysearch.search import Budget, generations
+from policysearch.search import Budget, generations, held_out
 from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
 from policysearch.space import Space
@@ -270,7 +270,7 @@ def on_report_episodes(study: Path, task: Task, runs: int) -> dict[str, Array]:
     evaluator = make_evaluator(task, task.make_policy(), kind="compiled")
     params = np.array([*controllers.values()])
     returns = [
-        evaluate_fresh(evaluator, params, episodes, report_key(seed, task.name, run)).returns.mean(axis=1)
+        evaluator.evaluate(held_out(params, episodes), report_key(seed, task.name, run)).returns.mean(axis=1)
         for run in range(runs)
     ]
     evaluator.close()

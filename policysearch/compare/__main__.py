@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, Whole, flag, parsed, running
+from policysearch.command_line import Refusal, Whole, flag, flags_of, parsed, running
+from policysearch.compare.options import StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 
 if TYPE_CHECKING:
-    from policysearch.compare.session import Session, Shard
+    from policysearch.compare.session import Shard
     from policysearch.compare.study import Study
 
 PROGRAM = "python -m policysearch.compare"
@@ -25,8 +26,8 @@ DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 
 Without flags, runs the quick study: every method that needs no extra on two small tasks, within two
 minutes. A study file and flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it
-happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command goes on where it was,
-with the same numbers.
+happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command continues where it
+stopped, with the same numbers.
 
   python -m policysearch.compare --tasks Pendulum-v1 --optimizers cma-es ars reinforce --rollouts 1000
   python -m policysearch.compare --tasks CartPole-v1 --optimizers all --set cma-es.sigma=0.5 --runs 10
@@ -45,9 +46,10 @@ Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost p
 4 another process is at work in DIR, 130 interrupted."""
 
 
-@dataclasses.dataclass(frozen=True)
+@flags_of(StudySettings)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """The flags; None leaves the study file's or the quick study's value."""
+    """The flags, with those of `StudySettings`; None leaves the study file's or the quick study's value."""
 
     study: Annotated[Positional[Path | None], flag("[STUDY.toml]", "the quick study")] = None
     """A study file; every comparison writes its own as DIR/study.toml."""
@@ -59,42 +61,8 @@ class Arguments:
     """Methods from --list, or all (those that can search the tasks). whitened:ars normalises the observations for
     ars; so for any method."""
 
-    policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
-    """linear, mlp, mlp:32,32, tabular, … (see --list)."""
-
-    rollouts: Annotated[Whole, flag("N", "300")] = None
-    """The budget of every search: episodes that it may spend."""
-
-    steps: Annotated[Whole, flag("N", "no limit")] = None
-    """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
-
-    episodes_per_candidate: Annotated[Whole, flag("K", "1")] = None
-    """Episodes averaged for each candidate; all are charged."""
-
-    runs: Annotated[Whole, flag("R", "10")] = None
-    """Repetitions of every search, each on its own episodes. Asking for more later adds to those there are."""
-
-    tune: Annotated[Whole, flag("N", "0")] = None
-    """First search every method's hyperparameters with N runs per task, on seeds of their own."""
-
-    settle: Annotated[Whole, flag("G", "0")] = None
-    """Make groups of --runs until every pair of methods is told apart, at most G; equal methods are called
-    different with a probability of 5 % at most, on each task."""
-
     plan: Annotated[bool, flag("")] = False
     """After the runs, say how many more would settle what they leave open."""
-
-    seed: Annotated[Whole, flag("S", "0")] = None
-    """Seed of the study; the same seed gives the same tables."""
-
-    report_episodes: Annotated[Whole, flag("N", "20")] = None
-    """Fresh episodes on which a recommendation is reported; not charged to the search."""
-
-    evaluator: Annotated[str | None, flag("KIND", "auto")] = None
-    """auto (compiled rollouts where there are any), compiled, episodes, or pool (of processes)."""
-
-    rollout_timeout: Annotated[float | None, flag("S", "none")] = None
-    """Seconds after which a pool ends a rollout."""
 
     set: Annotated[list[str], flag("NAME.FIELD=VALUE …")] = dataclasses.field(default_factory=list)
     """Hyperparameters, as in cma-es.sigma=0.3; --list shows the fields."""
@@ -106,7 +74,7 @@ class Arguments:
     """Folder that keeps everything; by default a folder of its own for every study."""
 
     fresh: Annotated[bool, flag("")] = False
-    """Start over; the ledger that is there is kept beside the new one."""
+    """Start over; the ledger that is there is kept next to the new one."""
 
     shard: Annotated[str | None, flag("I/N")] = None
     """Make only the I-th of N parts of the runs; `report` puts the parts together."""
@@ -180,10 +148,10 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
     study, lines = request.resolve(arguments)
     for line in lines:
         print(line, file=sys.stderr)
-    shard = _shard(arguments.shard, study)
+    _shard(arguments.shard, study)  # or says what is wrong with it, before a folder is made
     out = arguments.out or request.default_folder(arguments, study)
     _prepare(out, study, fresh=arguments.fresh)
-    return _run(study, out, shard, workers, arguments, argv)
+    return _run(arguments, study, out, workers, argv)
 
 
 def _shard(text: str | None, study: "Study") -> "Shard":
@@ -225,76 +193,30 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
         raise Refusal([f"--out {out}: {message}"])
 
 
-def _run(  # noqa: PLR0917 - internal
-    study: "Study", out: Path, shard: "Shard", workers: int, arguments: Arguments, argv: "list[str]"
-) -> int:
-    """Make the runs, write what has come of them, and say how it ended."""
-    from policysearch.compare import progress, report  # noqa: PLC0415 - heavy
-    from policysearch.compare.journal import Journal  # noqa: PLC0415
-    from policysearch.compare.session import Session  # noqa: PLC0415
+def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "list[str]") -> int:
+    """Make the runs, show what has come of them, and say how it ended."""
+    from policysearch.compare import report, show  # noqa: PLC0415 - heavy
+    from policysearch.compare.driver import run_study  # noqa: PLC0415
     from policysearch.ledger import LedgerRefused  # noqa: PLC0415
 
     again = report.command_line([argument for argument in argv if argument != "--fresh"])
+    shard = _shard(arguments.shard, study)
     try:
-        with Journal(out, study, again) as journal:
-            session = Session(study, journal, shard)
-            _say_what_is_there(session)
-            progress.announce(study)
-            updates = session.run(workers)
-            watched = progress.shown(updates, session)
-            try:
-                for _ in watched:
-                    pass
-            except KeyboardInterrupt:
-                watched.close()  # the terminal is itself again
-                updates.close()  # and the workers are gone
-                _write(session, out, arguments)
-                raise Refusal(
-                    [f"interrupted; what was run is kept. To go on: {again}"], INTERRUPTED
-                ) from None
-            _write(session, out, arguments)
+        outcome = run_study(study, out, workers, shard=shard, command=again, latex=arguments.latex)
     except LedgerRefused as error:
         raise Refusal([f"{error}; or pass --fresh to start over next to it"], MACHINE_TROUBLE) from error
-    if session.died:
-        lines = [f"{died.job} has no result: {died.reason}" for died in session.died]
+    if outcome.result is None:
+        print("no run of the comparison has finished yet; there is nothing to report", file=sys.stderr)
+    else:
+        show.results(outcome.result, out)
+        if arguments.plan:
+            show.plan(outcome.result)
+    if outcome.interrupted:
+        raise Refusal([f"interrupted; what was run is kept. To continue: {again}"], INTERRUPTED)
+    if outcome.died:
+        lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
     return 0
-
-
-def _say_what_is_there(session: "Session") -> None:
-    past, journal = session.journal.past, session.journal
-    if not past:
-        return
-    finished = sum(entry.result is not None for entry in past.values())
-    begun = sum(entry.result is None and bool(entry.texts) for entry in past.values())
-    print(f"going on with what is there: {finished} runs finished, {begun} begun", file=sys.stderr)
-    for line in journal.grown:
-        print(f"  {line}", file=sys.stderr)
-    if journal.drift():
-        print(f"  since it was begun: {journal.drift()}", file=sys.stderr)
-
-
-def _write(session: "Session", out: Path, arguments: Arguments) -> None:
-    """Write tables and report, and show them."""
-    from policysearch.compare import api, show  # noqa: PLC0415 - heavy
-    from policysearch.compare.comparison import Comparison  # noqa: PLC0415
-
-    if not session.results:
-        print("no run of the comparison has finished yet; there is nothing to report", file=sys.stderr)
-        return
-    comparison = Comparison.of(session)
-    try:
-        api.write(session, comparison, out, latex=arguments.latex)
-    except OSError as error:
-        place = getattr(error, "filename", None) or out
-        raise Refusal(
-            [f"{place}: cannot write: {error.strerror or error}; the runs are safe in the ledger: make room and run "
-             "the same command again"],
-            MACHINE_TROUBLE,
-        ) from error  # fmt: skip
-    show.results(comparison, out)
-    if arguments.plan:
-        show.plan(comparison)
 
 
 def _report(arguments: ReportArguments) -> int:

@@ -1,77 +1,69 @@
-"""A comparison from Python: `policysearch.compare(study)`."""
+"""A comparison from Python: `policysearch.compare(study, rollouts=1000, …)`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
-from policysearch.compare import plots, recommendation, report
-from policysearch.compare.comparison import Comparison
-from policysearch.compare.journal import Journal
-from policysearch.compare.progress import shown
-from policysearch.compare.readable import readable_table
-from policysearch.compare.session import Session
+from policysearch.compare import request
+from policysearch.compare.driver import run_study
+from policysearch.compare.options import CompareOptions
+from policysearch.compare.progress import say
+from policysearch.compare.result import CompareResult
 from policysearch.compare.study import Study
-from policysearch.compare.verdict import verdict
-from policysearch.reporting.tables import markdown
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-
-class CompareResult(Comparison):
-    """A comparison with a picture and words; a notebook shows its summary."""
-
-    def plot(self) -> "Figure":
-        """The anytime curves and final returns of all tasks."""
-        return plots.overview(self)
-
-    def verdict(self) -> str:
-        """What the numbers support, in words."""
-        return verdict(self)
-
-    def _repr_markdown_(self) -> str:
-        return markdown(readable_table(self))
+from policysearch.registry import did_you_mean
 
 
 def compare(
-    study: "Study | dict[str, Any]", *, out: Path | str | None = None, workers: int = 1, progress: bool = True
+    study: Study | Mapping[str, Any] | str | Path | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int = 1,
+    progress: bool = True,
+    **options: Unpack[CompareOptions],
 ) -> CompareResult:
-    """Run a study, or go on with it, and return its tables.
+    """Run a study, or continue it, and return its tables.
 
     Args:
-        study: a `Study`, or what a study file holds: `{"tasks": ["CartPole-v1"], "optimizers": ["cma-es", "ars"]}`.
-        out: a folder that keeps everything, as the command line's `--out`; a study that was interrupted goes on
+        study: a `Study`, a study file, or what such a file holds, as in
+            `{"tasks": ["CartPole-v1"], "optimizers": ["cma-es", "ars"]}`; None is the quick study.
+        out: a folder that keeps everything, as the command line's `--out`; a study that was interrupted continues
             where it stopped. None keeps nothing.
         workers: processes. With more than one, a script needs `if __name__ == "__main__":` around the call.
         progress: whether to show it on standard error.
+        options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's.
 
     Raises:
+        TypeError: for an option that does not exist.
         StudyError: listing everything that is wrong with the study.
         LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
         RuntimeError: if a run has no result, with the reason.
     """
-    resolved = Study.resolve(study) if isinstance(study, dict) else study
+    resolved = _resolved(study, options, progress=progress)
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    with Journal(folder, resolved) as journal:
-        session = Session(resolved, journal)
-        updates = session.run(workers)
-        for _ in shown(updates, session) if progress else updates:
-            pass
-    if session.died:
-        raise RuntimeError("\n".join(f"{died.job}: {died.reason}" for died in session.died))
-    comparison = CompareResult.of(session)
-    if folder is not None:
-        write(session, comparison, folder)
-    return comparison
+    outcome = run_study(resolved, folder, workers, watch=progress)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    if outcome.died or outcome.result is None:
+        raise RuntimeError("\n".join(f"{died.job}: {died.reason}" for died in outcome.died))
+    return outcome.result
 
 
-def write(session: Session, comparison: Comparison, out: Path, *, latex: bool = False) -> None:
-    """Write the report, the recommendations and the examples of failed episodes.
-
-    Raises:
-        OSError: if a file cannot be written.
-    """
-    recommendation.save(out, session.tuned, session.results.values())
-    recommendation.save_failures(out, session.tuned, session.results.values())
-    report.write(comparison, out, latex=latex)
+def _resolved(
+    study: Study | Mapping[str, Any] | str | Path | None, options: CompareOptions, *, progress: bool
+) -> Study:
+    for name in options:
+        if name not in CompareOptions.__annotations__:
+            hint = did_you_mean(name, CompareOptions.__annotations__)
+            raise TypeError(f"compare() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
+    if isinstance(study, Study):
+        if not options:
+            return study
+        study = study.document()
+    data = request.read(Path(study)) if isinstance(study, str | Path) else study
+    given = {name: value for name, value in options.items() if value is not None}
+    resolved, lines = request.resolved(data, given)
+    for line in lines if progress else ():
+        say(line)
+    return resolved

@@ -3,7 +3,7 @@
 Kinds of events, their keys and bodies:
 
     study       ()                                the study document; again when it has grown
-    session     ()                                versions, machine, command of a process that went on with it
+    session     ()                                versions, machine, command of every process that has continued it
     generation  (stage, task, optimizer, run)     one evaluation (`policysearch.evaluators.recorded`)
     run         (stage, task, optimizer, run)     the result of a finished run
 
@@ -112,7 +112,7 @@ class Journal:
             if changed:
                 raise StudyChanged(
                     f"{self._ledger.path}: holds another study; " + "; ".join(changed) + "\n"
-                    "choose another folder, or pass --fresh to start over (the old ledger is kept beside it)"
+                    "choose another folder, or pass --fresh to start over (the old ledger is kept next to it)"
                 )
         if document != known:
             self._ledger.append("study", (), document)
@@ -123,7 +123,7 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def turned(self, stage: str, job: Job, record: str) -> None:
+    def evaluated(self, stage: str, job: Job, record: str) -> None:
         """Write down a generation."""
         if self._ledger is not None:
             self._ledger.append_text("generation", (stage, job.task, job.optimizer, job.run), record)

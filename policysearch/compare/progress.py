@@ -1,4 +1,4 @@
-"""Watching a comparison: a live table in a terminal, a line every few seconds elsewhere."""
+"""The progress of a comparison: a live table in a terminal, a line every few seconds elsewhere."""
 
 import sys
 import time
@@ -10,17 +10,37 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from policysearch.compare.run import Job
+from policysearch.compare.run import Job, Progress, Result
 from policysearch.compare.session import FINAL, Session, Update
 from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
+from policysearch.compare.workers import Died
 from policysearch.reporting.tables import terminal
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 SECONDS_BETWEEN_TABLES = 0.25
 #: Rows that a live table shows; of more, those that have not finished come first.
 MAX_ROWS = 24
+
+
+def say(line: str) -> None:
+    """Write a line to standard error."""
+    Console(file=sys.stderr, highlight=False).print(line, soft_wrap=True, markup=False)
+
+
+def announce_known(session: Session) -> None:
+    """Say what is known of the runs, and what has changed since the study was begun."""
+    past, journal = session.journal.past, session.journal
+    if not past:
+        return
+    finished = sum(entry.result is not None for entry in past.values())
+    begun = sum(entry.result is None and bool(entry.texts) for entry in past.values())
+    say(f"continuing what is there: {finished} runs finished, {begun} begun")
+    for line in journal.grown:
+        say(f"  {line}")
+    if journal.drift():
+        say(f"  since it was begun: {journal.drift()}")
 
 
 def announce(study: Study) -> None:
@@ -51,11 +71,11 @@ def announce(study: Study) -> None:
 
 @dataclass
 class Row:
-    """Where the runs of a method on a task stand."""
+    """The runs of a method on a task."""
 
     total: int
     finals: list[float] = field(default_factory=list)
-    current: dict[Job, float] = field(default_factory=dict)  # latest mean return of the runs that go on
+    current: dict[Job, float] = field(default_factory=dict)  # latest mean return of unfinished runs
     died: int = 0
 
     def cells(self) -> tuple[str, str, str]:
@@ -80,46 +100,48 @@ class Board:
         }
         pairs = sum(row.total > 0 for row in self.rows.values())
         self.tuning_total = pairs * configurations(study) * repeats(study) if study.tune else 0
-        self.tuned = self.rollouts = self.replayed = 0
-        self.at: dict[
-            tuple[str, Job], tuple[int, float]
-        ] = {}  # rollouts of a run, and its part of the budget
+        self.tuned = self.rollouts = 0
+        self.spent: dict[tuple[str, Job], tuple[int, float]] = {}  # rollouts of a run, its part of the budget
         self.latest = ""
 
-    def heed(self, update: Update) -> None:
-        """Take note of what happened."""
-        if update.turn is not None:
-            turn = update.turn
-            amount = turn.rollouts if self._limit(turn.job)[0] == "rollouts" else turn.steps
-            self._stands(update.stage, turn.job, turn.rollouts, amount / self._limit(turn.job)[1])
-            if update.stage == FINAL:
-                self._row(turn.job).current[turn.job] = turn.value
-        if update.result is not None:
-            job, row = update.result.job, update.result.row
-            if (update.stage, job) not in self.at:
-                self.replayed += 1  # it was there before, or too quick to be seen running
-            self._stands(update.stage, job, row["rollouts"] + row["report_rollouts"], 1.0)
-            if update.stage == FINAL:
-                self._row(job).current.pop(job, None)
-                self._row(job).finals.append(row["final_return"])
-            else:
-                self.tuned += 1
-            self.latest = f"{job.optimizer} on {job.task}: {row['final_return']:.4g}"
-        if update.died is not None:
-            job = update.died.job
-            self._stands(update.stage, job, self.at.get((update.stage, job), (0, 0.0))[0], 1.0)
-            if update.stage == FINAL:
-                self._row(job).current.pop(job, None)
-                self._row(job).died += 1
+    def update(self, update: Update) -> None:
+        """Take in what has happened."""
+        match update.event:
+            case Progress() as progress:
+                self._searching(update.stage, progress)
+            case Result() as result:
+                self._finished(update.stage, result)
+            case Died(job=job):
+                self._spend(update.stage, job, self.spent.get((update.stage, job), (0, 0.0))[0], 1.0)
+                if update.stage == FINAL:
+                    self._row(job).current.pop(job, None)
+                    self._row(job).died += 1
+
+    def _searching(self, stage: str, progress: Progress) -> None:
+        unit, limit = self._limit(progress.job)
+        amount = progress.rollouts if unit == "rollouts" else progress.steps
+        self._spend(stage, progress.job, progress.rollouts, amount / limit)
+        if stage == FINAL:
+            self._row(progress.job).current[progress.job] = progress.value
+
+    def _finished(self, stage: str, result: Result) -> None:
+        job, row = result.job, result.row
+        self._spend(stage, job, row["rollouts"] + row["report_rollouts"], 1.0)
+        if stage == FINAL:
+            self._row(job).current.pop(job, None)
+            self._row(job).finals.append(row["final_return"])
+        else:
+            self.tuned += 1
+        self.latest = f"{job.optimizer} on {job.task}: {row['final_return']:.4g}"
 
     def _limit(self, job: Job) -> tuple[str, int]:
         unit, grid = self.session.study.grid(job.task)
         return unit, grid[-1]
 
-    def _stands(self, stage: str, job: Job, rollouts: int, part: float) -> None:
-        before = self.at.get((stage, job), (0, 0.0))[0]
+    def _spend(self, stage: str, job: Job, rollouts: int, part: float) -> None:
+        before = self.spent.get((stage, job), (0, 0.0))[0]
         self.rollouts += rollouts - before
-        self.at[stage, job] = rollouts, min(part, 1.0)
+        self.spent[stage, job] = rollouts, min(part, 1.0)
 
     def _row(self, job: Job) -> Row:
         row = self.rows[job.task, job.optimizer]
@@ -138,21 +160,22 @@ class Board:
 
     def seconds_left(self) -> float:
         """By the part of all runs that is done, since the start; NaN while nothing is."""
-        done, total = sum(part for _, part in self.at.values()), self.total + self.tuning_total
+        done, total = sum(part for _, part in self.spent.values()), self.total + self.tuning_total
         return (time.monotonic() - self.began) * (total - done) / done if done else float("nan")
 
     def line(self) -> str:
         """All in one line."""
         tuning = f"tuning {self.tuned}/{self.tuning_total}, " if self.tuning_total else ""
-        running = f", {self.done}/{self.total} runs"
         left = _duration(self.seconds_left())
-        return f"{tuning}{running[2:]}, {self.rollouts:,} rollouts, {left} left; {self.latest}"
+        return (
+            f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left; {self.latest}"
+        )
 
     def table(self) -> Table:
         """The runs of every method, how they do, and the time that is left."""
         unfinished = sorted(self.rows, key=lambda key: len(self.rows[key].finals) >= self.rows[key].total)
-        shown = set(unfinished[:MAX_ROWS])
-        rows = [(*key, *row.cells()) for key, row in self.rows.items() if key in shown]
+        first = set(unfinished[:MAX_ROWS])
+        rows = [(*key, *row.cells()) for key, row in self.rows.items() if key in first]
         header = ("task", "method", "runs", "final return (IQM)", "return now")
         return terminal(header, rows, caption=self.line(), left=("task", "method"), wrap=False)
 
@@ -166,7 +189,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def shown(updates: Iterable[Update], session: Session) -> Generator[Update, None, None]:
+def watched(updates: Iterable[Update], session: Session) -> Generator[Update, None, None]:
     """The same updates, with progress written to standard error."""
     console = Console(file=sys.stderr, highlight=False)
     board = Board(session)
@@ -174,7 +197,7 @@ def shown(updates: Iterable[Update], session: Session) -> Generator[Update, None
         with Live(board.table(), console=console, auto_refresh=False, transient=True) as live:
             drawn = time.monotonic()
             for update in updates:
-                board.heed(update)
+                board.update(update)
                 if time.monotonic() - drawn > SECONDS_BETWEEN_TABLES:
                     live.update(board.table(), refresh=True)
                     drawn = time.monotonic()
@@ -183,7 +206,7 @@ def shown(updates: Iterable[Update], session: Session) -> Generator[Update, None
         return
     said = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
     for update in updates:
-        board.heed(update)
+        board.update(update)
         if time.monotonic() - said > SECONDS_BETWEEN_LINES:
             console.print(board.line(), soft_wrap=True, markup=False)
             said = time.monotonic()

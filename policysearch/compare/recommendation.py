@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.run import Result, evaluate_fresh, report_key
+from policysearch.compare.run import Result, report_key
 from policysearch.compare.saved import FAILURES_FILE, RECOMMENDATIONS_FILE, FailedEpisode, Header, load, write
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Proposal
+from policysearch.search import held_out
 from policysearch.space import Space
 
 
@@ -85,7 +86,7 @@ def replay(path: Path) -> tuple[Header, float]:
     evaluator = header.make_evaluator()
     key = report_key(header.seed, header.task, header.run)
     with threadpool_limits(1):
-        evaluation = evaluate_fresh(evaluator, params[None], header.report_episodes, key)
+        evaluation = evaluator.evaluate(held_out(params[None], header.report_episodes), key)
     evaluator.close()
     return header, float(evaluation.returns.mean(axis=1)[0])
 

@@ -1,52 +1,68 @@
-"""What was asked for on the command line, as a study; or a refusal that lists everything that is wrong."""
+"""What was asked for on the command line or from Python, as a study; or an error that lists everything wrong."""
 
 import hashlib
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policysearch.command_line import Refusal, setting_value
+from policysearch.command_line import setting_value
+from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.plain_data import encode
+from policysearch.tasks import find_task
 
-#: Flags that are fields of the study.
-FLAGS = (
-    "policy", "rollouts", "steps", "episodes_per_candidate", "runs", "seed", "report_episodes", "evaluator",
-    "rollout_timeout", "tune", "settle",
-)  # fmt: skip
+
+def options_of(arguments: Any) -> dict[str, Any]:
+    """The options of a study among the flags, less those that were left out."""
+    names = ("tasks", "optimizers", *StudySettings.model_fields)
+    return {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
 
 
 def resolve(arguments: Any) -> tuple[Study, list[str]]:
-    """The study from the file and the flags, checked as a whole; and a line for each reason to leave methods out.
+    """The study of a command line; see `resolved`."""
+    data = None if arguments.study is None else read(arguments.study)
+    return resolved(data, options_of(arguments), arguments.set)
 
-    Where nobody has named the methods, those that cannot search some task, or not with its budget, are left out; of
-    `all`, only those that cannot search it.
+
+def resolved(
+    data: Mapping[str, Any] | None, options: Mapping[str, Any], settings: Sequence[str] = ()
+) -> tuple[Study, list[str]]:
+    """The checked study, and a line for each reason to leave methods out.
+
+    Where no methods are named, those that cannot search some task, or not with its budget, are left out; of `all`,
+    only those that cannot search it.
+
+    Args:
+        data: what a study file holds; None: the quick study.
+        options: options of a study by name, which replace those of `data`.
+        settings: hyperparameters as `NAME.FIELD=VALUE`.
+
+    Raises:
+        StudyError: listing everything that is wrong.
     """
-    data = dict(QUICK) if arguments.study is None else _read(arguments.study)
-    problems: list[str] = []
-    flags = {name: getattr(arguments, name) for name in FLAGS if getattr(arguments, name) is not None}
-    # a budget by flag replaces the file's, whatever its unit
+    tasks, chosen = options.get("tasks"), options.get("optimizers")
+    by_default = data is None and chosen is None
+    flags = {name: value for name, value in options.items() if name not in ("tasks", "optimizers")}
+    # a budget among the options replaces the file's, whatever its unit
     overruled = flags.keys() | ({"rollouts", "steps"} if flags.keys() & {"rollouts", "steps"} else set())
-    data = {name: value for name, value in data.items() if name not in overruled} | flags
-    if arguments.tasks is not None:
-        data["tasks"] = {name: _rows(data.get("tasks")).get(name, {}) for name in arguments.tasks}
-    if isinstance(data.get("tasks"), dict):  # a flag also wins over what the file says of a single task
-        data["tasks"] = {name: _without(choice, overruled) for name, choice in data["tasks"].items()}
-    if arguments.optimizers is not None or arguments.set:
-        data["optimizers"] = _chosen_optimizers(arguments, _rows(data.get("optimizers")))
-    for setting in arguments.set:
-        problems += _apply(setting, data["optimizers"])
-    by_default = arguments.study is None and arguments.optimizers is None
-    named = {*(arguments.optimizers or ()), *(_target(setting)[0] for setting in arguments.set)}
+    before = QUICK if data is None else data
+    data = {name: value for name, value in before.items() if name not in overruled} | flags
+    if "tasks" in data or tasks is not None:
+        data["tasks"] = _tasks(data.get("tasks"), tasks, overruled)
+    if chosen is not None or settings:
+        data["optimizers"] = _chosen_optimizers(chosen, _rows(data.get("optimizers")))
+    problems = [line for setting in settings for line in _apply(setting, data["optimizers"])]
+    named = {*(chosen or ()), *(_target(setting)[0] for setting in settings)}
     optional = _rows(data.get("optimizers")).keys() - named if by_default or "all" in named else set()
     try:
         study, lines = Study.resolve_without(data, unfit=optional, costly=optional if by_default else ())
     except StudyError as error:
-        raise Refusal(problems + error.problems) from error
+        raise StudyError(problems + error.problems) from error
     if problems:
-        raise Refusal(problems)
+        raise StudyError(problems)
     return study, lines
 
 
@@ -56,8 +72,7 @@ def default_folder(arguments: Any, study: Study) -> Path:
     More runs stay in the same folder.
     """
     name = "quick" if arguments.study is None else arguments.study.stem
-    changed = [getattr(arguments, flag) for flag in (*FLAGS, "tasks", "optimizers") if flag != "runs"]
-    if arguments.set or any(value is not None for value in changed):
+    if arguments.set or options_of(arguments).keys() - {"runs"}:
         document = encode({key: value for key, value in study.document().items() if key != "runs"})
         name = file_name(next(iter(study.tasks)), hashlib.sha256(document.encode()).hexdigest()[:6])
     return Path("policysearch-results") / name
@@ -65,20 +80,31 @@ def default_folder(arguments: Any, study: Study) -> Path:
 
 def _rows(section: Any) -> dict[str, Any]:
     """A section of a study file, which may be a list of names."""
-    if isinstance(section, list):
+    if isinstance(section, list | tuple):
         return {name: {} for name in section if isinstance(name, str)}
-    return dict(section) if isinstance(section, dict) else {}
+    return dict(section) if isinstance(section, Mapping) else {}
 
 
-def _without(choice: Any, flags: set[str]) -> Any:
-    """The choices for one task, less those that flags decide."""
-    return {k: v for k, v in choice.items() if k not in flags} if isinstance(choice, dict) else choice
+def _tasks(section: Any, chosen: Any, overruled: set[str]) -> Any:
+    """The section of tasks: the chosen ones, without what options overrule in the file's choices for one task."""
+    if isinstance(section, Mapping):
+        section = {
+            name: {k: v for k, v in choice.items() if k not in overruled}
+            if isinstance(choice, dict)
+            else choice
+            for name, choice in section.items()
+        }
+    if isinstance(chosen, list | tuple):
+        return {name: _rows(section).get(name, {}) for name in chosen}
+    return section if chosen is None else chosen
 
 
-def _chosen_optimizers(arguments: Any, rows: dict[str, Any]) -> dict[str, Any]:
-    if arguments.optimizers is None:
+def _chosen_optimizers(chosen: Any, rows: dict[str, Any]) -> Any:
+    if chosen is None:
         return rows
-    names = [n for name in arguments.optimizers for n in (OPTIMIZERS if name == "all" else [name])]
+    if not isinstance(chosen, list | tuple):
+        return dict(chosen) if isinstance(chosen, Mapping) else chosen
+    names = [n for name in chosen for n in (OPTIMIZERS if name == "all" else [name])]
     return {name: rows.get(name, {}) for name in names}
 
 
@@ -100,14 +126,29 @@ def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
     return []
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """What a study file holds.
+
+    Raises:
+        StudyError: if it cannot be read or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        hint = f"; did you mean --tasks {path}?" if _is_task(str(path)) else ""
+        raise StudyError([f"{path}: cannot read the study file: {error}{hint}"]) from error
     except (OSError, UnicodeDecodeError) as error:
-        hint = "" if path.suffix == ".toml" else f"; to compare on a task of that name: --tasks {path}"
-        raise Refusal([f"{path}: cannot read the study file: {error}{hint}"]) from error
+        raise StudyError([f"{path}: cannot read the study file: {error}"]) from error
     except tomllib.TOMLDecodeError as error:
-        raise Refusal([f"{path}: not valid TOML: {error}"]) from error
+        raise StudyError([f"{path}: not valid TOML: {error}"]) from error
+
+
+def _is_task(name: str) -> bool:
+    try:
+        find_task(name)
+    except ValueError:
+        return False
+    return True
 
 
 def file_name(*parts: Any) -> str:

@@ -1,4 +1,4 @@
-"""One run: a search, and the report of its recommendations on fresh episodes."""
+"""One run: a search, and the report of its recommendations on held-out episodes."""
 
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.compare.study import Study
-from policysearch.core import Array, Evaluation, Evaluator, Failure, Proposal
+from policysearch.core import Array, Evaluation, Failure, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
 from policysearch.plain_data import encode
-from policysearch.search import Generation, SearchFailed, generations
+from policysearch.search import Generation, SearchFailed, generations, held_out
 from policysearch.seeding import Key
 from policysearch.tasks import Problem
 
 #: Examples of failed episodes that a run keeps, with their parameters.
-MOST_EXAMPLES = 3
+MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Result:
 
     @classmethod
     def without(cls, study: Study, job: Job, reason: str) -> "Result":
-        """What stands in the tables for a run that has no result: it counts as worse than any other."""
-        row, curve = _nothing(study, job)
-        said = f"no result: {reason.splitlines()[-1]}"
-        return cls(job, row, curve, np.empty(0), (), (), (said,))
+        """The rows of a run that has no result, which counts as worse than any other."""
+        row, curve = _rows_without_result(study, job)
+        remark = f"no result: {reason.splitlines()[-1]}"
+        return cls(job, row, curve, np.empty(0), (), (), (remark,))
 
     @classmethod
     def from_document(cls, data: dict[str, Any]) -> "Result":
@@ -122,8 +122,8 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
-    """What a run tells while it goes on: where it stands, and the record of its latest evaluation if new."""
+class Progress:
+    """What an unfinished run tells: what it has spent, and the record of its latest evaluation if it is new."""
 
     job: Job
     rollouts: int
@@ -134,7 +134,7 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class _Point:
-    """Where a search stood: what it had spent, what it would deploy, what it would boast of."""
+    """A point of a search: what it had spent, its recommendation, and the best return it had seen."""
 
     rollouts: int
     steps: int
@@ -143,7 +143,7 @@ class _Point:
 
 
 @dataclass
-class _Books:
+class _Tally:
     """What a search has spent, where it stood, and what went wrong on the way."""
 
     path: list[_Point]
@@ -152,13 +152,13 @@ class _Books:
     remarks: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
-    def enter(self, proposal: Proposal, evaluation: Evaluation, key: Key) -> None:
-        """Book an evaluation by its purpose, and keep a few of its failures."""
+    def add(self, proposal: Proposal, evaluation: Evaluation, key: Key) -> None:
+        """Count an evaluation by its purpose, and keep a few of its failures."""
         purpose = proposal.purpose
         self.spent[purpose] = self.spent.get(purpose, Spent(purpose)).plus(evaluation)
         kinds = {_kind(example.failure) for example in self.examples}
         for failure in evaluation.failures:
-            if _kind(failure) not in kinds and len(self.examples) < MOST_EXAMPLES:
+            if _kind(failure) not in kinds and len(self.examples) < MAX_EXAMPLES:
                 kinds.add(_kind(failure))
                 params = proposal.params[failure.candidate]
                 example = Example(failure, purpose, key, proposal.episodes, proposal.sample, params)
@@ -170,7 +170,7 @@ def _kind(failure: Failure) -> str:
     return "".join(letter for letter in failure.reason if not letter.isdecimal())
 
 
-def _nothing(study: Study, job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _rows_without_result(study: Study, job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The rows of a run that has no result."""
     names = {
         "task": job.task,
@@ -202,18 +202,9 @@ def report_key(study_seed: int, task: str, run: int) -> Key:
     return (study_seed, "report", task, run)
 
 
-def evaluate_fresh(evaluator: Evaluator, params: Float[Array, "n d"], episodes: int, key: Key) -> Evaluation:
-    """Each parameter vector on the same `episodes` fresh episodes."""
-    return evaluator.evaluate(_fresh(params, episodes), key)
-
-
-def _fresh(params: Float[Array, "n d"], episodes: int) -> Proposal:
-    return Proposal(params, params[0], episodes, purpose="report")
-
-
 def execute(study: Study, job: Job, threads: int = 1) -> Result:
     """The result of a run."""
-    steps = progress(study, job, threads)
+    steps = run_job(study, job, threads)
     while True:
         try:
             next(steps)
@@ -222,10 +213,10 @@ def execute(study: Study, job: Job, threads: int = 1) -> Result:
             return result
 
 
-def progress(
+def run_job(
     study: Study, job: Job, threads: int = 1, known: Sequence[Record] = ()
-) -> Generator[Turn, None, Result]:
-    """Search, then report the recommendations along the way on fresh episodes; a `Turn` per generation.
+) -> Generator[Progress, None, Result]:
+    """Search, then report the recommendations along the way on held-out episodes; a `Progress` per generation.
 
     Args:
         study: says what is run.
@@ -239,35 +230,35 @@ def progress(
     began = time.perf_counter()
     problem = study.problem(job.task, job.optimizer, job.run, threads)
     try:
-        books = yield from _search(study, job, problem, known)
+        tally = yield from _search(study, job, problem, known)
         unit, grid = study.grid(job.task)
-        held = [_held(books.path, study, job.task, unit, amount) for amount in grid]
+        points = [_at(tally.path, study, job.task, unit, amount) for amount in grid]
         rows = {
-            point.recommendation.tobytes(): point.recommendation for point in reversed(held)
+            point.recommendation.tobytes(): point.recommendation for point in reversed(points)
         }  # final first
-        proposal = _fresh(np.array([*rows.values()]), study.report_episodes)
+        proposal = held_out(np.array([*rows.values()]), study.report_episodes)
         key = report_key(study.seed, job.task, job.run)
         report = problem.evaluator.evaluate(proposal, key)
     finally:
         problem.evaluator.close()
-    books.enter(proposal, report, key)
+    tally.add(proposal, report, key)
     if report.failures:
-        books.remarks.append(f"{len(report.failures)} report episodes failed: {report.failures[0].reason}")
+        tally.remarks.append(f"{len(report.failures)} report episodes failed: {report.failures[0].reason}")
     returns = dict(zip(rows, report.returns, strict=True))
-    row, curve = _tables(study, job, books, held, returns)
+    row, curve = _tables(study, job, tally, points, returns)
     row["wall_seconds"] = round(time.perf_counter() - began, 3)
-    spent, examples = tuple(books.spent.values()), tuple(books.examples)
+    spent, examples = tuple(tally.spent.values()), tuple(tally.examples)
     names = problem.policy.param_names
-    return Result(job, row, curve, held[-1].recommendation, names, spent, tuple(books.remarks), examples)
+    return Result(job, row, curve, points[-1].recommendation, names, spent, tuple(tally.remarks), examples)
 
 
 def _search(
     study: Study, job: Job, problem: Problem, known: Sequence[Record]
-) -> Generator[Turn, None, _Books]:
-    """The search, its books kept."""
-    books = _Books([_Point(0, 0, problem.domain.start, float("nan"))])
+) -> Generator[Progress, None, _Tally]:
+    """The search, and what it has spent."""
+    tally = _Tally([_Point(0, 0, problem.domain.start, float("nan"))])
     new: list[Record] = []
-    turns: Iterator[Generation] = generations(
+    search: Iterator[Generation] = generations(
         problem.optimizer,
         Recorded(problem.evaluator, known, new.append),
         problem.domain,
@@ -277,23 +268,27 @@ def _search(
         label=job.optimizer,
     )
     try:
-        for turn in turns:
-            claims = turn.evaluation.returns.mean(axis=1)
-            seen = [value for value in (books.path[-1].best_seen, *claims) if np.isfinite(value)]
+        for generation in search:
+            claims = generation.evaluation.returns.mean(axis=1)
+            seen = [value for value in (tally.path[-1].best_seen, *claims) if np.isfinite(value)]
             best = max(seen, default=float("nan"))
-            books.path.append(_Point(turn.rollouts, turn.steps, turn.recommendation, float(best)))
-            books.clipped_steps += turn.evaluation.clipped_steps
-            if turn.evaluation.failures and not books.remarks:
-                books.remarks.append(f"rollouts failed, first: {turn.evaluation.failures[0].reason}")
-            books.enter(turn.proposal, turn.evaluation, turn.key)
+            tally.path.append(
+                _Point(generation.rollouts, generation.steps, generation.recommendation, float(best))
+            )
+            tally.clipped_steps += generation.evaluation.clipped_steps
+            if generation.evaluation.failures and not tally.remarks:
+                tally.remarks.append(f"rollouts failed, first: {generation.evaluation.failures[0].reason}")
+            tally.add(generation.proposal, generation.evaluation, generation.key)
             value = float(np.mean([claim for claim in claims if np.isfinite(claim)] or [np.nan]))
-            yield Turn(job, turn.rollouts, turn.steps, value, encode(new.pop()) if new else None)
+            yield Progress(
+                job, generation.rollouts, generation.steps, value, encode(new.pop()) if new else None
+            )
     except SearchFailed as stop:
-        books.remarks.append(f"the search stopped: {stop}")
-    return books
+        tally.remarks.append(f"the search stopped: {stop}")
+    return tally
 
 
-def _held(path: list[_Point], study: Study, task: str, unit: str, amount: int) -> _Point:
+def _at(path: list[_Point], study: Study, task: str, unit: str, amount: int) -> _Point:
     """Where the search stood after at most `amount` of the budget; a last generation over it is cut off."""
     budget = study.budget(task)
     within = [point for point in path if budget.steps is None or point.steps <= budget.steps]
@@ -308,30 +303,30 @@ def _standard_error(returns: Float[Array, "k"]) -> float:
 
 
 def _tables(
-    study: Study, job: Job, books: _Books, held: list[_Point], returns: dict[bytes, Float[Array, "k"]]
+    study: Study, job: Job, tally: _Tally, points: list[_Point], returns: dict[bytes, Float[Array, "k"]]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The row of runs.csv and the rows of curves.csv."""
-    last, (unit, grid) = books.path[-1], study.grid(job.task)
+    last, (unit, grid) = tally.path[-1], study.grid(job.task)
     with np.errstate(over="ignore"):
-        means = [float(returns[point.recommendation.tobytes()].mean()) for point in held]
-    final = returns[held[-1].recommendation.tobytes()]
-    report = books.spent["report"]
+        means = [float(returns[point.recommendation.tobytes()].mean()) for point in points]
+    final = returns[points[-1].recommendation.tobytes()]
+    report = tally.spent["report"]
     row = {
         "task": job.task,
         "policy": study.task(job.task).policy,
         "optimizer": job.optimizer,
         "run": job.run,
         "seed": study.seed,
-        "d": held[-1].recommendation.size,
+        "d": points[-1].recommendation.size,
         "rollouts": last.rollouts,
         "steps": last.steps,
         "report_rollouts": report.rollouts,
         "report_steps": report.steps,
         "wall_seconds": 0.0,
-        "failed_rollouts": sum(e.failed_rollouts for e in books.spent.values() if e.purpose != "report"),
-        "clipped_steps": books.clipped_steps,
+        "failed_rollouts": sum(e.failed_rollouts for e in tally.spent.values() if e.purpose != "report"),
+        "clipped_steps": tally.clipped_steps,
         "start_return": means[0],
-        "claimed_return": held[-1].best_seen,
+        "claimed_return": points[-1].best_seen,
         "final_return": means[-1],
         "final_return_se": _standard_error(final),
     }
@@ -339,6 +334,6 @@ def _tables(
         {name: row[name] for name in ("task", "policy", "optimizer", "run")}
         | {"rollouts": point.rollouts, "steps": point.steps, unit: amount}
         | {"return_mean": mean, "best_seen": point.best_seen}
-        for point, amount, mean in zip(held, grid, means, strict=True)
+        for point, amount, mean in zip(points, grid, means, strict=True)
     ]
     return row, curve

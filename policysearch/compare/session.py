@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from policysearch.compare import tuning
 from policysearch.compare.journal import Journal
-from policysearch.compare.run import Job, Result, Turn, jobs
+from policysearch.compare.run import Job, Progress, Result, jobs
 from policysearch.compare.sequential import Decisions, decide
 from policysearch.compare.statistics import differences
 from policysearch.compare.study import Study
@@ -41,12 +41,10 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What has just happened to a run: a turn of its search, its result, its end without one, or nothing."""
+    """What has just happened to a run: its search went on, it has a result, it ended without one; or nothing."""
 
-    stage: str = FINAL
-    turn: Turn | None = None
-    result: Result | None = None
-    died: Died | None = None
+    stage: str
+    event: Progress | Result | Died | None
 
 
 @dataclass(eq=False)
@@ -78,7 +76,7 @@ class Session:
         """Make all runs that have not been made; says what happens meanwhile.
 
         Raises:
-            ReplayDiffers: if a search does not go on as it is recorded.
+            ReplayDiffers: if a search does not continue as it is recorded.
             LedgerError: if the journal cannot be written.
         """
         mine = self.shard.part(self.study)
@@ -117,7 +115,7 @@ class Session:
             past = self.journal.past.get((stage, job))
             if past is not None and past.result is not None:
                 results[job] = past.result
-                yield Update(stage, result=past.result)
+                yield Update(stage, past.result)
             elif job in mine:
                 work.append(Work(study, job, past.records if past is not None else ()))
         try:
@@ -133,26 +131,26 @@ class Session:
             why = f"since it was begun, {drift}" if drift else "the program or the processor has changed"
             raise ReplayDiffers(
                 f"the search cannot be continued: {differs}; {why}. Install what it was begun with, or pass "
-                "--fresh to start over (the old ledger is kept beside it)"
+                "--fresh to start over (the old ledger is kept next to it)"
             ) from differs
 
     def _noted(
-        self, stage: str, event: "list[Turn] | Result | Died | None", results: dict[Job, Result]
+        self, stage: str, event: "list[Progress] | Result | Died | None", results: dict[Job, Result]
     ) -> Update:
         """Write down what happened."""
         if isinstance(event, Result):
             result = results[event.job] = self.journal.finished(stage, event)
-            return Update(stage, result=result)
+            return Update(stage, result)
         if isinstance(event, Died):
             self.died.append(event)
-            return Update(stage, died=event)
-        for turn in event or ():
-            if turn.record is not None:
-                self.journal.turned(stage, turn.job, turn.record)
-        return Update(stage, turn=event[-1] if event else None)
+            return Update(stage, event)
+        for progress in event or ():
+            if progress.record is not None:
+                self.journal.evaluated(stage, progress.job, progress.record)
+        return Update(stage, event[-1] if event else None)
 
     def _next_group(self, group: int) -> list[Job]:
-        """The runs that come next: of the methods that are not yet told apart from all others."""
+        """The runs that come next: of the methods of which some pair is not decided yet."""
         runs = range(group * self.study.runs, (group + 1) * self.study.runs)
         listed = []
         for task in self.study.tasks:

@@ -16,13 +16,14 @@ from pydantic import (
     model_validator,
 )
 
+from policysearch.compare.options import StudySettings
 from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
+from policysearch.errors import CommandError
 from policysearch.optimizers import OPTIMIZERS, Repeated, build
 from policysearch.search import Budget
 from policysearch.seeding import stream
 from policysearch.tasks import (
-    EvaluatorKind,
     Problem,
     Task,
     find_task,
@@ -43,7 +44,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-class StudyError(ValueError):
+class StudyError(CommandError, ValueError):
     """What is wrong with a study: one line per mistake."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -107,29 +108,24 @@ def _task_name(name: str) -> str:
     return name
 
 
-class Study(BaseModel):
+class Study(StudySettings):
     """Everything that decides the numbers of a comparison."""
 
-    model_config = STRICT
     tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(min_length=1)
+    """Names of tasks, and what differs for each of them from the settings of the study."""
+
     optimizers: dict[str, OptimizerChoice] = Field(min_length=1)
-    policy: Annotated[str, AfterValidator(_policy)] | None = None
-    rollouts: int | None = Field(None, ge=1)  # of a search; 300 unless steps are limited
-    steps: int | None = Field(None, ge=1)  # of a search
-    episodes_per_candidate: int = Field(1, ge=1)
-    runs: int = Field(10, ge=1)
-    tune: int = Field(0, ge=0)  # tuning runs per method and task
-    settle: int = Field(0, ge=0)  # the most groups of `runs` that are made until all pairs are told apart
-    seed: int = Field(0, ge=0)
-    report_episodes: int = Field(20, ge=20)
-    curve_points: int = Field(10, ge=1)
-    evaluator: EvaluatorKind = "auto"
-    rollout_timeout: float | None = Field(None, gt=0)  # s; of the pool
+    """Rows of the comparison by label."""
+
+    @field_validator("policy")
+    @classmethod
+    def _known(cls, policy: str | None) -> str | None:
+        return policy if policy is None else _policy(policy)
 
     @model_validator(mode="before")
     @classmethod
     def _spread(cls, data: Any) -> Any:
-        """Accept a list of names for tasks and optimizers, and hyperparameters beside `method`."""
+        """Accept a list of names for tasks and optimizers, and hyperparameters next to `method`."""
         if not isinstance(data, dict):
             return data
         data = dict(data)
@@ -137,7 +133,7 @@ class Study(BaseModel):
             data["rollouts"] = 300
         for section in ("tasks", "optimizers"):
             names = data.get(section)
-            if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
                 data[section] = {name: {} for name in names}
         rows = data.get("optimizers")
         if isinstance(rows, dict):

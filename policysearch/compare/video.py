@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from policysearch.compare.run import evaluate_fresh, report_key
+from policysearch.compare.run import report_key
 from policysearch.compare.saved import load
 from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.search import held_out
 
 
 def record(path: Path, video: Path) -> int:
@@ -30,7 +31,7 @@ def record(path: Path, video: Path) -> int:
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)
         filmed = EpisodeEvaluator(lambda: _Filmed(env, frames), header.make_policy(), deploy=header.deploy)
         key = report_key(header.seed, header.task, header.run)
-        evaluation = evaluate_fresh(filmed, params[None], 1, key)
+        evaluation = filmed.evaluate(held_out(params[None], 1), key)
         filmed.close()
     except Exception as error:
         raise ValueError(

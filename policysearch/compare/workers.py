@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.run import Job, Result, Turn, progress
+from policysearch.compare.run import Job, Progress, Result, run_job
 from policysearch.compare.study import Study
 from policysearch.evaluators.recorded import Record, ReplayDiffers
 from policysearch.evaluators.worker_process import Run
@@ -48,7 +48,7 @@ class Died:
     reason: str
 
 
-Event = list[Turn] | Result | Died | None
+Event = list[Progress] | Result | Died | None
 
 
 def run_all(work: Sequence[Work], workers: int) -> Iterator[Event]:
@@ -69,10 +69,10 @@ def run_all(work: Sequence[Work], workers: int) -> Iterator[Event]:
 
 
 def _run_here(item: Work) -> Iterator[Event]:
-    turns = progress(item.study, item.job, known=item.known)
+    steps = run_job(item.study, item.job, known=item.known)
     while True:
         try:
-            yield [next(turns)]
+            yield [next(steps)]
         except StopIteration as end:
             yield end.value
             return
@@ -118,7 +118,9 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
                 if event.done:
                     new[event.task].clear()
                 else:
-                    new[event.task] += [turn.record for turn in event.value if turn.record is not None]
+                    new[event.task] += [
+                        progress.record for progress in event.value if progress.record is not None
+                    ]
                 yield event.value
 
 
@@ -148,12 +150,12 @@ def _run(threads: int, work: Work, _: None, tell: Callable[[Any], None]) -> Resu
 
 def _result(work: Work, threads: int, tell: Callable[[Any], None]) -> Result:
     """Make a run, telling its generations along the way."""
-    turns = progress(work.study, work.job, threads, work.known)
-    waiting: list[Turn] = []
+    steps = run_job(work.study, work.job, threads, work.known)
+    waiting: list[Progress] = []
     told = began = time.monotonic()
     while True:
         try:
-            waiting.append(next(turns))
+            waiting.append(next(steps))
         except StopIteration as end:
             if waiting:
                 tell(waiting)

@@ -3,10 +3,10 @@
 Any Gymnasium id is a task, also as `module:EnvId`. `TASKS` holds what we know beyond Gymnasium about some of them.
 """
 
+from policysearch.configuration import EvaluatorKind
 from policysearch.tasks import known as _known  # noqa: F401 - registers the tasks of the engine
 from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy, policy_names
 from policysearch.tasks.problem import (
-    EvaluatorKind,
     Problem,
     incompatibility,
     make_evaluator,

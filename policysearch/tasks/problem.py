@@ -2,10 +2,11 @@
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
+from policysearch.configuration import EvaluatorKind
 from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, needs_of
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
 from policysearch.evaluators.interface import Interface
@@ -13,9 +14,6 @@ from policysearch.optimizers import Whitened
 from policysearch.seeding import Key, stream
 from policysearch.space import Space
 from policysearch.tasks.task import Task
-
-#: Ways to run rollouts; see `make_evaluator`.
-EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.configuration import Goal
-from policysearch.core import Array, Evaluation, Evaluator, Optimizer, Proposal
+from policysearch.core import Array, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import sign_of
-from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations
+from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut
 from policysearch.tune.options import Say
@@ -89,7 +89,7 @@ class Tuning:
         """
 
         def evaluate(params: Float[Array, "n d"], episodes: int) -> Evaluation:
-            proposal = Proposal(params, params[0], episodes, purpose="report")
+            proposal = held_out(params, episodes)
             return report.evaluate(proposal, (self.seed, "tune", "sensitivity"))
 
         sizes = [abs(x) for x in (result.improvement[0], result.held_out.means[0])]
@@ -100,7 +100,7 @@ class Tuning:
         )
 
     def _held_out(self, report: Evaluator, params: Float[Array, "n d"], episodes: int) -> Evaluation:
-        proposal = Proposal(params, params[0], episodes, purpose="report")
+        proposal = held_out(params, episodes)
         return report.evaluate(proposal, (self.seed, "tune", "report"))
 
     def _search(self, evaluator: Evaluator) -> tuple[list[RolloutRecord], Float[Array, "d"], str]:

@@ -1,5 +1,7 @@
 """The command line as a user runs it."""
 
+import dataclasses
+import inspect
 import io
 import json
 import os
@@ -17,10 +19,12 @@ import pytest
 from in_process import Finished
 from problems import ANYWHERE
 
-from policysearch.command_line import Refusal
 from policysearch.compare import request
 from policysearch.compare.__main__ import Arguments, main
+from policysearch.compare.api import compare
+from policysearch.compare.options import CompareOptions, StudySettings
 from policysearch.compare.saved import load, load_all, write
+from policysearch.compare.study import Study, StudyError
 from policysearch.optimizers import OPTIMIZERS
 
 TESTS = Path(__file__).parent.parent
@@ -223,6 +227,7 @@ def test_a_hostile_file_is_refused_before_it_is_unpacked(
         (["--optimizers", "ars", "--set", "cma-es.sigma=1"], "'cma-es' is not in the comparison, which has ars"),
         (["--set", "cma-es.sigma=nan"], "sigma: Input should be a finite number"),
         (["no-such-study.toml"], "no-such-study.toml: cannot read the study file"),
+        (["CartPole-v1"], "cannot read the study file: [Errno 2] No such file or directory: 'CartPole-v1'; did you mean --tasks CartPole-v1?"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_a_message_exit_code_2_and_no_folder(
@@ -289,7 +294,7 @@ def test_all_methods_are_those_that_can_search_the_task_unless_they_are_named() 
     assert list(study.optimizers) == ANYWHERE
     assert lines == ["left out: bayesian: on lqr: needs bounds for every parameter"]
     for named in (["all", "bayesian"], ["bayesian"]):
-        with pytest.raises(Refusal, match="bayesian on lqr: needs bounds for every"):
+        with pytest.raises(StudyError, match="bayesian on lqr: needs bounds for every"):
             request.resolve(Arguments(tasks=["lqr"], optimizers=named))
 
 
@@ -297,6 +302,37 @@ def test_a_method_of_an_extra_is_in_no_default_comparison() -> None:
     study, lines = request.resolve(Arguments())
     assert list(study.optimizers) == [*ANYWHERE, "whitened:ars"]
     assert lines == []
+
+
+def test_the_options_are_described_once() -> None:
+    assert CompareOptions.__annotations__.keys() == Study.model_fields.keys()
+    assert all(option.description for option in Study.model_fields.values())
+    flags = {field.name for field in dataclasses.fields(Arguments)}
+    own = {"study", "plan", "set", "workers", "out", "fresh", "shard", "latex", "list"}
+    assert flags - own == Study.model_fields.keys() - {"curve_points"}
+    assert StudySettings.model_fields.keys() | {"tasks", "optimizers"} == Study.model_fields.keys()
+    assert set(inspect.signature(compare).parameters) == {"study", "out", "workers", "progress", "options"}
+
+
+def test_options_from_python_are_those_of_the_flags_and_a_misspelt_one_is_a_type_error(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text("runs = 1\n[tasks.lqr]\nrollouts = 20\n[optimizers.random-search]\n", encoding="utf-8")
+    budget = {"rollouts": 10}
+    for study in (
+        file,
+        str(file),
+        Study.resolve({"tasks": ["lqr"], "optimizers": ["random-search"], "runs": 1}),
+    ):
+        found = compare(study, progress=False, rollouts=10)
+        assert found.runs["rollouts"].tolist() == [10]
+    one = compare(progress=False, tasks={"lqr": budget}, optimizers=["random-search"], runs=1, rollouts=30)
+    assert one.runs["rollouts"].tolist() == [10]
+    with pytest.raises(TypeError, match=r"unexpected keyword argument .rolouts.; did you mean rollouts\?"):
+        compare(rolouts=3)  # type: ignore[call-arg]
+    with pytest.raises(StudyError, match="tasks: Input should be a valid dictionary"):
+        compare(tasks="lqr", optimizers=["random-search"])
 
 
 def test_a_study_file_with_five_mistakes_gets_five_messages(
@@ -394,7 +430,7 @@ def test_ctrl_c_writes_the_runs_that_have_finished_and_says_how_to_go_on(tmp_pat
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"interrupted; what was run is kept. To go on: {' '.join(['python', *command[1:]])}" in rest
+    assert f"interrupted; what was run is kept. To continue: {' '.join(['python', *command[1:]])}" in rest
     assert "Traceback" not in rest
     assert 0 < len(pd.read_csv(out / "runs.csv")) < 3000
 

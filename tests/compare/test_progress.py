@@ -8,8 +8,8 @@ from rich.console import Console
 
 from policysearch.compare import progress
 from policysearch.compare.journal import Journal
-from policysearch.compare.progress import Board, shown
-from policysearch.compare.run import Job
+from policysearch.compare.progress import Board, watched
+from policysearch.compare.run import Job, Progress
 from policysearch.compare.session import FINAL, Session, Update
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
@@ -38,7 +38,7 @@ def test_runs_rollouts_and_time_add_up_to_what_was_run() -> None:
     assert board.line().startswith("tuning 0/8, 0/8 runs, 0 rollouts, ? s left")
     seen = []
     for update in made.run(1):
-        board.heed(update)
+        board.update(update)
         seen.append(board.seconds_left())
     rows = [result.row for result in (*made.tuning.values(), *made.results.values())]
     assert board.rollouts == sum(row["rollouts"] + row["report_rollouts"] for row in rows)
@@ -54,10 +54,11 @@ def test_a_run_that_goes_on_shows_how_it_does_and_one_that_died_is_counted() -> 
     made = session(runs=1)
     board = Board(made)
     for update in made.run(1):
-        board.heed(update)
-        if update.turn is not None and update.turn.job.optimizer == "reinforce":
-            assert f"{update.turn.value:.4g}" in text(board)
-    board.heed(Update(FINAL, died=Died(Job("lqr", "reinforce", 0), "lost")))
+        board.update(update)
+        event = update.event
+        if isinstance(event, Progress) and event.job.optimizer == "reinforce":
+            assert f"{event.value:.4g}" in text(board)
+    board.update(Update(FINAL, Died(Job("lqr", "reinforce", 0), "lost")))
     assert "1/1 (1 died)" in text(board)
 
 
@@ -65,7 +66,7 @@ def test_groups_of_runs_are_added_as_they_come() -> None:
     made = session(settle=2, tasks=["lqr"], optimizers=["random-search", "cma-es"])
     board = Board(made)
     for update in made.run(1):
-        board.heed(update)
+        board.update(update)
     assert board.done == board.total == len(made.results)
 
 
@@ -75,7 +76,7 @@ def test_without_a_terminal_there_are_lines_now_and_then(
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -10.0)
     monkeypatch.setattr(progress, "SECONDS_TO_FIRST_LINE", -10.0)
     made = session(runs=1)
-    updates = list(shown(made.run(1), made))
+    updates = list(watched(made.run(1), made))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(updates) + 1
     assert lines[-1].startswith("4/4 runs, ")

@@ -285,7 +285,7 @@ def test_a_changed_study_is_refused_with_what_has_changed(
     before = (tmp_path / "out" / NAME).read_bytes()
     with pytest.raises(StudyChanged, match=f"holds another study; {message}") as error:
         Journal(tmp_path / "out", study(**change))
-    assert "pass --fresh to start over (the old ledger is kept beside it)" in str(error.value)
+    assert "pass --fresh to start over (the old ledger is kept next to it)" in str(error.value)
     assert (tmp_path / "out" / NAME).read_bytes() == before
 
 
@@ -529,7 +529,7 @@ def test_a_disk_that_is_full_when_the_report_is_written_loses_nothing(
     assert "cannot write: No space left on device; the runs are safe in the ledger" in said
     target.unlink()
     assert main([*arguments, "--out", str(out)]) == 0
-    assert "going on with what is there: 1 runs finished" in capsys.readouterr().err
+    assert "continuing what is there: 1 runs finished" in capsys.readouterr().err
 
 
 def test_shards_make_every_run_once_and_merge_to_the_whole(tmp_path: Path) -> None:
@@ -733,7 +733,7 @@ def test_nothing_is_compared_when_a_tuning_run_has_no_result(monkeypatch: pytest
     """Else it would be compared with hyperparameters that the missing run may change."""
     from policysearch.compare import workers
 
-    original = workers.progress
+    original = workers.run_job
 
     def failing() -> Any:
         raise ZeroDivisionError("a bug")
@@ -744,7 +744,7 @@ def test_nothing_is_compared_when_a_tuning_run_has_no_result(monkeypatch: pytest
             return failing()
         return original(chosen, job, *more, **options)
 
-    monkeypatch.setattr(workers, "progress", broken)
+    monkeypatch.setattr(workers, "run_job", broken)
     chosen = study(tune=2)
     with Journal(None, chosen) as journal:
         session = Session(chosen, journal)

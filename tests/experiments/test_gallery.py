@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import policysearch
-from policysearch.compare.run import evaluate_fresh, report_key
+from policysearch.compare.run import report_key
 from policysearch.core import Array, Proposal
+from policysearch.search import held_out
 from policysearch.tasks import TASKS, make_evaluator
 
 FOLDER = Path(__file__).parent.parent.parent / "experiments/controllers"
@@ -125,7 +126,7 @@ def test_what_is_drawn_as_tuned_is_run_0_of_the_kept_study() -> None:
     task = TASKS["tanks-pid"]
     params, spent = GALLERY["tuned"](task)
     evaluator = make_evaluator(task, task.make_policy(), kind="compiled")
-    found = evaluate_fresh(evaluator, params[None], 20, report_key(0, task.name, 0)).returns
+    found = evaluator.evaluate(held_out(params[None], 20), report_key(0, task.name, 0)).returns
     evaluator.close()
     assert found.mean() == pytest.approx(ends.loc[(task.name, "tune-default"), "0"], rel=1e-5)
     assert 90 <= spent <= 100

@@ -1,0 +1,90 @@
+"""A study run from beginning to end: what is known is continued, what has finished is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from policysearch.compare import progress, recommendation, report
+from policysearch.compare.journal import Journal
+from policysearch.compare.result import CompareResult
+from policysearch.compare.session import Session, Shard
+from policysearch.compare.study import Study
+from policysearch.compare.workers import Died
+from policysearch.errors import MACHINE_TROUBLE, CommandError
+
+
+class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was found
+    """The results cannot be written; the runs are safe in the ledger."""
+
+    exit_code = MACHINE_TROUBLE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study ended."""
+
+    result: CompareResult | None  # of the runs that have finished; None before the first
+    died: Sequence[Died]
+    interrupted: bool
+
+
+def run_study(
+    study: Study,
+    folder: Path | None,
+    workers: int,
+    *,
+    shard: Shard | None = None,
+    command: str = "",
+    watch: bool = True,
+    latex: bool = False,
+) -> Outcome:
+    """Run a study, or continue the one in `folder`, and write the results there.
+
+    Ctrl-C during the runs ends the study early; the results of the runs that have finished are written.
+
+    Args:
+        study: says what is run.
+        folder: keeps everything; None keeps nothing.
+        workers: processes.
+        shard: the part of the runs to make; None: all.
+        command: what a reader can type to run the study again.
+        watch: whether to show the progress on standard error.
+        latex: whether to write a LaTeX table too.
+
+    Raises:
+        LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
+        ReplayDiffers: if a search does not continue as it is recorded.
+        CannotWrite: if the results cannot be written.
+    """
+    interrupted = False
+    with Journal(folder, study, command) as journal:
+        session = Session(study, journal, shard or Shard())
+        if watch:
+            progress.announce_known(session)
+            progress.announce(study)
+        updates = session.run(workers)
+        watched = progress.watched(updates, session) if watch else updates
+        try:
+            for _ in watched:
+                pass
+        except KeyboardInterrupt:
+            watched.close()  # restores the terminal
+            updates.close()  # ends the workers
+            interrupted = True
+        result = CompareResult.of(session) if session.results else None
+        if result is not None and folder is not None:
+            _write(session, result, folder, latex=latex)
+    return Outcome(result, session.died, interrupted)
+
+
+def _write(session: Session, result: CompareResult, folder: Path, *, latex: bool) -> None:
+    """Write the report, the recommendations and the examples of failed episodes."""
+    try:
+        recommendation.save(folder, session.tuned, session.results.values())
+        recommendation.save_failures(folder, session.tuned, session.results.values())
+        report.write(result, folder, latex=latex)
+    except OSError as error:
+        raise CannotWrite(
+            f"{error.filename or folder}: cannot write: {error.strerror or error}; the runs are safe in the ledger: "
+            "make room and run the same command again"
+        ) from error

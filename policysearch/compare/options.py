@@ -1,0 +1,78 @@
+"""The options of a study: checked values for files, flags and `compare`, and its keywords as editors know them.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from policysearch.command_line import flag
+from policysearch.configuration import STRICT, EvaluatorKind
+
+
+class StudySettings(BaseModel):
+    """All that decides the numbers of a comparison except for its tasks and methods."""
+
+    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+
+    policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
+    """linear, mlp, mlp:32,32, tabular, … (see --list)."""
+
+    rollouts: Annotated[int | None, Field(ge=1), flag("N", "300")] = None
+    """The budget of every search: episodes that it may spend."""
+
+    steps: Annotated[int | None, Field(ge=1), flag("N", "no limit")] = None
+    """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
+
+    episodes_per_candidate: Annotated[int, Field(ge=1), flag("K")] = 1
+    """Episodes averaged for each candidate; all are charged."""
+
+    runs: Annotated[int, Field(ge=1), flag("R")] = 10
+    """Repetitions of every search, each on its own episodes. Asking for more later adds to those there are."""
+
+    tune: Annotated[int, Field(ge=0), flag("N")] = 0
+    """First search every method's hyperparameters with N runs per task, on seeds of their own."""
+
+    settle: Annotated[int, Field(ge=0), flag("G")] = 0
+    """Make groups of --runs until every pair of methods is decided, at most G; equal methods are called different
+    with a probability of 5 % at most, on each task."""
+
+    seed: Annotated[int, Field(ge=0), flag("S")] = 0
+    """Seed of the study; the same seed gives the same tables."""
+
+    report_episodes: Annotated[int, Field(ge=20), flag("N")] = 20
+    """Held-out episodes on which a recommendation is reported; not charged to the search."""
+
+    curve_points: int = Field(10, ge=1)
+    """Intervals of the budget at whose ends curves have a point."""
+
+    evaluator: Annotated[EvaluatorKind, flag("KIND")] = "auto"
+    """auto (compiled rollouts where there are any), compiled, episodes, or pool (of processes)."""
+
+    rollout_timeout: Annotated[float | None, Field(gt=0), flag("S", "none")] = None
+    """Seconds after which a pool ends a rollout."""
+
+
+#: Names, or choices by name, as the sections of a study file have them.
+Section = Sequence[str] | Mapping[str, Mapping[str, Any]]
+
+
+class CompareOptions(TypedDict, total=False):
+    """The keywords of `policysearch.compare`: the tasks, the methods, and what `StudySettings` describes."""
+
+    tasks: Section
+    optimizers: Section
+    policy: str | None
+    rollouts: int | None
+    steps: int | None
+    episodes_per_candidate: int
+    runs: int
+    tune: int
+    settle: int
+    seed: int
+    report_episodes: int
+    curve_points: int
+    evaluator: EvaluatorKind
+    rollout_timeout: float | None
