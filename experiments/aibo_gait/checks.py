@@ -1,4 +1,4 @@
-"""What the simulated robot's constants rest on, and what they do not bear: no search is involved but in the last row.
+"""Checks of the simulated robot's constants, and of their limits; only the last row involves a search.
 
     python experiments/aibo_gait/checks.py --study results/aibo_gait/study --out results/aibo_gait
 

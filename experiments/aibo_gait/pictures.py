@@ -5,13 +5,13 @@
 | file | what is in it |
 | --- | --- |
 | `learning_curves.svg`, `.png` | speed of the recommendation against traversals, and reported speeds |
-| `loci.svg`, `.png` | where the left feet shall go and where they go, before and after learning |
+| `loci.svg`, `.png` | commanded and actual positions of the left feet, before and after learning |
 | `strip.png`, `gaits.gif` | both gaits from the side: one cycle in six pictures, and three seconds |
 
 The learned gait is what the run of `--method` (Kohl & Stone's, unless given) with the median final return
 recommends. Speeds are the study's; the walk that is shown is one on a level floor of middling friction, with a fairly
-full battery. Exit codes: 2 where the study has no such results, 3 where there is nothing to draw the robot with, all
-else being written.
+full battery. Exit codes: 2 where the study has no such results; 3 where the robot cannot be drawn, after all
+other files have been written.
 """
 
 # mypy: disable-error-code="no-untyped-call"

@@ -1,10 +1,10 @@
-"""How far the reduced model of the AIBO's walk orders gaits as MuJoCo's does.
+"""Rank correlations of the speeds of gaits between the reduced model of the AIBO's walk and MuJoCo's.
 
     python experiments/aibo_gait/reduced.py --out results/aibo_gait
 
 500 gaits: half uniformly between the bounds, half around the first gait with a standard deviation of one ε of Kohl &
 Stone's table per parameter (1/12 of a unit of the search), clipped. Each makes three traversals in either model, and
-three more in MuJoCo: what MuJoCo's two measurements agree in is the most that can be asked of another model. All
+three more in MuJoCo: another model cannot agree better with MuJoCo than MuJoCo's two measurements do. All
 traversals have noise of their own. Printed and written down are Spearman's rank correlations with 95 % intervals,
 percentiles over resampled gaits.
 """

@@ -1,4 +1,4 @@
-"""What the ledger costs: the quick study's runs with it and without, in turn, in one process.
+"""What the ledger costs: the quick study's runs with and without it, alternately, in one process.
 
 python experiments/benchmarks/ledger_overhead.py --out results/benchmarks
 

@@ -1,4 +1,4 @@
-"""What a method costs per candidate, besides the rollouts: ours and bare libraries, side by side.
+"""What a method costs per candidate, without the rollouts: our methods and bare libraries.
 
     python experiments/benchmarks/optimizer_overhead.py --out results/benchmarks
 
@@ -30,7 +30,7 @@ from policysearch.optimizers import OPTIMIZERS
 from policysearch.seeding import stream
 
 D = 12
-#: Turns are timed until this many candidates have been proposed.
+#: Generations are timed until this many candidates have been proposed.
 CANDIDATES = 3000
 
 

@@ -6,7 +6,7 @@ python experiments/classic_control/references.py [TASK ...]
 bounds, of doing nothing, in closed form. `high` is the `reward_threshold` that Gymnasium's registry declares
 ("considered solved"); for `lqr` the optimum of the Riccati recursion; for Pendulum-v1, which has no threshold, the
 mean return of a controller that pumps energy and then balances (Åström & Furuta 2000).
-The numbers stand in `policysearch/tasks.py`; a test holds them to what this prints.
+The numbers are in `policysearch/tasks/known.py`; a test compares them with the output of this script.
 """
 
 import math

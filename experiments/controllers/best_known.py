@@ -1,11 +1,11 @@
-"""What is known of the tasks that tune a controller: their `references` and where they come from.
+"""The `references` of the tasks that tune a controller, and how they were computed.
 
 python experiments/controllers/best_known.py [TASK ...] [--rollouts 20000] [--seed 0]
 python experiments/controllers/best_known.py swimmer-cpg --rollouts 4000
 
 For each task the mean return of doing nothing, over 100 episodes, and over 1,000 others, of the start, of Ziegler and
 Nichols' rules where they are defined, and of what CMA-ES recommends after that many rollouts, 20 of each candidate:
-`best_known.csv`, with the gains in their units; rows of other tasks stay. The swimmer is slow and hardly noisy: 50
+`best_known.csv`, with the gains in their units; rows of other tasks stay. The swimmer is slow, with little noise: 50
 episodes, 4 of each candidate. It is the best known, not the optimum. The numbers are also in
 `policysearch/tasks/known.py`; a test compares them with the file, and those of start and rules with their returns.
 """

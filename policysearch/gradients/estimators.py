@@ -1,7 +1,7 @@
-"""Every estimator of ∇J under one roof, for comparisons between them: `FROM_ROLLOUTS` and `FROM_RETURNS`.
+"""All estimators of ∇J with one interface, for comparisons between them: `FROM_ROLLOUTS` and `FROM_RETURNS`.
 
-The first kind looks into recorded rollouts and uses the scores of the policy. The second kind perturbs
-parameters and sees returns only. Both are given N rollouts, and estimate the gradient of the discounted
+The first kind uses recorded rollouts and the scores of the policy. The second kind perturbs parameters and
+uses returns only. Both are given N rollouts, and estimate the gradient of the discounted
 return of the *stochastic* policy at θ, its own exploration included.
 """
 

@@ -10,8 +10,8 @@ Two ways (Kakade 2001; Peters & Schaal 2008):
   baseline.
 
 F may be singular (fewer steps than parameters, a saturated policy). `damping` is added to its diagonal;
-without any, conjugate gradients stay in the range of F, so what comes is the shortest solution, as from the
-regression.
+without damping, conjugate gradients stay in the range of F, so the result is the shortest solution, as from
+the regression.
 """
 
 from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ factor γ^t if `discounted_start` (see `score_function`). The forms are those of
 over the episodes: biased of order 1/N, consistent; none is larger than N.
 
 Products are sums of logarithms. The effective sample size (Σw)²/Σw² (Kong 1992) says how many of the N
-episodes still speak; a weight that would overflow is cut off with a warning that names it.
+episodes still count; a weight that would overflow is cut off with a warning that names it.
 """
 
 import warnings
@@ -33,7 +33,7 @@ MAX_LOG_WEIGHT = 300.0
 
 
 class ImportanceWeightWarning(RuntimeWarning):
-    """An importance weight is too large for a floating-point number: the estimate means nothing."""
+    """An importance weight is too large for a floating-point number, so that the estimate is meaningless."""
 
 
 def log_ratios(rollout: Rollout, params: Float[Array, "d"]) -> Float[Array, "T"]:

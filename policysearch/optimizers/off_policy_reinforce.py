@@ -73,10 +73,10 @@ class OffPolicyReinforce:
             diagnostics["batches"] = float(len(kept))
 
     def _effective(self, batch: Sequence[Rollout], theta: Float[Array, "d"]) -> float:
-        """How much of a batch still speaks: from 0, a single one of its weights counts, to 1, all count alike.
+        """The share of a batch that still counts: from 0, a single weight dominates, to 1, all weights are equal.
 
-        The effective sample size cannot see weights that have all become small, so their mean, which is 1 in
-        expectation, takes off its share.
+        The effective sample size does not show that all weights have become small, so it is multiplied by their
+        mean, which is 1 in expectation.
         """
         logs = [off_policy.log_ratios(rollout, theta) for rollout in batch]
         flat = np.concatenate(logs) if self.weighting == "first-order" else np.array([w.sum() for w in logs])

@@ -6,7 +6,7 @@ logger = logging.getLogger("policysearch.mujoco")
 
 
 def divert_warnings() -> None:
-    """Send warnings to the logger `policysearch.mujoco`, at level INFO, unless somebody handles them already.
+    """Send warnings to the logger `policysearch.mujoco`, at level INFO, unless a handler is there already.
 
     Nothing is lost by the level: a warning of the physics fails its rollout where rollouts are compiled.
     """

@@ -1,7 +1,7 @@
 """MuJoCo inside compiled rollouts: the C library called through its function addresses.
 
 A world is one `mjData` seen as arrays (they share its memory), with the addresses of what is to be called.
-Python is not involved in a step, so threads step their worlds side by side at the speed of `mj_step`.
+Python is not involved in a step, so threads step their worlds in parallel at the speed of `mj_step`.
 """
 
 # mypy: disable-error-code="no-untyped-def, call-arg"
@@ -125,7 +125,7 @@ def advance_with_forces(world, action):
 
 @njit
 def sum_of_squares(numbers):
-    """Σ numbers², rounded as NumPy rounds it: one running sum below 8 numbers, else 8 side by side."""
+    """Σ numbers², rounded as NumPy rounds it: one running sum below 8 numbers, else 8 parallel ones."""
     n = numbers.size
     flat = numbers.ravel()
     if n < 8:

@@ -34,7 +34,7 @@ class World(NamedTuple):
 
 @njit
 def reset(world, noise):
-    """The start, then the luck of every step."""
+    """The start, then the random numbers of every step."""
     world.now[0], world.now[1] = int(noise[0]), 0
     world.luck[:] = noise[1:].reshape(world.luck.shape)
 
