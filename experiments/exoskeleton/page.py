@@ -18,7 +18,7 @@ from policysearch.hitl import plots
 from policysearch.hitl import report as session_report
 from policysearch.hitl.log import PACKAGES
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.provenance import versions
 from policysearch.reporting.figures import COLOURS, figure_of, svg
@@ -180,7 +180,7 @@ def one_session(out: Path) -> Session:
     """The session of one simulated person of question a, and its report."""
     key = (SEED, "person", PERSON)
     person = SimulatedPerson("zhang2017", key)
-    plan = Plan(participant=str(PERSON), seed=SEED, standing_rate=person.person.standing_rate)
+    plan = SessionPlan(participant=str(PERSON), seed=SEED, standing_rate=person.person.standing_rate)
     session = Session.begin(plan, clock=lambda: 0.0)
     while session.next is not None:
         walk_next(session, person)

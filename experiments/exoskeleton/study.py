@@ -36,8 +36,8 @@ from policysearch.core import Array
 from policysearch.exoskeleton import torque_profile
 from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant, fidelity
 from policysearch.exoskeleton.respirometry import fit
-from policysearch.hitl.plan import GENERIC, Plan
-from policysearch.hitl.simulate import Arm, Outcome, mean_and_interval, outcomes, summary
+from policysearch.hitl.plan import GENERIC, SessionPlan
+from policysearch.hitl.simulate import SessionOutcome, StudyArm, mean_and_interval, outcomes, summary
 from policysearch.optimizers import CMAES
 from policysearch.search import AskTell
 from policysearch.seeding import stream
@@ -51,7 +51,7 @@ MINUTES = 64
 #: Of a generation, by the number of parameters, for question f: 32 bouts are whole generations.
 LAWS = {2: 8, 4: 8, 8: 8, 22: 16}
 #: Without validation: what is true is known, and only `a` asks what would be measured.
-QUICK = Plan(validation=0.0)
+QUICK = SessionPlan(validation=0.0)
 
 
 def methods(size: float) -> dict[str, tuple[str, dict[str, object]]]:
@@ -72,27 +72,27 @@ def methods(size: float) -> dict[str, tuple[str, dict[str, object]]]:
     }
 
 
-def arms_of_methods() -> list[Arm]:
+def arms_of_methods() -> list[StudyArm]:
     """Question b."""
     arms = [
-        Arm(f"{name} | {start} | {size:g}", replace(QUICK, optimizer=method, options=options, start=law))
+        StudyArm(f"{name} | {start} | {size:g}", replace(QUICK, optimizer=method, options=options, start=law))
         for size in SIZES
         for start, law in STARTS.items()
         for name, (method, options) in methods(size).items()
     ]
     free = replace(QUICK, optimizer="random-search", options={"population_size": 8})
-    arms.append(Arm("random-search | ranges | none", free))
+    arms.append(StudyArm("random-search | ranges | none", free))
     if find_spec("optuna") is None or find_spec("torch") is None:
         print("without Bayesian optimization: pip install 'policysearch[bo]'", file=sys.stderr)
         return arms
     arms += [
-        Arm(f"bayesian | {start} | none", replace(QUICK, optimizer="bayesian", start=law))
+        StudyArm(f"bayesian | {start} | none", replace(QUICK, optimizer="bayesian", start=law))
         for start, law in STARTS.items()
     ]
     return arms
 
 
-def arms_of_training() -> list[Arm]:
+def arms_of_training() -> list[StudyArm]:
     """Question c: 128 minutes for each person; people who customize at once keep their law afterwards."""
     arms = []
     for start, size in (("centre", 0.3), ("generic", 0.15)):
@@ -104,14 +104,14 @@ def arms_of_training() -> list[Arm]:
             ("expert, customize", 32, 0.0, "expert"),
         ):
             changed = replace(plan, bouts=bouts, warm_up=warm_up)
-            arms.append(Arm(f"{name} | {start} | {size:g}", changed, people, then=128.0))
+            arms.append(StudyArm(f"{name} | {start} | {size:g}", changed, people, then=128.0))
     return arms
 
 
-def arms_of_bout_lengths() -> list[Arm]:
+def arms_of_bout_lengths() -> list[StudyArm]:
     """Question d: generations of a size that fills the 64 minutes (60 with bouts of six minutes, 63 with three)."""
     return [
-        Arm(
+        StudyArm(
             f"{minutes} | {start} | {size:g}",
             replace(
                 QUICK,
@@ -126,14 +126,14 @@ def arms_of_bout_lengths() -> list[Arm]:
     ]
 
 
-def arms_of_time_constants() -> list[Arm]:
+def arms_of_time_constants() -> list[StudyArm]:
     """Question e: the person's τ, with the estimator's at 42 s."""
     plans = {
         "cma-es": QUICK,
         "nelder-mead": replace(QUICK, optimizer="nelder-mead", options={"edge": SIZES[0]}),
     }
     return [
-        Arm(f"{tau} | {name}", plan, person={"tau": tau})
+        StudyArm(f"{tau} | {name}", plan, person={"tau": tau})
         for tau in (30.0, 42.0, 54.0, 66.0)
         for name, plan in plans.items()
     ]
@@ -205,13 +205,13 @@ def customize_curve(job: tuple[int, int, int]) -> dict[str, float]:
 # ---------------------------------------------------------------------------------------------------- the questions
 
 
-def watched(found: Iterable[Outcome], total: int, title: str) -> Iterator[Outcome]:
+def watched(found: Iterable[SessionOutcome], total: int, title: str) -> Iterator[SessionOutcome]:
     """The outcomes, with a progress bar."""
     with Progress(console=Console(file=sys.stderr)) as progress:
         yield from progress.track(found, total=total, description=title)
 
 
-def people(arms: list[Arm], count: int, workers: int, title: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def people(arms: list[StudyArm], count: int, workers: int, title: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of all people in all arms, and their curves."""
     found = list(watched(outcomes(arms, count, SEED, workers), count * len(arms), title))
     return pd.DataFrame([o.row for o in found]), pd.DataFrame([point for o in found for point in o.curve])
@@ -224,7 +224,9 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 def protocol_of_2017(out: Path, count: int, workers: int) -> None:
     """Questions a and g: many studies of 11 people."""
-    rows, curve = people([Arm("2017", Plan())], count * PEOPLE_OF_2017, workers, "a, g: the protocol of 2017")
+    rows, curve = people(
+        [StudyArm("2017", SessionPlan())], count * PEOPLE_OF_2017, workers, "a, g: the protocol of 2017"
+    )
     rows["study"] = rows["participant"] // PEOPLE_OF_2017
     write(summary(rows.drop(columns="study")), out / "a_people.csv")
     kinds = [
@@ -283,7 +285,7 @@ def training_question(out: Path, count: int, workers: int) -> None:
 
 
 def simple_question(
-    arms: list[Arm], standard: str, name: str, title: str
+    arms: list[StudyArm], standard: str, name: str, title: str
 ) -> Callable[[Path, int, int], None]:
     """A question whose answer is the true reduction per arm, also against the arm of the same kind at a standard."""
 

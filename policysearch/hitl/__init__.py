@@ -1,1 +1,1 @@
-"""A person in the loop: what stands between a search and somebody who walks in an exoskeleton."""
+"""Human-in-the-loop optimization: sessions of a person who walks with an exoskeleton."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from policysearch.hitl.plan import Plan
+    from policysearch.hitl.plan import SessionPlan
     from policysearch.hitl.session import Session
     from policysearch.hitl.view import SessionView
 
@@ -35,12 +35,12 @@ DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang e
 
   python -m policysearch.hitl simulate                            the protocol on a simulated person, live
   python -m policysearch.hitl simulate --participants 200         what a study would find, and what is true
-  python -m policysearch.hitl run --out DIR --mass 72             a session with a person; the same command goes on
+  python -m policysearch.hitl run --out DIR --mass 72             a session with a person, also to continue it
   python -m policysearch.hitl run --out DIR --breaths 'bout-{number}.csv'
-  python -m policysearch.hitl report DIR                          the report, also while the session goes on
+  python -m policysearch.hitl report DIR                          the report, also of an unfinished session
 
 Each has its own --help. Everything is kept in DIR/session.sqlite as it happens: whatever ends a session (Ctrl-C,
-kill -9, a power cut), the same command goes on with the same law. Open DIR/report.html.
+kill -9, a power cut), the same command continues with the same law. Open DIR/report.html.
 
 The limits in this software do not replace those of the device's firmware, nor its physical stop.
 
@@ -57,7 +57,7 @@ QUANTITIES = {
     "claimed true": "the law of that estimate, true",
 }
 PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
-people and one ankle: they are there to compare with, and not reproduced by people who are simulated."""
+people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
 COMMANDS = ("run", "simulate", "report")
 
 
@@ -113,17 +113,17 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         try:
             OperatedSession(session, prompt, Countdown if timed else None, breaths).run()
         except (Stopped, EOFError):
-            print(f"\nstopped; to go on: {_again(argv)}")
+            print(f"\nstopped; to continue: {_again(argv)}")
         except KeyboardInterrupt:
             print(f"\nreport: {_written(session, arguments.out)}")
-            kept = f"interrupted; what was written down is kept. To go on: {_again(argv)}"
+            kept = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
             raise Refusal([kept], INTERRUPTED) from None
         print(f"report: {_written(session, arguments.out)}")
     return 0
 
 
 def _line(prompt: str) -> str:
-    """The next line that somebody types; one that comes from elsewhere is shown."""
+    """The next line, which is shown unless it is typed in a terminal."""
     line = input(prompt)
     if not sys.stdin.isatty():
         print(line)
@@ -163,20 +163,20 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
     new = live.PersonName(arguments.people or PEOPLE, arguments.number or 0, said.get("seed", 0))
     walks = {"participant": str(new.number)}
 
-    def begin() -> "Plan":
+    def begin() -> "SessionPlan":
         return flags.plan(said, walks | {"standing_rate": new.person().person.standing_rate})
 
     def other(session: "SessionView") -> list[str]:
         walker = live.PersonName.of(session)
         if walker is None:
-            return ["the session there is none of a simulated person"]
+            return ["the session there is not one of a simulated person"]
         asked = {name: getattr(arguments, name) for name in ("people", "number")}
         return changes((name, getattr(walker, name), now) for name, now in asked.items() if now is not None)
 
     with _session(out, arguments.fresh, said, begin, other) as session:
         name = live.PersonName.of(session) or new
         if session.history:
-            print(f"going on after {len(session.history)} bouts")
+            print(f"continuing after {len(session.history)} bouts")
         elif live.PersonName.of(session) is None:
             session.note(name.note)
         speed = arguments.speed
@@ -186,7 +186,7 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
             live.walk(session, name.person(session.history), speed, Console(highlight=False))
         except KeyboardInterrupt:
             print(f"report: {_written(session, out)}")
-            kept = f"interrupted; what was walked is kept. To go on: {_again(argv)}"
+            kept = f"interrupted; what was walked is kept. To continue: {_again(argv)}"
             raise Refusal([kept], INTERRUPTED) from None
         print()
         for line in report.findings(session):
@@ -212,7 +212,7 @@ def _simulate_many(arguments: SimulateFlags) -> int:
     plan = flags.plan(flags.given(arguments), {})
     people, workers = arguments.people or PEOPLE, arguments.workers or os.cpu_count() or 1
     _folder(arguments.out)
-    arm = simulate.Arm(plan.optimizer, plan, people)
+    arm = simulate.StudyArm(plan.optimizer, plan, people)
     found = simulate.outcomes([arm], count, seed, min(workers, count), arguments.number or 0)
     outcomes = list(track(found, f"{count} of {people}", count, console=Console(stderr=True), transient=True))
     rows = pd.DataFrame([outcome.row for outcome in outcomes])
@@ -228,7 +228,7 @@ def _simulate_many(arguments: SimulateFlags) -> int:
     return 0
 
 
-def _show_study(table: "pd.DataFrame", plan: "Plan", people: str, count: int) -> None:
+def _show_study(table: "pd.DataFrame", plan: "SessionPlan", people: str, count: int) -> None:
     from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -267,10 +267,10 @@ def _session(
     out: Path,
     fresh: bool,
     said: dict[str, Any],
-    begin: "Callable[[], Plan]",
+    begin: "Callable[[], SessionPlan]",
     other: "Callable[[SessionView], list[str]]",
 ) -> "Iterator[Session]":
-    """The session in a folder, which goes on if it is the one that is asked for; or a new one."""
+    """The session in a folder, to continue it if the flags agree with it; or a new one."""
     from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
     from policysearch.ledger import set_aside  # noqa: PLC0415

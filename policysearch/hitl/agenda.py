@@ -10,9 +10,9 @@ from jaxtyping import Float
 from policysearch.asking.search import AskedGeneration
 from policysearch.core import Array
 from policysearch.exoskeleton.torque_profile import project
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.rebuilt_search import RebuiltSearch
-from policysearch.hitl.state import State
+from policysearch.hitl.state import SessionState
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
@@ -59,8 +59,8 @@ class Bout:
 class Agenda:
     """The bouts of a session, done or not; warm-up and baseline first, the validation last."""
 
-    plan: Plan
-    state: State
+    plan: SessionPlan
+    state: SessionState
     search: RebuiltSearch
 
     @property

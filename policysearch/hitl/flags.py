@@ -1,4 +1,4 @@
-"""The flags of the command line. None leaves what the plan, or the log of a session that goes on, has.
+"""The flags of the command line. None keeps the value of the plan, or of a session that is continued.
 
 Only light modules are imported here, so that `--help` answers at once.
 """
@@ -13,7 +13,7 @@ from policysearch.command_line import Number, Refusal, Whole, flag, optional, se
 from policysearch.provenance import changes
 
 if TYPE_CHECKING:
-    from policysearch.hitl.plan import Plan
+    from policysearch.hitl.plan import SessionPlan
 
 Law = tuple[float, float, float, float]
 
@@ -32,7 +32,7 @@ FourNumbers = Annotated[Law | None, optional(tuple, _law)]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanFlags:
-    """The plan of a session, less who walks."""
+    """The plan of a session, without the participant."""
 
     mass: Annotated[Number, flag("KG", "70")] = None
     """Body mass (kg), for torques in N·m and for breath files with volumes."""
@@ -88,30 +88,30 @@ class PlanFlags:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFlags(PlanFlags):
-    """Begin a session with a person, or go on with the one in DIR: the same command does both.
+    """Begin a session with a person, or continue the one in DIR: the same command does both.
 
-    Flags that are not given are the log's; those that are have to agree with it. At every prompt, help lists what
-    can be typed.
+    Flags that are left out have the values of the log; given ones have to agree with it. At every prompt, help lists
+    the commands.
     """
 
     out: Annotated[Path, flag("DIR")]
     """Folder of the session: its log session.sqlite, and the report."""
 
     participant: Annotated[str | None, flag("CODE", "1")] = None
-    """Who walks: a code, not a name."""
+    """Code of the participant, not a name."""
 
     standing_rate: Annotated[Number, flag("RATE", "1.4")] = None
     """Metabolic rate standing still (W/kg), measured before."""
 
     breaths: Annotated[str | None, flag("FILE")] = None
-    """A CSV file that grows while somebody walks, followed for an early estimate; or one for every bout, with
+    """A CSV file that grows while the person walks, read for an early estimate; or one file per bout, with
     {number} in its name."""
 
     no_countdown: Annotated[bool, flag("")] = False
-    """Ask for rates at once: somebody else keeps the time."""
+    """Ask for rates at once; the time is kept elsewhere."""
 
     fresh: Annotated[bool, flag("")] = False
-    """Start over; the log that is there is kept beside the new one."""
+    """Start over; the present log is kept under another name."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,37 +119,37 @@ class SimulateFlags(PlanFlags):
     """The protocol on a simulated person, live; with --participants, on many of them, and what a study would find."""
 
     out: Annotated[Path, flag("DIR")] = Path("policysearch-results/exoskeleton")
-    """Folder of the log, the report and the tables; a session that was killed goes on."""
+    """Folder of the log, the report and the tables; a session that was killed is continued."""
 
     people: Annotated[str | None, flag("PRESET", "zhang2017")] = None
-    """Who walks: zhang2017, novice, half-trained or expert."""
+    """Kind of people: zhang2017, novice, half-trained or expert."""
 
     number: Annotated[Whole, flag("N", "0")] = None
-    """Which of these people; of --participants, the first."""
+    """Number of the person; with --participants, of the first one."""
 
     speed: Annotated[Number, flag("X", "150 in a terminal, else 0")] = None
-    """Times as fast as people walk; 0: as fast as it goes."""
+    """Speed as a multiple of real time; 0: as fast as possible."""
 
     participants: Annotated[Whole, flag("N", "one, live")] = None
-    """Simulate so many people, each in a session of their own."""
+    """Simulate this many people, each in a separate session."""
 
     workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes of --participants; the tables do not depend on their number."""
 
     fresh: Annotated[bool, flag("")] = False
-    """Start over; the log that is there is kept beside the new one."""
+    """Start over; the present log is kept under another name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReportFlags:
-    """Write the report of a session, which may still be going on."""
+    """Write the report of a session, also of an unfinished one."""
 
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
     """The folder of the session."""
 
 
 def given(flags: PlanFlags) -> dict[str, Any]:
-    """What the flags say of the plan, under the names of its fields.
+    """The fields of the plan that the flags set.
 
     Raises:
         Refusal: for a hyperparameter that is not FIELD=VALUE.
@@ -164,18 +164,18 @@ def given(flags: PlanFlags) -> dict[str, Any]:
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
 
 
-def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
+def plan(said: dict[str, Any], others: dict[str, Any]) -> "SessionPlan":
     """The plan that the flags and `others` make.
 
     Raises:
         Refusal: with all that is wrong with it, one flag at a time.
     """
-    from policysearch.hitl.plan import Plan  # noqa: PLC0415 - heavy
+    from policysearch.hitl.plan import SessionPlan  # noqa: PLC0415 - heavy
 
     wrong, left = list[str](), dict(said)
     while True:
         try:
-            found = Plan(**left | others)
+            found = SessionPlan(**left | others)
             break
         except ValueError as error:
             wrong.append(str(error))
@@ -189,8 +189,8 @@ def plan(said: dict[str, Any], others: dict[str, Any]) -> "Plan":
     return found
 
 
-def differences(plan: "Plan", said: dict[str, Any]) -> list[str]:
-    """What the flags say otherwise than the plan of a session that goes on."""
+def differences(plan: "SessionPlan", said: dict[str, Any]) -> list[str]:
+    """Where the flags differ from the plan of a session that is continued."""
     values = [(name, getattr(plan, name), value) for name, value in said.items() if name != "options"]
     method = plan.method()
     values += [(name, getattr(method, name, None), value) for name, value in said.get("options", {}).items()]

@@ -1,4 +1,4 @@
-"""The protocol on one simulated person, live: breaths that come in, bouts that are done, and at the end the truth."""
+"""The protocol on one simulated person, live: the breaths as they come, the bouts so far, the true reductions."""
 
 import re
 import time
@@ -32,37 +32,37 @@ class PersonName(NamedTuple):
     seed: int
 
     def person(self, history: Iterable[Walked] = ()) -> SimulatedPerson:
-        """The person, who has walked already what `history` says."""
+        """The person after the bouts of `history`."""
         return SimulatedPerson(self.people, (self.seed, "person", self.number), history)
 
     @property
     def note(self) -> str:
-        """What the log says of them."""
+        """The note in the log that names the person."""
         return f"simulated person {self.number} of {self.people}"
 
     @classmethod
     def of(cls, session: SessionView) -> "PersonName | None":
-        """Who walks in a session; None if the log names nobody simulated."""
+        """The person of a session; None if the person is not a simulated one."""
         notes = [body["text"] for kind, body in session.events if kind == "note"]
         found = re.fullmatch(r"simulated person (\d+) of ([\w-]+)", notes[0]) if notes else None
         return cls(found[2], int(found[1]), session.plan.seed) if found else None
 
 
-class Truth(NamedTuple):
-    """True reductions (%), as adapted as the person is at the end of the search."""
+class TrueReductions(NamedTuple):
+    """True reductions (%), with the adaptation that the person has at the end of the search."""
 
     optimized: float
     reference: float
     best: float  # of all laws
 
 
-def truth(session: SessionView, name: PersonName) -> Truth:
-    """What no study can see."""
+def truth(session: SessionView, name: PersonName) -> TrueReductions:
+    """The true reductions under the laws of a session, which no study can see."""
     history = session.history
     last = max((i for i, walked in enumerate(history) if walked.purpose == "search"), default=-1)
     walker = name.person(history[: last + 1]).walker
     laws = (session.recommendation, session.plan.reference, walker.best_law())
-    return Truth(*(100.0 * walker.true_reduction(law) for law in laws))
+    return TrueReductions(*(100.0 * walker.true_reduction(law) for law in laws))
 
 
 def walk(
@@ -72,9 +72,9 @@ def walk(
     console: Console,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Let the person walk to the end of the session, `speed` times as fast as people do, or as fast as it goes (0).
+    """Let the person walk to the end of the session at `speed` times real time, or as fast as possible (0).
 
-    In a terminal a table says how it stands, elsewhere every bout has its line.
+    A terminal shows a table of the bouts so far; elsewhere every bout is a line.
     """
     if not console.is_terminal:
         for _, entry in _walked(session, person):
@@ -90,14 +90,14 @@ def walk(
 
 
 def _walked(session: Session, person: SimulatedPerson) -> Iterator[tuple[Bout, Entry]]:
-    """Every bout, when it is written down."""
+    """Every bout once it is in the log."""
     while (bout := session.next) is not None:
         walk_next(session, person)
         yield bout, session.entries[-1]
 
 
 def _moments(seconds: float, step: float) -> list[float]:
-    """The moments of a bout that are shown, the end at least."""
+    """The moments (s) of a bout at which the table is drawn, its end at least."""
     return [*np.arange(step, seconds, step).tolist(), seconds] if step else [seconds]
 
 
@@ -119,7 +119,7 @@ def _view(session: SessionView, bout: Bout, entry: Entry, seconds: float) -> Gro
 
 
 def _progress(session: SessionView, entry: Entry, seconds: float) -> str:
-    """How far a bout is, and what its breaths say so far."""
+    """The time of a bout so far, and the estimate from its breaths."""
     words = f"{int(seconds // 60)}:{int(seconds % 60):02d} of {entry.minutes:g} min"
     if entry.breaths is None:
         return words
@@ -132,7 +132,7 @@ def _progress(session: SessionView, entry: Entry, seconds: float) -> str:
 
 
 def _cells(session: SessionView, entry: Entry) -> tuple[str, ...]:
-    """A bout, as `COLUMNS` have it."""
+    """The cells of a bout, in the order of `COLUMNS`."""
     torque, *times = entry.law.tolist()
     law = [f"{torque:.3f}", *(f"{value:.1f}" for value in times)] if torque > 0.0 else ["0", "", "", ""]
     error = f" ± {entry.standard_error:.2f}" if np.isfinite(entry.standard_error) else ""

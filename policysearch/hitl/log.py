@@ -24,7 +24,7 @@ from jaxtyping import Float
 from policysearch.asking.answers import EventLog, LoggedEvent
 from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.ledger import Event, Ledger, LedgerRefused, read
 
 #: What undoing takes back.
@@ -95,7 +95,7 @@ def has_begun(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0 and bool(read(path))
 
 
-def parsed(path: Path, events: Sequence[Event]) -> tuple[Plan, list[LoggedEvent]]:
+def parsed(path: Path, events: Sequence[Event]) -> tuple[SessionPlan, list[LoggedEvent]]:
     """The plan, and all events as kinds and bodies.
 
     Raises:
@@ -108,7 +108,7 @@ def parsed(path: Path, events: Sequence[Event]) -> tuple[Plan, list[LoggedEvent]
             raise ValueError(f"it begins with {kind!r}")
         if unknown := {kind for kind, _ in records[1:]} - (set(KINDS) - {"plan"}):
             raise ValueError(f"it has events of the kind {', '.join(sorted(unknown))}")
-        return Plan.of({name: value for name, value in plan.items() if name != "at"}), records
+        return SessionPlan.of({name: value for name, value in plan.items() if name != "at"}), records
 
 
 @contextmanager

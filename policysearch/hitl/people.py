@@ -1,4 +1,4 @@
-"""Who walks: a simulated person, who lives as long as the program and is rebuilt from the history of a session."""
+"""The simulated person of a session, who is rebuilt from its history when the session is continued."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -14,10 +14,10 @@ class SimulatedPerson:
     """A person of `policysearch.exoskeleton.human` who walks one bout after the other.
 
     Args:
-        preset: which people they are drawn from.
-        key: names the person, and the noise of every bout.
-        history: what they have walked already.
-        changes: what this person has otherwise, as in {"tau": 60.0}.
+        preset: the kind of people from which the person is drawn.
+        key: of the random streams of the person and of every bout.
+        history: what the person has walked already.
+        changes: parameters of the person to replace, as in {"tau": 60.0}.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SimulatedPerson:
 
 
 def walk_next(session: Session, person: SimulatedPerson) -> None:
-    """Let the person do what is next, and write down what was measured."""
+    """Let the person walk the next bout, and log what was measured."""
     bout = session.next
     if bout is None:
         raise RuntimeError("the session is over")

@@ -33,7 +33,7 @@ Law = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SessionPlan:
     """Who walks, how long, under which laws, and which method chooses them.
 
     Raises:
@@ -106,7 +106,7 @@ class Plan:
 
     @property
     def first_generation(self) -> int:
-        """How many bouts the search asks for first."""
+        """The number of bouts of the first generation."""
         return next(self.method().search(self.space.domain, stream(self.seed, "size"))).cost
 
     def document(self) -> dict[str, Any]:
@@ -114,14 +114,14 @@ class Plan:
         return dataclasses.asdict(self)
 
     @classmethod
-    def of(cls, document: dict[str, Any]) -> "Plan":
+    def of(cls, document: dict[str, Any]) -> "SessionPlan":
         """The plan that `document` wrote."""
         laws = {name: tuple(document[name]) for name in ("start", "reference") if document.get(name)}
         return cls(**document | laws)
 
 
 def why_not(law: Law, upper_torque: float) -> str:
-    """What keeps four numbers from being a law, in one line; empty if nothing does."""
+    """Why four numbers are not a feasible law, in one line; empty if they are one."""
     if len(law) != len(PARAMETERS) or not all(math.isfinite(number) for number in law):
         return f"expected four finite numbers ({', '.join(PARAMETERS)}), got {law}"
     return torque_profile.why_infeasible(np.array(law, dtype=float), upper_torque)

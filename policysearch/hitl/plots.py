@@ -34,7 +34,7 @@ _DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": GREY, "mar
 
 
 def law_over_stride(session: SessionView) -> "Figure":
-    """The recommended law beside the reference law and the laws tried, in N·m/kg and N·m."""
+    """The recommended law with the reference law and the laws that were tried, in N·m/kg and N·m."""
     stride, law = np.linspace(0.0, 70.0, 281), session.recommendation
     reference = project(np.array(session.plan.reference), session.upper_torque)
     tried = searched(session)
@@ -63,7 +63,7 @@ def law_over_stride(session: SessionView) -> "Figure":
 
 
 def _moments(axis: "Axes", law: Float[Array, "4"]) -> None:
-    """Onset, peak and end of a law, with words that are never beside each other."""
+    """Onset, peak and end of a law, with labels that do not overlap."""
     peak_torque, peak, rise, fall = law.tolist()
     for name, x, y, above in (
         ("onset", peak - rise, 0.0, False),
@@ -146,7 +146,7 @@ def _breaths(axis: "Axes", entry: Entry, tau: float, size: float) -> Float[Array
 
 
 def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
-    """Show all breaths; an estimate that is still wild may leave the frame."""
+    """Show all breaths; the first estimates may lie outside the axis."""
     margin = 0.06 * float(np.ptp(rates)) or 0.1
     axis.set_ylim(float(rates.min()) - margin, float(rates.max()) + margin)
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from policysearch.asking.search import AskedGeneration
 from policysearch.core import Array, Evaluation
 from policysearch.evaluators.recorded import digest
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.search import AskTell, Budget
 from policysearch.seeding import stream
 
@@ -22,7 +22,7 @@ class RebuiltSearch:
         told: the evaluations of them that the method was told.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SessionPlan) -> None:
         self._plan, self.space = plan, plan.space
         self._restart()
 

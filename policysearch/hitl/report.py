@@ -32,7 +32,7 @@ PICTURES = (
 )
 
 
-class Comparison(NamedTuple):
+class ComparedReduction(NamedTuple):
     """By how much a condition takes less net energy than another one, in %."""
 
     reduction: float
@@ -40,7 +40,7 @@ class Comparison(NamedTuple):
 
 
 def write(session: SessionView, out: Path) -> Path:
-    """Write `report.html` and `bouts.csv` into a folder, each whole or not at all; returns the page's path.
+    """Write `report.html` and `bouts.csv` into a folder, each atomically; returns the page's path.
 
     Raises:
         OSError: if a file cannot be written.
@@ -80,7 +80,7 @@ def page(session: SessionView) -> str:
 
 
 def plan_words(session: SessionView) -> list[str]:
-    """What was planned, and how far it has come, in sentences."""
+    """The plan and the progress, in sentences."""
     plan, mass = session.plan, session.plan.mass
     count = len({entry.generation for entry in searched(session)})
     torques = f"{session.upper_torque:g} N·m/kg ({session.upper_torque * mass:.0f} N·m)"
@@ -112,14 +112,14 @@ def law_words(session: SessionView) -> str:
     )
 
 
-def compared(session: SessionView, condition: str, to: str) -> Comparison | None:
+def compared(session: SessionView, condition: str, to: str) -> ComparedReduction | None:
     """A validated condition against another one; None before both are measured."""
     rates = session.validation().set_index("condition")["rate"].to_dict()
     if condition not in rates or to not in rates:
         return None
     a, b = (rates[name] - session.plan.standing_rate for name in (condition, to))
     s_a, s_b = (_error(validated(session, name)) for name in (condition, to))
-    return Comparison(100.0 * (1.0 - a / b), 100.0 / abs(b) * math.hypot(s_a, a / b * s_b))
+    return ComparedReduction(100.0 * (1.0 - a / b), 100.0 / abs(b) * math.hypot(s_a, a / b * s_b))
 
 
 def _error(bouts: list[Entry]) -> float:
@@ -128,7 +128,7 @@ def _error(bouts: list[Entry]) -> float:
 
 
 def findings(session: SessionView) -> list[str]:
-    """What was measured, and how far it can be trusted, in sentences."""
+    """What was measured, and how reliable it is, in sentences."""
     pairs = (("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference"))
     found = {pair: by for pair in pairs if (by := compared(session, *pair)) is not None}
     lines = [
@@ -138,39 +138,45 @@ def findings(session: SessionView) -> list[str]:
     if lines:
         lines.append(_caveat(session))
     else:
-        lines = ["There is no validation yet: what this law is worth is not known."]
+        lines = ["There is no validation yet, so the effect of this law is not known."]
     against = found.get(("optimized", "reference"))
     if against is not None and abs(against.reduction) < 2.0 * against.standard_error:
-        lines.append("Optimized and reference law are less than two standard errors apart: not told apart.")
+        lines.append(
+            "Optimized and reference law differ by less than two standard errors: they are not distinguished."
+        )
     return lines + _claimed(session, found.get(("optimized", "zero torque")))
 
 
 def _caveat(session: SessionView) -> str:
     rates = [np.array([bout.rate for bout in validated(session, name)]) for name in CONDITIONS]
     net = [each - session.plan.standing_rate for each in rates if len(each) > 1]
-    words = "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors hold "
-    words += "the scatter of the breaths within the bouts and nothing else"
-    apart = 100.0 * max((float(np.ptp(each) / each.mean()) for each in net), default=math.nan)
-    return words + (f"; bouts under the same law were up to {apart:.1f} % apart." if net else ".")
+    words = (
+        "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors "
+    )
+    words += "contain the scatter of the breaths within the bouts and nothing else"
+    difference = 100.0 * max((float(np.ptp(each) / each.mean()) for each in net), default=math.nan)
+    return words + (f"; bouts under the same law differed by up to {difference:.1f} %." if net else ".")
 
 
-def _claimed(session: SessionView, measured: Comparison | None) -> list[str]:
-    """The luckiest value of the search, beside what the validation measured."""
+def _claimed(session: SessionView, measured: ComparedReduction | None) -> list[str]:
+    """The best single value of the search, next to what the validation measured."""
     entries = searched(session)
     if not entries:
         return []
     best = min(entries, key=lambda entry: entry.rate)
     value = f"{best.rate:.2f} W/kg"
     if session.plan.baseline:
-        value = _less(Comparison(result(session, best.rate), math.nan), "the baseline")
-    words = f"The best single estimate of the search was {value} (bout {best.number}): the luckiest of {len(entries)}"
-    words += " noisy numbers, and no claim."
+        value = _less(ComparedReduction(result(session, best.rate), math.nan), "the baseline")
+    words = (
+        f"The best single estimate of the search was {value} (bout {best.number}): the best of {len(entries)}"
+    )
+    words += " noisy numbers, which is not a claim."
     if measured is not None:
         words += f" The recommended law, validated: {_less(measured, 'zero torque')}."
     return [words]
 
 
-def _less(by: Comparison, than: str) -> str:
+def _less(by: ComparedReduction, than: str) -> str:
     error = f" (standard error {by.standard_error:.1f})" if math.isfinite(by.standard_error) else ""
     return (
         f"{abs(by.reduction):.1f} % {'less' if by.reduction >= 0.0 else 'more'} net energy than {than}{error}"
@@ -178,7 +184,7 @@ def _less(by: Comparison, than: str) -> str:
 
 
 def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
-    """What becomes of the bouts whose result is that of a fitted response, had the person another time constant."""
+    """The sensitivity of every bout with a fitted response to the time constant of breathing."""
     return [
         (entry, sensitivity(entry.breaths))
         for entry in session.entries
@@ -190,7 +196,7 @@ def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
 
 
 def actions(session: SessionView) -> list[tuple[str, str, str]]:
-    """What an operator did beside walking one bout after the other: time of day, what, and words."""
+    """The operator's actions other than measuring bouts: time of day, kind, and words."""
     listed: list[tuple[str, str, str]] = []
     in_force: list[tuple[int, str, Mapping[str, Any]]] = []  # number of the bout, kind and body
     number = 0
@@ -222,7 +228,7 @@ def actions(session: SessionView) -> list[tuple[str, str, str]]:
 
 
 def versions(session: SessionView) -> list[str]:
-    """What the session ran with, a line for every time that somebody went on."""
+    """The versions of the session, a line for every time that it was opened to continue."""
     return [
         f"from {_time(body['at'], '%H:%M:%S')} UTC: "
         + ", ".join(f"{k} {v}" for k, v in body.items() if k != "at")

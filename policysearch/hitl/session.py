@@ -1,6 +1,6 @@
 """A session: a method that proposes control laws, a person who walks under them, and a log of all that happened.
 
-    Plan ──▶ Session.next ──▶ the person walks ──▶ measured, skip, void, amend, undo, … ──▶ log ──▶ Session.next ──▶ …
+    plan ──▶ Session.next ──▶ the person walks ──▶ measured, skip, void, amend, undo, … ──▶ log ──▶ Session.next ──▶ …
 
 Everything follows from the log: what is walked next is a function of the plan and of the events in force, so that a
 session that was killed at any moment continues with the same law. A result belongs to the question that it answers
@@ -19,7 +19,7 @@ import numpy as np
 from policysearch.exoskeleton.respirometry import Breaths
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.log import PACKAGES, Log, has_begun, parsed, refusing
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerError
 from policysearch.provenance import versions
@@ -28,13 +28,15 @@ from policysearch.provenance import versions
 class Session(SessionView):
     """A session that continues; also a context manager. `begin` or `resume` makes one."""
 
-    def __init__(self, plan: Plan, log: Log, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, plan: SessionPlan, log: Log, clock: Callable[[], float] = time.time) -> None:
         super().__init__(plan, log)
         self._clock = clock
         self._request()
 
     @classmethod
-    def begin(cls, plan: Plan, path: Path | None = None, clock: Callable[[], float] = time.time) -> "Session":
+    def begin(
+        cls, plan: SessionPlan, path: Path | None = None, clock: Callable[[], float] = time.time
+    ) -> "Session":
         """A new session, logged at `path`, or in memory only.
 
         Raises:
@@ -214,7 +216,7 @@ class Session(SessionView):
         if self._next is None:
             raise RuntimeError("the session is over")
         if of is not None and not of.same_as(self._next):
-            raise ValueError(f"bout: expected what came of {self._next.label}, got that of {of.label}")
+            raise ValueError(f"bout: expected the result of {self._next.label}, got that of {of.label}")
         if confirmed and self.entering:
             new = ", ".join(self.entering)
             raise ValueError(f"{self._next.label}: its {new} is far from any law before; confirm it first")

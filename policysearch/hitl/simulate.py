@@ -1,4 +1,4 @@
-"""Many simulated people, each through a session of their own: what a study would have found, and what is true.
+"""Many simulated people, each with a session: what a study would have found, and what is true.
 
 Every number comes twice. *Measured* is what the validation at the end of a session says, from noisy breaths; *true*
 is the person's own landscape without noise and drift, which no study can see: as adapted as they are at the end of
@@ -24,7 +24,7 @@ from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Lost, Told, Workers
 from policysearch.exoskeleton.human import adapted_after
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 
 Levels = tuple[float, float]  # of adaptation
@@ -33,25 +33,27 @@ QUANTITIES = ("measured", "true", "later", "then", "adapted", "claimed")  # in %
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A way to spend a person's minutes: a plan, and who walks."""
+class StudyArm:
+    """An arm of a study: a plan, and the people who follow it."""
 
     name: str
-    plan: Plan
+    plan: SessionPlan
     people: str = "zhang2017"  # of `policysearch.exoskeleton.human`
-    person: dict[str, float] = field(default_factory=dict)  # what all of them have alike, as in {"tau": 60.0}
+    person: dict[str, float] = field(
+        default_factory=dict
+    )  # parameters that all of them share, as in {"tau": 60.0}
     then: float = 64.0  # minutes of assisted walking
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came of one person's session."""
+class SessionOutcome:
+    """The outcome of one person's session."""
 
     row: dict[str, Any]
     curve: list[dict[str, Any]]  # after every bout of the search
 
 
-def take_part(arm: Arm, number: int, seed: int = 0) -> Outcome:
+def take_part(arm: StudyArm, number: int, seed: int = 0) -> SessionOutcome:
     """The session of person `number`; every arm of a study meets the same people."""
     key = (seed, "person", number)
     person = SimulatedPerson(arm.people, key, changes=arm.person)
@@ -73,11 +75,11 @@ def take_part(arm: Arm, number: int, seed: int = 0) -> Outcome:
                     "reference": 100.0 * walker.true_reduction(plan.reference, adapted),
                 }
             )
-    return Outcome(_row(arm, number, session, person, levels), curve)
+    return SessionOutcome(_row(arm, number, session, person, levels), curve)
 
 
 def _row(
-    arm: Arm, number: int, session: Session, person: SimulatedPerson, levels: list[Levels]
+    arm: StudyArm, number: int, session: Session, person: SimulatedPerson, levels: list[Levels]
 ) -> dict[str, Any]:
     """The outcome of a session; `levels` are those at the end of each bout of the search."""
     walker, plan, law = person.walker, session.plan, session.recommendation
@@ -110,8 +112,8 @@ def _row(
 
 
 def outcomes(
-    arms: Sequence[Arm], participants: int, seed: int = 0, workers: int = 1, first: int = 0
-) -> Iterator[Outcome]:
+    arms: Sequence[StudyArm], participants: int, seed: int = 0, workers: int = 1, first: int = 0
+) -> Iterator[SessionOutcome]:
     """The outcomes of all people in all arms, one after the other in this order."""
     jobs = [(arm, number, seed) for number in range(first, first + participants) for arm in arms]
     if workers == 1:
@@ -120,7 +122,7 @@ def outcomes(
                 outcome = take_part(*job)
             yield outcome
         return
-    found: dict[int, Outcome] = {}
+    found: dict[int, SessionOutcome] = {}
     crew: Workers[int] = Workers(_people, (), workers, ahead=2)
     with crew, contextlib.closing(crew.run(range(len(jobs)), payload=jobs.__getitem__)) as events:
         following = 0
@@ -142,7 +144,9 @@ def _people() -> AbstractContextManager[Run]:
     return contextlib.nullcontext(_session)
 
 
-def _session(job: tuple[Arm, int, int], _: None, __: Callable[[Any], None]) -> Outcome | Exception:
+def _session(
+    job: tuple[StudyArm, int, int], _: None, __: Callable[[Any], None]
+) -> SessionOutcome | Exception:
     try:
         return take_part(*job)
     except Exception as error:

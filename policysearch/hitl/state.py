@@ -7,7 +7,7 @@ import numpy as np
 from policysearch.asking.search import AskedGeneration, Pair, without
 from policysearch.core import Evaluation
 from policysearch.hitl.log import Entry, Log
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 
 #: A rate this many times larger or smaller than the median of those before it is doubtful (choice).
 DOUBTFUL = 2.0
@@ -18,10 +18,10 @@ MIN_NET = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class State:
+class SessionState:
     """What follows from the events in force."""
 
-    plan: Plan
+    plan: SessionPlan
     done: dict[str, Entry]  # by item
     retests: tuple[int, ...]  # numbers of the events that asked for one
     finished: bool
@@ -29,7 +29,7 @@ class State:
     confirmed: frozenset[str]  # items
 
     @classmethod
-    def of(cls, plan: Plan, log: Log) -> "State":
+    def of(cls, plan: SessionPlan, log: Log) -> "SessionState":
         """The state of a session."""
         done: dict[str, Entry] = {}
         for place, kind, body in log.in_force:

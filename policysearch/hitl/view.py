@@ -13,9 +13,9 @@ from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE, Agenda, Bout
 from policysearch.hitl.log import Entry, Log, Walked, parsed, refusing
-from policysearch.hitl.plan import PARAMETERS, Plan
+from policysearch.hitl.plan import PARAMETERS, SessionPlan
 from policysearch.hitl.rebuilt_search import RebuiltSearch
-from policysearch.hitl.state import State
+from policysearch.hitl.state import SessionState
 from policysearch.hitl.transition import steps, unvisited
 from policysearch.ledger import read
 
@@ -36,7 +36,7 @@ class SessionView:
         ReplayDiffers: if the search asks for other laws than it did before.
     """
 
-    def __init__(self, plan: Plan, log: Log) -> None:
+    def __init__(self, plan: SessionPlan, log: Log) -> None:
         self.plan, self._log = plan, log
         self._search = RebuiltSearch(plan)
         self._check_replay()
@@ -133,7 +133,7 @@ class SessionView:
         return self._state.reduction(rate)
 
     def doubt(self, rate: float) -> str:
-        """Why a rate (W/kg) is doubtful; see `State.doubt`."""
+        """Why a rate (W/kg) is doubtful; see `SessionState.doubt`."""
         return self._state.doubt(rate)
 
     def estimate(self, breaths: Breaths, minutes: float, purpose: str = "search") -> Estimate:
@@ -180,7 +180,7 @@ class SessionView:
 
     def _fold(self, log: Log) -> None:
         """Bring search and agenda up to a log."""
-        self._state = State.of(self.plan, log)
+        self._state = SessionState.of(self.plan, log)
         self._search.update(self._state.evaluation)
         self._agenda = Agenda(self.plan, self._state, self._search)
         self._next = self._agenda.next

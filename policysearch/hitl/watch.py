@@ -1,4 +1,4 @@
-"""The countdown of a bout: how long it still takes, and what the breaths say so far."""
+"""The countdown of a bout: the time that is left, and the estimate from the breaths so far."""
 
 import time
 from collections.abc import Callable
@@ -17,12 +17,12 @@ Clocks = tuple[float, float]  # s, the monotonic and the wall clock
 
 
 def clocks() -> Clocks:
-    """What time it is."""
+    """The time now."""
     return time.monotonic(), time.time()
 
 
 class Countdown:
-    """A bout that is being walked, from now on.
+    """The countdown of a bout that begins now.
 
     Args:
         bout: what is walked.
@@ -71,7 +71,7 @@ class Countdown:
             self.broken = f"{self.window.state}: {self.window.reason}"
 
     def line(self) -> str:
-        """How it stands, in one line."""
+        """The time that is left, and the breaths so far, in one line."""
         left = round(60.0 * (self._bout.minutes - self.minutes))
         doing = "standing" if self._bout.purpose == "rest" else "walking"
         if left <= 60.0 * self._averaged:
@@ -84,7 +84,7 @@ class Countdown:
         return words + (f", so far {early.rate:.2f} ± {early.standard_error:.2f} W/kg" if early else "")
 
     def show(self, say: Callable[[str], None]) -> None:
-        """Show it until it is over: a line that changes in a terminal, a line now and then elsewhere."""
+        """Show the countdown until it is over: one changing line in a terminal, a line every 30 s elsewhere."""
         console = Console(highlight=False)
         said = self._last[0]
         with Live(Text(self.line()), console=console, auto_refresh=False, transient=True) as live:

@@ -35,7 +35,7 @@ def test_a_line_is_a_command_a_number_or_a_file(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("line", ["nan", "inf", "4_2", "4.2 W/kg", "/", "no.csv", "\0", "x" * 5000, "4,2"])
-def test_what_is_none_of_them_is_refused_in_one_line(line: str) -> None:
+def test_any_other_line_is_refused_in_one_line(line: str) -> None:
     with pytest.raises(ValueError, match=r"^expected a rate, got .*$"):
         parsed(line, COMMANDS, "a rate")
 

@@ -112,7 +112,7 @@ def test_a_growing_file_gives_every_breath_once_and_leaves_an_incomplete_line_fo
     assert stream.new() == [(6.5, 4.5)]
 
 
-def test_a_growing_file_gives_what_the_whole_one_does(tmp_path: Path) -> None:
+def test_a_growing_file_gives_the_same_breaths_as_the_complete_one(tmp_path: Path) -> None:
     path = tmp_path / "breaths.csv"
     text = "time_s,vo2_ml_min,vco2_ml_min\n" + "".join(f"{3 * k},{900 + k},800\n" for k in range(12))
     stream, found = BreathFile(path, mass=70.0), []

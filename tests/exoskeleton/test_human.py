@@ -261,7 +261,7 @@ def test_a_rest_that_is_none_is_refused() -> None:
     assert one.state == walker().state
 
 
-def test_a_curve_unlike_a_law_helps_by_a_part_of_what_the_law_does() -> None:
+def test_a_curve_that_differs_from_a_law_helps_by_a_part_of_what_the_law_does() -> None:
     assert [fidelity(rho) for rho in (0.0, 0.2, 0.4)] == pytest.approx([1.0, np.exp(-0.5), np.exp(-2.0)])
     one = walker(**QUIET)
     whole = one.true_reduction(GENERIC)

@@ -1,4 +1,4 @@
-"""Kills a session at many points and goes on with it; prints, as JSON, what each of them came to.
+"""Kills a session at many points and continues it; prints the table of each as JSON.
 
 Everything happens in forked children of this process, so that a point costs milliseconds: `python session_crashes.py
 FOLDER POINTS`. A point is a moment before or after the log takes an event, or makes it durable.
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from policysearch.hitl.log import Walked, has_begun
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import Ledger
 
-PLAN = Plan(bouts=16, warm_up=2.0, rest=1.0, retest=1, validation=3.0, baseline=3.0, seed=5)
+PLAN = SessionPlan(bouts=16, warm_up=2.0, rest=1.0, retest=1, validation=3.0, baseline=3.0, seed=5)
 KEY = (5, "person", 1)
 
 
@@ -33,7 +33,7 @@ def go_on(path: Path) -> list[dict[str, object]]:
 
 
 def operate(session: Session, person: SimulatedPerson) -> None:
-    """What an operator does beside measuring, decided by the state alone."""
+    """What an operator does other than measuring, decided by the state alone."""
     kinds = [kind for kind, _ in session.events]
     measured = [entry for entry in session.entries if entry.status == "measured"]
     if len(measured) == 6 and "skip" not in kinds:

@@ -23,12 +23,12 @@ from in_process import Finished
 from rich.console import Console
 
 from policysearch.asking.prompt import Prompt, Stopped
-from policysearch.exoskeleton.respirometry import read_breaths, running
+from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+from policysearch.exoskeleton.respirometry import running
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.breath_stream import BreathFile
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.run import OperatedSession
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
@@ -36,7 +36,7 @@ from policysearch.hitl.watch import Countdown
 from policysearch.seeding import stream
 
 ROOT = Path(__file__).parent.parent.parent
-SHORT = Plan(bouts=8, minutes=1.0, baseline=0.5, validation=0.5, averaged=0.5)
+SHORT = SessionPlan(bouts=8, minutes=1.0, baseline=0.5, validation=0.5, averaged=0.5)
 FLAGS = ["--bouts", "8", "--minutes", "1", "--baseline", "0.5", "--validation", "0.5", "--averaged", "0.5"]
 LOG = "session.sqlite"
 
@@ -62,7 +62,7 @@ def operated(
     countdown: Callable[[Bout, float, BreathFile | None], Countdown] | None = None,
     breaths: str = "",
 ) -> list[str]:
-    """All that is said and asked while somebody types these lines."""
+    """All that is shown while these lines are typed."""
     left, said = iter(lines), list[str]()
 
     def read(prompt: str) -> str:
@@ -92,12 +92,12 @@ def write_breaths(path: Path, rates: list[float], period: float = 3.0) -> Path:
 
 
 def restless(rate: float, count: int = 21, first: float = 0.0) -> list[float]:
-    """Breaths around a rate, which stands still on average."""
+    """Breaths around a constant mean rate."""
     return [rate + first * 0.9**i + 0.2 * (-1) ** i for i in range(count)]
 
 
 class Clock:
-    """Clocks that go on by a second whenever somebody waits; then `happens` may do something."""
+    """Clocks that advance by a second at every wait; then `happens` may do something."""
 
     def __init__(self, happens: Callable[[float], None] = lambda seconds: None) -> None:
         self.seconds, self.wall, self.happens = 0.0, 1e9, happens
@@ -181,7 +181,7 @@ def test_every_law_is_shown_with_names_and_units(
     assert shown in done[1].stdout
 
 
-def test_what_is_refused_gets_one_line_and_is_asked_again(
+def test_a_refused_line_gets_one_message_and_another_prompt(
     done: tuple[Path, Finished],
 ) -> None:
     said = done[1].stdout
@@ -237,7 +237,7 @@ def test_a_command_that_cannot_be_done_gets_one_line_and_changes_nothing(line: s
     assert session.events == events
 
 
-def test_what_is_written_is_said_with_its_net_reduction() -> None:
+def test_a_written_rate_is_shown_with_its_net_reduction() -> None:
     said = operated(searching(), "3.9", "yes", "4.55")
     assert "  written: 3.90 W/kg, 16.7 % less net than without torque" in said  # 1 − (3.9 − 1.4)/(4.4 − 1.4)
     assert "  written: 4.55 W/kg, 5.0 % more net than without torque" in said
@@ -292,7 +292,7 @@ def test_help_lists_every_command_and_the_table_every_bout() -> None:
     assert re.search(r"^   2 +search .* 3\.90 +\d+\.\d %  measured$", said, re.MULTILINE)
 
 
-def test_finish_goes_on_to_the_validation_and_a_pause_is_noted() -> None:
+def test_after_finish_the_validation_is_next_and_a_pause_is_noted() -> None:
     session = searching()
     operated(session, "pause", "", "finish she is tired")
     assert session.next is not None
@@ -382,7 +382,7 @@ def test_enter_reads_the_file_of_the_bout(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- the countdown
 
 
-def test_breaths_that_come_in_while_somebody_walks_become_the_rate(tmp_path: Path) -> None:
+def test_breaths_that_come_in_during_the_bout_become_the_rate(tmp_path: Path) -> None:
     path = write_breaths(tmp_path / "stream.csv", [9.0])
 
     def breathe(seconds: float) -> None:
@@ -414,7 +414,7 @@ def test_a_clock_that_jumps_or_breaths_that_stop_end_the_bout_which_enter_voids(
                 file.write(f"{seconds},3.9\n")
 
     for happens, breaths, why, minutes in (
-        (jump, "", "void: the wall clock went on by 61 s in 1 s", 0.5),
+        (jump, "", "void: the wall clock advanced by 61 s in 1 s", 0.5),
         (cough, str(path), "paused: no breath has come for 16 s", 46.0 / 60.0),
     ):
         session, clock = searching(), Clock(happens)
@@ -495,7 +495,7 @@ def seen(terminal: int, text: str) -> str:
     return shown
 
 
-def test_ctrl_c_during_the_countdown_asks_what_becomes_of_the_bout(
+def test_ctrl_c_during_the_countdown_asks_what_to_do_with_the_bout(
     terminal: tuple[subprocess.Popen[bytes], int], tmp_path: Path
 ) -> None:
     process, screen = terminal
@@ -509,7 +509,7 @@ def test_ctrl_c_during_the_countdown_asks_what_becomes_of_the_bout(
     assert "bout 2: baseline without torque" in again
     time.sleep(1)  # readline misses a Ctrl-C between its prompt and its first look at the keyboard
     os.write(screen, b"\x03")
-    shown = seen(screen, "To go on: python -m policysearch.hitl run --out")
+    shown = seen(screen, "To continue: python -m policysearch.hitl run --out")
     assert "report: " in shown
     assert "Traceback" not in shown
     assert process.wait(60) == 130
@@ -531,7 +531,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> str:
     return said
 
 
-def test_a_session_killed_at_a_prompt_goes_on_with_the_same_law_and_has_one_operator(
+def test_a_session_killed_at_a_prompt_continues_with_the_same_law_and_has_one_operator(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -545,7 +545,7 @@ def test_a_session_killed_at_a_prompt_goes_on_with_the_same_law_and_has_one_oper
 
     assert main(["run", "--out", str(out)]) == 4
     assert f"process {first.pid} on " in capsys.readouterr().err
-    assert main(["report", str(out)]) == 0  # anybody may look
+    assert main(["report", str(out)]) == 0  # a session that is being written can be read
     assert (out / "report.html").exists()
     assert main(["run", "--out", str(out), "--minutes", "3", "--mass", "80", "--set", "sigma=0.2"]) == 2
     said = capsys.readouterr().err.splitlines()
@@ -559,7 +559,7 @@ def test_a_session_killed_at_a_prompt_goes_on_with_the_same_law_and_has_one_oper
     assert again.returncode == 0, again.stderr
     assert law in again.stdout
     assert (
-        f"stopped; to go on: python -m policysearch.hitl run --out {out} --no-countdown --mass 80"
+        f"stopped; to continue: python -m policysearch.hitl run --out {out} --no-countdown --mass 80"
         in again.stdout
     )
     assert repr(SessionView.of(out / LOG).events).startswith(f"({events}")
@@ -583,7 +583,7 @@ FEW = [
 ]
 
 
-def test_a_simulated_person_killed_at_a_bout_goes_on_as_if_nothing_had_happened(
+def test_a_simulated_session_killed_at_a_bout_continues_with_the_same_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
@@ -600,13 +600,13 @@ def test_a_simulated_person_killed_at_a_bout_goes_on_as_if_nothing_had_happened(
     assert bouts <= len(SessionView.of(killed / LOG).entries) < 15
     assert main(["simulate", "--out", str(killed)]) == 0  # the log knows who it is
     again = capsys.readouterr().out
-    assert "going on after" in again
+    assert "continuing after" in again
     one, other = (SessionView.of(folder / LOG).table() for folder in (calm, killed))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
     assert again.split("\n\n")[1].splitlines()[:-1] == said.split("\n\n")[1].splitlines()[:-1]
 
-    plan = Plan(bouts=8, minutes=1.0, baseline=1.0, validation=1.0, averaged=1.0)
-    row = simulate.take_part(simulate.Arm("one", plan), 2, 3).row  # the same person as in a study
+    plan = SessionPlan(bouts=8, minutes=1.0, baseline=1.0, validation=1.0, averaged=1.0)
+    row = simulate.take_part(simulate.StudyArm("one", plan), 2, 3).row  # the same person as in a study
     assert SessionView.of(calm / LOG).recommendation.tolist() == [
         row[f"law: {name}"] for name in plan.space.names
     ]
@@ -662,7 +662,7 @@ def test_the_tables_of_a_study_do_not_depend_on_the_workers(
     assert re.search(rf"optimized law, true +{rows['true'].mean():.1f} +{rows['true'].std():.1f} ", said)
     assert re.search(rf"the search .luck included. +{rows['claimed'].mean():.1f} ", said)
     assert "Zhang et al. 2017 " in said
-    assert "to compare with, and not reproduced" in said.replace("\n", " ")
+    assert "for comparison, and the simulated people do not reproduce them" in said.replace("\n", " ")
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
@@ -716,7 +716,7 @@ def test_a_wrong_flag_is_refused_with_exit_code_2(
     assert message in capsys.readouterr().err
 
 
-def test_what_is_no_session_or_no_command_is_refused(
+def test_a_folder_without_a_session_and_an_unknown_command_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", str(tmp_path)]) == 2
@@ -762,7 +762,7 @@ def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
 
 def test_every_field_of_the_plan_has_a_flag_that_states_its_default() -> None:
     hints = typing.get_type_hints(flags.RunFlags, include_extras=True)
-    plan = {field.name: field.default for field in dataclasses.fields(Plan)}
+    plan = {field.name: field.default for field in dataclasses.fields(SessionPlan)}
     assert plan.keys() - hints.keys() == {"options", "shuffle"}  # --set and --no-shuffle
     assert hints.keys() - plan.keys() == {"set", "no_shuffle", "out", "breaths", "no_countdown", "fresh"}
     for name, default in plan.items():

@@ -23,7 +23,7 @@ from policysearch.exoskeleton.torque_profile import why_infeasible
 from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE
 from policysearch.hitl.log import Log
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import GENERIC, Plan
+from policysearch.hitl.plan import GENERIC, SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused
@@ -31,8 +31,8 @@ from policysearch.plain_data import decode, encode
 from policysearch.search import AskTell
 from policysearch.seeding import stream
 
-SHORT = Plan(bouts=16, baseline=3.0, validation=3.0)
-BARE = Plan(bouts=16, baseline=0.0, validation=0.0)
+SHORT = SessionPlan(bouts=16, baseline=3.0, validation=3.0)
+BARE = SessionPlan(bouts=16, baseline=0.0, validation=0.0)
 
 
 def answered(session: Session, rate: float) -> None:
@@ -70,7 +70,7 @@ def reopened(session: Session) -> Session:
 
 
 def test_a_session_is_warm_up_baseline_generations_with_rests_and_re_tests_and_a_double_reversal() -> None:
-    plan = Plan(bouts=16, warm_up=5.0, rest=1.0, retest=2, seed=3)
+    plan = SessionPlan(bouts=16, warm_up=5.0, rest=1.0, retest=2, seed=3)
     session, seen = Session.begin(plan), []
     while session.next is not None:
         seen.append((session.next.purpose, session.next.minutes, session.next.condition))
@@ -199,7 +199,7 @@ def test_cma_es_is_told_only_what_was_measured() -> None:
     np.testing.assert_array_equal(session.proposals[1].params, np.array(es.ask()))
 
 
-def test_a_law_that_nobody_walked_is_not_recommended_however_lucky_the_ties() -> None:
+def test_a_law_that_was_not_walked_is_never_recommended() -> None:
     session = Session.begin(replace(BARE, optimizer="nelder-mead", shuffle=False))
     for rate in (4.4, None, 4.1, 4.1, 4.1):  # a median that is the best rate
         if rate is None:
@@ -242,7 +242,7 @@ def test_a_method_that_asks_for_one_law_at_a_time_gets_an_answer_for_each() -> N
         session.skip("tired")
 
 
-def test_a_void_bout_comes_again_and_counts_for_nothing_but_was_walked() -> None:
+def test_a_void_bout_is_repeated_does_not_count_and_is_in_the_history() -> None:
     session = through(Session.begin(SHORT), 4)
     before = session.next
     assert before is not None
@@ -336,7 +336,7 @@ def test_a_re_test_comes_next_and_is_not_told_to_the_method() -> None:
     np.testing.assert_array_equal(session.recommendation, other.recommendation)
 
 
-def test_finishing_early_goes_on_to_the_validation_with_what_was_learned() -> None:
+def test_after_finish_the_validation_is_next_with_the_law_recommended_so_far() -> None:
     session = through(Session.begin(SHORT), 12)
     law = session.recommendation
     session.finish("the hour is over")
@@ -398,18 +398,18 @@ def test_the_way_to_the_next_law_takes_no_step_larger_than_a_quarter_of_the_rang
         answered(session, rate_of(session))
 
 
-def test_what_came_of_another_bout_or_of_another_law_is_refused() -> None:
+def test_the_result_of_another_bout_or_of_another_law_is_refused() -> None:
     session = through(Session.begin(BARE), 3)
     shown = session.next
     assert shown is not None
     session.confirm()
     session.limit(0.5 * float(shown.law[0]), "it hurts")
     with pytest.raises(
-        ValueError, match="bout: expected what came of generation 1, bout 4 of 8, got that of"
+        ValueError, match="bout: expected the result of generation 1, bout 4 of 8, got that of"
     ):
         session.measured(4.0, of=shown)
     through(session, 1)
-    with pytest.raises(ValueError, match="bout: expected what came of"):
+    with pytest.raises(ValueError, match="bout: expected the result of"):
         session.measured(4.0, of=shown)
 
 
@@ -430,7 +430,7 @@ def test_a_baseline_below_standing_would_turn_the_search_around_and_is_refused()
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, 2.1, float("nan")])
-def test_nobody_walks_less_than_nothing_or_more_than_all_of_a_bout(minutes: float) -> None:
+def test_the_minutes_of_a_void_bout_are_positive_and_at_most_those_of_the_bout(minutes: float) -> None:
     session = through(Session.begin(BARE), 2)
     session.confirm()
     with pytest.raises(ValueError, match="minutes: expected more than 0 and at most 2"):
@@ -497,18 +497,18 @@ def test_only_measured_bouts_in_force_can_be_amended() -> None:
 )
 def test_a_plan_that_cannot_be_is_refused_with_one_message(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        replace(Plan(), **changes)
+        replace(SessionPlan(), **changes)
 
 
 # ------------------------------------------------------------------------------------------------------ the log
 
 
 def test_a_plan_survives_the_log() -> None:
-    plan = Plan(start=(0.5, 50.0, 25.0, 10.0), options={"sigma": 0.2}, participant="<b>", seed=9)
-    assert Plan.of(decode(encode(plan.document()))) == plan
+    plan = SessionPlan(start=(0.5, 50.0, 25.0, 10.0), options={"sigma": 0.2}, participant="<b>", seed=9)
+    assert SessionPlan.of(decode(encode(plan.document()))) == plan
 
 
-def test_a_second_session_on_the_same_file_is_refused_and_anybody_may_look(tmp_path: Path) -> None:
+def test_a_second_session_on_the_same_file_is_refused_and_it_can_still_be_viewed(tmp_path: Path) -> None:
     path = tmp_path / "session.sqlite"
     with Session.begin(BARE, path) as session:
         through(session, 3)
@@ -579,7 +579,9 @@ def test_a_log_whose_events_make_no_session_is_refused(tmp_path: Path, kind: str
 @pytest.mark.parametrize(
     "changes", [{"law": [0.5, float("nan"), 20.0, 10.0]}, {"rate": -3.0}, {"minutes": 0.0}]
 )
-def test_a_bout_that_nobody_can_have_walked_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_a_bout_with_an_impossible_law_rate_or_duration_is_refused(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
     path = tmp_path / "session.sqlite"
     with Session.begin(SHORT, path) as session:
         through(session, 1)
@@ -620,7 +622,7 @@ def test_a_search_that_would_ask_for_other_laws_stops_and_names_the_versions() -
         Session(BARE, Log(None, events))
 
 
-def test_a_simulated_person_continues_as_if_nothing_had_happened() -> None:
+def test_a_simulated_person_rebuilt_from_the_history_continues_with_the_same_numbers() -> None:
     def person(session: Session) -> SimulatedPerson:
         return SimulatedPerson("zhang2017", (1, "person", 1), session.history)
 
@@ -628,7 +630,7 @@ def test_a_simulated_person_continues_as_if_nothing_had_happened() -> None:
     walker = person(calm)
     for _ in itertools.takewhile(lambda _: calm.next is not None, itertools.count()):
         walk_next(calm, walker)
-        walk_next(broken, person(broken))  # somebody new every time, rebuilt from the history
+        walk_next(broken, person(broken))  # a new person every time, rebuilt from the history
     assert calm.table().to_csv() == broken.table().to_csv()
 
 
@@ -642,7 +644,7 @@ def crashed(tmp_path: Path, points: list[int]) -> dict[str, Any]:
     return found
 
 
-def test_a_session_killed_at_any_of_thirty_points_goes_on_with_the_same_laws_in_the_same_order(
+def test_a_session_killed_at_any_of_thirty_points_continues_with_the_same_laws_in_the_same_order(
     tmp_path: Path,
 ) -> None:
     points = [0, 1, 2, 3, 4, 5, 6, 7, *range(12, 166, 7)]
@@ -655,9 +657,9 @@ def test_a_session_killed_at_any_of_thirty_points_goes_on_with_the_same_laws_in_
         assert table == calm, f"killed at point {point}"
 
 
-# --------------------------------------------------------------------------------- histories that nobody thought of
+# --------------------------------------------------------------------------------- histories that no test lists
 
-STATEFUL = Plan(
+STATEFUL = SessionPlan(
     options={"population_size": 4}, bouts=12, retest=2, rest=1.0, baseline=3.0, validation=3.0, warm_up=1.0
 )
 rates = st.floats(2.5, 6.0)

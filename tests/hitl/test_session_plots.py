@@ -15,7 +15,7 @@ from policysearch.exoskeleton.respirometry import Breaths, fit, running
 from policysearch.exoskeleton.torque_profile import torque
 from policysearch.hitl import plots
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.reporting import page
 
@@ -24,8 +24,8 @@ STRIDE = np.linspace(0.0, 70.0, 281)
 RATES = (3.9, 4.0, 3.7, 4.1, 3.8, 4.05, 3.6, 3.95)
 
 
-def typed(plan: Plan, bouts: int | None = None, error: float = np.nan) -> Session:
-    """A session whose rates somebody typed in, after so many bouts."""
+def typed(plan: SessionPlan, bouts: int | None = None, error: float = np.nan) -> Session:
+    """A session with typed rates, after this many bouts."""
     return through(Session.begin(plan, clock=itertools.count(1.7e9).__next__), bouts, error)
 
 
@@ -43,7 +43,7 @@ def through(session: Session, bouts: int | None = None, error: float = np.nan) -
 @pytest.fixture(scope="module")
 def messy() -> Session:
     """Two generations, a re-test, rests, and one of everything that an operator does."""
-    plan = Plan(seed=3, bouts=16, retest=1, rest=2.0, warm_up=3.0, baseline=3.0, validation=3.0)
+    plan = SessionPlan(seed=3, bouts=16, retest=1, rest=2.0, warm_up=3.0, baseline=3.0, validation=3.0)
     session, person = Session.begin(plan), SimulatedPerson("zhang2017", (3, "person"))
     for turn in itertools.count(1):
         if session.next is None:
@@ -108,7 +108,7 @@ def test_onset_peak_and_end_are_marked_where_they_are(messy: Session) -> None:
 
 
 def test_the_right_axis_is_the_torque_for_this_persons_mass() -> None:
-    figure = plots.law_over_stride(Session.begin(Plan(mass=81.0)))
+    figure = plots.law_over_stride(Session.begin(SessionPlan(mass=81.0)))
     figure.draw_without_rendering()
     (axis,) = figure.axes
     (right,) = axis.child_axes
@@ -146,7 +146,7 @@ def test_an_amended_rate_has_no_band(messy: Session) -> None:
 
 
 def test_a_rate_that_was_typed_in_has_no_breaths_to_show() -> None:
-    figure = plots.breaths_with_fit(typed(Plan(bouts=8, validation=0.0)).entries[0], 42.0)
+    figure = plots.breaths_with_fit(typed(SessionPlan(bouts=8, validation=0.0)).entries[0], 42.0)
     assert "no breaths" in [text.get_text() for text in words(figure)]
 
 
@@ -178,7 +178,7 @@ def test_candidates_are_drawn_where_they_are_in_the_colour_of_their_result(messy
 
 
 def test_without_a_baseline_colours_are_rates() -> None:
-    session = typed(Plan(baseline=0.0, bouts=8), 3)
+    session = typed(SessionPlan(baseline=0.0, bouts=8), 3)
     figure = plots.narrowing(session)
     dots = next(each for each in figure.axes[0].collections if len(each.get_offsets()) > 1)
     assert dots.get_array().tolist() == list(RATES[:3])
@@ -226,7 +226,7 @@ def test_validation_shows_every_bout_and_the_mean_of_its_condition(messy: Sessio
 
 
 def test_drift_shows_the_reference_law_at_the_minute_when_it_was_walked() -> None:
-    plan = Plan(bouts=16, warm_up=3.0, baseline=6.0, retest=1, rest=1.5, validation=0.0)
+    plan = SessionPlan(bouts=16, warm_up=3.0, baseline=6.0, retest=1, rest=1.5, validation=0.0)
     session = typed(plan, 5, error=0.04)
     session.skip("too uncomfortable")  # takes no time
     through(session, 7, 0.04).confirm()
@@ -248,13 +248,13 @@ def test_drift_shows_the_reference_law_at_the_minute_when_it_was_walked() -> Non
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Session.begin(Plan()),
-        lambda: typed(Plan(), 1),
-        lambda: typed(Plan(baseline=0.0, bouts=8), 3),
+        lambda: Session.begin(SessionPlan()),
+        lambda: typed(SessionPlan(), 1),
+        lambda: typed(SessionPlan(baseline=0.0, bouts=8), 3),
         lambda: typed(
-            Plan(bouts=8, retest=1, mass=100.0, upper_torque=0.5, reference=(0.4, 50.0, 20.0, 10.0))
+            SessionPlan(bouts=8, retest=1, mass=100.0, upper_torque=0.5, reference=(0.4, 50.0, 20.0, 10.0))
         ),
-        lambda: typed(Plan(optimizer="nelder-mead", bouts=7, start=(0.5, 55.0, 40.0, 10.0))),
+        lambda: typed(SessionPlan(optimizer="nelder-mead", bouts=7, start=(0.5, 55.0, 40.0, 10.0))),
     ],
     ids=["fresh", "baseline only", "no baseline", "typed in", "one law a generation"],
 )

@@ -13,12 +13,12 @@ import pytest
 from policysearch.exoskeleton.respirometry import Breaths, sensitivity
 from policysearch.hitl import report
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import Plan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
 
 HOSTILE = "<script>alert(1)</script>"
-SHORT = Plan(bouts=8, baseline=3.0, validation=3.0)
+SHORT = SessionPlan(bouts=8, baseline=3.0, validation=3.0)
 #: W/kg; net of 1.4 standing: 3, 2.4 and 2.1.
 MEASURED = {"zero torque": 4.4, "reference": 3.8, "optimized": 3.5}
 
@@ -48,7 +48,7 @@ def validated(rates: Mapping[str, float], error: float = np.nan) -> Session:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The log of a session of a hostile participant, in which an operator did one of everything."""
     path = tmp_path_factory.mktemp("session") / "session.sqlite"
-    plan = Plan(
+    plan = SessionPlan(
         participant=HOSTILE, mass=81.0, seed=3, bouts=16, retest=1, rest=2.0, warm_up=3.0, baseline=3.0
     )
     time, person = clock(), SimulatedPerson("zhang2017", (3, "person"))
@@ -128,7 +128,7 @@ def test_reductions_and_their_standard_errors_are_those_of_the_arithmetic() -> N
         "Validation: the optimized law took 12.5 % less net energy than the reference law (standard error 4.7).",
     ]
     # 0.2 W/kg between two bouts under the same law: 9.5 % of 2.1
-    assert "up to 9.5 % apart" in lines[3]
+    assert "differed by up to 9.5 %" in lines[3]
     assert "noisy measurement" in lines[3]
 
 
@@ -152,23 +152,23 @@ def test_an_amended_bout_takes_the_standard_error_of_its_condition_with_it() -> 
     assert found.standard_error == pytest.approx(3.62, abs=0.005)
 
 
-def test_laws_less_than_two_standard_errors_apart_are_not_told_apart() -> None:
-    said = "less than two standard errors apart"
+def test_laws_that_differ_by_less_than_two_standard_errors_are_not_distinguished() -> None:
+    said = "differ by less than two standard errors"
     worse = {**MEASURED, "optimized": 4.0}
     assert any(said in line for line in report.findings(validated(worse, 0.12)))  # −8.3 %, error 5.4
     assert not any(said in line for line in report.findings(validated(MEASURED, 0.12)))  # 12.5 %, error 4.7
     assert "8.3 % more net energy than the reference law" in report.findings(validated(worse, 0.12))[2]
 
 
-def test_the_luckiest_estimate_stands_beside_what_the_validation_measured() -> None:
+def test_the_best_single_estimate_is_reported_next_to_what_the_validation_measured() -> None:
     # the last of the search's eight bouts: 4.2 − 0.8 = 3.4 W/kg, net 2 of 3
-    (line,) = [line for line in report.findings(validated(MEASURED)) if "luckiest" in line]
-    assert "33.3 % less net energy than the baseline (bout 9): the luckiest of 8 noisy numbers" in line
+    (line,) = [line for line in report.findings(validated(MEASURED)) if "best single estimate" in line]
+    assert "33.3 % less net energy than the baseline (bout 9): the best of 8 noisy numbers" in line
     assert line.endswith("The recommended law, validated: 30.0 % less net energy than zero torque.")
 
 
-def test_without_a_baseline_the_luckiest_estimate_is_a_rate() -> None:
-    session = Session.begin(Plan(bouts=8, baseline=0.0, validation=0.0))
+def test_without_a_baseline_the_best_single_estimate_is_a_rate() -> None:
+    session = Session.begin(SessionPlan(bouts=8, baseline=0.0, validation=0.0))
     for rate in (3.9, 3.7, 3.8):
         if session.entering:
             session.confirm()
@@ -248,7 +248,7 @@ def test_bouts_that_depend_on_the_time_constant_are_named(session: Session) -> N
     steep = Breaths(time, 4.0 - 1.5 * np.exp(-time / 60.0) + 0.01 * np.cos(time))
     flat = Breaths(time, 4.0 + 0.01 * np.cos(2.0 * time))
     long = Breaths(3.0 * time, 4.0 - 1.5 * np.exp(-3.0 * time / 60.0) + 0.01 * np.cos(time))
-    session = Session.begin(Plan(bouts=8, baseline=6.0, validation=0.0), clock=clock())
+    session = Session.begin(SessionPlan(bouts=8, baseline=6.0, validation=0.0), clock=clock())
     session.measured(4.4, 0.1, steep)  # the mean of its last minutes, whatever τ is
     for breaths in (steep, flat, None, steep, long):
         if session.entering:
@@ -320,14 +320,14 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 
 def test_a_session_that_has_just_begun_claims_nothing() -> None:
-    text = Page(report.page(Session.begin(Plan(), clock=clock()))).text
+    text = Page(report.page(Session.begin(SessionPlan(), clock=clock()))).text
     assert "It is not over; next: baseline without torque." in text
     assert "Search: cma-es, 32 bouts of 2 min (64 min), seed 0; generations walked so far: 0." in text
     assert "Around it: baseline without torque 6 min; validation, six bouts of 6 min." in text
     assert "No law was measured yet: this is where the search starts." in text
     assert "There is no validation yet" in text
     assert "0 min were walked in all" in text
-    assert "luckiest" not in text
+    assert "best single estimate" not in text
 
 
 def test_the_page_says_when_how_long_and_with_what(session: Session, written: Path) -> None:
@@ -342,5 +342,5 @@ def test_the_page_says_when_how_long_and_with_what(session: Session, written: Pa
     assert "the reference law again after every generation." in text
     assert "Limits in software do not replace the device’s own limits, nor its physical stop." in text
     versions = report.versions(session)
-    assert len(versions) == 2, "somebody went on once"
+    assert len(versions) == 2, "it was opened again once"
     assert all(line in text and "numpy" in line for line in versions)

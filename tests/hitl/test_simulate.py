@@ -9,17 +9,17 @@ from scipy import stats
 
 from policysearch.exoskeleton.human import adapted_after
 from policysearch.hitl.people import SimulatedPerson
-from policysearch.hitl.plan import GENERIC, Plan
-from policysearch.hitl.simulate import Arm, mean_and_interval, outcomes, summary, take_part
+from policysearch.hitl.plan import GENERIC, SessionPlan
+from policysearch.hitl.simulate import StudyArm, mean_and_interval, outcomes, summary, take_part
 
 #: Nobody's breaths scatter, drift, go missing or lag (but for a second).
 QUIET = {"breath_sd": 0.0, "drift_sd": 0.0, "missed": 0.0, "outliers": 0.0, "tau": 1.0}
-PLAN = Plan(bouts=16, warm_up=4.0, tau=1.0)
+PLAN = SessionPlan(bouts=16, warm_up=4.0, tau=1.0)
 
 
 @pytest.fixture(scope="module")
 def row() -> dict[str, float]:
-    return take_part(Arm("quiet", PLAN, "zhang2017", QUIET, then=30.0), 3, seed=7).row
+    return take_part(StudyArm("quiet", PLAN, "zhang2017", QUIET, then=30.0), 3, seed=7).row
 
 
 def test_truths_are_those_of_the_landscape_at_the_adaptation_that_is_named(row: dict[str, float]) -> None:
@@ -45,8 +45,8 @@ def test_without_noise_what_is_measured_and_claimed_is_true(row: dict[str, float
 
 def test_every_arm_meets_the_same_people_and_the_workers_change_nothing() -> None:
     arms = [
-        Arm("one", replace(PLAN, validation=0.0)),
-        Arm("two", replace(PLAN, validation=0.0, optimizer="spsa")),
+        StudyArm("one", replace(PLAN, validation=0.0)),
+        StudyArm("two", replace(PLAN, validation=0.0, optimizer="spsa")),
     ]
     alone = [outcome.row for outcome in outcomes(arms, 3, seed=2)]
     together = [outcome.row for outcome in outcomes(arms, 3, seed=2, workers=2)]

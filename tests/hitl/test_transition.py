@@ -71,7 +71,7 @@ def test_the_steps_are_counted_but_for_rounding() -> None:
         ([1.0, 0.0], [1e-310, 1.0], "limits: expected at most 1000 steps from .* to .*, got inf of"),
     ],
 )
-def test_what_cannot_be_walked_is_refused(following: Any, limits: Any, message: str) -> None:
+def test_steps_that_cannot_be_made_are_refused(following: Any, limits: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         steps(np.zeros(2), np.array(following), np.array(limits))
 

@@ -1,4 +1,4 @@
-"""A person who types what was measured, slips, corrects it, ends and goes on."""
+"""A person who types what was measured, makes mistakes, corrects them, ends and continues."""
 
 import re
 from collections import deque
@@ -92,7 +92,7 @@ def typing(*lines: str) -> Callable[[Person, str], str | None]:
 def tuning(
     method: Optimizer, checks: int = CHECKS, budget: int = BUDGET
 ) -> Callable[[AskEvaluator], np.ndarray]:
-    """A search, and the final check of its recommendation beside the start."""
+    """A search, and the final check of its recommendation and the start."""
 
     def search(evaluator: AskEvaluator) -> np.ndarray:
         best = SPACE.domain.start
@@ -121,7 +121,7 @@ def calm(search: Callable[[AskEvaluator], np.ndarray]) -> tuple[np.ndarray, AskE
 
 
 class Slipping:
-    """Types wrong values and other slips as told, and has corrected all of it in the end."""
+    """Types wrong values and makes other mistakes as told, and has corrected all of them at the end."""
 
     def __init__(self, slips: Sequence[str]) -> None:
         self._slips, self._next = deque(slips), deque[str]()
@@ -182,7 +182,7 @@ def test_a_tuning_full_of_slips_that_were_corrected_ends_like_one_without(
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_tuning_that_was_killed_after_any_event_goes_on_where_it_was(name: str) -> None:
+def test_a_tuning_that_was_killed_after_any_event_continues_where_it_was(name: str) -> None:
     slips = ("undone", "amended later", "amended later", "failed", "amendment undone", "note it rains")
     slipping = Slipping(slips)
     whole = evaluator(Person(slipping))
@@ -221,7 +221,7 @@ def test_what_was_typed_is_what_the_search_is_told_with_the_sign_of_the_goal() -
     assert evaluation.unmeasured == ()
 
 
-def test_parameters_that_break_a_constraint_fail_and_nobody_is_asked() -> None:
+def test_parameters_that_break_a_constraint_fail_without_a_question() -> None:
     params = np.array([SPACE.of_names({"stiffness": s, "kd": 1.0, "window": 3}) for s in (2.0, 0.5)])
     person = Person(typing("7"))
     evaluation = evaluator(person, constraints=["kd <= stiffness"]).evaluate(Proposal(params, params[0]), ())
@@ -274,7 +274,7 @@ def test_the_recommendation_and_the_start_take_turns_in_the_final_check() -> Non
     assert "try 3 (check: the start, measurement 2 of 3):" in said
 
 
-def test_what_is_to_be_tried_is_said_with_numbers_places_and_units() -> None:
+def test_a_question_shows_its_number_generation_values_and_units() -> None:
     space = Space((Parameter("kp", 1.0, 0.5, 100.0, "N·m/rad"), Choice("filter", ("none", "median"), "none")))
     said: list[str] = []
     by = AskEvaluator(space, Prompt(lambda prompt: "1", said.append), tries=60)
@@ -328,7 +328,9 @@ def test_an_answer_holds_whatever_would_be_deployed() -> None:
         (["5", "amend one 5"], "expected the number of a try in force (table shows them), got 'one'"),
     ],
 )
-def test_what_cannot_be_is_refused_in_words_and_nothing_is_written(lines: list[str], message: str) -> None:
+def test_a_line_that_makes_no_sense_is_refused_in_words_and_nothing_is_written(
+    lines: list[str], message: str
+) -> None:
     person = Person(typing(*lines))
     by = evaluator(person)
     with pytest.raises(EOFError):
@@ -404,7 +406,7 @@ def test_an_amendment_keeps_what_else_was_measured_and_can_be_taken_back() -> No
     assert [kind for kind, _ in by.answers.events] == ["answer", "failed", "amend", "amend", "undo"]
 
 
-def test_the_table_shows_what_became_of_every_try() -> None:
+def test_the_table_shows_the_status_of_every_try() -> None:
     method, person = METHODS["nelder-mead"], Person(careful)
     by = evaluator(person)
     asked(tuning(method, checks=0), by)
@@ -446,7 +448,7 @@ def test_every_answer_is_written_before_the_next_question_is_shown() -> None:
     ]  # fmt: skip
 
 
-def test_what_could_not_be_written_is_not_known_and_nothing_is_taken_after_it() -> None:
+def test_an_answer_that_could_not_be_written_is_not_known_and_no_further_one_is_accepted() -> None:
     full = [False, True, False]
 
     def write(kind: str, body: Any) -> None:

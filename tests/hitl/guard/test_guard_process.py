@@ -1,4 +1,4 @@
-"""The guard in its own process: whoever is stopped or killed, the torque in the device's own log ramps to zero."""
+"""The guard in its own process: when a process is stopped or killed, the torque in the device's log ramps to zero."""
 
 import json
 import os
@@ -146,7 +146,7 @@ def owned(folder: Path, limits: GuardLimits, fork: bool = False) -> tuple[Any, i
     return owner, pid, child
 
 
-def test_the_torque_ramps_to_zero_when_the_owner_is_suspended_and_stays_there_when_it_goes_on(
+def test_the_torque_ramps_to_zero_when_the_owner_is_suspended_and_stays_there_when_it_continues(
     tmp_path: Path,
 ) -> None:
     owner, pid, _ = owned(tmp_path, LIMITS)
@@ -214,7 +214,7 @@ def test_whatever_the_law_and_its_changes_the_torque_keeps_limits_and_slope(tmp_
     check_slope(found[ticks:], low)
 
 
-def test_a_hostile_law_is_refused_and_the_one_before_goes_on(guard: GuardProcess) -> None:
+def test_an_infeasible_law_is_refused_and_the_previous_one_stays_in_force(guard: GuardProcess) -> None:
     guard.set_law(STEEP)
     until(lambda: guard.status().torque == 0.75)
     for law, message in (
@@ -257,7 +257,7 @@ def test_a_stop_is_latched_until_an_operator_rearms_with_a_reason(
     assert guard.status().stop_reason == ""
 
 
-def test_what_cannot_be_read_stops_the_guard(guard: GuardProcess) -> None:
+def test_a_message_that_cannot_be_read_stops_the_guard(guard: GuardProcess) -> None:
     for garbage in (
         b"\xff\xfe\x00\n",
         b"\n",
@@ -318,7 +318,7 @@ def test_a_device_that_cannot_be_opened_is_reported(device: str, message: str) -
         GuardProcess(LIMITS, device)
 
 
-def test_the_guard_lives_through_a_terminals_signals_and_shares_no_file_with_its_owner(
+def test_the_guard_survives_a_terminals_signals_and_shares_no_file_with_its_owner(
     tmp_path: Path, guard: GuardProcess
 ) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
@@ -363,7 +363,7 @@ def test_closing_ramps_too(tmp_path: Path, guard: GuardProcess) -> None:
         guard.beat()
 
 
-def test_of_a_guard_that_was_killed_nobody_knows_the_torque(tmp_path: Path) -> None:
+def test_the_torque_of_a_guard_that_was_killed_is_unknown(tmp_path: Path) -> None:
     guard = GuardProcess(LIMITS, "devices:Still", {"log": str(tmp_path / "log")})
     os.kill(guard.pid, signal.SIGKILL)
     until(lambda: not guard.status().running)
@@ -398,7 +398,7 @@ def test_an_owner_is_told_that_the_guard_hangs(guard: GuardProcess) -> None:
         ({"period": float("nan")}, "period: expected a positive number of s up to the longest tick"),
     ],
 )
-def test_what_makes_no_guard_is_refused(change: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_of_a_guard_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         GuardProcess(
             **{"limits": LIMITS, "device": "devices:Still", "options": {"log": "/dev/null"}, **change}

@@ -1,4 +1,4 @@
-"""The torque guard: whatever is commanded, what comes out is finite, within its limits and no steeper than allowed."""
+"""The torque guard: for every command the torque is finite, within its limits and no steeper than allowed."""
 
 import importlib.util
 import math
@@ -192,7 +192,7 @@ def test_hundreds_of_thousands_of_hostile_ticks_leave_neither_limits_nor_slope(t
         if event == 0:
             guard.stop(command)
         elif event == 1:
-            time = clock.now = time + 0.2  # nobody beats
+            time = clock.now = time + 0.2  # no beat comes
         elif event == 2 and guard.limits.highest > 0.5:
             guard.restrict(replace(guard.limits, highest=guard.limits.highest * 0.99))
         elif event == 3:
@@ -261,7 +261,7 @@ def test_many_ticks_at_one_instant_change_the_torque_no_more_than_one() -> None:
 
 
 @pytest.mark.parametrize("apart", [0.021, 0.1])
-def test_ticks_far_apart_count_as_the_longest_tick_each(apart: float) -> None:
+def test_a_tick_counts_for_at_most_the_longest_tick(apart: float) -> None:
     guard, clock = machine()
     most = LIMITS.slope * LIMITS.longest_tick
     assert run(guard, clock, 1.0, 3, apart) == [most, most + most, most + most + most]
@@ -269,7 +269,7 @@ def test_ticks_far_apart_count_as_the_longest_tick_each(apart: float) -> None:
 
 
 @pytest.mark.parametrize("apart", [0.021, 1.0, 1e6, 1e300])
-def test_after_a_stop_too_ticks_far_apart_count_as_the_longest_tick(apart: float) -> None:
+def test_after_a_stop_a_tick_counts_for_at_most_the_longest_tick(apart: float) -> None:
     guard, clock = at(0.5)
     guard.stop("a test")
     assert run(guard, clock, 1.0, 1, apart) == [0.5 - LIMITS.longest_tick]  # 0.5 N·m/kg in 0.5 s
@@ -285,7 +285,7 @@ def test_without_any_time_the_torque_stays_as_it_is(now: float) -> None:
     assert guard.counts == {}
 
 
-def test_with_a_clock_that_stands_still_the_torque_does_not_change_even_after_a_stop() -> None:
+def test_while_the_clock_stands_still_the_torque_does_not_change_even_after_a_stop() -> None:
     guard, _ = at(0.5)
     assert [guard.tick(1.0) for _ in range(1000)] == [0.5] * 1000
     assert guard.stop_reason == ""
