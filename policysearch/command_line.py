@@ -6,11 +6,10 @@ Only light modules are imported here, so that `--help` answers at once.
 import dataclasses
 import sys
 import tomllib
-from collections.abc import Callable
-from typing import Annotated, Any, TypeVar, get_args
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
@@ -57,19 +56,24 @@ def flag(metavar: str, default: str = "") -> Any:
     return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 
-def flags_of(model: type[BaseModel]) -> Callable[[type[T]], type[T]]:
+def flags_of(model: Any, without: Collection[str] = ()) -> Callable[[type[T]], type[T]]:
     """A decorator that adds a flag to a dataclass for every field of `model` that is annotated with `flag`.
 
     The field's description is its help. A flag that is left out is None (False for a switch), so that a file, or the
     model's default, decides.
+
+    Args:
+        model: a pydantic model, or dataclass, that has its descriptions from docstrings.
+        without: fields that get no flag.
     """
+    options: dict[str, FieldInfo] = model.__pydantic_fields__
 
     def extended(flags: type[T]) -> type[T]:
         added = [
-            _optional_flag(name, field, shown)
-            for name, field in model.model_fields.items()
-            for shown in field.metadata
-            if isinstance(shown, type(flag("")))
+            _optional_flag(name, option, shown)
+            for name, option in options.items()
+            for shown in option.metadata
+            if isinstance(shown, type(flag(""))) and name not in without
         ]
         described = {"__doc__": flags.__doc__, "__module__": flags.__module__}
         return dataclasses.make_dataclass(
@@ -84,13 +88,22 @@ def _optional_flag(name: str, option: FieldInfo, shown: Any) -> tuple[str, Any, 
     annotation: Any = option.annotation
     kinds = get_args(annotation) or (annotation,)
     kind: Any = next((kind for plain, kind in KINDS.items() if plain in kinds), annotation | None)
-    default = () if option.default is None or kind is bool else (f"(default: {option.default})",)
+    if get_origin(annotation) is Literal:  # the model names the choices, when it refuses another
+        kind = str | None
+    for parser in option.metadata:
+        if isinstance(parser, PrimitiveConstructorSpec):
+            kind = Annotated[annotation | None, parser]
+    default = () if option.default is None or kind is bool else (f"(default: {_in_short(option.default)})",)
     shown = dataclasses.replace(
         shown,
         help=" ".join((option.description or "").split()),
         help_behavior_hint=shown.help_behavior_hint or "".join(default),
     )
     return name, Annotated[kind, shown], dataclasses.field(default=False if kind is bool else None)
+
+
+def _in_short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _whole(arguments: list[str]) -> int:

@@ -208,12 +208,11 @@ def _simulate_many(arguments: SimulateFlags) -> int:
 
     from policysearch.hitl import simulate  # noqa: PLC0415
 
-    seed, count = arguments.seed or 0, arguments.participants or 0
-    plan = flags.plan(flags.given(arguments), {})
+    plan, count = flags.plan(flags.given(arguments), {}), arguments.participants or 0
     people, workers = arguments.people or PEOPLE, arguments.workers or os.cpu_count() or 1
     _folder(arguments.out)
     arm = simulate.StudyArm(plan.optimizer, plan, people)
-    found = simulate.outcomes([arm], count, seed, min(workers, count), arguments.number or 0)
+    found = simulate.outcomes([arm], count, plan.seed, min(workers, count), arguments.number or 0)
     outcomes = list(track(found, f"{count} of {people}", count, console=Console(stderr=True), transient=True))
     rows = pd.DataFrame([outcome.row for outcome in outcomes])
     curve = pd.DataFrame([point for outcome in outcomes for point in outcome.curve])

@@ -9,85 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Number, Refusal, Whole, flag, optional, settings
+from policysearch.command_line import Number, Refusal, Whole, flag, flags_of, settings
+from policysearch.hitl.options import PlanOptions
 from policysearch.provenance import changes
 
 if TYPE_CHECKING:
     from policysearch.hitl.plan import SessionPlan
 
-Law = tuple[float, float, float, float]
-
-
-def _law(arguments: list[str]) -> Law:
-    try:
-        torque, peak, rise, fall = map(float, arguments[0].split(","))
-    except ValueError:
-        expected = "four numbers T,p,r,f (N·m/kg, % stride), as in 0.5,50,25,10"
-        raise ValueError(f"expected {expected}, got {arguments[0]!r}") from None
-    return torque, peak, rise, fall
-
-
-FourNumbers = Annotated[Law | None, optional(tuple, _law)]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PlanFlags:
-    """The plan of a session, without the participant."""
-
-    mass: Annotated[Number, flag("KG", "70")] = None
-    """Body mass (kg), for torques in N·m and for breath files with volumes."""
-
-    optimizer: Annotated[str | None, flag("NAME", "cma-es")] = None
-    """The method that proposes the laws."""
+class SessionFlags:
+    """What a session with a person and a simulated one have in common."""
 
     set: Annotated[list[str], flag("FIELD=VALUE …")] = dataclasses.field(default_factory=list)
-    """Its hyperparameters, as in sigma=0.2."""
-
-    bouts: Annotated[Whole, flag("N", "32")] = None
-    """Bouts of the search."""
-
-    minutes: Annotated[Number, flag("MIN", "2")] = None
-    """Minutes of each of them."""
+    """Hyperparameters of the method, as in sigma=0.2."""
 
     no_shuffle: Annotated[bool, flag("")] = False
     """Walk the laws of a generation in the order in which they were proposed."""
 
-    start: Annotated[FourNumbers, flag("T,p,r,f", "the centre of the ranges")] = None
-    """Law with which the search begins: peak torque (N·m/kg); peak, rise and fall time (% stride)."""
-
-    reference: Annotated[FourNumbers, flag("T,p,r,f", "a generic law")] = None
-    """Law of warm-up, re-tests and validation."""
-
-    upper_torque: Annotated[Number, flag("T", "1")] = None
-    """Highest peak torque (N·m/kg)."""
-
-    warm_up: Annotated[Number, flag("MIN", "0")] = None
-    """Minutes under the reference law, first of all."""
-
-    baseline: Annotated[Number, flag("MIN", "6")] = None
-    """Minutes without torque, next; with 0 the search compares rates, not reductions."""
-
-    rest: Annotated[Number, flag("MIN", "0")] = None
-    """Minutes of standing after every generation."""
-
-    retest: Annotated[Whole, flag("G", "0")] = None
-    """Walk the reference law again after every so many generations; 0: never."""
-
-    validation: Annotated[Number, flag("MIN", "6")] = None
-    """Minutes of each of the six bouts of the validation; 0: none."""
-
-    averaged: Annotated[Number, flag("MIN", "3")] = None
-    """Last minutes of baseline and validation bouts, which are averaged."""
-
-    tau: Annotated[Number, flag("S", "42")] = None
-    """Time constant of breathing (s), as the estimator takes it."""
-
-    seed: Annotated[Whole, flag("S", "0")] = None
-    """Seed of the search, of all orders, and of simulated people."""
+    fresh: Annotated[bool, flag("")] = False
+    """Start over; the present log is kept under another name."""
 
 
+@flags_of(PlanOptions)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags(PlanFlags):
+class RunFlags(SessionFlags):
     """Begin a session with a person, or continue the one in DIR: the same command does both.
 
     Flags that are left out have the values of the log; given ones have to agree with it. At every prompt, help lists
@@ -97,12 +43,6 @@ class RunFlags(PlanFlags):
     out: Annotated[Path, flag("DIR")]
     """Folder of the session: its log session.sqlite, and the report."""
 
-    participant: Annotated[str | None, flag("CODE", "1")] = None
-    """Code of the participant, not a name."""
-
-    standing_rate: Annotated[Number, flag("RATE", "1.4")] = None
-    """Metabolic rate standing still (W/kg), measured before."""
-
     breaths: Annotated[str | None, flag("FILE")] = None
     """A CSV file that grows while the person walks, read for an early estimate; or one file per bout, with
     {number} in its name."""
@@ -110,12 +50,10 @@ class RunFlags(PlanFlags):
     no_countdown: Annotated[bool, flag("")] = False
     """Ask for rates at once; the time is kept elsewhere."""
 
-    fresh: Annotated[bool, flag("")] = False
-    """Start over; the present log is kept under another name."""
 
-
+@flags_of(PlanOptions, without=("participant", "standing_rate"))
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SimulateFlags(PlanFlags):
+class SimulateFlags(SessionFlags):
     """The protocol on a simulated person, live; with --participants, on many of them, and what a study would find."""
 
     out: Annotated[Path, flag("DIR")] = Path("policysearch-results/exoskeleton")
@@ -136,9 +74,6 @@ class SimulateFlags(PlanFlags):
     workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes of --participants; the tables do not depend on their number."""
 
-    fresh: Annotated[bool, flag("")] = False
-    """Start over; the present log is kept under another name."""
-
 
 @dataclasses.dataclass(frozen=True)
 class ReportFlags:
@@ -148,18 +83,14 @@ class ReportFlags:
     """The folder of the session."""
 
 
-def given(flags: PlanFlags) -> dict[str, Any]:
+def given(flags: SessionFlags) -> dict[str, Any]:
     """The fields of the plan that the flags set.
 
     Raises:
         Refusal: for a hyperparameter that is not FIELD=VALUE.
     """
-    names = ("participant", "standing_rate", *(field.name for field in dataclasses.fields(PlanFlags)))
-    said = {
-        name: getattr(flags, name)
-        for name in names
-        if name not in ("set", "no_shuffle") and getattr(flags, name, None) is not None
-    }
+    names = (field.name for field in dataclasses.fields(PlanOptions))
+    said = {name: value for name in names if (value := getattr(flags, name, None)) is not None}
     options = settings(flags.set)
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
 

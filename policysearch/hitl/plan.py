@@ -10,7 +10,7 @@ so is the walk without torque at the beginning, which makes returns out of metab
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Optimizer
 from policysearch.exoskeleton import torque_profile
-from policysearch.exoskeleton.respirometry import TAU
+from policysearch.hitl.options import Law, PlanOptions
 from policysearch.optimizers import build
 from policysearch.seeding import stream
 from policysearch.space import Space
@@ -29,36 +29,16 @@ GENERIC = torque_profile.POGGENSEE_COLLINS_2021
 NEAR = 0.25
 PARAMETERS = torque_profile.SPACE.names
 
-Law = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True)
-class SessionPlan:
-    """Who walks, how long, under which laws, and which method chooses them.
+class SessionPlan(PlanOptions):
+    """Options that fit together.
 
     Raises:
         ValueError: for a number out of its range, a law that is not feasible, or an unknown method.
     """
 
-    participant: str = "1"  # a code, not a name
-    mass: float = 70.0  # kg, for torques in N·m
-    standing_rate: float = 1.4  # W/kg, standing still, measured before
-    optimizer: str = "cma-es"
-    options: dict[str, Any] = field(default_factory=dict)  # its hyperparameters
-    bouts: int = 32  # of the search
-    minutes: float = 2.0  # of each of them
-    shuffle: bool = True  # walk the laws of a generation in random order
-    start: Law | None = None  # of the search; None: the centre of the ranges
-    reference: Law = GENERIC  # the law of warm-up, re-tests and validation
-    upper_torque: float = torque_profile.UPPER_TORQUE  # N·m/kg
-    warm_up: float = 0.0  # minutes under the reference law, first of all
-    baseline: float = 6.0  # minutes without torque, next; 0: returns are rates, not reductions
-    rest: float = 0.0  # minutes of standing after every generation
-    retest: int = 0  # walk the reference law again after every so many generations; 0: never
-    validation: float = 6.0  # minutes of each of its six bouts; 0: none
-    averaged: float = 3.0  # last minutes of baseline and validation bouts, which are averaged
-    tau: float = TAU  # s, what the estimator takes for the time constant of breathing
-    seed: int = 0
+    reference: Law = GENERIC
 
     def __post_init__(self) -> None:
         for name, least in (

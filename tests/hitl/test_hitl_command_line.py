@@ -24,10 +24,13 @@ from rich.console import Console
 
 from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
-from policysearch.exoskeleton.respirometry import running
+from policysearch.exoskeleton.respirometry import TAU, running
+from policysearch.exoskeleton.torque_profile import UPPER_TORQUE
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.agenda import Bout
+from policysearch.hitl.flags import RunFlags, SimulateFlags
+from policysearch.hitl.options import PlanOptions
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.run import OperatedSession
 from policysearch.hitl.session import Session
@@ -666,6 +669,19 @@ def test_the_tables_of_a_study_do_not_depend_on_the_workers(
 
 
 # ------------------------------------------------------------------------------------------------- what is refused
+
+
+def test_the_options_of_a_plan_are_declared_once() -> None:
+    options = {field.name for field in dataclasses.fields(PlanOptions)}
+    assert {field.name for field in dataclasses.fields(SessionPlan)} == options
+    assert all(option.description for option in PlanOptions.__pydantic_fields__.values())  # type: ignore[attr-defined]
+    own = {"options", "shuffle"}  # by --set and --no-shuffle
+    assert options - own <= {field.name for field in dataclasses.fields(RunFlags)}
+    assert options - own - {field.name for field in dataclasses.fields(SimulateFlags)} == {
+        "participant",
+        "standing_rate",
+    }
+    assert (PlanOptions().tau, PlanOptions().upper_torque) == (TAU, UPPER_TORQUE)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""What can be chosen of a session's plan.
+
+Only light modules are imported here, so that `--help` answers at once.
+"""
+
+from dataclasses import field
+from typing import Annotated, Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from policysearch.command_line import flag, optional
+
+Law = tuple[float, float, float, float]
+
+
+def _law(arguments: list[str]) -> Law:
+    try:
+        torque, peak, rise, fall = map(float, arguments[0].split(","))
+    except ValueError:
+        expected = "four numbers T,p,r,f (N·m/kg, % stride), as in 0.5,50,25,10"
+        raise ValueError(f"expected {expected}, got {arguments[0]!r}") from None
+    return torque, peak, rise, fall
+
+
+FOUR_NUMBERS = optional(tuple, _law)
+
+
+@dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True))
+class PlanOptions:
+    """Who walks, how long, under which laws, and which method chooses them."""
+
+    participant: Annotated[str, flag("CODE")] = "1"
+    """Code of the participant, not a name."""
+
+    mass: Annotated[float, flag("KG")] = 70.0
+    """Body mass (kg), for torques in N·m and for breath files with volumes."""
+
+    standing_rate: Annotated[float, flag("RATE")] = 1.4
+    """Metabolic rate standing still (W/kg), measured before."""
+
+    optimizer: Annotated[str, flag("NAME")] = "cma-es"
+    """The method that proposes the laws."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    """Its hyperparameters."""
+
+    bouts: Annotated[int, flag("N")] = 32
+    """Bouts of the search."""
+
+    minutes: Annotated[float, flag("MIN")] = 2.0
+    """Minutes of each of them."""
+
+    shuffle: bool = True
+    """Walk the laws of a generation in random order."""
+
+    start: Annotated[Law | None, FOUR_NUMBERS, flag("T,p,r,f", "the centre of the ranges")] = None
+    """Law with which the search begins: peak torque (N·m/kg); peak, rise and fall time (% stride)."""
+
+    reference: Annotated[Law | None, FOUR_NUMBERS, flag("T,p,r,f", "a generic law")] = None
+    """Law of warm-up, re-tests and validation."""
+
+    upper_torque: Annotated[float, flag("T")] = 1.0
+    """Highest peak torque (N·m/kg)."""
+
+    warm_up: Annotated[float, flag("MIN")] = 0.0
+    """Minutes under the reference law, first of all."""
+
+    baseline: Annotated[float, flag("MIN")] = 6.0
+    """Minutes without torque, next; with 0 the search compares rates, not reductions."""
+
+    rest: Annotated[float, flag("MIN")] = 0.0
+    """Minutes of standing after every generation."""
+
+    retest: Annotated[int, flag("G")] = 0
+    """Walk the reference law again after every so many generations; 0: never."""
+
+    validation: Annotated[float, flag("MIN")] = 6.0
+    """Minutes of each of the six bouts of the validation; 0: none."""
+
+    averaged: Annotated[float, flag("MIN")] = 3.0
+    """Last minutes of baseline and validation bouts, which are averaged."""
+
+    tau: Annotated[float, flag("S")] = 42.0
+    """Time constant of breathing (s), as the estimator takes it."""
+
+    seed: Annotated[int, flag("S")] = 0
+    """Seed of the search, of all orders, and of simulated people."""
