@@ -84,9 +84,9 @@ def flags_of(model: Any, without: Collection[str] = ()) -> Callable[[type[T]], t
 
 
 def _optional_flag(name: str, option: FieldInfo, shown: Any) -> tuple[str, Any, Any]:
-    """Name, type and default of the flag for an option of a model."""
+    """Name, type and default of the flag for an option of a model, which itself checks the words of a Literal."""
     annotation: Any = option.annotation
-    kinds = get_args(annotation) or (annotation,)
+    kinds = {kind if isinstance(kind, type) else type(kind) for kind in get_args(annotation) or (annotation,)}
     kind: Any = next((kind for plain, kind in KINDS.items() if plain in kinds), annotation | None)
     if get_origin(annotation) is Literal:  # the model names the choices, when it refuses another
         kind = str | None

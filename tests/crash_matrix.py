@@ -18,8 +18,8 @@ import scipy.stats  # noqa: F401
 
 from policysearch.compare import journal
 from policysearch.compare.comparison import Comparison
-from policysearch.compare.journal import Journal
-from policysearch.compare.session import Session
+from policysearch.compare.journal import StudyJournal
+from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study
 from policysearch.ledger import Ledger
 from policysearch.search import AskTell
@@ -34,8 +34,8 @@ def study(optimizer: str) -> Study:
 def compare(chosen: Study, out: Path) -> None:
     """What the command does, less the pictures."""
     out.mkdir(exist_ok=True)
-    with Journal(out, chosen) as opened:
-        session = Session(chosen, opened)
+    with StudyJournal(out, chosen) as opened:
+        session = StudySession(chosen, opened)
         for _ in session.run(workers=1):
             pass
     Comparison.of(session).write(out)

@@ -7,8 +7,8 @@ continue it. Its methods need additions and products only, so that every process
 import tempfile
 from pathlib import Path
 
-from policysearch.compare.journal import NAME, Journal
-from policysearch.compare.session import Session
+from policysearch.compare.journal import NAME, StudyJournal
+from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study
 from policysearch.ledger import Ledger, read
 
@@ -19,8 +19,8 @@ STUDY = Study.resolve(
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        with Journal(Path(folder), STUDY) as journal:
-            for _ in Session(STUDY, journal).run(workers=1):
+        with StudyJournal(Path(folder), STUDY) as journal:
+            for _ in StudySession(STUDY, journal).run(workers=1):
                 pass
         events = read(Path(folder) / NAME)
     end = next(i for i, event in enumerate(events) if event.kind == "run")

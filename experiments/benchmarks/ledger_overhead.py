@@ -19,8 +19,8 @@ from unittest import mock
 
 import pandas as pd
 
-from policysearch.compare.journal import NAME, Journal
-from policysearch.compare.session import Session
+from policysearch.compare.journal import NAME, StudyJournal
+from policysearch.compare.session import StudySession
 from policysearch.compare.study import QUICK, Study
 from policysearch.ledger import read
 
@@ -28,8 +28,8 @@ from policysearch.ledger import read
 def seconds(study: Study, folder: Path | None) -> float:
     """Processor time of all runs in this process."""
     began = time.process_time()
-    with Journal(folder, study) as journal:
-        for _ in Session(study, journal).run(workers=1):
+    with StudyJournal(folder, study) as journal:
+        for _ in StudySession(study, journal).run(workers=1):
             pass
     return time.process_time() - began
 

@@ -24,7 +24,7 @@ from policysearch.core import Array
 from policysearch.reporting.files import write_text
 
 #: Normalised returns at which rollouts-to-target are counted, and the fewest tasks that are pooled.
-TARGETS, FEWEST_TASKS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0), 3
+TARGETS, MIN_TASKS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0), 3
 
 
 PAIRS = (
@@ -34,7 +34,7 @@ PAIRS = (
 
 
 def _quietly(method: "Callable[[Comparison], pd.DataFrame]") -> "Callable[[Comparison], pd.DataFrame]":
-    """A method that may meet returns of −1e200: they overflow, and show as infinite or not at all."""
+    """A method without warnings where returns of −1e200 overflow; the results are infinite or NaN."""
 
     @wraps(method)
     def computed(self: "Comparison") -> pd.DataFrame:
@@ -165,7 +165,7 @@ class Comparison(Tables):
         """A row per method: IQM of the normalised returns of all tasks that declare references, if enough do."""
         rows = []
         tasks = self.normalised_tasks
-        for label in self.labels if len(tasks) >= FEWEST_TASKS else []:
+        for label in self.labels if len(tasks) >= MIN_TASKS else []:
             if not all(self.has(task, label) for task in tasks):
                 continue
             strata = [self.normalised(task, self.final(task, label)) for task in tasks]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policysearch.compare import progress, recommendation, report
-from policysearch.compare.journal import Journal
+from policysearch.compare.journal import StudyJournal
 from policysearch.compare.result import CompareResult
-from policysearch.compare.session import Session, Shard
+from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
@@ -20,7 +20,7 @@ class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was fou
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """How a study ended."""
 
     result: CompareResult | None  # of the runs that have finished; None before the first
@@ -37,7 +37,7 @@ def run_study(
     command: str = "",
     watch: bool = True,
     latex: bool = False,
-) -> Outcome:
+) -> StudyOutcome:
     """Run a study, or continue the one in `folder`, and write the results there.
 
     Ctrl-C during the runs ends the study early; the results of the runs that have finished are written.
@@ -57,8 +57,8 @@ def run_study(
         CannotWrite: if the results cannot be written.
     """
     interrupted = False
-    with Journal(folder, study, command) as journal:
-        session = Session(study, journal, shard or Shard())
+    with StudyJournal(folder, study, command) as journal:
+        session = StudySession(study, journal, shard or Shard())
         if watch:
             progress.announce_known(session)
             progress.announce(study)
@@ -74,10 +74,10 @@ def run_study(
         result = CompareResult.of(session) if session.results else None
         if result is not None and folder is not None:
             _write(session, result, folder, latex=latex)
-    return Outcome(result, session.died, interrupted)
+    return StudyOutcome(result, session.died, interrupted)
 
 
-def _write(session: Session, result: CompareResult, folder: Path, *, latex: bool) -> None:
+def _write(session: StudySession, result: CompareResult, folder: Path, *, latex: bool) -> None:
     """Write the report, the recommendations and the examples of failed episodes."""
     try:
         recommendation.save(folder, session.tuned, session.results.values())

@@ -53,7 +53,7 @@ class Past:
             raise LedgerRefused(f"the ledger is damaged: a generation is not one: {error}") from error
 
 
-class Journal:
+class StudyJournal:
     """The ledger of `study` in `folder`, or one in memory without a folder; also a context manager.
 
     Raises:
@@ -117,7 +117,7 @@ class Journal:
         if document != known:
             self._ledger.append("study", (), document)
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "StudyJournal":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -190,7 +190,7 @@ def _curves(
             axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
     start, task_of = _start(comparison, task), comparison.study.task(task)
     axis.axhline(start, color=GREY, linewidth=0.8)
-    axis.annotate("start, untouched", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
+    axis.annotate("start", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
     for name, value in task_of.references.items():
         axis.axhline(value, color=GREY, linewidth=0.8, linestyle=(0, (1, 1)))
         axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from policysearch.compare.run import Job, Progress, Result
-from policysearch.compare.session import FINAL, Session, Update
+from policysearch.compare.session import FINAL, StudySession, Update
 from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
@@ -29,7 +29,7 @@ def say(line: str) -> None:
     Console(file=sys.stderr, highlight=False).print(line, soft_wrap=True, markup=False)
 
 
-def announce_known(session: Session) -> None:
+def announce_known(session: StudySession) -> None:
     """Say what is known of the runs, and what has changed since the study was begun."""
     past, journal = session.journal.past, session.journal
     if not past:
@@ -89,7 +89,7 @@ class Row:
 class Board:
     """What has been done, and what is left."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: StudySession) -> None:
         study = session.study
         self.session, self.began = session, time.monotonic()
         mine = session.shard.part(study)
@@ -189,7 +189,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def watched(updates: Iterable[Update], session: Session) -> Generator[Update, None, None]:
+def watched(updates: Iterable[Update], session: StudySession) -> Generator[Update, None, None]:
     """The same updates, with progress written to standard error."""
     console = Console(file=sys.stderr, highlight=False)
     board = Board(session)

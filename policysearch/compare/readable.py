@@ -49,7 +49,7 @@ def _task_rows(comparison: Comparison, task: str) -> pd.DataFrame:
 
 
 def remarks(comparison: Comparison) -> list[str]:
-    """What a reader should know of these runs: failures, budgets not spent."""
+    """Failures, and budgets that were not spent."""
     runs = comparison.runs
     lines = [
         f"{run['optimizer']} on {run['task']}, run {run['run']}: {run['remarks']}"
@@ -103,7 +103,7 @@ def facts(comparison: Comparison) -> list[str]:
         count = int(comparison.tuning.groupby(["task", "optimizer"]).size().max())
         lines.append(
             f"Hyperparameters were tuned first, with {tuning['rollouts'].sum():,} further rollouts: "
-            f"{count} runs per method and task, on seeds that the comparison does not meet."
+            f"{count} runs per method and task, on seeds that the comparison does not use."
         )
     if study.settle:
         lines.append(
@@ -115,7 +115,7 @@ def facts(comparison: Comparison) -> list[str]:
         f"The final return is that of the recommendation on held-out episodes ({study.report_episodes} per run), "
         "never a value that the search saw: interquartile mean over the runs (IQM) with its bootstrap interval. "
         "“anytime” is the mean return of the recommendation over the whole budget, “claimed − final” says by how "
-        "much the search’s best value overstates it, “start” is the untouched starting policy, d the number of "
+        "much the search’s best value overstates it, “start” is the starting policy, d the number of "
         "parameters searched."
     )
     return lines

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.compare import plots
-from policysearch.compare.comparison import FEWEST_TASKS, TARGETS, Comparison
+from policysearch.compare.comparison import MIN_TASKS, TARGETS, Comparison
 from policysearch.compare.readable import (
     commands,
     facts,
@@ -76,7 +76,7 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
         overall_words=overall_words(comparison),
         overall_table=overall_table(comparison) if len(comparison.overall) else None,
         overall_matrix=matrix_cells(comparison, None) if len(comparison.tasks) > 1 else None,
-        fewest_tasks=FEWEST_TASKS,
+        fewest_tasks=MIN_TASKS,
         tuning=[(label, drawn(plots.sensitivity(comparison, label), f"tuning {label}")) for label in tuned],
         tuned=tuned_rows(comparison),
         spent=spent_by_purpose(comparison),

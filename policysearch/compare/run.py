@@ -198,7 +198,7 @@ def jobs(study: Study) -> list[Job]:
 
 
 def report_key(study_seed: int, task: str, run: int) -> Key:
-    """The name of the episodes on which recommendations are reported: no search ever meets them."""
+    """The key of the held-out episodes on which recommendations are reported; no search has it."""
     return (study_seed, "report", task, run)
 
 

@@ -37,7 +37,7 @@ MAX_LISTED = 10
 
 
 class FailedEpisode(BaseModel):
-    """Which episode failed, and why: what `Evaluator.evaluate` needs to meet it again."""
+    """Which episode failed, and why: what `Evaluator.evaluate` needs to repeat it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     key: tuple[int | str, ...]
@@ -134,7 +134,7 @@ def entry_name(task: str, optimizer: str, run: int, number: int | None = None) -
 
 
 def write(path: Path, saved: Sequence[tuple[Header, Array]]) -> Path:
-    """Write saved vectors to one file, whole or not at all; the same vectors give the same bytes."""
+    """Write saved vectors to one file atomically; the same vectors give the same bytes."""
     text = Contents.of(header for header, _ in saved).model_dump_json()
     entries: dict[str, Any] = {"header": np.array(text)} | {str(i): x for i, (_, x) in enumerate(saved)}
     path.parent.mkdir(parents=True, exist_ok=True)

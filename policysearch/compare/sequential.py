@@ -1,4 +1,4 @@
-"""Enough runs and no more: groups of runs until every pair of methods is told apart, or the last group.
+"""Sequential testing: groups of runs until every pair of methods is decided, or the last group has been made.
 
 After Mathieu, Della Vecchia, Shilova, Centa de Medeiros, Kohler, Maillard & Preux 2023, "AdaStop: adaptive
 statistical testing for sound comparisons of deep RL agents": a group-sequential permutation test. At each look
@@ -24,12 +24,12 @@ class Decisions:
     """What is known after some looks."""
 
     different: Bool[Array, "pairs"]
-    looks: Float[Array, "pairs"]  # after which group each pair was told apart; ∞ where it was not
+    looks: Float[Array, "pairs"]  # after which group each pair was decided; ∞ where it was not
     direction: Float[Array, "pairs"]  # then: 1 where the differences are positive, −1 where negative
 
 
 def decide(gaps: Float[Array, "runs pairs"], group: int, groups: int, *key: int | str) -> Decisions:
-    """The decisions after every group of runs that all pairs not yet told apart have made.
+    """The decisions after every group of runs that all undecided pairs have made.
 
     Args:
         gaps: paired differences (`statistics.differences`) by run; NaN where a pair has no such run.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.compare import tuning
-from policysearch.compare.journal import Journal
+from policysearch.compare.journal import StudyJournal
 from policysearch.compare.run import Job, Progress, Result, jobs
 from policysearch.compare.sequential import Decisions, decide
 from policysearch.compare.statistics import differences
@@ -41,14 +41,14 @@ class Shard:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """What has just happened to a run: its search went on, it has a result, it ended without one; or nothing."""
+    """What has happened to a run: progress of its search, its result, its end without one; or nothing."""
 
     stage: str
     event: Progress | Result | Died | None
 
 
 @dataclass(eq=False)
-class Session:
+class StudySession:
     """A study being run, or continued from its journal.
 
     Attributes:
@@ -61,7 +61,7 @@ class Session:
     """
 
     study: Study
-    journal: Journal
+    journal: StudyJournal
     shard: Shard = field(default_factory=Shard)
 
     def __post_init__(self) -> None:

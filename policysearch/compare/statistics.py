@@ -1,10 +1,10 @@
-"""What the runs of a comparison say, and how sure one can be.
+"""Statistics of the runs of a comparison, with their intervals and tests.
 
 Sources: interquartile mean, stratified bootstrap, probability of improvement and performance profiles as
 Agarwal et al. 2021 ("Deep RL at the edge of the statistical precipice") and their `rliable` define them;
 Holm 1979; the joint sign-flip test after Romano & Wolf 2005.
 
-Runs are paired: run r of every method meets the same episodes from the same start. So methods are compared by
+Runs are paired: run r of every method has the same episodes and the same start. So methods are compared by
 the differences of their paired runs, and runs are resampled together. A run without a result (NaN) counts as
 worse than any number. Every resampling is seeded by a key, as `policysearch.seeding.stream` has it.
 """
@@ -23,7 +23,7 @@ RESAMPLES = 2000
 ALPHA = 0.05
 CAP = 3.0  # median sizes, of a single difference
 #: Up to this many runs all sign patterns are enumerated; beyond, as many are drawn.
-MOST_ENUMERATED, SIGN_PATTERNS = 13, 10_000
+MAX_ENUMERATED, SIGN_PATTERNS = 13, 10_000
 
 Statistic = Callable[[Sequence[Float[Array, "m runs"]]], Float[Array, "m"]]
 
@@ -59,7 +59,7 @@ def stratified_interval(
 def curve_interval(
     curves: Float[Array, "points runs"], *key: int | str
 ) -> tuple[Float[Array, "points"], Float[Array, "points"]]:
-    """Pointwise 95 % intervals of the IQM of curves; whole runs are resampled (500 times: it is to be looked at)."""
+    """Pointwise 95 % intervals of the IQM of curves; whole runs are resampled (500 times, enough for a picture)."""
     runs = curves.shape[1]
     if runs < 2:
         nothing = np.full(len(curves), np.nan)
@@ -149,9 +149,9 @@ def capped(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
 def sign_patterns(runs: int, *key: int | str) -> Int[Array, "patterns runs"]:
     """Signs that the differences of equal methods could as well have had; the first are the observed ones.
 
-    All of them up to `MOST_ENUMERATED` runs (up to an overall sign, which |T| does not see).
+    All of them up to `MAX_ENUMERATED` runs (up to an overall sign, which |T| does not see).
     """
-    if runs <= MOST_ENUMERATED:
+    if runs <= MAX_ENUMERATED:
         numbers = np.arange(2 ** (runs - 1))[:, None]
         return 1 - 2 * (numbers >> np.arange(runs) & 1)
     patterns = 1 - 2 * stream(*key).integers(2, size=(SIGN_PATTERNS, runs))
@@ -174,7 +174,7 @@ def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
     If two methods are equal, each difference could as well have had the other sign (Fisher 1935). The p value of a
     pair is the part of all sign patterns with a mean as far from zero; it cannot be below 2^(1−runs), so Holm's
     correction finds nothing where pairs are many and runs few. The joint step-down test flips the signs of whole
-    runs, for all pairs alike, and compares each pair with the largest statistic of those not yet told apart.
+    runs, for all pairs alike, and compares each pair with the largest statistic of the undecided ones.
     """
     flipped = sign_patterns(len(gaps), *key) @ capped(gaps)  # patterns × pairs; row 0 is what was observed
     T = np.abs(flipped)

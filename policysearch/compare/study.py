@@ -145,7 +145,7 @@ class Study(StudySettings):
         """The checked study.
 
         Raises:
-            StudyError: with every mistake, also those that show only when task, policy and optimizer meet.
+            StudyError: with every mistake, also those of a combination of task, policy and optimizer.
         """
         return cls.resolve_without(data, (), ())[0]
 
@@ -165,13 +165,13 @@ class Study(StudySettings):
             study = cls(**data)
         except ValidationError as error:
             raise StudyError(messages(error, known=list(cls.model_fields))) from error
-        meetings = [study._meet(name) for name in study.tasks]
-        gone, lines = _left_out(meetings, unfit, costly)
+        fits = [study._fit(name) for name in study.tasks]
+        gone, lines = _left_out(fits, unfit, costly)
         if rows := {label: row for label, row in study.optimizers.items() if label not in gone}:
             study = study.model_copy(update={"optimizers": rows})
         else:
             lines = []
-        problems = [message for meeting in meetings for message in study._misfits(meeting)]
+        problems = [message for fit in fits for message in study._misfits(fit)]
         if study.settle == 1:
             problems.append("settle: expected 0 (off) or at least 2 groups of runs, got 1")
         if study.rollout_timeout is not None and study.evaluator != "pool":
@@ -255,52 +255,50 @@ class Study(StudySettings):
         problem.evaluator.close()
         return next(problem.optimizer.search(problem.domain, stream(0))).cost
 
-    def _meet(self, name: str) -> "_Meeting":
-        """What shows when the rows meet this task."""
-        task, meeting = self.task(name), _Meeting(name, self.budget(name).rollouts)
+    def _fit(self, name: str) -> "_Fit":
+        """How the rows fit this task."""
+        task, fit = self.task(name), _Fit(name, self.budget(name).rollouts)
         try:
             make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
         except ValueError as error:
-            return dataclasses.replace(meeting, problem=str(error))
+            return dataclasses.replace(fit, problem=str(error))
         for label in self.optimizers:
             try:
-                meeting.costs[label] = self.first_cost(name, label)
+                fit.costs[label] = self.first_cost(name, label)
             except ValueError as error:
-                meeting.unfit[label] = str(error)
-        return meeting
+                fit.unfit[label] = str(error)
+        return fit
 
-    def _misfits(self, meeting: "_Meeting") -> list[str]:
+    def _misfits(self, fit: "_Fit") -> list[str]:
         """What cannot work on a task: its environment, its policy, a row, or a generation over the budget."""
-        name, problems = meeting.task, []
+        name, problems = fit.task, []
         unknown = [label for label in self.tasks[name].options if label not in self.optimizers]
         if unknown:
             problems.append(
                 f"tasks.{name}.options: {', '.join(unknown)}: not in the comparison, which has "
                 f"{', '.join(self.optimizers)}"
             )
-        if meeting.problem:
-            return [*problems, f"tasks.{name}: {meeting.problem}"]
+        if fit.problem:
+            return [*problems, f"tasks.{name}: {fit.problem}"]
         problems += [
-            f"{label} on {name}: {reason}"
-            for label, reason in meeting.unfit.items()
-            if label in self.optimizers
+            f"{label} on {name}: {reason}" for label, reason in fit.unfit.items() if label in self.optimizers
         ]
-        costs = [f"{label} ({cost})" for label, cost in meeting.too_large.items() if label in self.optimizers]
+        costs = [f"{label} ({cost})" for label, cost in fit.too_large.items() if label in self.optimizers]
         if costs:
             problems.append(
-                f"tasks.{name}: a budget of {meeting.limit} rollouts is smaller than one generation of "
+                f"tasks.{name}: a budget of {fit.limit} rollouts is smaller than one generation of "
                 f"{', '.join(costs)}; raise --rollouts or set smaller populations"
             )
         return problems
 
 
 @dataclasses.dataclass(frozen=True)
-class _Meeting:
-    """What shows when the rows of a study meet a task."""
+class _Fit:
+    """How the rows of a study fit a task."""
 
     task: str
     limit: int | None  # its budget of rollouts
-    problem: str = ""  # that nobody could get past
+    problem: str = ""  # for every row
     unfit: dict[str, str] = dataclasses.field(default_factory=dict)  # rows that cannot search it, and why
     costs: dict[str, int] = dataclasses.field(default_factory=dict)  # of the others' first generations
 
@@ -311,19 +309,17 @@ class _Meeting:
 
 
 def _left_out(
-    meetings: list[_Meeting], unfit: Collection[str], costly: Collection[str]
+    fits: list[_Fit], unfit: Collection[str], costly: Collection[str]
 ) -> tuple[set[str], list[str]]:
     """The rows that have to be left out of those that may be, and a line for each reason."""
     gone, reasons = set[str](), dict[str, list[str]]()
-    for meeting in meetings:
-        found = {label: (label, reason) for label, reason in meeting.unfit.items() if label in unfit}
-        over = f"a generation is larger than the budget of {meeting.limit} rollouts"
-        found |= {
-            label: (f"{label} ({n})", over) for label, n in meeting.too_large.items() if label in costly
-        }
-        for label, (shown, reason) in found.items():
+    for fit in fits:
+        found = {label: (label, reason) for label, reason in fit.unfit.items() if label in unfit}
+        over = f"a generation is larger than the budget of {fit.limit} rollouts"
+        found |= {label: (f"{label} ({n})", over) for label, n in fit.too_large.items() if label in costly}
+        for label, (described, reason) in found.items():
             if label not in gone:
-                reasons.setdefault(f"on {meeting.task}: {reason}", []).append(shown)
+                reasons.setdefault(f"on {fit.task}: {reason}", []).append(described)
         gone |= found.keys()
     return gone, [f"left out: {', '.join(labels)}: {reason}" for reason, labels in reasons.items()]
 

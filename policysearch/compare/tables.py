@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from policysearch.compare.run import Result
 from policysearch.compare.saved import FAILURES_FILE, entry_name
-from policysearch.compare.session import Session
+from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.core import Array
@@ -61,7 +61,7 @@ class Tables:
     sessions: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, session: Session) -> Self:
+    def of(cls, session: StudySession) -> Self:
         """The tables of a session's results so far, in the order of the study."""
         study, results = session.tuned, session.results
         place = {
@@ -271,8 +271,8 @@ def _merged(studies: Sequence[Study]) -> Study:
     first, *others = studies
     changed: list[str] = []
     for other in others:
-        apart = {"tasks", "optimizers"} | (set() if first.settle or other.settle else {"runs"})
-        one, two = (study.model_dump(exclude=apart) for study in (first, other))
+        different = {"tasks", "optimizers"} | (set() if first.settle or other.settle else {"runs"})
+        one, two = (study.model_dump(exclude=different) for study in (first, other))
         changed += [f"{name}: {one[name]!r} and {two[name]!r}" for name in one if one[name] != two[name]]
         methods = first.optimizers.keys() & other.optimizers.keys()
         changed += [f"optimizers.{m} differs" for m in methods if first.optimizers[m] != other.optimizers[m]]

@@ -1,8 +1,8 @@
 """Two-stage tuning (Patterson, Neumann, White & White 2024, "Empirical design in reinforcement learning").
 
 First, every method gets the same number of tuning runs on every task, on seeds of their own; then the chosen
-hyperparameters are compared on fresh ones, so that nobody's luck in tuning enters the comparison. Configuration
-0 is the row as it stands in the study, the others are drawn log-uniformly from the method's `tunable` ranges.
+hyperparameters are compared on other seeds, so that luck in tuning does not enter the comparison. Configuration
+0 is the row as the study has it, the others are drawn log-uniformly from the method's `tunable` ranges.
 Every configuration is run `repeats` times, the r-th run of each on the same episodes; the one with the best mean
 final return is chosen, the earlier where they tie.
 """
@@ -21,7 +21,7 @@ from policysearch.optimizers import OPTIMIZERS
 from policysearch.seeding import seed_of, stream
 
 #: Draws that may be impossible (more elites than candidates, …) before a configuration is given up.
-MOST_DRAWS = 100
+MAX_DRAWS = 100
 
 
 def repeats(study: Study) -> int:
@@ -35,7 +35,7 @@ def configurations(study: Study) -> int:
 
 
 def tuning_study(study: Study) -> Study:
-    """The tuning as a study of its own: a row for every configuration, seeds that the comparison never meets."""
+    """The tuning as a study of its own: a row for every configuration, seeds that the comparison never uses."""
     labels = [f"{label}#{i}" for label in study.optimizers for i in range(configurations(study))]
     return study.model_copy(
         update={
@@ -71,7 +71,7 @@ def draw(study: Study, task: str, label: str, number: int) -> dict[str, Any]:
     if number == 0:
         return own
     choice, rng = study.optimizers[label], stream(study.seed, "tuning", task, label, number)
-    for _ in range(MOST_DRAWS):
+    for _ in range(MAX_DRAWS):
         options = own | _drawn(choice, rng)
         if _possible(study, task, label, options):
             return options

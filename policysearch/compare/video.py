@@ -42,10 +42,10 @@ def record(path: Path, video: Path) -> int:
         raise ValueError(f"{header.env_id}: cannot render: {evaluation.failures[0].reason}")
     fps = env.metadata.get("render_fps") or 30
     stride = max(1, round(fps / 25))  # GIF viewers do not keep up with more than about 25 frames per second
-    shown = frames[::stride]
-    sample = Image.fromarray(np.concatenate(shown[:: max(1, len(shown) // 8)]))
+    kept = frames[::stride]
+    sample = Image.fromarray(np.concatenate(kept[:: max(1, len(kept) // 8)]))
     palette = sample.quantize(256)  # one for all frames: what does not move is stored once
-    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in kept]
     video.parent.mkdir(parents=True, exist_ok=True)
     images[0].save(
         video, save_all=True, append_images=images[1:], duration=round(1000 * stride / fps), loop=0

@@ -1,4 +1,4 @@
-"""Runs over worker processes, each of which may die without anything being lost.
+"""Runs in worker processes; the death of a process loses nothing.
 
 A worker is handed a run and what is recorded of it, and sends back what happens: the records of its
 generations, in groups a fifth of a second apart, and in the end its result. The run of a worker that died is
@@ -27,7 +27,7 @@ from policysearch.plain_data import decode
 RETRIES = 2
 #: How long a worker may keep records to itself, and how often the parent is given a moment, in seconds.
 SECONDS_TO_SEND, SECONDS_TO_WAIT = 0.2, 0.2
-#: A generation that took longer is sent at once: it is too dear to be lost.
+#: A generation that took longer is sent at once: running it again would take long.
 SLOW_GENERATION = 0.02
 
 
@@ -152,7 +152,7 @@ def _result(work: Work, threads: int, tell: Callable[[Any], None]) -> Result:
     """Make a run, telling its generations along the way."""
     steps = run_job(work.study, work.job, threads, work.known)
     waiting: list[Progress] = []
-    told = began = time.monotonic()
+    sent = began = time.monotonic()
     while True:
         try:
             waiting.append(next(steps))
@@ -162,7 +162,7 @@ def _result(work: Work, threads: int, tell: Callable[[Any], None]) -> Result:
             result: Result = end.value
             return result
         now = time.monotonic()
-        if now - told > SECONDS_TO_SEND or now - began > SLOW_GENERATION:
+        if now - sent > SECONDS_TO_SEND or now - began > SLOW_GENERATION:
             tell(waiting)
-            waiting, told = [], now
+            waiting, sent = [], now
         began = now

@@ -1,1 +1,1 @@
-"""What results are shown with: figures, files that are written atomically."""
+"""How results are shown: figures, tables, pages, and files that are written atomically."""

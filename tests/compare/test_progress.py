@@ -7,15 +7,15 @@ import pytest
 from rich.console import Console
 
 from policysearch.compare import progress
-from policysearch.compare.journal import Journal
+from policysearch.compare.journal import StudyJournal
 from policysearch.compare.progress import Board, watched
 from policysearch.compare.run import Job, Progress
-from policysearch.compare.session import FINAL, Session, Update
+from policysearch.compare.session import FINAL, StudySession, Update
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
 
 
-def session(**changes: Any) -> Session:
+def session(**changes: Any) -> StudySession:
     data = {
         "tasks": ["lqr", "CartPole-v1"],
         "optimizers": ["random-search", "reinforce"],
@@ -23,7 +23,7 @@ def session(**changes: Any) -> Session:
         "runs": 2,
     }
     study = Study.resolve({**data, **changes})
-    return Session(study, Journal(None, study))
+    return StudySession(study, StudyJournal(None, study))
 
 
 def text(board: Board) -> str:

@@ -18,13 +18,13 @@ import pytest
 import policysearch
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
-from policysearch.compare.journal import Journal
+from policysearch.compare.journal import StudyJournal
 from policysearch.compare.readable import matrix_cells
 from policysearch.compare.report import html, latex_table, page
 from policysearch.compare.request import file_name
 from policysearch.compare.run import Job
 from policysearch.compare.saved import load, load_all
-from policysearch.compare.session import Session
+from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.verdict import against, plan, verdict
 from policysearch.compare.workers import Died
@@ -398,8 +398,8 @@ def test_a_run_without_a_result_is_an_error_from_python() -> None:
             yield
 
     study = Study.resolve({"tasks": ["lqr"], "optimizers": ["random-search"], "runs": 1})
-    with Journal(None, study) as journal:
-        session = Session(study, journal)
+    with StudyJournal(None, study) as journal:
+        session = StudySession(study, journal)
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(OPTIMIZERS, "random-search", Raising)
             list(session.run(1))
@@ -441,8 +441,8 @@ def test_a_group_that_is_not_complete_decides_nothing() -> None:
 
 def test_a_run_without_a_result_stands_in_the_tables_and_counts_as_the_worst() -> None:
     study = Study.resolve({"tasks": ["lqr"], "optimizers": ["random-search"], "rollouts": 20, "runs": 4})
-    with Journal(None, study) as journal:
-        session = Session(study, journal)
+    with StudyJournal(None, study) as journal:
+        session = StudySession(study, journal)
         list(session.run(1))
         lost = Job("lqr", "random-search", 2)
         del session.results[lost]

@@ -21,9 +21,9 @@ from problems import ANYWHERE
 
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
-from policysearch.compare.journal import NAME, Journal, StudyChanged
+from policysearch.compare.journal import NAME, StudyChanged, StudyJournal
 from policysearch.compare.run import Job, Result, execute
-from policysearch.compare.session import Session, Shard
+from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.verdict import verdict
 from policysearch.compare.workers import Died, Work, run_all
@@ -43,18 +43,18 @@ def study(**changes: Any) -> Study:
     return Study.resolve({**data, **changes})
 
 
-def conduct(chosen: Study, out: Path | None, workers: int = 1, shard: Shard | None = None) -> Session:
+def conduct(chosen: Study, out: Path | None, workers: int = 1, shard: Shard | None = None) -> StudySession:
     if out is not None:
         out.mkdir(exist_ok=True)
-    with Journal(out, chosen) as journal:
-        session = Session(chosen, journal, shard or Shard())
+    with StudyJournal(out, chosen) as journal:
+        session = StudySession(chosen, journal, shard or Shard())
         for _ in session.run(workers):
             pass
     assert not session.died
     return session
 
 
-def facts(session: Session) -> str:
+def facts(session: StudySession) -> str:
     frames = Comparison.of(session)
     return frames.runs.drop(columns="wall_seconds").to_csv() + frames.curves.to_csv()
 
@@ -255,7 +255,7 @@ def test_more_runs_methods_or_tasks_continue_a_study_and_change_none_of_its_numb
         study(runs=3, optimizers=["ars", "cma-es", "random-search"], tasks=["CartPole-v1", "lqr"]),
     )
     before = conduct(small, tmp_path / "out")
-    with Journal(tmp_path / "out", large) as journal:
+    with StudyJournal(tmp_path / "out", large) as journal:
         assert set(journal.grown) == {"tasks.CartPole-v1 is new", "optimizers.ars is new", "runs was 2, is 3"}
     grown = conduct(large, tmp_path / "out")
     assert facts(grown) == facts(conduct(large, None))
@@ -284,7 +284,7 @@ def test_a_changed_study_is_refused_with_what_has_changed(
     conduct(study(), tmp_path / "out")
     before = (tmp_path / "out" / NAME).read_bytes()
     with pytest.raises(StudyChanged, match=f"holds another study; {message}") as error:
-        Journal(tmp_path / "out", study(**change))
+        StudyJournal(tmp_path / "out", study(**change))
     assert "pass --fresh to start over (the old ledger is kept next to it)" in str(error.value)
     assert (tmp_path / "out" / NAME).read_bytes() == before
 
@@ -376,7 +376,7 @@ def test_other_versions_are_no_obstacle_where_replay_agrees(
 ) -> None:
     half_done(tmp_path / "out")
     monkeypatch.setattr("policysearch.provenance.version", lambda name: "9.9")
-    with Journal(tmp_path / "out", study(optimizers=["cma-es"])) as journal:
+    with StudyJournal(tmp_path / "out", study(optimizers=["cma-es"])) as journal:
         assert f"numpy was {np.__version__}, is 9.9" in journal.drift()
     assert facts(conduct(study(optimizers=["cma-es"]), tmp_path / "out")) == facts(
         conduct(study(optimizers=["cma-es"]), None)
@@ -388,7 +388,7 @@ def test_a_ledger_of_version_1_is_continued(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     shutil.copy(TESTS / "assets/ledger_v1.sqlite", tmp_path / "out" / NAME)
     chosen = study(optimizers=["random-search", "hill-climbing"], tasks=["lqr"], rollouts=60, runs=1)
-    with Journal(tmp_path / "out", chosen) as journal:
+    with StudyJournal(tmp_path / "out", chosen) as journal:
         assert [len(past.records) for past in journal.past.values()] == [6, 2]
         assert [past.result is not None for past in journal.past.values()] == [True, False]
     assert facts(conduct(chosen, tmp_path / "out")) == facts(conduct(chosen, None))
@@ -403,7 +403,7 @@ def test_a_ledger_that_is_no_studys_is_refused(tmp_path: Path) -> None:
         with Ledger(out / NAME) as ledger:
             ledger.append(kind, key, body)
         with pytest.raises(LedgerRefused, match="event 1 is not one of a study"):
-            Journal(out, study())
+            StudyJournal(out, study())
 
 
 @pytest.mark.parametrize(
@@ -447,7 +447,7 @@ def test_a_damaged_ledger_gets_one_message_and_is_left_alone(
 def test_a_second_comparison_in_the_same_folder_is_refused_with_exit_code_4(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Journal(_made(tmp_path / "out"), study()):
+    with StudyJournal(_made(tmp_path / "out"), study()):
         arguments = [
             "--tasks",
             "lqr",
@@ -746,8 +746,8 @@ def test_nothing_is_compared_when_a_tuning_run_has_no_result(monkeypatch: pytest
 
     monkeypatch.setattr(workers, "run_job", broken)
     chosen = study(tune=2)
-    with Journal(None, chosen) as journal:
-        session = Session(chosen, journal)
+    with StudyJournal(None, chosen) as journal:
+        session = StudySession(chosen, journal)
         list(session.run(1))
     assert [died.job.optimizer for died in session.died] == ["cma-es#1"]
     assert len(session.tuning) == 3

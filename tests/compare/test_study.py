@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from policysearch.compare.study import Study, StudyError
 from policysearch.optimizers import ARS, CMAES, Repeated
 from policysearch.search import Budget
-from policysearch.tasks import find_task, parse_policy
+from policysearch.tasks import Task, find_task, parse_policy
 
 VALID: dict[str, Any] = {
     "tasks": {"lqr": {"rollouts": 40}},
@@ -165,3 +165,22 @@ def test_policy_names_are_parsed_into_head_body_and_layers() -> None:
     assert parse_policy("gaussian-linear")[:2] == ("gaussian", "linear")
     with pytest.raises(ValueError, match="expected hidden layers only for mlp"):
         parse_policy("mlp:3,x")
+
+
+def test_an_environment_is_built_once_for_all_rows_of_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    original = Task.make_env
+
+    def counted(self: Task) -> Any:
+        built.append(self.env_id)
+        return original(self)
+
+    monkeypatch.setattr("policysearch.tasks.task._met", {})
+    monkeypatch.setattr(Task, "make_env", counted)
+    study = Study.resolve(
+        {"tasks": ["lqr", "CartPole-v1"], "optimizers": ["random-search", "cma-es", "spsa"]}
+    )
+    for task in study.tasks:
+        for label in study.optimizers:
+            study.problem(task, label, run=1).evaluator.close()
+    assert sorted(built) == ["CartPole-v1", "policysearch/LQR-v0"]
