@@ -62,29 +62,10 @@ def run_all(work: Sequence[Work], workers: int) -> Iterator[Event]:
     if workers == 1 or not work:
         with threadpool_limits(1):
             for item in work:
-                yield from _run_here(item)
+                yield from _events(item, 1, 0.0)
         return
     threads = max(1, workers // len(work))  # few runs share the processors by threads
     yield from _run_in_workers({item.job: item for item in work}, min(workers, len(work)), threads)
-
-
-def _run_here(item: Work) -> Iterator[Event]:
-    steps = run_job(item.study, item.job, known=item.known)
-    while True:
-        try:
-            yield [next(steps)]
-        except StopIteration as end:
-            yield end.value
-            return
-        except ReplayDiffers:
-            raise
-        except Exception:  # a bug, or an environment that breaks outside its episodes
-            yield _raised(item.job)
-            return
-
-
-def _raised(job: Job) -> Died:
-    return Died(job, traceback.format_exc(limit=-6).strip())
 
 
 def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[Event]:
@@ -112,15 +93,11 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
             elif isinstance(event, Lost):
                 if not event.again:
                     yield _died(event)
-            elif isinstance(event.value, ReplayDiffers):
-                raise event.value
             else:
                 if event.done:
                     new[event.task].clear()
                 else:
-                    new[event.task] += [
-                        progress.record for progress in event.value if progress.record is not None
-                    ]
+                    new[event.task] += [step.record for step in event.value if step.record is not None]
                 yield event.value
 
 
@@ -139,30 +116,33 @@ def _runs(threads: int) -> AbstractContextManager[Run]:
     return contextlib.nullcontext(functools.partial(_run, threads))
 
 
-def _run(threads: int, work: Work, _: None, tell: Callable[[Any], None]) -> Result | Died | ReplayDiffers:
-    try:
-        return _result(work, threads, tell)
-    except ReplayDiffers as differs:
-        return differs
-    except Exception:
-        return _raised(work.job)
+def _run(threads: int, work: Work, _: None, tell: Callable[[Any], None]) -> Event:
+    event: Event = None
+    for event in _events(work, threads, SECONDS_TO_SEND):
+        if isinstance(event, list):
+            tell(event)
+    return event
 
 
-def _result(work: Work, threads: int, tell: Callable[[Any], None]) -> Result:
-    """Make a run, telling its generations along the way."""
+def _events(work: Work, threads: int, seconds: float) -> Iterator[Event]:
+    """A run being made: its generations, in groups that are `seconds` apart, and in the end what came of it."""
     steps = run_job(work.study, work.job, threads, work.known)
     waiting: list[Progress] = []
     sent = began = time.monotonic()
-    while True:
-        try:
+    try:
+        while True:
             waiting.append(next(steps))
-        except StopIteration as end:
-            if waiting:
-                tell(waiting)
-            result: Result = end.value
-            return result
-        now = time.monotonic()
-        if now - sent > SECONDS_TO_SEND or now - began > SLOW_GENERATION:
-            tell(waiting)
-            waiting, sent = [], now
-        began = now
+            now = time.monotonic()
+            if now - sent >= seconds or now - began > SLOW_GENERATION:
+                yield waiting
+                waiting, sent = [], now
+            began = now
+    except StopIteration as end:
+        result: Result | Died = end.value
+    except ReplayDiffers:
+        raise
+    except Exception:  # a bug, or an environment that breaks outside its episodes
+        result = Died(work.job, traceback.format_exc(limit=-6).strip())
+    if waiting:
+        yield waiting
+    yield result

@@ -23,11 +23,11 @@ OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps
 #: Names of the parameter, or of the placeholder of a program, for the cutoff; the second is the old one.
 CUTOFF_NAMES = ("cutoff", "hopeless")
 
-NOT_RUN = "not run, as the parameters break"  # how the reason begins where no trial was made
+NOT_RUN = "not run, as the parameters break"  # how the reason begins where no episode was run
 
 
 class Unusable(Exception):  # noqa: N818 - it states what happened
-    """A trial gave no return, for a reason that speaks for itself; `details` may be many lines."""
+    """An episode gave no return; the reason is complete without a traceback; `details` may be many lines."""
 
     def __init__(self, reason: str, details: str = "") -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class Unusable(Exception):  # noqa: N818 - it states what happened
 
 @dataclass(frozen=True)
 class Answer:
-    """What a trial gave: its return, its steps, and what else was measured, `violation` among it."""
+    """What an episode gave: its return, its steps, and what else was measured, `violation` among it."""
 
     ret: float
     steps: int = 1

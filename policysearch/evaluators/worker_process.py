@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from multiprocessing import connection
@@ -37,7 +38,11 @@ def serve(
             if is_context:
                 context = value
                 continue
-            result = run(value, context, tell)
+            try:
+                result = run(value, context, tell)
+            except Exception as error:  # the parent raises it
+                error.add_note(traceback.format_exc())  # which would be lost on the way
+                result = error
             leaves = memory_limit is not None and memory_of(os.getpid()) > memory_limit
             pipe.send((result, True, leaves))
 

@@ -129,6 +129,7 @@ class Workers(Generic[T]):
         Raises:
             CannotStart: if no worker can start.
             TypeError: if `arguments` cannot be sent to a worker.
+            Exception: that a task raises.
         """
         queue = _Queue(deque(tasks), context, payload)
         try:
@@ -225,6 +226,8 @@ class Workers(Generic[T]):
             self._failed_starts = 0
             return
         value, done, leaves = message
+        if isinstance(value, Exception):
+            raise value
         told = Told(worker.assigned[0], value, done)
         if done:
             worker.assigned.popleft()

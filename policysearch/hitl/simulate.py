@@ -9,8 +9,7 @@ All reductions are in % of the net rate without torque.
 """
 
 import contextlib
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,8 +130,6 @@ def outcomes(
                 arm, number, _ = jobs[event.task]
                 raise RuntimeError(f"person {number} of {arm.name}: {event.reason}, {event.times} times")
             if isinstance(event, Told):
-                if isinstance(event.value, Exception):
-                    raise event.value
                 found[event.task] = event.value
             while following in found:
                 yield found.pop(following)
@@ -141,17 +138,7 @@ def outcomes(
 
 def _people() -> AbstractContextManager[Run]:
     """Sessions of simulated people, in a worker."""
-    return contextlib.nullcontext(_session)
-
-
-def _session(
-    job: tuple[StudyArm, int, int], _: None, __: Callable[[Any], None]
-) -> SessionOutcome | Exception:
-    try:
-        return take_part(*job)
-    except Exception as error:
-        error.add_note(traceback.format_exc())  # which would be lost on the way to the parent
-        return error
+    return contextlib.nullcontext(lambda job, _, __: take_part(*job))
 
 
 def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float, float]:

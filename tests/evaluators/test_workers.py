@@ -118,3 +118,13 @@ def test_a_worker_that_died_between_two_runs_is_replaced() -> None:
         os.kill(crew.living[0].process.pid, signal.SIGKILL)
         events = list(crew.run([2], context=1))
         assert [event.value for event in events if isinstance(event, Told) and event.done] == [5]
+
+
+def test_an_exception_of_a_task_is_raised_with_its_traceback() -> None:
+    with (
+        Workers[str](squares, (), 1) as crew,
+        pytest.raises(TypeError, match="unsupported operand") as raised,
+    ):
+        list(crew.run(["x"], context=0))
+    assert "in square" in raised.value.__notes__[0]
+    assert crew.living == []
