@@ -4,6 +4,7 @@ Only light modules are imported here, so that `--help` answers at once.
 """
 
 import dataclasses
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Collection
@@ -49,6 +50,12 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
     for line in message.splitlines():
         print(f"error: {line}", file=sys.stderr)
     return code
+
+
+def import_from_here() -> None:
+    """Let `module:Name` name modules of the present folder, as with `python -m`, whatever started the program."""
+    if not sys.flags.safe_path and not {"", os.getcwd()} & {*sys.path}:
+        sys.path.append(os.getcwd())
 
 
 def flag(metavar: str, default: str = "") -> Any:

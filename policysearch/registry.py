@@ -2,13 +2,20 @@
 
 The engine does not import the wings (`policysearch.aibo`, `policysearch.exoskeleton`). `WINGS` names the function of
 each that registers what it adds; it is called when a name is not found, or when all names are listed.
+
+A plug-in is what an installed package declares as an entry point, or anything that can be imported, as `module:Name`.
+It is not added to the registered names: what a list or a default comparison has does not depend on what is installed.
 """
 
 import difflib
 import importlib
 import importlib.metadata
+import operator
+import sys
 from collections.abc import Iterable, Iterator, MutableMapping
 from functools import cache
+from importlib.metadata import EntryPoint
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,19 +31,43 @@ def load_wings() -> None:
         imported(wing)()
 
 
-def imported(place: str) -> Any:
-    """What `module:Name` names.
+def import_module(name: str) -> ModuleType:
+    """A module, also one of the user.
 
     Raises:
-        ValueError: if there is no such module, or no such name in it.
+        ValueError: if it cannot be imported, with what to do.
+    """
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # whatever runs when it is imported
+        advice = "install it, or name its folder in PYTHONPATH"
+        raise ValueError(f"cannot import {name}: {type(error).__name__}: {error}; {advice}") from error
+
+
+def imported(place: str) -> Any:
+    """What `module:Name` names; the name may have dots, as in `module:Class.method`.
+
+    Raises:
+        ValueError: if the module cannot be imported, or has no such name.
     """
     module, _, name = place.partition(":")
+    found = import_module(module)
     try:
-        return getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{place}: cannot import {module}: {error}") from error
+        return operator.attrgetter(name)(found)
     except AttributeError as error:
-        raise ValueError(f"{place}: module {module} has no {name}") from error
+        raise ValueError(f"module {module} has no {name}") from error
+
+
+@cache
+def entry_points(group: str) -> dict[str, EntryPoint]:
+    """What installed packages declare in an entry-point group, by name."""
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=group)}
+
+
+def version_of(module: str) -> str:
+    """Name and version of the installed package that has a module; `unversioned` for a file of one's own."""
+    packages = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
+    return f"{packages[0]} {importlib.metadata.version(packages[0])}" if packages else "unversioned"
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -61,9 +92,6 @@ class Registry(MutableMapping[str, T], Generic[T]):
     def __getitem__(self, name: str) -> T:
         if name not in self._known and self.wings:
             load_wings()
-        if name not in self._known:
-            for plug_in in importlib.metadata.entry_points(group=self.group, name=name):
-                self._known[name] = plug_in.load()
         return self._known[name]
 
     def __setitem__(self, name: str, thing: T) -> None:
@@ -82,8 +110,19 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def names(self) -> list[str]:
         """All names, those of installed plug-ins last."""
-        plug_ins = importlib.metadata.entry_points(group=self.group).names
-        return [*self, *sorted(plug_ins - self._known.keys())]
+        return [*self, *sorted(entry_points(self.group).keys() - self.keys())]
+
+    def module_of(self, spec: str) -> str:
+        """The module of a plug-in; empty for what the package has, or for an unknown name."""
+        if spec in self:
+            return ""
+        entry = entry_points(self.group).get(spec)
+        module, colon, _ = spec.partition(":")
+        return entry.module if entry else module if colon else ""
+
+    def is_at_hand(self, spec: str) -> bool:
+        """Whether `find` imports nothing for it but what is part of an installed package or imported already."""
+        return spec in self or spec in entry_points(self.group) or self.module_of(spec) in sys.modules
 
     def find(self, spec: str) -> T:
         """What a name or `module:Name` stands for.
@@ -91,11 +130,22 @@ class Registry(MutableMapping[str, T], Generic[T]):
         Raises:
             ValueError: for an unknown name, with the nearest ones, or what cannot be imported.
         """
-        if ":" in spec and spec not in self:
-            thing: T = imported(spec)
-            return thing
-        try:
+        if spec in self:
             return self[spec]
-        except KeyError:
-            hint = did_you_mean(spec, self.names(), f"there are {', '.join(self.names())}")
-            raise ValueError(f"unknown {self.kind} {spec!r}; {hint}") from None
+        entry = entry_points(self.group).get(spec)
+        if entry is None and ":" not in spec:
+            otherwise = f"there are {', '.join(self.names())}, and module:Name"
+            raise ValueError(f"unknown {self.kind} {spec!r}; {did_you_mean(spec, self.names(), otherwise)}")
+        try:
+            thing: T = imported(f"{entry.module}:{entry.attr}" if entry else spec)
+        except ValueError as error:
+            raise ValueError(f"{self.kind} {spec}: {error}") from error
+        return thing
+
+    def versions(self, spec: str) -> dict[str, str]:
+        """What is kept with results of a plug-in: its module and version; nothing for what the package has."""
+        module, entry = self.module_of(spec), entry_points(self.group).get(spec)
+        if not module:
+            return {}
+        known = entry.dist if entry else None
+        return {f"plug-in {module}": f"{known.name} {known.version}" if known else version_of(module)}

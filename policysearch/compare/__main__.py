@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, Whole, flag, flags_of, parsed, running
+from policysearch.command_line import Refusal, Whole, flag, flags_of, import_from_here, parsed, running
 from policysearch.compare.options import StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 
@@ -55,11 +55,11 @@ class Arguments:
     """A study file; every comparison writes its own as DIR/study.toml."""
 
     tasks: Annotated[list[str] | None, flag("TASK …", "CartPole-v1 lqr")] = None
-    """Gymnasium ids, also module:EnvId, or names from --list."""
+    """Gymnasium ids, also module:EnvId; names from --list; or module:TASK, a Task of your own."""
 
     optimizers: Annotated[list[str] | None, flag("NAME …", "all of them")] = None
-    """Methods from --list, or all (those that can search the tasks). whitened:ars normalises the observations for
-    ars; so for any method."""
+    """Methods from --list, all of them (those that can search the tasks), or module:CLASS, one of your own.
+    whitened:ars normalises the observations for ars; so for any method."""
 
     plan: Annotated[bool, flag("")] = False
     """After the runs, say how many more would settle what they leave open."""
@@ -140,6 +140,7 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
 
         show.registry()
         return 0
+    import_from_here()
     workers = (os.cpu_count() or 1) if arguments.workers is None else arguments.workers
     if workers < 1:
         raise Refusal([f"workers: expected at least 1, got {workers}"])

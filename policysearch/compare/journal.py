@@ -68,7 +68,7 @@ class StudyJournal:
         self._ledger = None if folder is None else Ledger(folder / NAME)
         try:
             known = self._read()
-            session = environment() | {"command": command}
+            session = environment() | study.plug_ins() | {"command": command}
             self.sessions.append(session)
             if self._ledger is not None:
                 self._agree(known, study)

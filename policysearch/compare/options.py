@@ -18,7 +18,7 @@ class StudySettings(BaseModel):
     model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
 
     policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
-    """linear, mlp, mlp:32,32, tabular, … (see --list)."""
+    """linear, mlp, mlp:32,32, tabular, … (see --list), or module:NAME, one of your own."""
 
     rollouts: Annotated[int | None, Field(ge=1), flag("N", "300")] = None
     """The budget of every search: episodes that it may spend."""

@@ -17,7 +17,7 @@ from policysearch.compare.comparison import TARGETS, Comparison
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
 from policysearch.core import tunable_of
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import OPTIMIZERS, find_method
 from policysearch.reporting.figures import (
     BLUE,
     COLOURS,
@@ -107,15 +107,19 @@ def ecdf(comparison: Comparison) -> "Figure":
 def sensitivity(comparison: Comparison, label: str) -> "Figure":
     """Final returns of a method's tuning runs against each hyperparameter: a row per task."""
     mine = comparison.tuning[comparison.tuning["optimizer"] == label]
-    ranges = tunable_of(OPTIMIZERS[comparison.study.optimizers[label].method])
+    drawn = pd.DataFrame([values_of(text) for text in mine["hyperparameters"]], index=mine.index)
+    method = comparison.study.optimizers[label].method
+    if OPTIMIZERS.is_at_hand(method):
+        ranges = dict(tunable_of(find_method(method)))
+    else:  # a plug-in, which a saved study may do without
+        ranges = {str(name): (float(x.min()), float(x.max())) for name, x in drawn.items()}
     tasks = list(dict.fromkeys(mine["task"]))
     width, height = max(2.4 * len(ranges), 3.2), 2.1 * len(tasks)
     with figure_of(len(tasks), len(ranges), width, height, sharey="row") as (figure, axes):
         for row, task in zip(axes, tasks, strict=True):
             runs = mine[mine["task"] == task]
             for axis, (name, ends) in zip(row, ranges.items(), strict=True):
-                x = np.array([values_of(text)[name] for text in runs["hyperparameters"]])
-                _tuning_dots(axis, x, runs, ends)
+                _tuning_dots(axis, drawn.loc[runs.index, name].to_numpy(), runs, ends)
                 axis.set_xlabel(name)
             row[0].set_ylabel(f"final return\n{task}", fontsize=8)
     return figure

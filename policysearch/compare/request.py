@@ -1,6 +1,7 @@
 """What was asked for on the command line or from Python, as a study; or an error that lists everything wrong."""
 
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,9 +23,13 @@ def options_of(arguments: Any) -> dict[str, Any]:
 
 
 def resolve(arguments: Any) -> tuple[Study, list[str]]:
-    """The study of a command line; see `resolved`."""
+    """The study of a command line; see `resolved`. Errors name the plug-ins of the results that it continues."""
     data = None if arguments.study is None else read(arguments.study)
-    return resolved(data, options_of(arguments), arguments.set)
+    try:
+        return resolved(data, options_of(arguments), arguments.set)
+    except StudyError as error:
+        folder = arguments.out or (arguments.study or Path()).parent
+        raise StudyError(error.problems + plug_ins_of(folder)) from error
 
 
 def resolved(
@@ -64,6 +69,17 @@ def resolved(
     if problems:
         raise StudyError(problems)
     return study, lines
+
+
+def plug_ins_of(folder: Path) -> list[str]:
+    """A line that names the plug-ins with which the results in a folder were made, if there were any."""
+    try:
+        sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        named = {f"{name} ({version})": None for session in sessions for name, version in session.items()
+                 if name.startswith("plug-in ")}  # fmt: skip
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+    return [f"the results in {folder} were made with {', '.join(named)}"] if named else []
 
 
 def default_folder(arguments: Any, study: Study) -> Path:

@@ -14,7 +14,7 @@ from policysearch.compare.readable import remarks, task_table
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.reporting.tables import number, terminal
-from policysearch.tasks import TASKS, policy_names
+from policysearch.tasks import CONTROLLERS, TASKS, policy_names
 
 MAX_NOTES = 6
 
@@ -80,12 +80,17 @@ def _show(console: Console, table: pd.DataFrame, title: str) -> None:
 
 def registry() -> None:
     """Tasks, policies, and optimizers with their hyperparameters."""
-    print("tasks (and any Gymnasium id, or module:EnvId):")
+    print("tasks (and any Gymnasium id, module:EnvId, or module:TASK):")
     for task in TASKS.values():
         print(f"  {task.name:26} {task.policy} policy")
-    print("\npolicies:\n  " + ", ".join(policy_names()) + "; mlp:32,32 sets the hidden layers")
-    print("\noptimizers (and whitened:NAME for normalised observations):")
+    print(
+        "\npolicies:\n  " + ", ".join(policy_names()) + "; mlp:32,32 sets the hidden layers; or module:POLICY"
+    )
+    print("\noptimizers (or module:CLASS; and whitened:NAME for normalised observations):")
     for name, cls in OPTIMIZERS.items():
         print(f"  {name:20} {(cls.__doc__ or '').splitlines()[0]}")
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         print("  " + " " * 21 + ", ".join(f"{f.name}={f.default!r}" for f in fields))
+    for known in (TASKS, CONTROLLERS, OPTIMIZERS):
+        for name in known.names()[len(known) :]:
+            print(f"\ninstalled plug-in: {known.kind} {name}, {', '.join(known.versions(name).values())}")

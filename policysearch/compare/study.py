@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -42,6 +43,10 @@ QUICK: dict[str, Any] = {
     "rollouts": 300,
     "runs": 10,
 }
+
+
+#: The context in which a study is validated that is read for its tables only: its methods are not imported.
+SAVED = "saved"
 
 
 class StudyError(CommandError, ValueError):
@@ -90,9 +95,16 @@ class OptimizerChoice(BaseModel):
     options: dict[str, Any] = {}
 
     @model_validator(mode="after")
-    def _check(self) -> "OptimizerChoice":
-        self.build()
+    def _check(self, info: ValidationInfo) -> "OptimizerChoice":
+        if info.context is not SAVED or OPTIMIZERS.is_at_hand(self.method):
+            self.build()
         return self
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """All of them; of a saved study whose method has not been imported, those that it names."""
+        if OPTIMIZERS.is_at_hand(self.method):
+            return dataclasses.asdict(self.build())  # type: ignore[call-overload]
+        return self.options
 
     def build(self) -> Optimizer:
         """The configured optimizer.
@@ -239,6 +251,15 @@ class Study(StudySettings):
             timeout=self.rollout_timeout,
         )
 
+    def plug_ins(self) -> dict[str, str]:
+        """Modules and versions of the tasks, policies and methods that are no part of this package."""
+        found: dict[str, str] = {}
+        for name in self.tasks:
+            found |= self.task(name).plug_ins()
+        for choice in self.optimizers.values():
+            found |= OPTIMIZERS.versions(choice.method)
+        return found
+
     def document(self) -> dict[str, Any]:
         """The study as plain data in the form of a study file, every default spelled out."""
         data = self.model_dump(exclude_none=True, exclude={"optimizers"})
@@ -329,14 +350,13 @@ def _choice(label: str, row: Any) -> Any:
     if not isinstance(row, dict):
         return row
     options = {key: value for key, value in row.items() if key not in ("method", "whitened")}
-    prefix, _, name = label.rpartition(":")
-    whitened = row.get("whitened", prefix == "whitened")
-    method = row.get("method", name if prefix == "whitened" else label)
+    name = label.removeprefix("whitened:")
+    whitened = row.get("whitened", name != label)
+    method = row.get("method", name)
     return {"method": method, "whitened": whitened, "options": options}
 
 
 def _row(label: str, choice: OptimizerChoice) -> dict[str, Any]:
     """The inverse of `_choice`, every hyperparameter spelled out except None, which TOML does not have."""
-    given = dataclasses.asdict(choice.build())  # type: ignore[call-overload]
-    row = {name: value for name, value in given.items() if value is not None}
+    row = {name: value for name, value in choice.hyperparameters().items() if value is not None}
     return {"method": choice.method, "whitened": choice.whitened, **row}

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from policysearch.compare.run import Result
 from policysearch.compare.saved import FAILURES_FILE, entry_name
 from policysearch.compare.session import StudySession
-from policysearch.compare.study import Study
+from policysearch.compare.study import SAVED, Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.core import Array
 
@@ -95,7 +95,7 @@ class Tables:
         """
         try:
             data = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
-            study = Study(**data)
+            study = Study.model_validate(data, context=SAVED)
             frames = {name: _read_table(folder / f"{name}.csv", name) for name in FRAMES}
             sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             if not isinstance(sessions, list) or not all(isinstance(entry, dict) for entry in sessions):

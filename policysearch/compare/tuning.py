@@ -17,7 +17,7 @@ import pandas as pd
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import OptimizerChoice, Study, TaskChoice
 from policysearch.core import tunable_of
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import find_method
 from policysearch.seeding import seed_of, stream
 
 #: Draws that may be impossible (more elites than candidates, …) before a configuration is given up.
@@ -79,7 +79,7 @@ def draw(study: Study, task: str, label: str, number: int) -> dict[str, Any]:
 
 
 def _drawn(choice: OptimizerChoice, rng: np.random.Generator) -> dict[str, Any]:
-    cls = OPTIMIZERS[choice.method]
+    cls = find_method(choice.method)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     options: dict[str, Any] = {}
     for name, (low, high) in tunable_of(cls).items():
@@ -120,8 +120,8 @@ def tuning_table(drawn: Study, results: dict[Job, Result]) -> pd.DataFrame:
         label, number = _split(job.optimizer)
         choice = drawn.optimizers[job.optimizer]
         options = choice.options | drawn.tasks[job.task].options[job.optimizer]
-        values = dataclasses.asdict(choice.model_copy(update={"options": options}).build())  # type: ignore[call-overload]
-        names = tunable_of(OPTIMIZERS[choice.method])
+        values = choice.model_copy(update={"options": options}).hyperparameters()
+        names = tunable_of(find_method(choice.method))
         rows.append(
             {"task": job.task, "optimizer": label, "configuration": number, "run": job.run}
             | {name: result.row[name] for name in ("rollouts", "steps", "final_return")}

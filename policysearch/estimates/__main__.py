@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional
 
-from policysearch.command_line import Refusal, flag, parsed, running
+from policysearch.command_line import Refusal, flag, import_from_here, parsed, running
 from policysearch.errors import MACHINE_TROUBLE
 from policysearch.estimates.options import EstimateOptions
 
@@ -41,7 +41,7 @@ class Arguments(EstimateOptions):
     """The flags."""
 
     task: Annotated[Positional[str], flag("[TASK]", "lqr")] = "lqr"
-    """A task of policysearch.compare, a Gymnasium id, or module:EnvId."""
+    """A task of policysearch.compare, a Gymnasium id, module:EnvId or module:TASK."""
 
     policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
     """linear, mlp:32,32, tabular, …"""
@@ -87,7 +87,7 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
         found = _watched(request)
     try:
         command = command_line(argv, "policysearch.gradients")
-        report.write(found, out, command, environment())
+        report.write(found, out, command, environment() | found.request.task.plug_ins())
     except OSError as error:
         why = f"{error.filename or out}: cannot write: {error.strerror}"
         raise Refusal([why], MACHINE_TROUBLE) from error
@@ -109,6 +109,7 @@ def _request(arguments: Arguments) -> "Request":
     from policysearch.estimates.measurement import NAMES, Request  # noqa: PLC0415 - heavy
     from policysearch.tasks import find_task  # noqa: PLC0415
 
+    import_from_here()
     try:
         task, params = find_task(arguments.task), None
         if arguments.policy is not None:

@@ -1,7 +1,6 @@
 """What a policy needs to know of an environment: flat observations in, actions of the right form out."""
 
 import functools
-import importlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 
 from policysearch.core import Array
-from policysearch.registry import load_wings
+from policysearch.registry import import_module, load_wings
 from policysearch.simulators.mujoco_log import divert_warnings
 
 #: Numbers that convert to a float with only a warning, losing their imaginary part.
@@ -132,10 +131,14 @@ class Interface:
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """Gymnasium's specification of `env_id`, after importing the module of a `module:EnvId`."""
+    """Gymnasium's specification of `env_id`, after importing the module of a `module:EnvId`.
+
+    Raises:
+        ValueError: if the module cannot be imported.
+    """
     module, _, name = env_id.rpartition(":")
     if module:
-        importlib.import_module(module)
+        import_module(module)
     if name not in gym.registry:
         load_wings()  # which may register it
     return gym.spec(name)

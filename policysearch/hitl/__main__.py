@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from policysearch.command_line import Refusal, parsed, running
+from policysearch.command_line import Refusal, import_from_here, parsed, running
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.hitl import flags
 from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
@@ -103,6 +103,7 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
     if breaths and not timed and NUMBER not in breaths:
         expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
         raise Refusal([f"--breaths {breaths}: {expected}"])
+    import_from_here()
     said = flags.given(arguments)
 
     def other(session: "SessionView") -> list[str]:
@@ -151,6 +152,7 @@ def _simulate(arguments: SimulateFlags, argv: list[str]) -> int:
         wrong.append(f"people: unknown preset {arguments.people!r}; {hint}")
     if wrong:
         raise Refusal(wrong)
+    import_from_here()
     return _simulate_one(arguments, argv) if arguments.participants is None else _simulate_many(arguments)
 
 

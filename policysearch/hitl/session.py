@@ -22,6 +22,7 @@ from policysearch.hitl.log import PACKAGES, Log, has_begun, parsed, refusing
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerError
+from policysearch.optimizers import OPTIMIZERS
 from policysearch.provenance import versions
 
 
@@ -231,7 +232,7 @@ class Session(SessionView):
 
 def _opened(session: Session) -> Session:
     """The session, after its log holds the versions that continue it."""
-    session._note("session", **versions(*PACKAGES))
+    session._note("session", **versions(*PACKAGES), **OPTIMIZERS.versions(session.plan.optimizer))
     return session
 
 

@@ -1,16 +1,17 @@
 """The methods by name, which the command lines read, and how one is configured.
 
-A new method is one new file and one line here.
+A new method of the package is one new file and one line here. One outside is named as `module:Class`, or by an entry
+point of the group `policysearch.optimizers`.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from policysearch.configuration import STRICT, messages
-from policysearch.core import Optimizer
+from policysearch.core import Optimizer, needs_of, tunable_of
 from policysearch.optimizers.ars import ARS
 from policysearch.optimizers.bayesian import BayesianOptimization
 from policysearch.optimizers.cma_es import CMAES
@@ -56,17 +57,46 @@ OPTIMIZERS.update(
 )
 
 
+def find_method(spec: str) -> type[Optimizer]:
+    """The class of a method: a name of the registry, `module:Class`, or the name of an installed plug-in.
+
+    Raises:
+        ValueError: for what cannot be found, or is no method.
+    """
+    cls = OPTIMIZERS.find(spec)
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and hasattr(cls, "search")):
+        raise ValueError(f"optimizer {spec}: expected a dataclass with search(domain, rng), got {cls!r}")
+    try:
+        needs_of(cls)
+    except TypeError as error:
+        raise ValueError(f"optimizer {spec}: {error}") from error
+    names = [field.name for field in dataclasses.fields(cls)]
+    if unknown := [name for name in tunable_of(cls) if name not in names]:
+        raise ValueError(
+            f"optimizer {spec}: tunable: expected some of {', '.join(names)}, got {', '.join(unknown)}"
+        )
+    return cls
+
+
 def build(method: str, options: Mapping[str, Any]) -> Optimizer:
     """The configured optimizer.
 
     Raises:
         ValueError: naming every hyperparameter that is unknown or out of range.
     """
-    cls = OPTIMIZERS.find(method)
-    fields = {f.name: (f.type, f.default) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    cls = find_method(method)
+    types = get_type_hints(cls)
+    fields = {f.name: (types[f.name], _default(f)) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     model: type[BaseModel] = create_model(cls.__name__, __config__=STRICT, **fields)  # type: ignore[call-overload]
     try:
         checked = model(**options)
     except ValidationError as error:
         raise ValueError("; ".join(messages(error, known=list(fields)))) from error
     return cls(**{name: getattr(checked, name) for name in fields})
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    """The default of a dataclass's field as pydantic has it."""
+    if field.default_factory is not dataclasses.MISSING:
+        return Field(default_factory=field.default_factory)
+    return ... if field.default is dataclasses.MISSING else field.default

@@ -1,9 +1,12 @@
-"""Policies by name: `linear`, `mlp:32,32`, `tabular`, and controllers with parameters of their own."""
+"""Policies by name: `linear`, `mlp:32,32`, `tabular`, and controllers with parameters of their own.
 
-import difflib
+A controller is a callable that is given the environment's `Interface` and returns the policy for it; a class with a
+class method `of` stands for that method. One outside the package is named as `module:Name`, or by an entry point of
+the group `policysearch.policies`.
+"""
+
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 from policysearch.core import Policy
 from policysearch.evaluators.interface import Interface
@@ -19,7 +22,7 @@ from policysearch.policies import (
     Softmax,
 )
 from policysearch.policies.pid import gain_space
-from policysearch.registry import Registry
+from policysearch.registry import Registry, did_you_mean
 from policysearch.simulators import cart_pole_force, motor, pendulum, quadrotor, tanks, thermal
 
 
@@ -42,26 +45,19 @@ def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
     }  # fmt: skip
 
 
-Head = Literal["", "softmax", "gaussian"]
-_BODIES = ("linear", "mlp")
+_WITH_HEADS = ("softmax-linear", "softmax-mlp", "gaussian-linear", "gaussian-mlp")
 #: Controllers with parameters of their own, by name. They are no distributions over actions.
 CONTROLLERS: Registry[Callable[[Interface], Policy]] = Registry("policy", "policysearch.policies", wings=True)
 CONTROLLERS.update(_tuned_controllers())
 
 
 def policy_names() -> list[str]:
-    """The policies that `make_policy` knows."""
-    return [
-        "linear",
-        "mlp",
-        "tabular",
-        *CONTROLLERS,
-        *(f"{head}-{body}" for head in ("softmax", "gaussian") for body in _BODIES),
-    ]
+    """The policies that `make_policy` knows by name, those of installed plug-ins last."""
+    return ["linear", "mlp", "tabular", *_WITH_HEADS, *CONTROLLERS.names()]
 
 
 def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
-    """Head, body and hidden layers of a policy's name.
+    """Head, body and hidden layers of a policy's name; of a controller, no head and no layers.
 
     `linear` and `mlp` take the head that the task's actions need; `mlp:32,32` sets the hidden layers.
 
@@ -69,16 +65,40 @@ def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
         ValueError: for a name that is not known, or hidden layers that are not positive integers.
     """
     name, _, sizes = spec.partition(":")
-    if name not in policy_names():
-        near = difflib.get_close_matches(name, policy_names(), n=3) or policy_names()
-        raise ValueError(f"unknown policy {name!r}; did you mean {' or '.join(near)}?")
+    if name not in ("linear", "mlp", "tabular", *_WITH_HEADS):
+        is_plug_in = name not in CONTROLLERS and CONTROLLERS.module_of(spec) and not sizes[:1].isdecimal()
+        if spec in CONTROLLERS or is_plug_in:
+            return "", spec, ()
+        if name not in CONTROLLERS:
+            near = did_you_mean(name, policy_names(), f"there are {', '.join(policy_names())}")
+            raise ValueError(f"unknown policy {name!r}; {near}")
     head, _, body = name.rpartition("-")
     layers = sizes.split(",") if sizes else ["16"]
-    if name in CONTROLLERS:
-        head, body = "", name
     if (sizes and body != "mlp") or not all(layer.isdecimal() and int(layer) > 0 for layer in layers):
         raise ValueError(f"policy {spec!r}: expected hidden layers only for mlp, as in mlp:32,32")
     return head, body, tuple(int(layer) for layer in layers)
+
+
+def _controller(spec: str, interface: Interface) -> Policy:
+    """What a controller's callable returns.
+
+    Raises:
+        ValueError: if it cannot be imported, does not fit the environment, or returns no policy.
+    """
+    make = CONTROLLERS.find(spec)
+    make = getattr(make, "of", make)
+    try:
+        policy = make(interface) if callable(make) else make
+    except ValueError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise ValueError(f"policy {spec!r}: {type(error).__name__}: {error}") from error
+    if not isinstance(policy, Policy):
+        raise ValueError(
+            f"policy {spec!r}: expected a callable that is given the environment's Interface and returns a Policy "
+            f"(num_params, state_size, param_names, start, act), got {policy!r}"
+        )
+    return policy
 
 
 def make_policy(spec: str, interface: Interface) -> Policy:
@@ -88,8 +108,8 @@ def make_policy(spec: str, interface: Interface) -> Policy:
         ValueError: if the policy does not fit the environment's observations or actions.
     """
     head, body, hidden = parse_policy(spec)
-    if body in CONTROLLERS:
-        return CONTROLLERS[body](interface)
+    if not hidden:
+        return _controller(spec, interface)
     choices, discrete = interface.choices, bool(interface.choices)
     head = "softmax" if body == "tabular" else head or ("softmax" if discrete else "gaussian")
     if head == "softmax" and not discrete:

@@ -1,7 +1,8 @@
 """What is searched and where: an environment, or a person, and the policy."""
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ from policysearch.evaluators.shared import Deploy
 from policysearch.registry import Registry, did_you_mean
 from policysearch.seeding import Key
 from policysearch.simulators import Simulator, find_simulator
-from policysearch.tasks.policies import make_policy
+from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy
 
 
 @runtime_checkable
@@ -104,6 +105,11 @@ class Task:
             hint += ", or take the reduced model, aibo-gait-reduced" if hint and "Aibo" in self.env_id else ""
             raise ValueError(f"cannot build {self.env_id}: {type(error).__name__}: {error}{hint}") from error
 
+    def plug_ins(self) -> dict[str, str]:
+        """Modules and versions of the task and of its policy, where they are no part of the package."""
+        _, body, hidden = parse_policy(self.policy)
+        return TASKS.versions(self.name) | ({} if hidden else CONTROLLERS.versions(body))
+
     def make_policy(self) -> Policy:
         """The policy, sized for the environment."""
         return self.person.make_policy() if self.person else make_policy(self.policy, self.meet().interface)
@@ -126,18 +132,40 @@ TASKS: Registry[Task] = Registry("task", "policysearch.tasks", wings=True)
 
 
 def find_task(name: str) -> Task:
-    """The task of that name: one of ours, or any Gymnasium id with a linear policy.
+    """The task of that name: one of ours, a plug-in's, or any Gymnasium id with a linear policy.
+
+    A plug-in's task is a `Task` object, named as `module:TASK` or by an entry point of the group
+    `policysearch.tasks`; this name replaces its own. `module:EnvId` is a Gymnasium id that the module registers.
 
     Raises:
-        ValueError: if there is neither, with the nearest names.
+        ValueError: if there is none, with the nearest names.
     """
-    task = TASKS.get(name) or Task(name, name)
+    task = TASKS.get(name) or _from_plug_in(name) or Task(name, name)
     if task.person is None:
         task.factory()
     return task
 
 
+def _from_plug_in(name: str) -> Task | None:
+    """The task object that a plug-in's name stands for, if it does: its environment is found by its module."""
+    module, env_id = TASKS.module_of(name), name.partition(":")[2]
+    if not module:
+        return None
+    try:
+        task = TASKS.find(name)
+    except ValueError as error:
+        if env_id and module in sys.modules:  # which has no such name, but may register an environment
+            return None
+        raise ValueError(f"unknown task; {error}") from error
+    if env_id in gym.registry:
+        return None
+    if not isinstance(task, Task):
+        raise ValueError(f"expected a policysearch.tasks.Task, or a Gymnasium id, got {task!r}")
+    place = task.env_id if ":" in task.env_id or task.person else f"{module}:{task.env_id}"
+    return replace(task, name=name, env_id=place)
+
+
 def _unknown(name: str, error: Exception) -> str:
-    otherwise = "see --list, or give a Gymnasium id or module:EnvId"
-    hint = did_you_mean(name, {*TASKS, *gym.registry}, otherwise)
+    otherwise = "see --list, or give a Gymnasium id, module:EnvId or module:TASK"
+    hint = did_you_mean(name, {*TASKS.names(), *gym.registry}, otherwise)
     return f"unknown task; {hint} ({type(error).__name__}: {str(error).splitlines()[0]})"

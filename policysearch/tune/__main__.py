@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, flag, flags_of, parsed, running, settings
+from policysearch.command_line import Refusal, flag, flags_of, import_from_here, parsed, running, settings
 from policysearch.errors import MACHINE_TROUBLE
 from policysearch.tune.options import TuneSettings
 
@@ -109,6 +109,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     from policysearch.tune import request  # noqa: PLC0415 - heavy
     from policysearch.tune.api import tune  # noqa: PLC0415
 
+    import_from_here()
     names = {field.name for field in fields(Arguments)} & set(request.TuneRequest.model_fields)
     overruled = {name: getattr(arguments, name) for name in names}
     overruled |= {"options": settings(arguments.set) or None}

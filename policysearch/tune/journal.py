@@ -1,4 +1,4 @@
-"""What a tuning keeps in its folder: the request, every evaluation, and what a person answered.
+"""What a tuning keeps in its folder: the request, every evaluation, what a person answered, versions of a plug-in.
 
 Evaluations of the search are known by their order and compared with what is asked for (`Recorded`), so that the same
 request goes on, also with more rollouts. Those after the search are known by what they ask: another recommendation
@@ -14,6 +14,7 @@ from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
 from policysearch.ledger import Ledger, LedgerError
+from policysearch.optimizers import OPTIMIZERS
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes
 from policysearch.seeding import Key
@@ -107,6 +108,8 @@ def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journ
             write("request", wanted)
         else:
             _check(ledger.path, ledger.events[0].body, wanted)
+        if versions := OPTIMIZERS.versions(request["optimizer"]["method"]):
+            write("session", versions)
         yield Journal([(event.kind, event.body) for event in ledger.events], write)
 
 

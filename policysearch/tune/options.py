@@ -29,7 +29,7 @@ class TuneSettings(BaseModel):
     """The budget of the search."""
 
     optimizer: Annotated[str | None, flag("NAME", "cma-es, small steps")] = None
-    """The method; `python -m policysearch.compare --list` shows all."""
+    """The method: a name of `python -m policysearch.compare --list`, or module:CLASS, one of your own."""
 
     options: dict[str, Any] = {}
     """Hyperparameters of the method; those of the default method stay unless they are named."""
