@@ -170,14 +170,15 @@ def _kind(failure: Failure) -> str:
     return "".join(letter for letter in failure.reason if not letter.isdecimal())
 
 
+def _names(study: Study, job: Job) -> dict[str, Any]:
+    """The first columns of runs.csv and curves.csv."""
+    policy = study.task(job.task).policy
+    return {"task": job.task, "policy": policy, "optimizer": job.optimizer, "run": job.run}
+
+
 def _rows_without_result(study: Study, job: Job) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The rows of a run that has no result."""
-    names = {
-        "task": job.task,
-        "policy": study.task(job.task).policy,
-        "optimizer": job.optimizer,
-        "run": job.run,
-    }
+    names = _names(study, job)
     counts = ("d", "rollouts", "steps", "report_rollouts", "report_steps", "failed_rollouts", "clipped_steps")
     values = ("start_return", "claimed_return", "final_return", "final_return_se")
     row = names | {"seed": study.seed} | dict.fromkeys(counts, 0) | {"wall_seconds": 0.0}
@@ -311,11 +312,8 @@ def _tables(
         means = [float(returns[point.recommendation.tobytes()].mean()) for point in points]
     final = returns[points[-1].recommendation.tobytes()]
     report = tally.spent["report"]
-    row = {
-        "task": job.task,
-        "policy": study.task(job.task).policy,
-        "optimizer": job.optimizer,
-        "run": job.run,
+    names = _names(study, job)
+    row = names | {
         "seed": study.seed,
         "d": points[-1].recommendation.size,
         "rollouts": last.rollouts,
@@ -331,7 +329,7 @@ def _tables(
         "final_return_se": _standard_error(final),
     }
     curve = [
-        {name: row[name] for name in ("task", "policy", "optimizer", "run")}
+        names
         | {"rollouts": point.rollouts, "steps": point.steps, unit: amount}
         | {"return_mean": mean, "best_seen": point.best_seen}
         for point, amount, mean in zip(points, grid, means, strict=True)

@@ -65,12 +65,12 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def _run(arguments: Arguments, argv: "list[str]") -> int:
     from rich.console import Console  # noqa: PLC0415 - heavy, as the others
-    from rich.table import Table  # noqa: PLC0415
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     from policysearch.compare.report import command_line  # noqa: PLC0415
     from policysearch.estimates import report  # noqa: PLC0415
     from policysearch.provenance import environment  # noqa: PLC0415
+    from policysearch.reporting.tables import terminal  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, 110)  # a cut table says nothing
@@ -93,12 +93,7 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
         raise Refusal([why], MACHINE_TROUBLE) from error
     text = report.readable(found)
     console.print(report.title(found))
-    table = Table(box=None, pad_edge=False)
-    for column in text.columns:
-        table.add_column(column, no_wrap=True)
-    for row in text.itertuples(index=False):
-        table.add_row(*map(str, row))
-    console.print(table)
+    console.print(terminal(text.columns, text.itertuples(index=False), left=text.columns, wrap=False))
     for line in report.verdict(found):
         console.print(line)
     console.print(f"picture and tables: {out / 'estimates.md'}")

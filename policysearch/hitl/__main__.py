@@ -230,23 +230,20 @@ def _simulate_many(arguments: SimulateFlags) -> int:
 
 
 def _show_study(table: "pd.DataFrame", plan: "SessionPlan", people: str, count: int) -> None:
-    from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+
+    from policysearch.reporting.tables import terminal  # noqa: PLC0415
 
     title = f"{count} of {people}, {plan.optimizer}, {plan.bouts} bouts of {plan.minutes:g} min"
-    view = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("% less net energy than without torque", "mean", "± sd", "95 % interval of the mean"):
-        view.add_column(name, justify="left" if name.startswith("%") else "right")
-    found = table.set_index("quantity")
+    header = ("% less net energy than without torque", "mean", "± sd", "95 % interval of the mean")
+    rows, found = [], table.set_index("quantity")
     for quantity, words in QUANTITIES.items():
         if quantity in found.index:
             mean, sd, low, high = found.loc[quantity, ["mean", "sd", "low", "high"]].astype(float)
-            view.add_row(words, f"{mean:.1f}", f"{sd:.1f}", f"{low:.1f} … {high:.1f}")
-    view.add_row("optimized law, Zhang et al. 2017", "24.2", "7.4", "")
+            rows.append((words, f"{mean:.1f}", f"{sd:.1f}", f"{low:.1f} … {high:.1f}"))
+    rows.append(("optimized law, Zhang et al. 2017", "24.2", "7.4", ""))
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    console.print(view)
+    console.print(terminal(header, rows, title=title, left=header[:1]))
     console.print(PUBLISHED, markup=False)
 
 

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from policysearch.exoskeleton.respirometry import running
@@ -18,6 +16,7 @@ from policysearch.hitl.log import Entry, Walked
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
+from policysearch.reporting.tables import terminal
 
 SECONDS_BETWEEN_TABLES = 0.1
 MAX_ROWS = 14  # bouts that the table shows
@@ -103,12 +102,9 @@ def _moments(seconds: float, step: float) -> list[float]:
 
 def _view(session: SessionView, bout: Bout, entry: Entry, seconds: float) -> Group:
     """The bouts so far, and the one that is being walked."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name == "purpose" else "right", no_wrap=True)
     entries = session.entries if seconds >= 60.0 * entry.minutes else session.entries[:-1]
-    for each in entries[-MAX_ROWS:]:
-        table.add_row(*map(Text, _cells(session, each)))
+    rows = [_cells(session, each) for each in entries[-MAX_ROWS:]]
+    table = terminal(COLUMNS, rows, left=("purpose",), wrap=False)
     plan, done = session.plan, sum(each.purpose == "search" for each in entries)
     budget = (
         f"search: {done} of {plan.bouts} bouts, {done * plan.minutes:g} of {plan.bouts * plan.minutes:g} min"
