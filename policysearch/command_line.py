@@ -1,4 +1,4 @@
-"""What all command lines share: flags, exit codes, and how they refuse.
+"""What all command lines share: flags, the frame that runs a command, and refusals.
 
 Only light modules are imported here, so that `--help` answers at once.
 """
@@ -59,7 +59,7 @@ def import_from_here() -> None:
 
 
 def flag(metavar: str, default: str = "") -> Any:
-    """How a flag is shown, and what it is when it is left out."""
+    """A flag's placeholder, and its default in words."""
     return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
 
 

@@ -1,4 +1,4 @@
-"""Configuration that people write: all that is wrong with it, each mistake with its place, expected and given."""
+"""Checks of configuration: every mistake with its place, what was expected and what was given."""
 
 from typing import Literal
 
@@ -25,6 +25,6 @@ def messages(error: ValidationError, known: list[str]) -> list[str]:
         message = finding["msg"].removeprefix("Value error, ")
         given = finding["input"]
         plain = finding["type"] != "value_error" and isinstance(given, str | int | float)
-        shown = f", got {given!r}" if plain else ""
-        lines.append(f"{place}: {message}{shown}" if place else message)
+        got = f", got {given!r}" if plain else ""
+        lines.append(f"{place}: {message}{got}" if place else message)
     return lines

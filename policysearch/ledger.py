@@ -1,16 +1,16 @@
-"""An append-only log of events in one SQLite file: what a study or a session must never lose.
+"""An append-only log of events in one SQLite file, for what a study or a session must not lose.
 
 An event has a number, a kind, a key and a body of plain data, and a checksum that covers the event and the
 checksum before it:
 
     checksum_n = SHA-256(checksum_{n-1}, [n, kind, key, body])
 
-so a flipped bit, a missing row or a swapped pair is found at the event where it happened; SQLite's own checks
-see neither in a payload. Events are written in groups, and `commit` makes a group durable (write-ahead log,
-`synchronous=FULL`): after it, neither a killed process nor a lost power supply takes them back.
+so a flipped bit, a missing row or a swapped pair is found at the event where it happened; SQLite's own checks do not
+find them in a payload. Events are written in groups, and `commit` makes a group durable (write-ahead log,
+`synchronous=FULL`): afterwards the events survive a killed process and a power cut.
 
-One process writes; a lock file that the operating system releases when its owner dies keeps others out.
-Anybody may read at any time. What is read is data only: files with anything but the one table are refused.
+One process writes; a lock file, which the operating system releases when its owner dies, excludes others. Any process
+may read at any time. Only data is read: files with anything but the one table are refused.
 """
 
 import contextlib
@@ -135,8 +135,8 @@ class Ledger:
         """Make everything appended so far durable.
 
         Raises:
-            LedgerError: if it cannot be written (the disk is full, …); what was committed before is kept, and what
-                was not stays to be committed.
+            LedgerError: if it cannot be written (the disk is full, …); what was committed before is kept, and
+                the rest can be committed later.
         """
         if not self._waiting:
             return
@@ -256,10 +256,10 @@ def _chained(before: bytes, number: int, kind: str, key: str, body: str) -> byte
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep everybody from writing to a ledger.
+    """Exclude other writers of a ledger.
 
     Raises:
-        LedgerBusy: if somebody does.
+        LedgerBusy: if another process writes to it.
     """
     lock = _Lock(path)
     try:
@@ -272,7 +272,7 @@ def set_aside(path: Path) -> Path | None:
     """Rename a ledger, so that a new one can begin; its new name, as in ledger.1.sqlite, if there was one.
 
     Raises:
-        LedgerBusy: if somebody writes to it.
+        LedgerBusy: if another process writes to it.
         LedgerError: if it cannot be renamed.
     """
     if not path.exists():
@@ -292,7 +292,7 @@ def set_aside(path: Path) -> Path | None:
 
 
 class _Lock:
-    """A file beside the ledger, locked for as long as this process lives and wants it."""
+    """A file next to the ledger, locked until it is released or the process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.with_name(path.name + ".lock")

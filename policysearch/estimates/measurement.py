@@ -3,7 +3,7 @@
 For every estimator and every N, `repeats` independent estimates ĝ_1 … ĝ_M are made, each from N rollouts of
 its own, and compared with the gradient g of the expected return of the stochastic policy at θ:
 
-    bias    ‖mean ĝ − g‖/‖g‖, beside `noise`, the size that it would have without any bias, (tr Var ĝ / M)^½/‖g‖
+    bias    ‖mean ĝ − g‖/‖g‖, next to `noise`, its size for an unbiased estimator, (tr Var ĝ / M)^½/‖g‖
     z       ‖mean ĝ − g‖/(noise ‖g‖): near 1 for an unbiased estimator
     std     (tr Var ĝ)^½/‖g‖
     snr     ‖mean ĝ‖/(tr Var ĝ)^½, the signal-to-noise ratio
@@ -104,13 +104,13 @@ def _of_lqr(problem: LQR, theta: Float[Array, "d"]) -> Float[Array, "d"]:
         grad_K, grad_log_std = problem.gradient(W, rest)
         return np.concatenate([grad_K.ravel(), grad_log_std])
 
-    def beside(M: Float[Array, "_ _"], corner: float) -> Float[Array, "_ _"]:
+    def bordered(M: Float[Array, "_ _"], corner: float) -> Float[Array, "_ _"]:
         return np.block([[M, np.zeros((len(M), 1))], [np.zeros((1, M.shape[1])), np.full((1, 1), corner)]])
 
     augmented = replace(
         problem,
-        A=beside(problem.A, 1.0), B=np.vstack([problem.B, np.zeros((1, u))]), Q=beside(problem.Q, 0.0),
-        Q_f=beside(problem.Q_f, 0.0), W=beside(problem.W, 0.0), S_0=beside(problem.S_0, 0.0),
+        A=bordered(problem.A, 1.0), B=np.vstack([problem.B, np.zeros((1, u))]), Q=bordered(problem.Q, 0.0),
+        Q_f=bordered(problem.Q_f, 0.0), W=bordered(problem.W, 0.0), S_0=bordered(problem.S_0, 0.0),
         mu_0=np.append(problem.mu_0, 1.0),
     )  # fmt: skip
     grad_K, grad_log_std = augmented.gradient(np.column_stack([W, rest[:u]]), rest[u:])

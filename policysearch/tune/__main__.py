@@ -1,4 +1,4 @@
-"""The command line `python -m policysearch.tune`: what is to be tuned, and how much better it became."""
+"""The command line `python -m policysearch.tune`."""
 
 import sys
 from dataclasses import dataclass, field, fields
@@ -23,7 +23,7 @@ PROGRAM = "python -m policysearch.tune"
 DESCRIPTION = """Tune the parameters of a controller: of a Python function, of any program that prints a number, or
 of a machine at which a person reads one.
 
-  python -m policysearch.tune gains.toml                         as the file says
+  python -m policysearch.tune gains.toml                         what the file describes
   python -m policysearch.tune gains.toml --rollouts 50 --workers 4
   python -m policysearch.tune my_module:cost --goal minimise     a function of a dataclass of parameters, and a seed
   python -m policysearch.tune gains.toml --ask                   a person tries each setting and types the result

@@ -248,7 +248,7 @@ def _space(function: Function | str | Prompt, space: Space | type | None) -> tup
     """The parameters, and the dataclass that the function wants them as, if any.
 
     Raises:
-        ValueError: if nobody says which parameters there are.
+        ValueError: if there are no parameters.
     """
     typed = None if isinstance(function, str | Prompt) else _annotated(function)
     space = space or typed

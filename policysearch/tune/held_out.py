@@ -63,7 +63,11 @@ class HeldOut:
         if not np.isfinite(mean):
             return f"not compared: too few seeds on which both succeeded{lost}"
         said = (
-            "better than the start" if low > 0 else "worse than the start" if high < 0 else "not told apart"
+            "better than the start"
+            if low > 0
+            else "worse than the start"
+            if high < 0
+            else "no significant difference"
         )
         where = " where both succeeded" if lost else ""
         return f"improvement {mean:.4g} (95 % interval {low:.4g} … {high:.4g}): {said}{where}{lost}"

@@ -1,8 +1,8 @@
-"""What a tuning keeps in its folder: the request, every evaluation, what a person answered, versions of a plug-in.
+"""The ledger of a tuning: the request, every evaluation, a person's answers, and the versions of a plug-in.
 
-Evaluations of the search are known by their order and compared with what is asked for (`Recorded`), so that the same
-request goes on, also with more rollouts. Those after the search are known by what they ask: another recommendation
-is tried afresh.
+Evaluations of the search are identified by their order and compared with the proposals (`Recorded`), so that the same
+request continues, also with more rollouts. Evaluations after the search are identified by key, proposal and plant:
+those of another recommendation are run.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,19 +39,19 @@ class Journal:
 
     @property
     def rollouts(self) -> int:
-        """How many are known."""
+        """How many are recorded."""
         records = [body for _, body in self.of("generation")] + [
             body["record"] for _, body in self.of("after")
         ]
         return sum(len(row) for record in records for row in record["returns"])
 
     def recorded(self, evaluator: Evaluator) -> Recorded:
-        """`evaluator` for a search, whose known generations are not tried again."""
+        """`evaluator` for a search, whose recorded generations are not run again."""
         known = [body for _, body in self.of("generation")]
         return Recorded(evaluator, known, lambda body: self.write("generation", body))
 
     def memoised(self, evaluator: Evaluator, plant: str = "") -> "Memoised":
-        """`evaluator` for what comes after a search, on a plant that may have been changed."""
+        """`evaluator` for the evaluations after a search, on the plant or a changed one."""
         known = {body["question"]: body["record"] for _, body in self.of("after")}
         return Memoised(evaluator, plant, known, lambda body: self.write("after", body))
 
@@ -86,7 +86,7 @@ class OtherRequest(LedgerError):  # noqa: N818 - it states what was found
 
 @contextmanager
 def opened(out: str | Path | None, request: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a request; it remembers nothing without a folder.
+    """The journal of a request; without a folder it keeps nothing.
 
     Raises:
         OtherRequest: if the folder holds another one.

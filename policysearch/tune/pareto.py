@@ -1,7 +1,7 @@
-"""What cannot be better in one quantity without being worse in another: the nondominated, or Pareto, front.
+"""The nondominated, or Pareto, front: no other row is better in one quantity without being worse in another.
 
-One row of costs dominates another if it is nowhere larger and somewhere smaller. Means of few noisy tries are on the
-front partly by luck, as the best of them is.
+One row of costs dominates another if it is nowhere larger and somewhere smaller. Means of few noisy rollouts are
+partly on the front by luck.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a file or a flag asks to be tuned, checked as a whole.
+"""A request for a tuning, from a file and flags, checked completely.
 
 command = "./simulate --kp {kp} --kd {kd} --seed {seed}"     # or function = "my_module:my_function"
 goal = "minimise"

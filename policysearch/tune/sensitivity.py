@@ -45,10 +45,10 @@ class Sensitivity:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row per parameter: unit, recommended value, what was not found worse, the loss at the worst value tried.
+        """A row per parameter: unit, recommended value, what was not found worse, the loss at the worst value.
 
-        `from` and `to` are the ends of the values around the recommended one that were tried without finding a worse
-        one between; of a choice, they are missing. `loss` is positive for what is worse.
+        Between `from` and `to` lie the evaluated values around the recommended one of which none is worse; a choice
+        has neither. `loss` is positive for what is worse.
         """
         return pd.DataFrame([self._of(parameter) for parameter in self.space.parameters])
 
@@ -57,9 +57,9 @@ class Sensitivity:
         return [self._line(row) for row in self.summary.to_dict("records")]
 
     def __str__(self) -> str:
-        tried = len(self.slices) - len(self.space.parameters)
+        others = len(self.slices) - len(self.space.parameters)
         head = (
-            f"{self.episodes} episodes of the recommendation and of {tried} other values, on the same seeds"
+            f"{self.episodes} episodes of the recommendation and of {others} other values, on the same seeds"
         )
         known = "95 % intervals" + (f"; losing {self.tolerance:.2g} does not count" if self.tolerance else "")
         return "\n".join([f"{head} ({known})", *self.lines()])
@@ -134,7 +134,7 @@ def measure(
     """The returns of values near the recommendation, one parameter at a time.
 
     There are values on both sides at up to four distances, as many as get `ENOUGH_EPISODES`; whole numbers move by
-    one at least, and every other option of a choice is tried. It costs `rollouts` at most.
+    one at least, and every other option of a choice is evaluated. It costs `rollouts` at most.
 
     Args:
         evaluate: runs candidates, in coordinates, for so many episodes, all on the same seeds. Its returns are larger
