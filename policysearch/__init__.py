@@ -5,7 +5,8 @@
     policysearch.generations(…)           the loop of a search, whose body is yours
     policysearch.AskTell(…)               the same search for a loop of your own
 
-The names of `__all__` are public; other modules may change without notice. A name is imported when it is first used.
+The names of `__all__` are public, and `policysearch.testing` is; other modules may change without notice. A name is
+imported when it is first used.
 """
 
 from importlib import import_module
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         StochasticPolicy,
     )
     from policysearch.evaluators import (
+        Capped,
         CompiledEvaluator,
         EpisodeEvaluator,
         FunctionEvaluator,
@@ -88,7 +90,7 @@ _PLACES = {
     "compare.study": "Study",
     "constraints": "Constraint",
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
-    "evaluators": "CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
+    "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
     "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
     "FiniteDifference Genetic HillClimbing NaturalGradient NelderMead OffPolicyReinforce RandomSearch Reinforce "
     "Repeated Trusted Whitened build",
@@ -118,6 +120,7 @@ __all__ = [
     "BayesianOptimization",
     "Bounds",
     "Budget",
+    "Capped",
     "CascadedPID",
     "Choice",
     "CompareResult",
