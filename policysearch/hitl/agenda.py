@@ -44,15 +44,8 @@ class Bout:
     @property
     def body(self) -> dict[str, Any]:
         """What the log keeps of it."""
-        return {
-            "item": self.item,
-            "purpose": self.purpose,
-            "minutes": self.minutes,
-            "law": self.law.tolist(),
-            "condition": self.condition,
-            "generation": self.generation,
-            "candidate": self.candidate,
-        }
+        kept = vars(self) | {"law": self.law.tolist()}
+        return {name: value for name, value in kept.items() if name != "label"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,10 +112,7 @@ def plan(said: dict[str, Any], others: dict[str, Any]) -> "SessionPlan":
             wrong.append(str(error))
             if left.pop(str(error).partition(":")[0], None) is None:
                 raise Refusal(wrong) from error
-    size = found.first_generation
-    if found.bouts < size:
-        wrong.append(f"bouts: expected at least a generation of {found.optimizer}, {size}, got {found.bouts}")
-    if wrong:
+    if wrong := [*wrong, *filter(None, [found.too_short])]:
         raise Refusal(wrong)
     return found
 

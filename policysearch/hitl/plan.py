@@ -85,9 +85,12 @@ class SessionPlan(PlanOptions):
         return build(self.optimizer, self.options)
 
     @property
-    def first_generation(self) -> int:
-        """The number of bouts of the first generation."""
-        return next(self.method().search(self.space.domain, stream(self.seed, "size"))).cost
+    def too_short(self) -> str:
+        """Why the bouts are too few for a single generation, in one line; empty if they suffice."""
+        size = next(self.method().search(self.space.domain, stream(self.seed, "size"))).cost
+        if self.bouts >= size:
+            return ""
+        return f"bouts: expected at least one generation of {self.optimizer}, {size}, got {self.bouts}"
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""

@@ -44,11 +44,8 @@ class Session(SessionView):
             ValueError: for a plan without room for a single generation.
             LedgerError: if there is a session already, or the log cannot be written.
         """
-        if plan.bouts < plan.first_generation:
-            raise ValueError(
-                f"bouts: expected at least one generation of {plan.optimizer}, got {plan.bouts}; "
-                "plan for more, or smaller generations"
-            )
+        if why := plan.too_short:
+            raise ValueError(f"{why}; plan for more, or smaller generations")
         ledger = None if path is None else Ledger(path)
         log = Log(ledger, [])
         try:

@@ -146,18 +146,10 @@ class SessionView:
         """A row per entry."""
         rows = [
             {
-                "number": entry.number,
-                "purpose": entry.purpose,
-                "condition": entry.condition,
-                "generation": entry.generation,
-                "candidate": entry.candidate,
-                "minutes": entry.minutes,
+                **vars(entry),
                 **dict(zip(PARAMETERS, entry.law.tolist(), strict=True)),
-                "rate": entry.rate,
                 "standard error": entry.standard_error,
                 "reduction": self.reduction(entry.rate),
-                "status": entry.status,
-                "reason": entry.reason,
             }
             for entry in self.entries
         ]

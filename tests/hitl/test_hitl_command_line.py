@@ -694,7 +694,7 @@ def test_the_options_of_a_plan_are_declared_once() -> None:
         (["run", "--optimizer", "reinforce"], ["optimizer: reinforce needs"]),
         (["run", "--set", "sigm=0.2"], ["sigm: not an option; did you mean sigma?"]),
         (["run", "--set", "sigma"], ["--set sigma: expected FIELD=VALUE, as in sigma=0.2"]),
-        (["run", "--bouts", "7"], ["bouts: expected at least a generation of cma-es, 8, got 7"]),
+        (["run", "--bouts", "7"], ["bouts: expected at least one generation of cma-es, 8, got 7"]),
         (["run", "--no-countdown", "--breaths", "a.csv"], ["with {number} in its name"]),
         (["simulate", "--people", "zhang"], ["people: unknown preset 'zhang'; did you mean zhang2017"]),
         (["simulate", "--participants", "0"], ["participants: expected at least 1, got 0"]),

@@ -594,7 +594,7 @@ def test_a_bout_with_an_impossible_law_rate_or_duration_is_refused(
 
 def test_a_session_that_cannot_begin_leaves_no_lock_behind(tmp_path: Path) -> None:
     path = tmp_path / "session.sqlite"
-    with pytest.raises(ValueError, match="bouts: expected at least one generation of cma-es, got 5"):
+    with pytest.raises(ValueError, match="bouts: expected at least one generation of cma-es, 8, got 5"):
         Session.begin(replace(BARE, bouts=5), path)
     assert not path.exists()
     with pytest.raises(ZeroDivisionError):
