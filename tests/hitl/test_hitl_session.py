@@ -118,6 +118,17 @@ def test_the_search_is_that_of_asking_and_telling_by_hand() -> None:
     np.testing.assert_array_equal(session.recommendation[:2], SHORT.space.decode(search.recommendation)[:2])
 
 
+def test_a_method_that_uses_values_is_told_reductions() -> None:
+    plan = replace(SHORT, optimizer="finite-difference", options={"perturbations": 4})
+    session = through(Session.begin(plan), 1)
+    search = AskTell(plan.method(), plan.space.domain, plan.seed, "session", plan.participant)
+    count = search.ask().cost
+    through(session, count)
+    entries = sorted(session.entries[1:], key=lambda entry: (entry.candidate, entry.item))
+    search.tell([session.reduction(entry.rate) for entry in entries])
+    np.testing.assert_array_equal(session.proposals[1].params, search.ask().params)
+
+
 def test_the_budget_of_bouts_is_never_exceeded_and_a_generation_that_does_not_fit_is_not_begun() -> None:
     session = Session.begin(replace(BARE, bouts=23))
     through(session, 16)
