@@ -53,7 +53,7 @@ class Comparison(Tables):
         """A row per task and method: final returns with the interval of their IQM, and what it took."""
         rows = []
         for (task, label), group in self.runs.groupby(["task", "optimizer"], sort=False):
-            final = group["final_return"].to_numpy(dtype=float)
+            final = self.final(str(task), str(label))  # by run, in whatever order parts were merged
             low, high = statistics.bootstrap_interval(
                 final, self.study.seed, "bootstrap", str(task), str(label)
             )

@@ -62,11 +62,7 @@ def announce(study: Study) -> None:
                 evaluator.close()
     if anew:
         console.print(f"compiled {anew} loops in {time.monotonic() - began:.1f} s; the next start is faster")
-    console.print(
-        "; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()),
-        soft_wrap=True,
-        markup=False,
-    )
+    say("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()))
 
 
 @dataclass
@@ -202,13 +198,13 @@ def watched(updates: Iterable[Update], session: StudySession) -> Generator[Updat
                     live.update(board.table(), refresh=True)
                     drawn = time.monotonic()
                 yield update
-        console.print(board.line(), soft_wrap=True, markup=False)
+        say(board.line())
         return
     said = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
     for update in updates:
         board.update(update)
         if time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            console.print(board.line(), soft_wrap=True, markup=False)
+            say(board.line())
             said = time.monotonic()
         yield update
-    console.print(board.line(), soft_wrap=True, markup=False)
+    say(board.line())

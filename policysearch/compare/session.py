@@ -178,7 +178,7 @@ def pairs(labels: list[str]) -> list[tuple[str, str]]:
 
 def decisions_of(study: Study, task: str, final: dict[tuple[str, int], float]) -> Decisions:
     """What sequential testing finds in the final returns, by (method, run), of a task."""
-    runs = range(study.most_runs)
+    runs = range(study.max_runs)
     made = max((run for _, run in final), default=-1) + 1
 
     def returns(label: str) -> Float[Array, "runs"]:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from policysearch.compare.fit import Fit, left_out
 from policysearch.compare.options import StudySettings
 from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
@@ -178,12 +179,12 @@ class Study(StudySettings):
         except ValidationError as error:
             raise StudyError(messages(error, known=list(cls.model_fields))) from error
         fits = [study._fit(name) for name in study.tasks]
-        gone, lines = _left_out(fits, unfit, costly)
+        gone, lines = left_out(fits, unfit, costly)
         if rows := {label: row for label, row in study.optimizers.items() if label not in gone}:
             study = study.model_copy(update={"optimizers": rows})
         else:
             lines = []
-        problems = [message for fit in fits for message in study._misfits(fit)]
+        problems = [message for fit in fits for message in study._problems(fit)]
         if study.settle == 1:
             problems.append("settle: expected 0 (off) or at least 2 groups of runs, got 1")
         if study.rollout_timeout is not None and study.evaluator != "pool":
@@ -223,7 +224,7 @@ class Study(StudySettings):
         return self.tasks[task].normalise or find_task(task).normalise
 
     @property
-    def most_runs(self) -> int:
+    def max_runs(self) -> int:
         """The most runs that a row can have."""
         return self.runs * max(self.settle, 1)
 
@@ -276,9 +277,9 @@ class Study(StudySettings):
         problem.evaluator.close()
         return next(problem.optimizer.search(problem.domain, stream(0))).cost
 
-    def _fit(self, name: str) -> "_Fit":
+    def _fit(self, name: str) -> Fit:
         """How the rows fit this task."""
-        task, fit = self.task(name), _Fit(name, self.budget(name).rollouts)
+        task, fit = self.task(name), Fit(name, self.budget(name).rollouts)
         try:
             make_evaluator(task, task.make_policy(), kind=self.evaluator).close()
         except ValueError as error:
@@ -290,59 +291,12 @@ class Study(StudySettings):
                 fit.unfit[label] = str(error)
         return fit
 
-    def _misfits(self, fit: "_Fit") -> list[str]:
-        """What cannot work on a task: its environment, its policy, a row, or a generation over the budget."""
-        name, problems = fit.task, []
-        unknown = [label for label in self.tasks[name].options if label not in self.optimizers]
-        if unknown:
-            problems.append(
-                f"tasks.{name}.options: {', '.join(unknown)}: not in the comparison, which has "
-                f"{', '.join(self.optimizers)}"
-            )
-        if fit.problem:
-            return [*problems, f"tasks.{name}: {fit.problem}"]
-        problems += [
-            f"{label} on {name}: {reason}" for label, reason in fit.unfit.items() if label in self.optimizers
-        ]
-        costs = [f"{label} ({cost})" for label, cost in fit.too_large.items() if label in self.optimizers]
-        if costs:
-            problems.append(
-                f"tasks.{name}: a budget of {fit.limit} rollouts is smaller than one generation of "
-                f"{', '.join(costs)}; raise --rollouts or set smaller populations"
-            )
-        return problems
-
-
-@dataclasses.dataclass(frozen=True)
-class _Fit:
-    """How the rows of a study fit a task."""
-
-    task: str
-    limit: int | None  # its budget of rollouts
-    problem: str = ""  # for every row
-    unfit: dict[str, str] = dataclasses.field(default_factory=dict)  # rows that cannot search it, and why
-    costs: dict[str, int] = dataclasses.field(default_factory=dict)  # of the others' first generations
-
-    @property
-    def too_large(self) -> dict[str, int]:
-        """The rows whose first generation is over the budget, and its rollouts."""
-        return {label: cost for label, cost in self.costs.items() if cost > (self.limit or cost)}
-
-
-def _left_out(
-    fits: list[_Fit], unfit: Collection[str], costly: Collection[str]
-) -> tuple[set[str], list[str]]:
-    """The rows that have to be left out of those that may be, and a line for each reason."""
-    gone, reasons = set[str](), dict[str, list[str]]()
-    for fit in fits:
-        found = {label: (label, reason) for label, reason in fit.unfit.items() if label in unfit}
-        over = f"a generation is larger than the budget of {fit.limit} rollouts"
-        found |= {label: (f"{label} ({n})", over) for label, n in fit.too_large.items() if label in costly}
-        for label, (described, reason) in found.items():
-            if label not in gone:
-                reasons.setdefault(f"on {fit.task}: {reason}", []).append(described)
-        gone |= found.keys()
-    return gone, [f"left out: {', '.join(labels)}: {reason}" for reason, labels in reasons.items()]
+    def _problems(self, fit: Fit) -> list[str]:
+        """What cannot work on a task: its options, its environment, its policy, or a row."""
+        unknown = [label for label in self.tasks[fit.task].options if label not in self.optimizers]
+        rows = ", ".join(self.optimizers)
+        wrong = f"tasks.{fit.task}.options: {', '.join(unknown)}: not in the comparison, which has {rows}"
+        return ([wrong] if unknown else []) + fit.problems(self.optimizers)
 
 
 def _choice(label: str, row: Any) -> Any:
