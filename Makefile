@@ -13,7 +13,7 @@ help:
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
 	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
-	@echo "make rliable   our statistics beside rliable's own code, in an environment with pandas < 3"
+	@echo "make rliable   our statistics compared with rliable's own code, in an environment with pandas < 3"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -35,7 +35,7 @@ def parsed(flags: type[T], argv: list[str], program: str, description: str | Non
 
 
 def running(command: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """The exit code of a command; an error that ends it, or Ctrl-C, is told on standard error."""
+    """The exit code of a command; an error that ends it, or Ctrl-C, is printed on standard error."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(

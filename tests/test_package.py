@@ -3,6 +3,7 @@
 import ast
 import graphlib
 import importlib.metadata
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -138,3 +139,19 @@ def test_the_version_comes_from_one_place() -> None:
     assert importlib.metadata.version("policysearch") == policysearch.__version__
     assert policysearch.__version__ in (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
     assert policysearch.__version__ in (PACKAGE.parent / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+#: Words that have a plainer or more usual one, for code and for pages; STYLE of the field: one word per thing.
+BANNED = re.compile(
+    r"\b(nobody|beside|goes on|going on|went on|told apart|kept apart|misfit|rival|heed|Asker|Desk|GivingUp)\b"
+    r"|\b(MOST|FEWEST|LEAST|LONGEST|LARGEST|SMALLEST)_[A-Z]"
+)
+PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile")
+
+
+@pytest.mark.parametrize(
+    "path", [*PATHS.values(), *(PACKAGE.parent / page for page in PAGES)], ids=lambda p: p.name
+)
+def test_words_are_those_of_the_field(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if BANNED.search(line)]

@@ -47,7 +47,7 @@ and not changed after these numbers were seen.
 | --- | ---: | ---: | ---: |
 {rows}
 
-In MuJoCo {fallen} of {episodes} traversals ended in a fall, which counts as 0 mm/s; in the reduced model nobody
+In MuJoCo {fallen} of {episodes} traversals ended in a fall, which counts as 0 mm/s; in the reduced model no robot
 falls.
 
 ![Speed in the reduced model over speed in MuJoCo](reduced.png)

@@ -1,7 +1,7 @@
 """Gradient-free search ignores the temporal structure of an episode: what does a long horizon cost it?
 
 On the chain, once with ten cells whatever the horizon T, and once with a cell for every step: then the policy is one
-of time and has 2 T parameters. How searches are tuned and compared is told in chain_search.py.
+of time and has 2 T parameters. How searches are tuned and compared is described in chain_search.py.
 
 Expected at θ = 0, for a rollout: the signal ‖∇J‖ grows with T where cells are shared, and with √T where they are not.
 Reward-to-go sums up to T noisy rewards before each of T scores, so its noise grows with T; with a short discount it

@@ -1,7 +1,7 @@
 """Gradient-free search suffers from many parameters: what do they cost it, and a policy gradient?
 
 On the chain with a horizon of 40 steps, through 5 to 40 cells with two parameters each, all of which are visited. How
-searches are tuned and compared is told in chain_search.py.
+searches are tuned and compared is described in chain_search.py.
 
 Expected at θ = 0, for a rollout: ‖∇J‖ falls with 1/√d, as each cell is visited less often, while the noise of the
 score function, that of the rewards to go, stays; so q = −½. A perturbation is of all d parameters at once. Its

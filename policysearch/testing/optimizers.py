@@ -136,7 +136,7 @@ def check_failed_episodes(case: Case) -> None:
 
 
 def check_failed_search(case: Case) -> None:
-    """A search in which everything fails is stopped, and goes on proposing until then."""
+    """A search in which everything fails is stopped, and proposes until then."""
 
     class Failing:
         def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
