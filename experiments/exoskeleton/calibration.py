@@ -441,7 +441,7 @@ Slade et al. 2022 released rankings of eight laws in each of 185 generations, wh
 Collins 2021 walked under. A logistic regression says which of two laws costs less, for all pairs of a generation's
 first seven. The simulated rankings come from {people} people who share {generations} generations. They begin as
 novices, as that study's participants did; a session has {per_session} generations of eight two-minute bouts, a night
-is between sessions, and CMA-ES continues, on the estimates, from where it stopped the day before. How many people there
+is between sessions, and CMA-ES goes on, on the estimates, from where it stopped the day before. How many people there
 were and how the real searches began is not known here. "{main_design}" is how Kutulakos & Slade 2024, as quoted in
 a textbook, begin theirs, and how far apart the laws of a generation then are is close to the real data, but for the
 torques (last table).
