@@ -1,16 +1,46 @@
 """Checks of configuration: every mistake with its place, what was expected and what was given."""
 
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal, TypeVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from policysearch.registry import did_you_mean
+
+M = TypeVar("M", bound=BaseModel)
 
 #: Which returns are better.
 Goal = Literal["maximise", "minimise"]
 #: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
 EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+def validated(model: type[M], data: Mapping[str, Any], where: str = "", nested: Iterable[str] = ()) -> M:
+    """The instance of a model that holds `data`.
+
+    Args:
+        model: what is expected.
+        data: its fields by name.
+        where: begins every line of the error.
+        nested: names of fields of the models inside it, which may be meant by a mistyped one.
+
+    Raises:
+        ValueError: with a line for every mistake.
+    """
+    try:
+        return model(**data)
+    except ValidationError as error:
+        lines = messages(error, [*model.model_fields, *nested])
+        raise ValueError("\n".join(f"{where}{line}" for line in lines)) from error
+
+
+def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raise TypeError for an unknown keyword argument, as a function without `**options` would."""
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
 
 
 def messages(error: ValidationError, known: list[str]) -> list[str]:

@@ -21,8 +21,8 @@ from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.provenance import versions
-from policysearch.reporting.figures import COLOURS, figure_of, svg
-from policysearch.reporting.files import atomic, write_text
+from policysearch.reporting.figures import COLOURS, figure_of, svg, write_png
+from policysearch.reporting.files import write_text
 
 PUBLISHED, PUBLISHED_SD = (
     24.2,
@@ -39,8 +39,7 @@ def save(figure: Any, out: Path, name: str) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     write_text(out / f"{name}.svg", svg(figure, name))
-    with atomic(out / f"{name}.png") as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    write_png(out / f"{name}.png", figure)
 
 
 def methods_over_minutes(out: Path) -> None:
@@ -192,8 +191,7 @@ def one_session(out: Path) -> Session:
         ("narrowing", plots.narrowing(session)),
         ("breaths", plots.breaths_with_fit(next(e for e in session.entries if e.purpose == "search"), TAU)),
     ):
-        with atomic(folder / f"{name}.png") as partial:
-            figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+        write_png(folder / f"{name}.png", figure)
     return session
 
 

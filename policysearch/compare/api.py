@@ -10,7 +10,7 @@ from policysearch.compare.options import CompareOptions
 from policysearch.compare.progress import say
 from policysearch.compare.result import CompareResult
 from policysearch.compare.study import Study
-from policysearch.registry import did_you_mean
+from policysearch.configuration import check_keywords
 
 
 def compare(
@@ -53,10 +53,7 @@ def compare(
 def _resolved(
     study: Study | Mapping[str, Any] | str | Path | None, options: CompareOptions, *, progress: bool
 ) -> Study:
-    for name in options:
-        if name not in CompareOptions.__annotations__:
-            hint = did_you_mean(name, CompareOptions.__annotations__)
-            raise TypeError(f"compare() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
+    check_keywords("compare", options, CompareOptions.__annotations__)
     if isinstance(study, Study):
         if not options:
             return study

@@ -29,8 +29,9 @@ from policysearch.reporting.figures import (
     limits,
     lowest,
     svg,
+    write_png,
 )
-from policysearch.reporting.files import atomic, write_text
+from policysearch.reporting.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +45,7 @@ def write_curves(comparison: Comparison, out: Path) -> None:
     figure = overview(comparison)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once is enough for two files
-    with atomic(out / "curves.png") as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    write_png(out / "curves.png", figure)
     write_text(out / "curves.svg", svg(figure, "curves"))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from policysearch.estimates.measurement import Estimates
 from policysearch.gradients.estimators import FROM_ROLLOUTS
-from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
+from policysearch.reporting.figures import COLOURS, DASHES, figure_of, legend, svg, write_png
 from policysearch.reporting.files import atomic, write_text
 from policysearch.reporting.tables import markdown
 
@@ -74,15 +74,12 @@ def verdict(found: Estimates) -> list[str]:
 def title(found: Estimates) -> str:
     """What was measured, in one line."""
     request, truth = found.request, found.truth
-    exact = "" if not truth.error.any() else f" (its own error {_relative_error(found):.3f} of its size)"
+    error = np.linalg.norm(truth.error) / np.linalg.norm(truth.gradient)
+    exact = f" (its own error {error:.3f} of its size)" if error else ""
     return (
         f"∇J on {request.task.name}, policy {request.task.policy}, {truth.gradient.size} parameters, discount "
         f"{request.discount:g}, {request.repeats} estimates each; the truth is the {truth.source}{exact}"
     )
-
-
-def _relative_error(found: Estimates) -> float:
-    return float(np.linalg.norm(found.truth.error) / np.linalg.norm(found.truth.gradient))
 
 
 def picture(found: Estimates) -> "Figure":
@@ -121,7 +118,7 @@ def picture(found: Estimates) -> "Figure":
             axis.set(xscale="log", xlabel="rollouts per estimate", xlim=(sizes[0] * 0.85, sizes[-1] * 1.18))
             axis.set_xticks(sizes, labels=[str(size) for size in sizes])
             axis.xaxis.set_minor_locator(NullLocator())
-        figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+        legend(figure, [error], loc="outside lower center", ncols=4)
         figure.suptitle(title(found), fontsize=9)
         return figure
 
@@ -136,8 +133,7 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
     with atomic(out / "estimates.csv") as partial:
         found.table.to_csv(partial, index=False, float_format="%.6g")
     figure = picture(found)
-    with atomic(out / "estimates.png") as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+    write_png(out / "estimates.png", figure)
     write_text(out / "estimates.svg", svg(figure, "estimates"))
     versions = ", ".join(f"{name} {value}" for name, value in environment.items() if name != "process")
     text = [

@@ -6,12 +6,14 @@ Colours are Okabe & Ito's, which differ for all kinds of colour vision.
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.reporting.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +32,12 @@ def svg(figure: "Figure", name: str) -> str:
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def write_png(path: Path, figure: "Figure") -> None:
+    """Write a figure as a PNG file, completely or not at all."""
+    with atomic(path) as partial:
+        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
 
 
 @contextmanager

@@ -12,8 +12,6 @@ from policysearch.errors import MACHINE_TROUBLE
 from policysearch.tune.options import TuneSettings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from policysearch.tune.result import TuneResult
 
 #: Files that some results have.
@@ -128,30 +126,28 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
 
 def _written(result: "TuneResult", out: Path) -> str:
     """Write the files of a result, and remove those of an earlier one; returns a message that says where they are."""
-    from policysearch.reporting.files import atomic, write_text  # noqa: PLC0415 - heavy
+    from policysearch.reporting.figures import write_png  # noqa: PLC0415 - heavy
+    from policysearch.reporting.files import write_text  # noqa: PLC0415
 
-    texts = {"result.txt": f"{result}\n", "history.csv": _csv(result.history)}
+    tables = {"history.csv": result.history}
     if result.perturbed:
-        texts["robustness.csv"] = _csv(result.robustness)
+        tables["robustness.csv"] = result.robustness
     if result.sensitivity is not None:
-        texts["sensitivity.csv"] = _csv(result.sensitivity.slices)
+        tables["sensitivity.csv"] = result.sensitivity.slices
+    texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
+    texts["result.txt"] = f"{result}\n"
     for name, text in texts.items():
         write_text(out / name, text.encode(errors="replace").decode())
     try:
         pictures = {f"{name}.png": figure for name, figure in result.pictures().items()}
         for name, figure in pictures.items():
-            with atomic(out / name) as partial:
-                figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+            write_png(out / name, figure)
         said = f"pictures: {', '.join(str(out / name) for name in pictures)}"
     except (ValueError, ArithmeticError) as error:  # returns too large to draw
         pictures, said = {}, f"no pictures: {error}"
     for name in FILES - {*texts, *pictures}:
         (out / name).unlink(missing_ok=True)
     return f"rollouts: {out / 'history.csv'}\n{said}"
-
-
-def _csv(table: "pd.DataFrame") -> str:
-    return str(table.to_csv(index=False, lineterminator="\n"))
 
 
 if __name__ == "__main__":

@@ -9,17 +9,15 @@ import inspect
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Unpack, get_type_hints
 
-from pydantic import ValidationError
-
 from policysearch.asking.prompt import Prompt
-from policysearch.configuration import messages
+from policysearch.configuration import check_keywords, validated
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.optimizers import Repeated, Trusted, build
-from policysearch.registry import did_you_mean
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask, tries
 from policysearch.tune.journal import Journal, opened
@@ -58,10 +56,10 @@ def tune(
         TypeError: for an unknown option.
         LedgerError: if the folder holds something else, or cannot be written.
     """
-    _check_names(options)
+    check_keywords("tune", options, TuneOptions.__annotations__)
     perturb, workers = options.pop("perturb", None) or {}, options.pop("workers", 1)
     out, progress = options.pop("out", None), options.pop("progress", None)
-    settings = _checked({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
+    settings = _settings({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
     space, typed = _space(function, space)
     space = space.within(settings.margin) if settings.margin else space
     tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
@@ -75,35 +73,24 @@ def tune(
         got = settings.sensitivity_rollouts
         raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {got}")
     with ExitStack() as stack:
-        runners = _Runners(space, typed, settings, workers, stack)
-        plant = runners.of(function)
-        plants = {name: (changed, runners.of(changed)) for name, changed in perturb.items()}
+        runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
+        plant = stack.enter_context(runner(function))
+        plants = {name: (run, stack.enter_context(runner(run))) for name, run in perturb.items()}
         journal = stack.enter_context(opened(out, request))
         if known := journal.rollouts:
             tuning.say(f"{known} rollouts are known from {out}: they are not run again")
         return _by_rollouts(tuning, settings, journal, plant, plants)
 
 
-def _check_names(options: Mapping[str, Any]) -> None:
-    """Raise TypeError for an unknown option, as a function without `**options` would."""
-    for name in options:
-        if name not in TuneOptions.__annotations__:
-            hint = did_you_mean(name, TuneOptions.__annotations__)
-            raise TypeError(f"tune() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
-
-
-def _checked(given: dict[str, Any], workers: int) -> TuneSettings:
-    """The settings.
+def _settings(given: dict[str, Any], workers: int) -> TuneSettings:
+    """The settings, from keywords, where None leaves the default.
 
     Raises:
         ValueError: with a line for every value that makes no sense.
     """
     texts = [str(getattr(constraint, "text", constraint)) for constraint in given.get("constraints") or ()]
     known = {name: value for name, value in given.items() if value is not None} | {"constraints": texts}
-    try:
-        settings = TuneSettings(**known)
-    except ValidationError as error:
-        raise ValueError("\n".join(messages(error, list(TuneSettings.model_fields)))) from error
+    settings = validated(TuneSettings, known)
     if workers < 1:
         raise ValueError(f"workers: expected at least 1, got {workers}")
     return settings
@@ -129,11 +116,10 @@ def _prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> 
     }
     method = Repeated(configured, episodes) if episodes > 1 else configured
     method = Trusted(method, reach) if settings.safe else method
-    tuning = Tuning(
-        method, name, space, settings.goal, settings.metrics, settings.rollouts, settings.seed, say
-    )
+    tuning = Tuning(method, name, space, settings, say)
     tuning.check()
-    if broken := _broken(space, _asked(settings)):
+    constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **_asked(settings))
+    if broken := constrained.broken(space.named(space.domain.start)):
         raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
     return tuning, request
 
@@ -174,11 +160,6 @@ def _by_rollouts(
     return replace(result, perturbed=perturbed)
 
 
-def _broken(space: Space, asked: dict[str, Any]) -> str:
-    """The constraints that the start breaks; empty if there is none."""
-    return FunctionEvaluator(lambda params, seed: 0.0, space, **asked).broken(space.named(space.domain.start))
-
-
 def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     """The method that `tune` takes for these parameters, and hyperparameters that are not its own defaults.
 
@@ -193,40 +174,28 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 
 
-@dataclass(frozen=True)
-class _Runners:
-    """How functions and programs of some parameters are run, until `stack` is closed."""
+def _runner(
+    run: Function | str, space: Space, typed: type | None, settings: TuneSettings, workers: int
+) -> Runner:
+    """What runs a program, or a function that wants the parameters as a mapping or `typed`.
 
-    space: Space
-    typed: type | None  # what the functions want the parameters as
-    settings: TuneSettings
-    workers: int
-    stack: ExitStack
-
-    def of(self, run: Function | str) -> Runner:
-        """What runs a function or a program.
-
-        Raises:
-            ValueError: for a program that is not there, or a function that no process can be sent.
-        """
-        return self.stack.enter_context(self._made(run))
-
-    def _made(self, run: Function | str) -> Runner:
-        timeout, asked = self.settings.timeout, _asked(self.settings)
-        if isinstance(run, str):
-            return ProgramEvaluator(run, self.space, workers=self.workers, timeout=timeout, **asked)
-        function = _Typed(run, self.typed) if self.typed else run
-        evaluator = FunctionEvaluator(function, self.space, **asked)
-        if self.workers == 1 and timeout is None:
-            return evaluator
-        try:
-            ForkingPickler.dumps(evaluator)
-        except Exception as error:  # whatever the objects inside raise when they are to be sent
-            raise ValueError(
-                "function: expected one that a module holds, since workers and time limits need processes of their "
-                f"own, got {_name(function)}"
-            ) from error
-        return PoolEvaluator(evaluator, workers=self.workers, timeout=timeout)
+    Raises:
+        ValueError: for a program that is not there, or a function that no process can be sent.
+    """
+    timeout, asked = settings.timeout, _asked(settings)
+    if isinstance(run, str):
+        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **asked)
+    evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, **asked)
+    if workers == 1 and timeout is None:
+        return evaluator
+    try:
+        ForkingPickler.dumps(evaluator)
+    except Exception as error:  # whatever the objects inside raise when they are to be sent
+        raise ValueError(
+            "function: expected one that a module holds, since workers and time limits need processes of their "
+            f"own, got {_name(run)}"
+        ) from error
+    return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from policysearch.evaluators.runner import Runner
 from policysearch.evaluators.shared import Outcome, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
-from policysearch.tune.held_out import formatted
 from policysearch.tune.tries import Answers, doubt, read
+from policysearch.tune.words import formatted
 
 VALUE = "VALUE", "[NAME=NUMBER ...]"
 #: The commands, what follows each, and what it does.

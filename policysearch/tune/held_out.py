@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -27,11 +26,13 @@ class HeldOut:
     metrics: Mapping[str, tuple[Float[Array, "k"], Float[Array, "k"]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, evaluation: Evaluation, goal: str) -> "HeldOut":
-        """From the evaluation of two candidates, the recommendation first."""
+    def of(cls, evaluation: Evaluation, goal: str, recommended: int = 0, start: int = 1) -> "HeldOut":
+        """From an evaluation of candidates, two of which are compared."""
         returns = sign_of(goal) * evaluation.returns
-        metrics = {name: (numbers[0], numbers[1]) for name, numbers in evaluation.metrics.items()}
-        return cls(goal, returns[0], returns[1], metrics)
+        metrics = {
+            name: (numbers[recommended], numbers[start]) for name, numbers in evaluation.metrics.items()
+        }
+        return cls(goal, returns[recommended], returns[start], metrics)
 
     @cached_property
     def improvement(self) -> tuple[float, float, float]:
@@ -87,10 +88,3 @@ def paired(gaps: Float[Array, "k"]) -> tuple[float, float, float]:
     mean, error = float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
     half = float(stats.t.ppf(0.975, len(gaps) - 1)) * error
     return mean, mean - half, mean + half
-
-
-def formatted(value: Any) -> str:
-    """A value for people: five digits; "no return" for NaN."""
-    if not isinstance(value, float):
-        return str(value)
-    return "no return" if np.isnan(value) else f"{value:.5g}"

@@ -7,6 +7,7 @@ those of another recommendation are run.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +23,21 @@ from policysearch.seeding import Key
 NAME = "tune.sqlite"
 
 
+@dataclass(frozen=True)
 class Journal:
-    """The events of a tuning so far, and how further ones are written.
+    """The events of a tuning so far, and how further ones are written."""
 
-    Args:
-        events: kinds and bodies.
-        write: makes an event durable.
-    """
-
-    def __init__(self, events: list[tuple[str, Any]], write: Callable[[str, Any], None]) -> None:
-        self._events, self.write = events, write
+    events: list[tuple[str, Any]]  # kinds and bodies, as they were when the folder was opened
+    write: Callable[[str, Any], None]  # makes an event durable
 
     def of(self, *kinds: str) -> list[tuple[str, Any]]:
-        """The events of some kinds, in order, as they were when the folder was opened."""
-        return [(kind, body) for kind, body in self._events if kind in kinds]
+        """The events of some kinds, in order."""
+        return [(kind, body) for kind, body in self.events if kind in kinds]
 
     @property
     def rollouts(self) -> int:
         """How many are recorded."""
-        records = [body for _, body in self.of("generation")] + [
-            body["record"] for _, body in self.of("after")
-        ]
+        records = [body.get("record", body) for _, body in self.of("generation", "after")]
         return sum(len(row) for record in records for row in record["returns"])
 
     def recorded(self, evaluator: Evaluator) -> Recorded:
@@ -56,25 +51,22 @@ class Journal:
         return Memoised(evaluator, plant, known, lambda body: self.write("after", body))
 
 
+@dataclass(frozen=True)
 class Memoised:
     """`inner`, whose evaluations are written down and known by their key, proposal and plant."""
 
-    def __init__(
-        self,
-        inner: Evaluator,
-        plant: str,
-        known: Mapping[str, Record],
-        write: Callable[[dict[str, Any]], None],
-    ) -> None:
-        self.inner, self._plant, self._known, self._write = inner, plant, known, write
+    inner: Evaluator
+    plant: str
+    known: Mapping[str, Record]
+    write: Callable[[dict[str, Any]], None]
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """The recorded evaluation if the same was asked before, else one that is run now and written down."""
-        question = f"{'/'.join(map(str, key))}/{digest(proposal)}/{self._plant}"
-        if question in self._known:
-            return recall(proposal, self._known[question])
+        question = f"{'/'.join(map(str, key))}/{digest(proposal)}/{self.plant}"
+        if question in self.known:
+            return recall(proposal, self.known[question])
         evaluation = self.inner.evaluate(proposal, key)
-        self._write({"question": question, "record": record(proposal, evaluation)})
+        self.write({"question": question, "record": record(proposal, evaluation)})
         return evaluation
 
 

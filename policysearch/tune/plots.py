@@ -1,7 +1,8 @@
 """The pictures of a tuning; the same rollouts give the same bytes. Colours are Okabe & Ito's."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,9 +13,11 @@ from policysearch.core import Array
 from policysearch.evaluators.functions import sign_of
 from policysearch.reporting.figures import BLUE, COLOURS, GREEN, ORANGE, figure_of, legend, limits, lowest
 from policysearch.space import Choice, Parameter
+from policysearch.tune.held_out import mean_of
 from policysearch.tune.pareto import front
 from policysearch.tune.sensitivity import Sensitivity
 from policysearch.tune.surface import Surface
+from policysearch.tune.words import labelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,12 +52,13 @@ def search(
         )
         for x, values in enumerate((start_returns, returns)):
             _dots(right, np.full(len(values), float(x)), values, sign, worst)
-            if _any(values):
-                right.plot([x - 0.25, x + 0.25], [values[np.isfinite(values)].mean()] * 2, color=BLUE, lw=2)
+            if np.isfinite(mean := mean_of(values)):
+                right.plot([x - 0.25, x + 0.25], [mean, mean], color=BLUE, lw=2)
         _end_at(left, sign, worst, [shown, returns, start_returns])
         said = [f"{(~finite).sum()} failed: ticks"] * (not finite.all())
         said += [f"{outside} beyond the axis: triangles"] * (outside > 0)
-        left.set(xlabel=f"rollouts of the search{_in_brackets(said)}", ylabel=f"return, {goal}d")
+        brackets = f" ({', '.join(said)})" if said else ""
+        left.set(xlabel=f"rollouts of the search{brackets}", ylabel=f"return, {goal}d")
         right.set_xticks([0, 1], ["start", "recommended"])
         right.set(xlim=(-0.6, 1.6), xlabel=f"{len(returns)} held-out seeds")
         legend(figure, [left])
@@ -78,22 +82,17 @@ def slices(
     if known is None:
         raise ValueError("expected a sensitivity or a surface, got neither")
     space, at = known.space, known.space.named(known.at)
-    varied = [space.names[i] for i in surface.varied] if surface else []
-    chosen = [p for p in space.parameters if sensitivity or p.name in varied]
-    worst = _worst(sensitivity, surface)
-    rows = -(-len(chosen) // _COLUMNS)
-    columns = min(len(chosen), _COLUMNS)
-    with figure_of(rows, columns, 0.7 + 2.9 * columns, 0.5 + 2.5 * rows, sharey=True) as (figure, axes):
-        for axis, parameter in itertools.zip_longest(axes.flat, chosen):
-            if parameter is None:
-                axis.set_axis_off()
-                continue
+    names = [space.names[i] for i in surface.varied] if surface else []
+    curves = {name: surface.slice(name) for name in names} if surface else {}
+    chosen = [p for p in space.parameters if sensitivity or p.name in curves]
+    worst, differences = _differences(sensitivity, curves)
+    with _small_pictures(len(chosen), 2.9, (0.7, 0.5), sharey=True) as (figure, axes):
+        for axis, parameter in zip(axes, chosen, strict=True):
             name = parameter.name
             options = parameter.options if isinstance(parameter, Choice) else None
             place = options.index if options else float
             axis.axhline(0.0, color="0.7", lw=0.8)
-            if surface and name in varied:
-                curve = surface.slice(name)
+            if (curve := curves.get(name)) is not None:
                 axis.fill_between(curve["value"], curve["low"], curve["high"], color=BLUE, alpha=0.15, lw=0)
                 axis.plot(curve["value"], curve["difference"], color=BLUE, lw=1.4, label="fitted surface")
             if sensitivity:
@@ -104,10 +103,10 @@ def slices(
             if options:
                 axis.set_xticks(range(len(options)), [str(option) for option in options])
             _scale(axis, parameter)
-        for row in axes:
-            row[0].set_ylabel(_BETTER, fontsize=8)
-        _end_at(axes.flat[0], 1.0, worst, _spans(sensitivity, surface, varied))
-        legend(figure, axes.flat, ncols=4)
+        for axis in axes[::_COLUMNS]:
+            axis.set_ylabel(_BETTER, fontsize=8)
+        _end_at(axes[0], 1.0, worst, differences)
+        legend(figure, axes, ncols=4)
     return figure
 
 
@@ -128,22 +127,18 @@ def pairs(surface: Surface, most: int = 6) -> "Figure":
     values = space.decode(surface.candidates)
     low = lowest(np.concatenate([grid.to_numpy().ravel() for grid in maps]))
     high = max(float(grid.to_numpy().max()) for grid in maps)
-    rows, columns = -(-len(chosen) // _COLUMNS), min(len(chosen), _COLUMNS)
-    with figure_of(rows, columns, 1.2 + 2.7 * columns, 0.3 + 2.5 * rows) as (figure, axes):
-        for axis, pair, grid in itertools.zip_longest(axes.flat, chosen, maps):
-            if pair is None:
-                axis.set_axis_off()
-                continue
+    here = space.decode(surface.at)
+    with _small_pictures(len(chosen), 2.7, (1.2, 0.3)) as (figure, axes):
+        for axis, pair, grid in zip(axes, chosen, maps, strict=True):
             i, j = (space.names.index(name) for name in pair)
             x, y = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
             shades = axis.pcolormesh(x, y, grid.to_numpy(), shading="nearest", vmin=low, vmax=high)
             axis.plot(values[:, i], values[:, j], ".", color="white", ms=2.5, alpha=0.7)
-            here = space.decode(surface.at)
             axis.plot(here[i], here[j], "*", color=ORANGE, ms=11, mec="white", label="recommended")
             _scale(axis, space.parameters[i])
             _scale(axis, space.parameters[j], "y")
-        figure.colorbar(shades, ax=axes, label=_BETTER, aspect=30, extend="min", pad=0.02)
-        legend(figure, axes.flat, ncols=4)
+        figure.colorbar(shades, ax=figure.axes, label=_BETTER, aspect=30, extend="min", pad=0.02)
+        legend(figure, axes, ncols=4)
     return figure
 
 
@@ -181,12 +176,17 @@ def tradeoff(
     return figure
 
 
-def _any(values: Float[Array, "k"]) -> bool:
-    return bool(np.isfinite(values).any())
-
-
-def _in_brackets(said: list[str]) -> str:
-    return f" ({', '.join(said)})" if said else ""
+@contextmanager
+def _small_pictures(
+    n: int, width: float, margins: tuple[float, float], **options: Any
+) -> Iterator[tuple["Figure", "list[Axes]"]]:
+    """A figure with n pictures of `width` × 2.5 inches, and `margins` for labels and legend; its axes."""
+    rows, columns = -(-n // _COLUMNS), min(n, _COLUMNS)
+    size = margins[0] + width * columns, margins[1] + 2.5 * rows
+    with figure_of(rows, columns, *size, **options) as (figure, axes):
+        for unused in axes.flat[n:]:
+            unused.set_axis_off()
+        yield figure, [*axes.flat[:n]]
 
 
 def _best_so_far(history: pd.DataFrame, sign: float) -> tuple[list[float], list[float]]:
@@ -224,7 +224,7 @@ def _at_edge(axis: "Axes", x: Float[Array, "k"], mark: str, colour: str, sign: f
         axis.plot(x, end, mark, color=colour, ms=4 if mark != "|" else 8, transform=where, clip_on=False)
 
 
-def _end_at(axis: "Axes", sign: float, worst: float, shown: Iterable[Array]) -> None:
+def _end_at(axis: "Axes", sign: float, worst: float, shown: Iterable[Array | pd.Series]) -> None:
     """Limits from the worst that is shown to the best that there is, with a margin."""
     axis.set_ylim(*limits(np.concatenate([np.ravel(array) for array in shown]), worst, sign))
 
@@ -244,29 +244,22 @@ def _measured(axis: "Axes", mine: pd.DataFrame, place: Any, worst: float) -> Non
     _at_edge(axis, x[failed > 0.5], "|", ORANGE)
 
 
-def _worst(sensitivity: Sensitivity | None, surface: Surface | None) -> float:
-    """The lowest difference that slices show."""
-    found = [0.0]
-    if sensitivity:
-        for _, mine in sensitivity.slices.groupby("parameter"):
-            differences = mine["difference"].dropna().to_numpy(dtype=float)
-            found.append(lowest(differences, share=0.5, factor=30.0))
-    elif surface:
-        found += [float(surface.slice(surface.space.names[i])["difference"].min()) for i in surface.varied]
-    return min(found)
-
-
-def _spans(sensitivity: Sensitivity | None, surface: Surface | None, varied: list[str]) -> list[Array]:
-    """All differences and upper ends that slices show."""
-    frames = [surface.slice(name)[["difference"]] for name in varied] if surface else []
-    frames += [sensitivity.slices[["difference", "high"]]] if sensitivity else []
-    return [frame.to_numpy(dtype=float) for frame in frames]
+def _differences(
+    sensitivity: Sensitivity | None, curves: Mapping[str, pd.DataFrame]
+) -> tuple[float, list[pd.Series]]:
+    """The lowest difference that slices show, and all differences and upper ends that there are."""
+    found = [curve["difference"] for curve in curves.values()]
+    if sensitivity is None:
+        return min([0.0, *(float(curve.min()) for curve in found)]), found
+    rows = sensitivity.slices
+    measured = [mine.dropna().to_numpy(dtype=float) for _, mine in rows.groupby("parameter")["difference"]]
+    lows = [lowest(differences, share=0.5, factor=30.0) for differences in measured]
+    return min([0.0, *lows]), [*found, rows["difference"], rows["high"]]
 
 
 def _scale(axis: "Axes", parameter: Parameter | Choice, which: Literal["x", "y"] = "x") -> None:
     """The name, unit and scale of a parameter along an axis."""
-    label = f"{parameter.name} ({parameter.unit})" if parameter.unit else parameter.name
-    axis.set(**{f"{which}label": label})
+    axis.set(**{f"{which}label": labelled(parameter)})
     if parameter.scale == "log":
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 - heavy
 

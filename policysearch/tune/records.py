@@ -1,7 +1,7 @@
-"""The rollouts of a tuning's search, and their candidates."""
+"""What the search of a tuning measured: in a rollout, and of a candidate in the mean of its rollouts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from policysearch.tune.held_out import mean_of
 
 
 @dataclass(frozen=True)
-class RolloutRecord:
-    """One rollout of the search."""
+class Measurement:
+    """One rollout of the search; from `completed`, a candidate with the means of its rollouts."""
 
     generation: int
     candidate: int
@@ -24,14 +24,14 @@ class RolloutRecord:
     values: Mapping[str, Any]  # parameters by name
     coordinates: Float[Array, "d"]
     ret: float  # as the function gave it; NaN if it failed
-    steps: int
+    steps: float
     reason: str = ""  # of a failure
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls, proposal: Proposal, evaluation: Evaluation, space: Space, generation: int, sign: float
-    ) -> Iterator["RolloutRecord"]:
+    ) -> Iterator["Measurement"]:
         """The rollouts of a generation; candidates that were not measured have none."""
         reasons = {(failure.candidate, failure.episode): failure.reason for failure in evaluation.failures}
         values = {int(i): space.named(proposal.params[i]) for i in evaluation.measured}
@@ -50,53 +50,33 @@ class RolloutRecord:
         found = {"return": self.ret, "steps": self.steps, "failure": self.reason}
         return place | dict(self.values) | found | dict(self.metrics)
 
-
-@dataclass(frozen=True)
-class CandidateRecord:
-    """A candidate all of whose rollouts succeeded."""
-
-    rollouts: Sequence[RolloutRecord]
-
     @property
-    def values(self) -> Mapping[str, Any]:
-        """The parameters by name."""
-        return self.rollouts[0].values
-
-    @property
-    def coordinates(self) -> Float[Array, "d"]:
-        """The parameters as the search has them."""
-        return self.rollouts[0].coordinates
-
-    @property
-    def ret(self) -> float:
-        """The mean return."""
-        return _mean(rollout.ret for rollout in self.rollouts)
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """The means of what else was measured, by name."""
-        return {name: _mean(r.metrics[name] for r in self.rollouts) for name in self.rollouts[0].metrics}
-
-    @property
-    def row(self) -> dict[str, Any]:
+    def candidate_row(self) -> dict[str, Any]:
         """The candidate as a row of `TuneResult.candidates`."""
-        place = {name: getattr(self.rollouts[0], name) for name in ("generation", "candidate")}
-        found = {"return": self.ret, "steps": _mean(rollout.steps for rollout in self.rollouts)}
-        return place | dict(self.values) | found | self.metrics
+        of_rollouts = {"episode", "purpose", "failure"}
+        return {name: value for name, value in self.row.items() if name not in of_rollouts}
 
 
-def completed(rollouts: Iterable[RolloutRecord]) -> list[CandidateRecord]:
-    """The candidates all of whose rollouts succeeded, in order."""
-    groups: dict[tuple[int, int], list[RolloutRecord]] = {}
+def completed(rollouts: Iterable[Measurement]) -> list[Measurement]:
+    """The candidates all of whose rollouts succeeded, in order, with the means of their rollouts."""
+    groups: dict[tuple[int, int], list[Measurement]] = {}
     for rollout in rollouts:
         groups.setdefault((rollout.generation, rollout.candidate), []).append(rollout)
-    return [CandidateRecord(group) for group in groups.values() if all(np.isfinite(r.ret) for r in group)]
+    return [_averaged(group) for group in groups.values() if all(np.isfinite(r.ret) for r in group)]
 
 
-def best_of(candidates: Sequence[CandidateRecord], goal: str) -> CandidateRecord:
+def best_of(candidates: Sequence[Measurement], goal: str) -> Measurement:
     """The candidate with the best mean return."""
     return max(candidates, key=lambda candidate: sign_of(goal) * candidate.ret)
 
 
-def _mean(values: Iterable[float]) -> float:
-    return mean_of(np.array(list(values), dtype=float))
+def _averaged(group: Sequence[Measurement]) -> Measurement:
+    def mean(values: Iterable[float]) -> float:
+        return mean_of(np.array(list(values), dtype=float))
+
+    return replace(
+        group[0],
+        ret=mean(r.ret for r in group),
+        steps=mean(r.steps for r in group),
+        metrics={name: mean(r.metrics[name] for r in group) for name in group[0].metrics},
+    )

@@ -30,10 +30,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from policysearch.asking.prompt import Prompt
-from policysearch.configuration import STRICT, messages
+from policysearch.configuration import STRICT, validated
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.options import TuneSettings
 
@@ -67,9 +67,7 @@ class ParameterChoice(BaseModel):
             return Choice(name, tuple(self.options), self.start)
         if isinstance(self.start, str):
             raise ValueError(f"{name}: expected a number as start, or options, got {self.start!r}")
-        bounds = {key: value for key in ("lower", "upper") if (value := getattr(self, key)) is not None}
-        rest = {"unit": self.unit, "scale": self.scale, "step": self.step, "integer": self.integer}
-        return Parameter(name, self.start, **bounds, **rest)  # type: ignore[arg-type]
+        return Parameter(name, **self.model_dump(exclude={"options"}, exclude_none=True))
 
 
 class TuneRequest(TuneSettings):
@@ -143,12 +141,13 @@ def read(name: str, overruled: dict[str, Any]) -> TuneRequest:
     Raises:
         ValueError: with a line for every mistake.
     """
-    path = Path(name)
-    if "ask" in overruled:  # the file is there for its parameters
-        return _checked({k: v for k, v in _loaded(path).items() if k not in UNASKED} | overruled, f"{path}: ")
-    if ":" in name and not path.exists():
-        return _checked({"function": name} | overruled, "")
-    return _checked(_loaded(path) | overruled, f"{path}: ")
+    path, by_a_person = Path(name), "ask" in overruled
+    if ":" in name and not path.exists() and not by_a_person:
+        return validated(TuneRequest, {"function": name} | overruled)
+    data = _loaded(path)
+    if by_a_person:  # the file is there for its parameters
+        data = {key: value for key, value in data.items() if key not in UNASKED}
+    return validated(TuneRequest, data | overruled, f"{path}: ", ParameterChoice.model_fields)
 
 
 def _loaded(path: Path) -> dict[str, Any]:
@@ -158,14 +157,6 @@ def _loaded(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: cannot read it: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid TOML: {error}") from error
-
-
-def _checked(data: dict[str, Any], where: str) -> TuneRequest:
-    try:
-        return TuneRequest(**data)
-    except ValidationError as error:
-        known = [*TuneRequest.model_fields, *ParameterChoice.model_fields]
-        raise ValueError("\n".join(f"{where}{line}" for line in messages(error, known))) from error
 
 
 def found(name: str) -> Callable[..., Any]:

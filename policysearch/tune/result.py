@@ -14,11 +14,12 @@ from policysearch.core import Array
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.space import Choice, Space
 from policysearch.tune import plots
-from policysearch.tune.held_out import HeldOut, formatted, mean_of
+from policysearch.tune.held_out import HeldOut, mean_of
 from policysearch.tune.pareto import front
-from policysearch.tune.records import CandidateRecord, RolloutRecord, best_of, completed
+from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.sensitivity import Sensitivity
-from policysearch.tune.surface import Surface
+from policysearch.tune.surface import Surface, as_run
+from policysearch.tune.words import formatted, stated, with_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ class TuneResult:
     space: Space
     goal: str
     recommendation: Float[Array, "d"]  # as coordinates
-    rollouts: tuple[RolloutRecord, ...]  # of the search
+    rollouts: tuple[Measurement, ...]  # of the search
     held_out: HeldOut  # the recommendation and the start
     perturbed: Mapping[str, HeldOut] = field(default_factory=dict)  # the same on changed plants
     best_seen_held_out: HeldOut | None = (
@@ -77,14 +78,14 @@ class TuneResult:
         return pd.DataFrame(rows, columns=columns)
 
     @cached_property
-    def completed(self) -> list[CandidateRecord]:
+    def completed(self) -> list[Measurement]:
         """The candidates all of whose rollouts succeeded."""
         return completed(self.rollouts)
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
         """A row per candidate without a failed rollout: its means, parameters as in `history`."""
-        return pd.DataFrame([candidate.row for candidate in self.completed])
+        return pd.DataFrame([candidate.candidate_row for candidate in self.completed])
 
     @cached_property
     def best_seen(self) -> tuple[dict[str, Any], float]:
@@ -150,11 +151,13 @@ class TuneResult:
     @property
     def measured(self) -> tuple[str, ...]:
         """What else was measured of candidates that did not fail, by name."""
-        names = dict.fromkeys(name for candidate in self.completed for name in candidate.rollouts[0].metrics)
+        names = dict.fromkeys(name for candidate in self.completed for name in candidate.metrics)
         return tuple(name for name in names if name != "violation")
 
     def __str__(self) -> str:
-        return "\n".join([*_recommended(self), *_worth(self), *_search(self), *_around(self)])
+        return "\n".join(
+            [*_recommended(self), *_at_bounds(self), *_worth(self), *_search(self), *_around(self)]
+        )
 
     def _better(self, quantity: str) -> str:
         return self.goal if quantity == "return" else self.metrics.get(quantity, "minimise")
@@ -170,13 +173,22 @@ class TuneResult:
 def _recommended(result: TuneResult) -> Iterator[str]:
     yield "recommended:"
     for p in result.space.parameters:
-        value, before = result.values[p.name], result.start[p.name]
-        yield f"  {p.name} = {formatted(value)} {p.unit}".rstrip() + f" (start {formatted(before)})"
-    for p in result.space.parameters:
-        value = result.values[p.name]
-        moved = not isinstance(p, Choice) and value != result.start[p.name]
-        if moved and (end := _bound(result.space, p.name, float(value))):
-            yield f"{p.name} is at its {end}: if the bound can be moved, values beyond it may be better"
+        yield f"  {stated(p, result.values[p.name])} (start {formatted(result.start[p.name])})"
+
+
+def _at_bounds(result: TuneResult) -> Iterator[str]:
+    """A line for every number that the search has moved to one of its bounds, or nearly so."""
+    domain, here = result.space.domain, as_run(result.space, result.recommendation)
+    for i, p in enumerate(result.space.parameters):
+        if isinstance(p, Choice) or result.values[p.name] == result.start[p.name]:
+            continue
+        near = AT_BOUND * (domain.upper[i] - domain.lower[i])
+        near = near if np.isfinite(near) else AT_BOUND
+        for which, bound, end in (("lower", p.lower, domain.lower[i]), ("upper", p.upper, domain.upper[i])):
+            if abs(here[i] - end) <= near:
+                place = f"{which} bound of {bound:g} {p.unit}".rstrip()
+                yield f"{p.name} is at its {place}: if the bound can be moved, values beyond it may be better"
+                break
 
 
 def _worth(result: TuneResult) -> Iterator[str]:
@@ -219,18 +231,11 @@ def _why_not_the_best(result: TuneResult) -> str:
     said = f"on the held-out seeds they give {mean}, the recommendation {recommended}"
     if lost := held_out.failed[0]:
         said += f" (they failed on {lost} of {len(held_out.returns)})"
-    gap, low, high = held_out.improvement
+    _, low, _ = held_out.improvement
     if low > 0 and lost <= held_out.failed[1]:
-        better = f"they are better by {gap:.3g} ({low:.3g} … {high:.3g})"
-        return f"{said}; {better}: consider them ({_in_short(result)})"
+        seen = ", ".join(stated(p, result.best_seen[0][p.name]) for p in result.space.parameters)
+        return f"{said}; they are better by {with_interval(*held_out.improvement)}: consider them ({seen})"
     return f"{said}, which is no reason to prefer them"
-
-
-def _in_short(result: TuneResult) -> str:
-    seen = result.best_seen[0]
-    return ", ".join(
-        f"{p.name} = {formatted(seen[p.name])} {p.unit}".rstrip() for p in result.space.parameters
-    )
 
 
 def _around(result: TuneResult) -> Iterator[str]:
@@ -240,17 +245,3 @@ def _around(result: TuneResult) -> Iterator[str]:
         yield from (f"  {line}" for line in lines)
     if result.surface is not None:
         yield f"from the search alone, {result.surface}"
-
-
-def _bound(space: Space, name: str, value: float) -> str:
-    """Which bound a value is at, or nearly, in words; empty if none."""
-    i = space.names.index(name)
-    (lower, upper), unit = space.bounds, space.parameters[i].unit
-    ends = np.tile(space.decode(space.domain.start), (3, 1))
-    ends[:, i] = value, lower[i], upper[i]
-    here, *bounds = space.encode(ends)[:, i]
-    width = bounds[1] - bounds[0] if np.isfinite(bounds[1] - bounds[0]) else 1.0
-    for which, bound, coordinate in zip(("lower", "upper"), (lower[i], upper[i]), bounds, strict=True):
-        if abs(here - coordinate) <= AT_BOUND * width:
-            return f"{which} bound of {bound:g} {unit}".rstrip()
-    return ""

@@ -14,8 +14,9 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune.held_out import formatted, paired
+from policysearch.tune.held_out import paired
 from policysearch.tune.surface import as_run
+from policysearch.tune.words import formatted, stated, with_interval
 
 #: How far `measure` goes from the recommendation, in coordinates: of a bounded parameter, the share of its range.
 REACH = 0.2
@@ -54,7 +55,8 @@ class Sensitivity:
 
     def lines(self) -> list[str]:
         """The summary in words, a line per parameter."""
-        return [self._line(row) for row in self.summary.to_dict("records")]
+        rows = self.summary.to_dict("records")
+        return [self._line(p, row) for p, row in zip(self.space.parameters, rows, strict=True)]
 
     def __str__(self) -> str:
         others = len(self.slices) - len(self.space.parameters)
@@ -79,47 +81,48 @@ class Sensitivity:
         start, end = (mine["value"].iloc[int(k)] for k in ends)
         others = mine.drop(index=here)
         known = others[others["difference"].notna()].sort_values("difference", kind="stable")
-        loss: dict[str, Any] = {"worst": None, "loss": np.nan, "loss_low": np.nan, "loss_high": np.nan}
-        if len(known):
-            row = known.iloc[0]
-            turned = {"loss": "difference", "loss_low": "high", "loss_high": "low"}
-            loss = {"worst": row["value"]} | {end: 0.0 - row[of] for end, of in turned.items()}
+        unknown = {"value": None, "difference": np.nan, "low": np.nan, "high": np.nan}
+        worst: Any = known.iloc[0] if len(known) else unknown
         choice = isinstance(parameter, Choice)
-        return (
-            {"parameter": name, "unit": parameter.unit, "recommended": at}
-            | {"from": None if choice else start, "to": None if choice else end}
-            | loss
-            | {"failed": float(others["failed"].max())}
-        )
+        return {
+            "parameter": name,
+            "unit": parameter.unit,
+            "recommended": at,
+            "from": None if choice else start,
+            "to": None if choice else end,
+            "worst": worst["value"],
+            "loss": 0.0 - worst["difference"],
+            "loss_low": 0.0 - worst["high"],
+            "loss_high": 0.0 - worst["low"],
+            "failed": float(others["failed"].max()),
+        }
 
-    def _line(self, row: dict[Any, Any]) -> str:
+    def _line(self, parameter: Parameter | Choice, row: dict[Any, Any]) -> str:
         """As in "kp = 19.7 V/rad: 12.1 to 31.5 not found worse; at 9.8 worse by 0.31 (0.12 … 0.50)"."""
-        name, at = row["parameter"], row["recommended"]
-        said = f"{name} = {formatted(at)} {row['unit']}".rstrip()
-        if isinstance(self.space.parameters[self.space.names.index(name)], Choice):
-            mine = self.of(name)
+        at, mine = row["recommended"], self.of(parameter.name)
+        if isinstance(parameter, Choice):
             good = [formatted(v) for v in mine.loc[~mine["worse"].astype(bool), "value"] if v != at]
             parts = [f"{', '.join(good) or 'no other option'} not found worse"]
-        elif len(self.of(name)) == 1:
+        elif len(mine) == 1:
             parts = ["no other value lies within reach"]
         elif row["from"] == row["to"]:
             parts = ["the other values are worse"]
         else:
             parts = [f"{formatted(row['from'])} to {formatted(row['to'])} not found worse"]
-        better = self.of(name)[self.of(name)["low"] > self.tolerance].sort_values("difference")
+        better = mine[mine["low"] > self.tolerance].sort_values("difference")
         if len(better):
             best = better.iloc[-1]
-            gain = f"{best['difference']:.3g} ({best['low']:.3g} … {best['high']:.3g})"
+            gain = with_interval(best["difference"], best["low"], best["high"])
             parts.append(f"at {formatted(best['value'])} better by {gain}")
         if row["loss"] > 0:
-            interval = f"{row['loss_low']:.3g} … {row['loss_high']:.3g}"
-            parts.append(f"at {formatted(row['worst'])} worse by {row['loss']:.3g} ({interval})")
+            loss = with_interval(row["loss"], row["loss_low"], row["loss_high"])
+            parts.append(f"at {formatted(row['worst'])} worse by {loss}")
         elif row["loss"] <= 0:
             parts.append("none has a worse mean")
         if row["failed"] > 0:
-            where = self.of(name).sort_values("failed", ascending=False, kind="stable")["value"].iloc[0]
+            where = mine.sort_values("failed", ascending=False, kind="stable")["value"].iloc[0]
             parts.append(f"at {formatted(where)} {row['failed']:.0%} failed")
-        return f"{said}: {'; '.join(parts)}"
+        return f"{stated(parameter, at)}: {'; '.join(parts)}"
 
 
 def measure(

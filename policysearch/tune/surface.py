@@ -90,8 +90,7 @@ class Surface:
         X = _columns(x, self.terms[1:])
         mean = X @ self.coefficients[1:]
         variance = np.einsum("np,pq,nq->n", X, self.covariance[1:, 1:], X)
-        t = stats.t.ppf(0.975, len(self.candidates) - len(self.terms))
-        half = t * np.sqrt(np.maximum(variance, 0.0))
+        half = self._half_width(variance)
         foreign = (np.delete(x, self.varied, axis=1) != 0).any(axis=1)
         mean[foreign] = np.nan
         return mean, mean - half, mean + half
@@ -113,9 +112,8 @@ class Surface:
         grid = np.tile(self.at, (points + 1, 1))
         grid[:, i] = self._grid(i, points)
         values = self.space.decode(grid)[:, i]
-        frame = pd.DataFrame(
-            dict(zip(("value", "difference", "low", "high"), (values, *self.difference(grid)), strict=True))
-        )
+        mean, low, high = self.difference(grid)
+        frame = pd.DataFrame({"value": values, "difference": mean, "low": low, "high": high})
         return frame.drop_duplicates("value").reset_index(drop=True)  # of whole numbers
 
     def pair(self, first: str, second: str, points: int = 31) -> pd.DataFrame:
@@ -141,13 +139,12 @@ class Surface:
         Each moves upwards by half of the candidates' span; `difference`, `low` and `high` are in units of the return.
         There are none unless the quadratic is full.
         """
-        half = np.ptp(self.candidates, axis=0) / 2
-        t = stats.t.ppf(0.975, len(self.candidates) - len(self.terms))
+        half, errors = np.ptp(self.candidates, axis=0) / 2, self._half_width(np.diag(self.covariance))
         rows = []
         for p, term in enumerate(self.terms):
             if len(term) == 2 and term[0] != term[1]:
                 i, j = term
-                mean, error = self.coefficients[p], t * np.sqrt(self.covariance[p, p])
+                mean, error = self.coefficients[p], errors[p]
                 ends = half[i] * half[j] * np.array([mean, mean - error, mean + error])
                 rows.append((self.space.names[i], self.space.names[j], *ends.tolist()))
         frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high"])
@@ -161,6 +158,11 @@ class Surface:
             else f"one left out is predicted with R² = {self.r_squared:.2f}"
         )
         return f"{self.kind} of the {len(self.candidates)} candidates: {said}"
+
+    def _half_width(self, variances: Float[Array, "n"]) -> Float[Array, "n"]:
+        """Half of the 95 % intervals of estimates with these variances; against rounding, of at least 0."""
+        t = stats.t.ppf(0.975, len(self.candidates) - len(self.terms))
+        return np.asarray(t * np.sqrt(np.maximum(variances, 0.0)))
 
     def _grid(self, i: int, points: int) -> Float[Array, "m"]:
         """Coordinates over the span of the candidates, the recommendation among them."""

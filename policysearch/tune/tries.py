@@ -9,7 +9,7 @@ from policysearch.asking.answers import EventLog, LoggedEvent, Write, in_memory
 from policysearch.asking.prompt import aligned, number, refused
 from policysearch.evaluators.functions import Answer
 from policysearch.space import Space
-from policysearch.tune.held_out import formatted
+from policysearch.tune.words import formatted, labelled
 
 #: The events that answer a question, and the status that each gives.
 TRIES = {"answer": "measured", "failed": "failed", "skip": "skipped"}
@@ -56,17 +56,10 @@ class Answers(EventLog):
         self.tries: dict[str, Try] = {}
         self.held: dict[str, Try] = {}
         super().__init__(UNDOABLE, events, write)
-        self.held = self._folded()
-
-    def note(self, kind: str, body: Mapping[str, Any]) -> None:
-        """Write an event; see `EventLog.note`."""
-        super().note(kind, body)
-        self.held = self._folded()
 
     def table(self, space: Space, asked: Collection[str]) -> str:
         """All tries so far; those in force of other questions than the asked ones are set aside."""
-        names = [f"{p.name} ({p.unit})" if p.unit else p.name for p in space.parameters]
-        rows = [["try", *names, "value", "status"]]
+        rows = [["try", *map(labelled, space.parameters), "value", "status"]]
         for question, first in self.tries.items():
             tried = self.held.get(question, replace(first, status="taken back"))
             status = "set aside" if question in self.held and question not in asked else tried.status
@@ -79,6 +72,7 @@ class Answers(EventLog):
         super()._keep(kind, body)
         if kind in TRIES:
             self.tries.setdefault(body["question"], Try(len(self.tries) + 1, body["values"]))
+        self.held = self._folded()
 
     def _folded(self) -> dict[str, Try]:
         held: dict[str, Try] = {}

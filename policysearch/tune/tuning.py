@@ -1,20 +1,19 @@
 """The phases of a tuning: the search, then the evaluation of its recommendation and the start on held-out seeds."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.configuration import Goal
 from policysearch.core import Array, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import sign_of
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut
-from policysearch.tune.options import Say
-from policysearch.tune.records import RolloutRecord, best_of, completed
+from policysearch.tune.options import Say, TuneSettings
+from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import Sensitivity, measure
 
@@ -29,22 +28,20 @@ class Tuning:
     method: Optimizer
     name: str  # of the method
     space: Space
-    goal: Goal
-    metrics: Mapping[str, Goal]
-    rollouts: int
-    seed: int
+    settings: TuneSettings
     say: Say
 
     def check(self) -> None:
         """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
-        first = AskTell(self.method, self.space.domain, self.seed, "tune", self.name).ask()
+        budget = self.settings.rollouts
+        first = AskTell(self.method, self.space.domain, self.settings.seed, "tune", self.name).ask()
         if first.sample or first.record:
             raise ValueError(
                 f"{self.name}: expected a method without scores, as there are no actions to draw"
             )
-        if first.cost > self.rollouts:
+        if first.cost > budget:
             raise ValueError(
-                f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {self.rollouts}"
+                f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {budget}"
             )
 
     def run(
@@ -55,31 +52,31 @@ class Tuning:
         With `compare_best` so is the best candidate of the search. Where returns do not depend on the seed, the best
         of the three is recommended.
         """
+        goal = self.settings.goal
         rollouts, recommendation, note = self._search(search)
         rows, candidates = [recommendation, self.space.domain.start], completed(rollouts)
-        best = best_of(candidates, self.goal) if compare_best and candidates else None
+        best = best_of(candidates, goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
             rows.append(best.coordinates)
         self.say(f"evaluating the recommendation and the start on {episodes} held-out seeds")
         evaluation = self._held_out(report, np.array(rows), episodes)
-        if compare_best and (chosen := _best_without_luck(evaluation.returns)):
-            recommendation, evaluation = rows[chosen], _rows(evaluation, (chosen, 1))
-        returns = sign_of(self.goal) * evaluation.returns
+        chosen = _best_without_luck(evaluation.returns) if compare_best else 0
+        luckier = len(rows) == 3 and not chosen
         return TuneResult(
             self.space,
-            self.goal,
-            recommendation,
+            goal,
+            rows[chosen],
             tuple(rollouts),
-            HeldOut.of(evaluation, self.goal),
-            best_seen_held_out=HeldOut(self.goal, returns[2], returns[0]) if len(returns) == 3 else None,
-            metrics=self.metrics,
+            HeldOut.of(evaluation, goal, chosen),
+            best_seen_held_out=HeldOut.of(evaluation, goal, 2, 0) if luckier else None,
+            metrics=self.settings.metrics,
             note=note,
         )
 
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
         """The recommendation and the start on the held-out seeds."""
         params = np.array([recommendation, self.space.domain.start])
-        return HeldOut.of(self._held_out(report, params, episodes), self.goal)
+        return HeldOut.of(self._held_out(report, params, episodes), self.settings.goal)
 
     def around(self, report: Evaluator, result: TuneResult, rollouts: int, reach: float) -> Sensitivity:
         """The returns of values near the recommendation, no further from it than `reach`.
@@ -87,47 +84,44 @@ class Tuning:
         Raises:
             ValueError: if the rollouts are too few.
         """
-
-        def evaluate(params: Float[Array, "n d"], episodes: int) -> Evaluation:
-            proposal = held_out(params, episodes)
-            return report.evaluate(proposal, (self.seed, "tune", "sensitivity"))
-
         sizes = [abs(x) for x in (result.improvement[0], result.held_out.means[0])]
         tolerance = WORTH * min(sizes) if np.isfinite(sizes).all() else 0.0
         self.say(f"evaluating values near the recommendation: {rollouts} rollouts")
+        evaluate = partial(self._held_out, report, use="sensitivity")
         return measure(
             evaluate, self.space, result.recommendation, rollouts, tolerance=tolerance, reach=reach
         )
 
-    def _held_out(self, report: Evaluator, params: Float[Array, "n d"], episodes: int) -> Evaluation:
-        proposal = held_out(params, episodes)
-        return report.evaluate(proposal, (self.seed, "tune", "report"))
+    def _held_out(
+        self, report: Evaluator, params: Float[Array, "n d"], episodes: int, use: str = "report"
+    ) -> Evaluation:
+        return report.evaluate(held_out(params, episodes), (self.settings.seed, "tune", use))
 
-    def _search(self, evaluator: Evaluator) -> tuple[list[RolloutRecord], Float[Array, "d"], str]:
+    def _search(self, evaluator: Evaluator) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
-        rollouts, recommendation, note = list[RolloutRecord](), self.space.domain.start, ""
+        budget, sign = self.settings.rollouts, sign_of(self.settings.goal)
+        rollouts, recommendation, note = list[Measurement](), self.space.domain.start, ""
         search = generations(
             self.method,
             evaluator,
             self.space.domain,
-            budget=Budget(self.rollouts),
-            seed=self.seed,
+            budget=Budget(budget),
+            seed=self.settings.seed,
             problem=("tune",),
             label=self.name,
         )
-        self.say(f"searching by {self.name} with {self.rollouts} rollouts")
+        self.say(f"searching by {self.name} with {budget} rollouts")
         progress, spent, largest = _Progress(self), 0, 0
-        sign = sign_of(self.goal)
         try:
             for made in search:
                 spent, largest = made.rollouts, max(largest, made.proposal.cost)
-                rollouts += RolloutRecord.of(made.proposal, made.evaluation, self.space, made.index, sign)
+                rollouts += Measurement.of(made.proposal, made.evaluation, self.space, made.index, sign)
                 recommendation = made.recommendation
                 progress.show(made)
         except SearchFailed as failed:
             note = str(failed)
-        if not note and self.rollouts - spent >= largest:
-            note = f"{self.name} found nothing left to search after {spent} of {self.rollouts} rollouts"
+        if not note and budget - spent >= largest:
+            note = f"{self.name} found nothing left to search after {spent} of {budget} rollouts"
         return rollouts, recommendation, note
 
 
@@ -138,17 +132,6 @@ def _best_without_luck(returns: Float[Array, "n k"]) -> int:
     return int(returns[:, 0].argmax())
 
 
-def _rows(evaluation: Evaluation, rows: tuple[int, ...]) -> Evaluation:
-    """Some candidates of an evaluation."""
-    chosen = list(rows)
-    return Evaluation(
-        evaluation.params[chosen],
-        evaluation.returns[chosen],
-        evaluation.steps[chosen],
-        metrics={name: numbers[chosen] for name, numbers in evaluation.metrics.items()},
-    )
-
-
 class _Progress:
     """A line per generation: rollouts, what it found, how long it may take."""
 
@@ -156,7 +139,7 @@ class _Progress:
         self._tuning, self._began, self._best = tuning, time.monotonic(), np.nan
 
     def show(self, generation: Generation) -> None:
-        sign, total = sign_of(self._tuning.goal), self._tuning.rollouts
+        sign, total = sign_of(self._tuning.settings.goal), self._tuning.settings.rollouts
         means = generation.evaluation.returns.mean(axis=1)
         found = means[np.isfinite(means)]
         self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
