@@ -65,7 +65,12 @@ class Estimate(NamedTuple):
     """A steady-state metabolic rate."""
 
     rate: float  # W/kg
-    standard_error: float  # W/kg, from the residuals
+    standard_error: float = math.nan  # W/kg, from the residuals; NaN for a rate without breaths
+
+    def __str__(self) -> str:
+        """Both, as in "3.90 ± 0.10"; the error only if it is known, nothing without a rate."""
+        error = f" ± {self.standard_error:.2f}" if math.isfinite(self.standard_error) else ""
+        return f"{self.rate:.2f}{error}" if math.isfinite(self.rate) else ""
 
 
 class Fit(NamedTuple):

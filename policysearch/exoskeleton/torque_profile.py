@@ -38,12 +38,6 @@ BIAS = 2.0  # N·m, the source's; divide by the body mass for laws in N·m/kg
 POGGENSEE_COLLINS_2021 = GENERIC
 #: The same law for everybody in Slade et al. 2022, from their released code.
 SLADE_2022 = (0.701, 54.59, 27.8, 9.98)
-#: Slade et al. 2022 by walking speed: from and to in m/s, peak torque in N·m/kg, rise time in % stride.
-SLADE_2022_BY_SPEED = (
-    (0.9, 1.24, 0.641, 0.587 * 40.0),
-    (1.24, 1.42, 0.727, 0.709 * 40.0),
-    (1.42, 1.75, 0.809, 0.85 * 40.0),
-)
 
 
 def space(upper_torque: float = UPPER_TORQUE) -> Space:
@@ -119,11 +113,6 @@ def torque(law: Float[Array, "*n 4"], stride: Float[Array, "t"], bias: float = 0
 def slope(law: Float[Array, "*n 4"], stride: Float[Array, "t"], bias: float = 0.0) -> Float[Array, "*n t"]:
     """The derivative of the torque, in its unit per % stride."""
     return _torque_and_slope(law, stride, bias)[1]
-
-
-def end_slope(law: Float[Array, "*n 4"], bias: float = 0.0) -> Float[Array, "*n"]:
-    """The slope with which the fall ends, −1.5 a/f: the steepest of it."""
-    return np.asarray(-1.5 * (law[..., 0] - bias) / law[..., 3])
 
 
 def area(law: Float[Array, "*n 4"], bias: float = 0.0) -> Float[Array, "*n"]:

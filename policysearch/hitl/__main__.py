@@ -104,22 +104,15 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
         raise Refusal([f"--breaths {breaths}: {expected}"])
     import_from_here()
-    said = flags.given(arguments)
 
     def other(session: "SessionView") -> list[str]:
         return ["the session there is one of a simulated person"] if PersonName.of(session) else []
 
-    with _session(arguments.out, arguments.fresh, said, lambda: flags.plan(said, {}), other) as session:
-        prompt = Prompt(_line)
+    with _session(arguments, argv, {}, other) as session:
         try:
-            OperatedSession(session, prompt, Countdown if timed else None, breaths).run()
+            OperatedSession(session, Prompt(_line), Countdown if timed else None, breaths).run()
         except (Stopped, EOFError):
             print(f"\nstopped; to continue: {_again(argv)}")
-        except KeyboardInterrupt:
-            print(f"\nreport: {_written(session, arguments.out)}")
-            kept = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
-            raise Refusal([kept], INTERRUPTED) from None
-        print(f"report: {_written(session, arguments.out)}")
     return 0
 
 
@@ -161,12 +154,9 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
 
     from policysearch.hitl import live, report  # noqa: PLC0415
 
-    out, said = arguments.out, flags.given(arguments)
-    new = live.PersonName(arguments.people or PEOPLE, arguments.number or 0, said.get("seed", 0))
-    walks = {"participant": str(new.number)}
-
-    def begin() -> "SessionPlan":
-        return flags.plan(said, walks | {"standing_rate": new.person().person.standing_rate})
+    seed = flags.given(arguments).get("seed", 0)
+    new = live.PersonName(arguments.people or PEOPLE, arguments.number or 0, seed)
+    walks = {"participant": str(new.number), "standing_rate": new.person().person.standing_rate}
 
     def other(session: "SessionView") -> list[str]:
         walker = live.PersonName.of(session)
@@ -175,7 +165,7 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
         asked = {name: getattr(arguments, name) for name in ("people", "number")}
         return changes((name, getattr(walker, name), now) for name, now in asked.items() if now is not None)
 
-    with _session(out, arguments.fresh, said, begin, other) as session:
+    with _session(arguments, argv, walks, other) as session:
         name = live.PersonName.of(session) or new
         if session.history:
             print(f"continuing after {len(session.history)} bouts")
@@ -184,12 +174,7 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
         speed = arguments.speed
         if speed is None:
             speed = SPEED if sys.stdout.isatty() else 0.0
-        try:
-            live.walk(session, name.person(session.history), speed, Console(highlight=False))
-        except KeyboardInterrupt:
-            print(f"report: {_written(session, out)}")
-            kept = f"interrupted; what was walked is kept. To continue: {_again(argv)}"
-            raise Refusal([kept], INTERRUPTED) from None
+        live.walk(session, name.person(session.history), speed, Console(highlight=False))
         print()
         for line in report.findings(session):
             print(line)
@@ -199,7 +184,6 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
             f"{true.optimized:.1f} % less under the optimized law, {true.reference:.1f} % under the reference law, "
             f"{true.best:.1f} % under the best law that there is."
         )
-        print(f"report: {_written(session, out)}")
     return 0
 
 
@@ -251,9 +235,10 @@ def _show_study(table: "pd.DataFrame", plan: "SessionPlan", people: str, count: 
 
 
 def _report(arguments: ReportFlags) -> int:
-    from policysearch.hitl.view import SessionView  # noqa: PLC0415 - heavy
+    from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
+    from policysearch.hitl.view import SessionView  # noqa: PLC0415
 
-    if not _is_there(arguments.folder / LOG):
+    if not has_begun(arguments.folder / LOG):
         begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
         raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
     print(f"report: {_written(SessionView.of(arguments.folder / LOG), arguments.folder)}")
@@ -262,22 +247,30 @@ def _report(arguments: ReportFlags) -> int:
 
 @contextmanager
 def _session(
-    out: Path,
-    fresh: bool,
-    said: dict[str, Any],
-    begin: "Callable[[], SessionPlan]",
+    arguments: RunFlags | SimulateFlags,
+    argv: list[str],
+    others: dict[str, Any],
     other: "Callable[[SessionView], list[str]]",
 ) -> "Iterator[Session]":
-    """The session in a folder, to continue it if the flags agree with it; or a new one."""
-    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+    """The session in a folder, to continue it if the flags agree with it, or a new one; a report at its end.
+
+    Args:
+        arguments: the flags.
+        argv: as they were typed.
+        others: what a new plan has that is not in the flags.
+        other: how the session in the folder is another one than that of the flags.
+    """
+    from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
+    from policysearch.hitl.session import Session  # noqa: PLC0415
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
     from policysearch.ledger import set_aside  # noqa: PLC0415
 
+    out, said = arguments.out, flags.given(arguments)
     path = out / LOG
-    if fresh or not _is_there(path):
-        plan = begin()
+    if arguments.fresh or not has_begun(path):
+        plan = flags.plan(said, others)
         _folder(out)
-        if fresh and (kept := set_aside(path)):
+        if arguments.fresh and (kept := set_aside(path)):
             print(f"the log that was there is kept as {kept}", file=sys.stderr)
         session = Session.begin(plan, path)
     else:
@@ -287,14 +280,13 @@ def _session(
             raise Refusal([*wrong, hint])
         session = Session.resume(path)
     with session:
-        yield session
-
-
-def _is_there(path: Path) -> bool:
-    """Whether anything was written to a log: one that was killed at once is begun again."""
-    from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
-
-    return has_begun(path)
+        try:
+            yield session
+        except KeyboardInterrupt:
+            print(f"\nreport: {_written(session, out)}")
+            kept = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
+            raise Refusal([kept], INTERRUPTED) from None
+        print(f"report: {_written(session, out)}")
 
 
 def _folder(out: Path) -> None:

@@ -1,6 +1,6 @@
-"""The agenda of a session: every bout in order, from the plan, the events in force, and the search."""
+"""The agenda of a session: every bout in order, from the plan, the events in force, and the search they rebuild."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.asking.search import AskedGeneration
-from policysearch.core import Array
+from policysearch.core import Array, Evaluation
+from policysearch.evaluators.recorded import digest
 from policysearch.exoskeleton.torque_profile import project
 from policysearch.hitl.plan import SessionPlan
-from policysearch.hitl.rebuilt_search import RebuiltSearch
 from policysearch.hitl.state import SessionState
+from policysearch.search import AskTell, Budget
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
@@ -46,6 +47,62 @@ class Bout:
         """What the log keeps of it."""
         kept = vars(self) | {"law": self.law.tolist()}
         return {name: value for name, value in kept.items() if name != "label"}
+
+
+class RebuiltSearch:
+    """The search of a plan, which is run again when an answer changes that it has been told.
+
+    Attributes:
+        space: of the laws.
+        generations: what was asked so far, each with its questions in the order of walking.
+        told: the evaluations of them that the method was told.
+    """
+
+    def __init__(self, plan: SessionPlan) -> None:
+        self._plan, self.space = plan, plan.space
+        self._restart()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last generation waits for answers; else the search has ended."""
+        return len(self.told) < len(self.generations)
+
+    @property
+    def recommendation(self) -> Float[Array, "d"]:
+        """What to deploy now, as coordinates."""
+        return self._search.recommendation
+
+    def update(self, answers: Callable[[AskedGeneration], Evaluation | None]) -> None:
+        """Tell the method what it has not been told, or all of it again if it was told something else."""
+        if any(not _same(told, answers(g)) for g, told in zip(self.generations, self.told, strict=False)):
+            self._restart()
+        while self.is_open and (evaluation := answers(self.generations[-1])) is not None:
+            self.told.append(evaluation)
+            self._search.tell(evaluation)
+            self._ask()
+
+    def _restart(self) -> None:
+        plan = self._plan
+        self._search = AskTell(plan.method(), self.space.domain, plan.seed, "session", plan.participant)
+        self.generations: list[AskedGeneration] = []
+        self.told: list[Evaluation] = []
+        self._ask()
+
+    def _ask(self) -> None:
+        """Open the next generation, if the budget has room for it."""
+        spent = sum(generation.proposal.cost for generation in self.generations)
+        if self._search.finished or not Budget(self._plan.bouts).allows(self._search.ask(), spent, 0):
+            return
+        proposal, g = self._search.ask(), len(self.generations)
+        pairs = proposal.pairs
+        if self._plan.shuffle:
+            order = stream(self._plan.seed, "order", self._plan.participant, g).permutation(len(pairs))
+            pairs = [pairs[i] for i in order]
+        self.generations.append(AskedGeneration.of(proposal, g, digest(proposal), pairs))
+
+
+def _same(a: Evaluation, b: Evaluation | None) -> bool:
+    return b is not None and np.array_equal(a.returns, b.returns, equal_nan=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,17 +10,18 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from policysearch.exoskeleton.respirometry import running
+from policysearch.exoskeleton.respirometry import Estimate, running
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.log import Entry, Walked
-from policysearch.hitl.people import SimulatedPerson, walk_next
+from policysearch.hitl.people import SimulatedPerson, walk_to_the_end
 from policysearch.hitl.session import Session
-from policysearch.hitl.view import SessionView
+from policysearch.hitl.view import SessionView, cells
 from policysearch.reporting.tables import terminal
 
 SECONDS_BETWEEN_TABLES = 0.1
 MAX_ROWS = 14  # bouts that the table shows
-COLUMNS = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction")
+LAW = ("N·m/kg", "peak", "rise", "fall")
+COLUMNS = ("bout", "purpose", *LAW, "W/kg", "reduction")
 
 
 class PersonName(NamedTuple):
@@ -76,23 +77,20 @@ def walk(
     A terminal shows a table of the bouts so far; elsewhere every bout is a line.
     """
     if not console.is_terminal:
-        for _, entry in _walked(session, person):
+        for _, entry in walk_to_the_end(session, person):
             sleep(60.0 * entry.minutes / speed if speed else 0.0)
-            line = "  ".join(cell for cell in _cells(session, entry) if cell)
-            console.print(f"bout {line}", markup=False, soft_wrap=True)
+            console.print(f"bout {_line(session, COLUMNS)}", markup=False, soft_wrap=True)
         return
     with Live(console=console, auto_refresh=False) as live:
-        for bout, entry in _walked(session, person):
+        for bout, entry in walk_to_the_end(session, person):
             for seconds in _moments(60.0 * entry.minutes, speed * SECONDS_BETWEEN_TABLES):
                 live.update(_view(session, bout, entry, seconds), refresh=True)
                 sleep(SECONDS_BETWEEN_TABLES if speed else 0.0)
 
 
-def _walked(session: Session, person: SimulatedPerson) -> Iterator[tuple[Bout, Entry]]:
-    """Every bout once it is in the log."""
-    while (bout := session.next) is not None:
-        walk_next(session, person)
-        yield bout, session.entries[-1]
+def _line(session: SessionView, columns: Sequence[str]) -> str:
+    """Some cells of the last bout."""
+    return "  ".join(filter(None, cells(session)[list(columns)].iloc[-1]))
 
 
 def _moments(seconds: float, step: float) -> list[float]:
@@ -102,14 +100,15 @@ def _moments(seconds: float, step: float) -> list[float]:
 
 def _view(session: SessionView, bout: Bout, entry: Entry, seconds: float) -> Group:
     """The bouts so far, and the one that is being walked."""
-    entries = session.entries if seconds >= 60.0 * entry.minutes else session.entries[:-1]
-    rows = [_cells(session, each) for each in entries[-MAX_ROWS:]]
-    table = terminal(COLUMNS, rows, left=("purpose",), wrap=False)
-    plan, done = session.plan, sum(each.purpose == "search" for each in entries)
+    over = seconds >= 60.0 * entry.minutes
+    walked = cells(session)[: None if over else -1]
+    shown = walked[list(COLUMNS)].tail(MAX_ROWS).itertuples(index=False)
+    table = terminal(COLUMNS, shown, left=("purpose",), wrap=False)
+    plan, done = session.plan, int((walked["purpose"] == "search").sum())
     budget = (
         f"search: {done} of {plan.bouts} bouts, {done * plan.minutes:g} of {plan.bouts * plan.minutes:g} min"
     )
-    law = "  ".join(_cells(session, entry)[2:6]) if entry.law[0] > 0.0 else "no torque"
+    law = _line(session, LAW) if entry.law[0] > 0.0 else "no torque"
     now = f"bout {entry.number}: {bout.label}: {law}"
     return Group(table, Text(now), Text(_progress(session, entry, seconds)), Text(budget))
 
@@ -124,15 +123,4 @@ def _progress(session: SessionView, entry: Entry, seconds: float) -> str:
     words += f", {count} breaths"
     if count < 3:
         return words
-    return words + f", so far {rates[count - 1]:.2f} ± {errors[count - 1]:.2f} W/kg"
-
-
-def _cells(session: SessionView, entry: Entry) -> tuple[str, ...]:
-    """The cells of a bout, in the order of `COLUMNS`."""
-    torque, *times = entry.law.tolist()
-    law = [f"{torque:.3f}", *(f"{value:.1f}" for value in times)] if torque > 0.0 else ["0", "", "", ""]
-    error = f" ± {entry.standard_error:.2f}" if np.isfinite(entry.standard_error) else ""
-    rate = f"{entry.rate:.2f}{error}" if np.isfinite(entry.rate) else ""
-    reduction = session.reduction(entry.rate) if entry.purpose != "baseline" else np.nan
-    percent = f"{reduction:.1f} %" if np.isfinite(reduction) else ""
-    return f"{entry.number}", entry.condition or entry.purpose, *law, rate, percent
+    return words + f", so far {Estimate(rates[count - 1], errors[count - 1])} W/kg"

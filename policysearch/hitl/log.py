@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from policysearch.asking.answers import EventLog, LoggedEvent
 from policysearch.core import Array
-from policysearch.exoskeleton.respirometry import Breaths
+from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.plan import SessionPlan
 from policysearch.ledger import Event, Ledger, LedgerRefused, read
 
@@ -50,8 +50,23 @@ class Entry:
     rate: float = np.nan  # W/kg, gross
     standard_error: float = np.nan  # W/kg
     breaths: Breaths | None = None
-    status: str = "measured"  # or "walked", "skipped", "void", "amended", "undone"
+    status: str = "measured"  # or "walked", "skipped", "void", "amended", "undone", "set aside"
     reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The condition of a validation, else the purpose."""
+        return self.condition or self.purpose
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has a rate that is in force, and that the search or the validation asks for."""
+        return self.status in ("measured", "amended")
+
+    @property
+    def estimate(self) -> Estimate:
+        """The rate with its standard error."""
+        return Estimate(self.rate, self.standard_error)
 
 
 class Walked(NamedTuple):

@@ -1,16 +1,12 @@
 """The operator's prompt: the commands that can be typed at every point of a session."""
 
-import math
 from collections.abc import Callable
 from typing import NoReturn
 
-from jaxtyping import Float
-
 from policysearch.asking.prompt import Command, Prompt, Reply, aligned, described, number, stop
-from policysearch.core import Array
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.session import Session
-from policysearch.hitl.view import SessionView
+from policysearch.hitl.view import SessionView, cells
 
 #: The commands, what follows each, and what it does.
 COMMANDS = {
@@ -29,6 +25,8 @@ COMMANDS = {
 }
 #: The commands that may put another bout in the place of the next one.
 MOVING = ("skip", "amend", "undo", "retest", "limit", "finish")
+#: Columns of the table.
+TABLE = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction", "status", "reason")
 
 
 class Moved(Exception):  # noqa: N818 - it states what happened
@@ -141,19 +139,7 @@ def _numbers(name: str, words: str, count: int) -> tuple[list[float], str]:
     return numbers, parts[count]
 
 
-def law_in_short(law: Float[Array, "4"]) -> str:
-    """A law in one line."""
-    torque, *times = law.tolist()
-    return f"{torque:.3f} N·m/kg {' '.join(f'{time:.2f}' for time in times)} %"
-
-
 def table(session: SessionView) -> str:
     """All bouts so far."""
-    rows = [["bout", "purpose", "law", "W/kg", "reduction", "status"]]
-    for entry in session.entries:
-        law = law_in_short(entry.law) if entry.law[0] > 0.0 else "no torque"
-        rate = f"{entry.rate:.2f}" if math.isfinite(entry.rate) else ""
-        reduction = session.reduction(entry.rate)
-        percent = f"{reduction:.1f} %" if math.isfinite(reduction) else ""
-        rows.append([str(entry.number), entry.purpose, law, rate, percent, f"{entry.status} {entry.reason}"])
-    return aligned(rows)
+    shown = cells(session)[list(TABLE)]
+    return aligned([TABLE, *shown.itertuples(index=False)])

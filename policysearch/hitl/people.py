@@ -1,11 +1,12 @@
 """The simulated person of a session, who is rebuilt from its history when the session is continued."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from policysearch.exoskeleton.human import Walker, draw_participant
 from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.hitl.log import Walked
+from policysearch.hitl.agenda import Bout
+from policysearch.hitl.log import Entry, Walked
 from policysearch.hitl.session import Session
 from policysearch.seeding import Key, stream
 
@@ -55,3 +56,10 @@ def walk_next(session: Session, person: SimulatedPerson) -> None:
         session.walked(of=bout)
     else:
         session.measured(*session.estimate(breaths, bout.minutes, bout.purpose), breaths, of=bout)
+
+
+def walk_to_the_end(session: Session, person: SimulatedPerson) -> Iterator[tuple[Bout, Entry]]:
+    """Let the person walk bout after bout; every bout once it is in the log."""
+    while (bout := session.next) is not None:
+        walk_next(session, person)
+        yield bout, session.entries[-1]

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Bouts with a result that counts.
-COUNTED = ("measured", "amended")
-#: The marks of the others.
+#: The marks of bouts that do not count.
 MARKS = {"skipped": "x", "void": "+", "set aside": "s", "undone": "D"}
 _COLOUR = dict(zip(CONDITIONS, (GREY, ORANGE, BLUE), strict=True))
 _COLUMNS = 6  # of small pictures
@@ -37,15 +35,12 @@ def law_over_stride(session: SessionView) -> "Figure":
     """The recommended law with the reference law and the laws that were tried, in N·m/kg and N·m."""
     stride, law = np.linspace(0.0, 70.0, 281), session.recommendation
     reference = project(np.array(session.plan.reference), session.upper_torque)
-    tried = searched(session)
+    tried = session.counted("search")
     last = max((entry.generation for entry in tried), default=0)
     with figure_of(1, 1, 7.0, 4.0) as (figure, ((axis,),)):
-        for before, entry in zip([None, *tried], tried, strict=False):
+        for entry in tried:
             shade = str(0.82 - 0.45 * entry.generation / max(last, 1))  # later ones darker
-            named = entry.generation in (0, last) and (
-                before is None or before.generation != entry.generation
-            )
-            label = f"tried in generation {entry.generation + 1}" if named else None
+            label = f"tried in generation {entry.generation + 1}" if entry.generation in (0, last) else None
             axis.plot(stride, torque(entry.law, stride), color=shade, linewidth=0.7, label=label)
         axis.plot(stride, torque(reference, stride), "--", color=ORANGE, linewidth=1.8, label="reference")
         axis.plot(stride, torque(law, stride), color=BLUE, linewidth=2.6, label="recommended")
@@ -120,9 +115,7 @@ def all_breaths(session: SessionView) -> "Figure":
 
 
 def _panel_title(entry: Entry) -> str:
-    what = entry.condition or (
-        f"generation {entry.generation + 1}" if entry.purpose == "search" else entry.purpose
-    )
+    what = f"generation {entry.generation + 1}" if entry.purpose == "search" else entry.name
     return f"{entry.number} {what}" + ("" if entry.status == "measured" else f", {entry.status}")
 
 
@@ -136,12 +129,12 @@ def _breaths(axis: "Axes", entry: Entry, tau: float, size: float) -> Float[Array
     axis.plot(minutes, fit(breaths, tau).fitted, color=BLUE, linewidth=0.35 * size,
               label=f"first-order response, τ = {tau:g} s")  # fmt: skip
     if np.isfinite(entry.rate):
-        words = f"{entry.status}: {entry.rate:.2f}"
         if np.isfinite(entry.standard_error):
-            words += f" ± {entry.standard_error:.2f}"
             low, high = entry.rate - entry.standard_error, entry.rate + entry.standard_error
             axis.axhspan(low, high, color=GREEN, alpha=0.3, linewidth=0)
-        axis.axhline(entry.rate, color=GREEN, linewidth=0.25 * size, label=f"{words} W/kg")
+        axis.axhline(
+            entry.rate, color=GREEN, linewidth=0.25 * size, label=f"{entry.status}: {entry.estimate} W/kg"
+        )
     return np.asarray(minutes)
 
 
@@ -153,7 +146,7 @@ def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
 
 def narrowing(session: SessionView) -> "Figure":
     """The four parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
-    space, counted = session.plan.space, searched(session)
+    space, counted = session.plan.space, session.counted("search")
     others = [e for e in session.entries if e.purpose == "search" and e.status in MARKS]
     reference, law = project(np.array(session.plan.reference), session.upper_torque), session.recommendation
     with figure_of(4, 1, 8.5, 7.6, sharex=True) as (figure, axes):
@@ -191,29 +184,25 @@ def narrowing(session: SessionView) -> "Figure":
 
 def spread(entries: Iterable[Entry], generation: int) -> Float[Array, "2 4"]:
     """Mean and standard deviation of the laws of a generation that are measured or skipped, each law once."""
-    mine = {
-        e.candidate: e.law
-        for e in entries
-        if e.generation == generation and e.status in (*COUNTED, "skipped")
-    }
-    laws = np.array(list(mine.values())).reshape(-1, len(PARAMETERS))
+    laws = np.array([*{e.candidate: e.law for e in _tried(entries, generation)}.values()])
     if len(laws) < 2:
         return np.full((2, len(PARAMETERS)), np.nan)
     return np.array([laws.mean(axis=0), laws.std(axis=0, ddof=1)])
 
 
+def _tried(entries: Iterable[Entry], generation: int) -> list[Entry]:
+    return [e for e in entries if e.generation == generation and (e.counts or e.status == "skipped")]
+
+
 def _bands(axis: "Axes", entries: list[Entry], p: int) -> None:
-    named: str | None = "mean ± sd of a generation"
     for generation in sorted({entry.generation for entry in entries}):
         mean, sd = spread(entries, generation)[:, p]
-        numbers = [
-            e.number for e in entries if e.generation == generation and e.status in (*COUNTED, "skipped")
-        ]
         if np.isfinite(sd):
+            numbers = [entry.number for entry in _tried(entries, generation)]
             ends = (min(numbers) - 0.4, max(numbers) + 0.4)
-            axis.fill_between(ends, mean - sd, mean + sd, color=BLUE, alpha=0.14, linewidth=0, label=named)
+            axis.fill_between(ends, mean - sd, mean + sd, color=BLUE, alpha=0.14, linewidth=0,
+                              label="mean ± sd of a generation")  # fmt: skip
             axis.plot(ends, (mean, mean), color=BLUE, linewidth=1.2)
-            named = None
 
 
 def validation(session: SessionView) -> "Figure":
@@ -229,7 +218,7 @@ def validation(session: SessionView) -> "Figure":
         names = [name for name in CONDITIONS if name in means]
         for x, name in enumerate(names):
             axis.bar(x, means[name], 0.6, color=_COLOUR[name], alpha=0.35)
-            bouts = validated(session, name)
+            bouts = session.counted(name)
             places = x + 0.12 * (np.arange(len(bouts)) - (len(bouts) - 1) / 2)
             reductions = [100.0 * (1.0 - (bout.rate - session.plan.standing_rate) / net) for bout in bouts]
             errors = np.nan_to_num([100.0 * bout.standard_error / net for bout in bouts])
@@ -239,27 +228,13 @@ def validation(session: SessionView) -> "Figure":
     return figure
 
 
-def searched(session: SessionView) -> list[Entry]:
-    """The search's bouts that count."""
-    return [entry for entry in session.entries if entry.purpose == "search" and entry.status in COUNTED]
-
-
-def validated(session: SessionView, condition: str) -> list[Entry]:
-    """The validation bouts of a condition that count."""
-    return [entry for entry in session.entries if entry.condition == condition and entry.status in COUNTED]
-
-
 def drift(session: SessionView) -> "Figure":
     """The reference law over the minutes of the session: its re-tests, and its validation bouts."""
     minutes = np.cumsum([0.0 if entry.status == "skipped" else entry.minutes for entry in session.entries])
     with figure_of(1, 1, 7.0, 3.4) as (figure, ((axis,),)):
         axis.set(xlabel="minutes since the start", ylabel=result_words(session))
-        retests = [e for e in session.entries if e.purpose == "re-test" and e.status in COUNTED]
-        for entries, mark, name in (
-            (retests, "o", "re-test"),
-            (validated(session, "reference"), "^", "validation"),
-        ):
-            if entries:
+        for purpose, mark, name in (("re-test", "o", "re-test"), ("reference", "^", "validation")):
+            if entries := session.counted(purpose):
                 ends = minutes[[entry.number - 1 for entry in entries]]
                 results = [result(session, entry.rate) for entry in entries]
                 above = [result(session, entry.rate + entry.standard_error) for entry in entries]

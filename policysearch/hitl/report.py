@@ -18,8 +18,8 @@ from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSen
 from policysearch.hitl import plots
 from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import UNDOABLE, Entry
-from policysearch.hitl.plots import result, searched, validated
-from policysearch.hitl.view import SessionView
+from policysearch.hitl.plots import result
+from policysearch.hitl.view import SessionView, cells, in_words
 from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
 
@@ -65,7 +65,7 @@ def page(session: SessionView) -> str:
         recommendation=law_words(session),
         findings=findings(session),
         pictures=[(name, drawn(getattr(plots, name)(session), name), caption) for name, caption in PICTURES],
-        bouts=[_row(session, entry) for entry in session.entries],
+        bouts=cells(session).to_numpy().tolist(),
         fitted=len(tested),
         sensitive=[
             f"bout {entry.number}: {', '.join(f'{rate:.2f}' for rate in found.rates.tolist())} W/kg"
@@ -82,7 +82,7 @@ def page(session: SessionView) -> str:
 def plan_words(session: SessionView) -> list[str]:
     """The plan and the progress, in sentences."""
     plan, mass = session.plan, session.plan.mass
-    count = len({entry.generation for entry in searched(session)})
+    count = len({entry.generation for entry in session.counted("search")})
     torques = f"{session.upper_torque:g} N·m/kg ({session.upper_torque * mass:.0f} N·m)"
     if session.upper_torque < plan.upper_torque:
         torques += f", lowered from {plan.upper_torque:g} N·m/kg"
@@ -108,7 +108,9 @@ def law_words(session: SessionView) -> str:
     words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
     words += f"; rise {rise:.1f} %, fall {fall:.1f} % (onset {peak - rise:.1f} %, end {peak + fall:.1f} %)."
     return (
-        words if searched(session) else f"{words} No law was measured yet: this is where the search starts."
+        words
+        if session.counted("search")
+        else f"{words} No law was measured yet: this is where the search starts."
     )
 
 
@@ -118,7 +120,7 @@ def compared(session: SessionView, condition: str, to: str) -> ComparedReduction
     if condition not in rates or to not in rates:
         return None
     a, b = (rates[name] - session.plan.standing_rate for name in (condition, to))
-    s_a, s_b = (_error(validated(session, name)) for name in (condition, to))
+    s_a, s_b = (_error(session.counted(name)) for name in (condition, to))
     return ComparedReduction(100.0 * (1.0 - a / b), 100.0 / abs(b) * math.hypot(s_a, a / b * s_b))
 
 
@@ -148,7 +150,7 @@ def findings(session: SessionView) -> list[str]:
 
 
 def _caveat(session: SessionView) -> str:
-    rates = [np.array([bout.rate for bout in validated(session, name)]) for name in CONDITIONS]
+    rates = [np.array([bout.rate for bout in session.counted(name)]) for name in CONDITIONS]
     net = [each - session.plan.standing_rate for each in rates if len(each) > 1]
     words = (
         "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors "
@@ -160,7 +162,7 @@ def _caveat(session: SessionView) -> str:
 
 def _claimed(session: SessionView, measured: ComparedReduction | None) -> list[str]:
     """The best single value of the search, next to what the validation measured."""
-    entries = searched(session)
+    entries = session.counted("search")
     if not entries:
         return []
     best = min(entries, key=lambda entry: entry.rate)
@@ -178,9 +180,7 @@ def _claimed(session: SessionView, measured: ComparedReduction | None) -> list[s
 
 def _less(by: ComparedReduction, than: str) -> str:
     error = f" (standard error {by.standard_error:.1f})" if math.isfinite(by.standard_error) else ""
-    return (
-        f"{abs(by.reduction):.1f} % {'less' if by.reduction >= 0.0 else 'more'} net energy than {than}{error}"
-    )
+    return f"{in_words(by.reduction)} net energy than {than}{error}"
 
 
 def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
@@ -234,25 +234,6 @@ def versions(session: SessionView) -> list[str]:
         + ", ".join(f"{k} {v}" for k, v in body.items() if k != "at")
         for kind, body in session.events
         if kind == "session"
-    ]
-
-
-def _row(session: SessionView, entry: Entry) -> list[str]:
-    """A bout as the table has it."""
-    rate = f"{entry.rate:.2f}" if math.isfinite(entry.rate) else ""
-    error = f" ± {entry.standard_error:.2f}" if math.isfinite(entry.standard_error) else ""
-    reduction, torque = session.reduction(entry.rate), float(entry.law[0])
-    law = [f"{torque:.3f}", f"{torque * session.plan.mass:.1f}", *(f"{time:.1f}" for time in entry.law[1:])]
-    return [
-        str(entry.number),
-        entry.condition or entry.purpose,
-        str(entry.generation + 1) if entry.purpose == "search" else "",
-        f"{entry.minutes:g}",
-        *(law if torque > 0.0 else ("0", "0", "", "", "")),
-        rate + error,
-        f"{reduction:.1f}".replace("-", "−") if math.isfinite(reduction) else "",
-        entry.status,
-        entry.reason,
     ]
 
 

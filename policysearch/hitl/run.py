@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -16,27 +15,19 @@ from jaxtyping import Float
 from policysearch.asking.prompt import Command, Prompt, Reply, Stopped
 from policysearch.core import Array
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
-from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, sensitivity
+from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, Estimate, sensitivity
 from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.operator import Moved, Operator, law_in_short
+from policysearch.hitl.operator import Moved, Operator
 from policysearch.hitl.session import Session
+from policysearch.hitl.view import in_words
 from policysearch.hitl.watch import Countdown
 
 RATE = "a rate (W/kg, gross)"
 ANSWER = f"{RATE}, a breath file, or a command (help lists them)"
 NUMBER = "{number}"  # in the name of a breath file: that of the bout
 SHORT = 0.75  # of a bout: breaths over less of it are doubtful (choice)
-
-
-class _Result(NamedTuple):
-    rate: float  # W/kg, gross
-    standard_error: float = math.nan  # W/kg
-    breaths: Breaths | None = None
-
-    def __str__(self) -> str:
-        error = f" ± {self.standard_error:.2f}" if math.isfinite(self.standard_error) else ""
-        return f"{self.rate:.2f}{error} W/kg"
+_Result = tuple[Estimate, Breaths | None]
 
 
 class OperatedSession:
@@ -115,15 +106,15 @@ class OperatedSession:
             self._walk(bout)
             self.session.walked(of=bout)
             return
-        result = self._started(bout) or self._measured(bout, *self._offered(bout, self._walk(bout)))
-        self.session.measured(*result, of=bout)
-        self._say(f"  written: {result}{self._reduction(result.rate) if bout.law[0] > 0.0 else ''}")
-
-    def _reduction(self, rate: float) -> str:
-        reduction = self.session.reduction(rate)
-        if not math.isfinite(reduction):
-            return ""
-        return f", {abs(reduction):.1f} % {'less' if reduction >= 0.0 else 'more'} net than without torque"
+        estimate, breaths = self._started(bout) or self._measured(
+            bout, *self._offered(bout, self._walk(bout))
+        )
+        self.session.measured(*estimate, breaths, of=bout)
+        reduction = self.session.reduction(estimate.rate)
+        words = f"  written: {estimate} W/kg"
+        if bout.law[0] > 0.0 and math.isfinite(reduction):
+            words += f", {in_words(reduction)} net than without torque"
+        self._say(words)
 
     def _started(self, bout: Bout) -> _Result | None:
         """None when the operator starts the bout; its result if they have it already."""
@@ -186,22 +177,22 @@ class OperatedSession:
                 return self._estimated(bout, self._read(reply))
             if isinstance(reply, Command):
                 return offered() if offered else None
-            return _Result(reply) if self.operator.means(reply) else None
+            return (Estimate(reply), None) if self.operator.means(reply) else None
         except (OSError, ValueError) as error:
             self._say(f"  {error}")
             return None
 
     def _estimated(self, bout: Bout, breaths: Breaths) -> _Result | None:
         """The estimate of breaths, if the operator takes it."""
-        result = _Result(*self.session.estimate(breaths, bout.minutes, bout.purpose), breaths)
+        estimate = self.session.estimate(breaths, bout.minutes, bout.purpose)
         seconds = float(breaths.time[-1] - breaths.time[0])
-        self._say(f"  {result} from {len(breaths.time)} breaths over {seconds:.0f} s")
+        self._say(f"  {estimate} W/kg from {len(breaths.time)} breaths over {seconds:.0f} s")
         if bout.purpose not in ("baseline", "validation") and seconds < LONG_BOUT:
             found = sensitivity(breaths)
             if found.warn:
                 rates = ", ".join(f"{r:.2f} at {t:g} s" for r, t in zip(found.rates, found.taus, strict=True))
                 self._say(f"  it depends on the time constant of breathing: {rates}")
-        doubts = [self.session.doubt(result.rate)]
+        doubts = [self.session.doubt(estimate.rate)]
         if seconds < SHORT * 60.0 * bout.minutes:
             doubts.append(f"{seconds:.0f} s is short for a bout of {60 * bout.minutes:g} s")
         doubts += [
@@ -210,11 +201,11 @@ class OperatedSession:
             if entry.breaths is not None and np.array_equal(entry.breaths.rate, breaths.rate)
         ]
         if doubt := "; ".join(filter(None, doubts)):
-            taken = self.operator.prompt.is_meant(doubt, f"{result.rate:.2f}")
+            taken = self.operator.prompt.is_meant(doubt, f"{estimate.rate:.2f}")
         else:
             word = self.operator.word(bout, "  take it? yes or no", ("yes", "no"), "yes, no, or a command")
             taken = word == "yes"
-        return result if taken else None
+        return (estimate, breaths) if taken else None
 
     def _read(self, path: Path) -> Breaths:
         return read_breaths(path, self.session.plan.mass)
@@ -242,3 +233,9 @@ def law_lines(law: Float[Array, "4"], mass: float) -> list[str]:
     lines = [f"{each.name:12} {value:6.2f} {each.unit}" for each, value in values]
     lines[0] = f"{SPACE.names[0]:12} {law[0]:6.3f} {SPACE.parameters[0].unit} = {law[0] * mass:.1f} N·m"
     return lines
+
+
+def law_in_short(law: Float[Array, "4"]) -> str:
+    """A law in one line."""
+    torque, *times = law.tolist()
+    return f"{torque:.3f} N·m/kg {' '.join(f'{time:.2f}' for time in times)} %"

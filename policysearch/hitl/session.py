@@ -197,8 +197,8 @@ class Session(SessionView):
 
     def confirm(self) -> None:
         """The operator has seen that the next law enters a new region."""
-        if self._next is not None:
-            self._note("confirm", item=self._next.item)
+        if self.next is not None:
+            self._note("confirm", item=self.next.item)
 
     def note(self, text: str) -> None:
         """Words for the report."""
@@ -211,14 +211,14 @@ class Session(SessionView):
         self._request()
 
     def _due(self, of: Bout | None = None, *, confirmed: bool = True) -> Bout:
-        if self._next is None:
+        if self.next is None:
             raise RuntimeError("the session is over")
-        if of is not None and not of.same_as(self._next):
-            raise ValueError(f"bout: expected the result of {self._next.label}, got that of {of.label}")
+        if of is not None and not of.same_as(self.next):
+            raise ValueError(f"bout: expected the result of {self.next.label}, got that of {of.label}")
         if confirmed and self.entering:
             new = ", ".join(self.entering)
-            raise ValueError(f"{self._next.label}: its {new} is far from any law before; confirm it first")
-        return self._next
+            raise ValueError(f"{self.next.label}: its {new} is far from any law before; confirm it first")
+        return self.next
 
     def _request(self) -> None:
         """Log what the search asks for, if that is new."""

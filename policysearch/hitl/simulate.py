@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Lost, Told, Workers
 from policysearch.exoskeleton.human import adapted_after
-from policysearch.hitl.people import SimulatedPerson, walk_next
+from policysearch.hitl.people import SimulatedPerson, walk_to_the_end
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 
@@ -38,9 +38,7 @@ class StudyArm:
     name: str
     plan: SessionPlan
     people: str = "zhang2017"  # of `policysearch.exoskeleton.human`
-    person: dict[str, float] = field(
-        default_factory=dict
-    )  # parameters that all of them share, as in {"tau": 60.0}
+    person: dict[str, float] = field(default_factory=dict)  # parameters that all share, as in {"tau": 60.0}
     then: float = 64.0  # minutes of assisted walking
 
 
@@ -58,10 +56,8 @@ def take_part(arm: StudyArm, number: int, seed: int = 0) -> SessionOutcome:
     person = SimulatedPerson(arm.people, key, changes=arm.person)
     plan = replace(arm.plan, participant=str(number), seed=seed, standing_rate=person.person.standing_rate)
     session, walker, curve, levels = Session.begin(plan), person.walker, [], []
-    while session.next is not None:
-        searched = session.next.purpose == "search"
-        walk_next(session, person)
-        if searched:
+    for bout, _ in walk_to_the_end(session, person):
+        if bout.purpose == "search":
             adapted = (walker.state.a, walker.state.aT)
             law = session.recommendation
             levels.append(adapted)
@@ -82,7 +78,7 @@ def _row(
 ) -> dict[str, Any]:
     """The outcome of a session; `levels` are those at the end of each bout of the search."""
     walker, plan, law = person.walker, session.plan, session.recommendation
-    searched = [entry for entry in session.entries if entry.purpose == "search"]
+    searched = session.counted("search")
     lucky, when = min(zip(searched, levels, strict=True), key=lambda pair: pair[0].rate)
     stages = {
         "true": levels[-1],
@@ -153,20 +149,11 @@ def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, floa
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """A row per arm and quantity: mean and sd of people, interval of the mean."""
-    lines = []
-    for arm, part in rows.groupby("arm", sort=False):
-        for name in part.columns:
-            if name.startswith(QUANTITIES) and part[name].notna().all():
-                mean, sd, low, high = mean_and_interval(part[name].to_numpy())
-                lines.append(
-                    {
-                        "arm": arm,
-                        "quantity": name,
-                        "people": len(part),
-                        "mean": mean,
-                        "sd": sd,
-                        "low": low,
-                        "high": high,
-                    }
-                )
-    return pd.DataFrame(lines)
+    quantities = [name for name in rows.columns if name.startswith(QUANTITIES)]
+    lines = [
+        (arm, name, len(part), *mean_and_interval(part[name].to_numpy()))
+        for arm, part in rows.groupby("arm", sort=False)
+        for name in quantities
+        if part[name].notna().all()
+    ]
+    return pd.DataFrame(lines, columns=["arm", "quantity", "people", "mean", "sd", "low", "high"])

@@ -47,11 +47,6 @@ class SessionState:
         confirmed = frozenset(body["item"] for kind, body in log.events if kind == "confirm")
         return cls(plan, done, retests, finished, min([plan.upper_torque, *limits]), confirmed)
 
-    @property
-    def rates(self) -> list[float]:
-        """Every measured rate in force, W/kg."""
-        return [entry.rate for entry in self.done.values() if np.isfinite(entry.rate)]
-
     def reduction(self, rate: float) -> float:
         """% less net energy than without torque; NaN before that is measured."""
         baseline = self.done.get("baseline")
@@ -90,7 +85,8 @@ class SessionState:
         low, high = PLAUSIBLE
         if not low <= rate <= high:
             return f"{rate:g} W/kg is not between {low:g} and {high:g} W/kg"
-        known, standing = self.rates, self.plan.standing_rate
+        known = [entry.rate for entry in self.done.values() if np.isfinite(entry.rate)]
+        standing = self.plan.standing_rate
         if not known and rate < standing + MIN_NET:
             return f"{rate:g} W/kg is less than {MIN_NET:g} W/kg above standing, {standing:g} W/kg"
         if known:

@@ -1,4 +1,4 @@
-"""From one law to the next: bounded steps, the laws between, and laws in a region not visited before."""
+"""From one law to the next: the laws between, in bounded steps, and laws in a region not visited before."""
 
 import math
 
@@ -9,29 +9,6 @@ from policysearch.core import Array
 
 MAX_STEPS = 1000  # more are a mistake in the limits
 _ROUNDING = 1e-12  # of a limit
-
-
-def bounded_step(
-    previous_law: Float[Array, "d"], next_law: Float[Array, "d"], limits: Float[Array, "d"]
-) -> Float[Array, "d"]:
-    """The law as far towards the next one, in a straight line, as no parameter changes by more than its limit.
-
-    Where the feasible laws are a convex set, as those of a torque profile, a law between two of them is one.
-
-    Raises:
-        ValueError: for laws that are not finite or not a finite distance apart, or limits that are not positive.
-    """
-    for name, values in (("previous_law", previous_law), ("next_law", next_law)):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name}: expected finite numbers, got {values}")
-    if not (limits > 0.0).all():
-        raise ValueError(f"limits: expected positive numbers, got {limits}")
-    with np.errstate(over="ignore"):
-        change = next_law - previous_law
-        excess = float(np.max(np.abs(change) / limits, initial=0.0))
-    if not np.isfinite(change).all():
-        raise ValueError(f"next_law: expected a finite distance from {previous_law}, got {next_law}")
-    return next_law.copy() if excess <= 1.0 else previous_law + change / excess
 
 
 def unvisited(
@@ -56,11 +33,18 @@ def steps(
     set, as those of a torque profile, the laws between two of them are feasible, but for rounding.
 
     Raises:
-        ValueError: where `bounded_step` does, and for limits that make more than `MAX_STEPS` steps.
+        ValueError: for laws that are not finite or not a finite distance apart, or limits that are not positive or
+            make more than `MAX_STEPS` steps.
     """
-    bounded_step(previous_law, next_law, limits)  # refuses what no step can be made of
-    change = next_law - previous_law
+    for name, values in (("previous_law", previous_law), ("next_law", next_law)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: expected finite numbers, got {values}")
+    if not (limits > 0.0).all():
+        raise ValueError(f"limits: expected positive numbers, got {limits}")
     with np.errstate(over="ignore"):
+        change = next_law - previous_law
+        if not np.isfinite(change).all():
+            raise ValueError(f"next_law: expected a finite distance from {previous_law}, got {next_law}")
         needed = float(np.max(np.abs(change) / limits, initial=0.0)) * (1.0 - _ROUNDING)
     if needed > MAX_STEPS:
         raise ValueError(

@@ -11,10 +11,9 @@ from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Array, Proposal
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
-from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE, Agenda, Bout
+from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE, Agenda, Bout, RebuiltSearch
 from policysearch.hitl.log import Entry, Log, Walked, parsed, refusing
 from policysearch.hitl.plan import PARAMETERS, SessionPlan
-from policysearch.hitl.rebuilt_search import RebuiltSearch
 from policysearch.hitl.state import SessionState
 from policysearch.hitl.transition import steps, unvisited
 from policysearch.ledger import read
@@ -25,12 +24,19 @@ COLUMNS = (
     "reduction", "status", "reason",
 )  # fmt: skip
 
+#: Of the table as people read it.
+CELLS = (
+    "bout", "purpose", "generation", "min", "N·m/kg", "N·m", "peak", "rise", "fall", "W/kg", "reduction", "status",
+    "reason",
+)  # fmt: skip
+
 
 class SessionView:
     """A session to look at.
 
     Attributes:
         plan: what was decided before.
+        next: the next bout; None when the session is over.
 
     Raises:
         ReplayDiffers: if the search asks for other laws than it did before.
@@ -56,11 +62,6 @@ class SessionView:
     # ------------------------------------------------------------------------------------------------ what is next
 
     @property
-    def next(self) -> Bout | None:
-        """The next bout; None when the session is over."""
-        return self._next
-
-    @property
     def recommendation(self) -> Float[Array, "4"]:
         """The law to use now, which is not the one with the best single rate: N·m/kg, % stride."""
         return self._agenda.recommendation
@@ -68,7 +69,7 @@ class SessionView:
     @property
     def entering(self) -> tuple[str, ...]:
         """The parameters with which the next law enters a region that is not confirmed."""
-        bout = self._next
+        bout = self.next
         if bout is None or not bout.law[0] > 0.0 or bout.item in self._state.confirmed:
             return ()
         walked = [entry.law for entry in self._log.entries.values() if entry.status != "skipped"]
@@ -79,9 +80,9 @@ class SessionView:
     @property
     def path(self) -> Float[Array, "n 4"]:
         """The laws from the last one to the next, each close to the one before."""
-        if self._next is None:
+        if self.next is None:
             raise RuntimeError("the session is over")
-        law, history = self._next.law, self.history
+        law, history = self.next.law, self.history
         before = history[-1].law if history else NO_TORQUE
         if before[0] == 0.0:  # its times mean nothing
             before = np.array([0.0, *law[1:]])
@@ -128,6 +129,10 @@ class SessionView:
             listed.append(entry)
         return tuple(listed)
 
+    def counted(self, name: str) -> list[Entry]:
+        """The bouts of a purpose, or of a condition of the validation, with a result that counts."""
+        return [entry for entry in self.entries if entry.counts and name in (entry.purpose, entry.condition)]
+
     def reduction(self, rate: float) -> float:
         """% less net energy than without torque; NaN before that is measured."""
         return self._state.reduction(rate)
@@ -157,12 +162,8 @@ class SessionView:
 
     def validation(self) -> pd.DataFrame:
         """The mean rate of every condition that was validated (W/kg), and % less net energy than without torque."""
-        rows = []
-        walked = [self._state.done.get(bout.item) for bout in self._agenda.validation()]
-        for condition in CONDITIONS:
-            rates = [e.rate for e in walked if e and e.condition == condition and np.isfinite(e.rate)]
-            if rates:
-                rows.append({"condition": condition, "bouts": len(rates), "rate": float(np.mean(rates))})
+        walked = {condition: [entry.rate for entry in self.counted(condition)] for condition in CONDITIONS}
+        rows = [(condition, len(rates), np.mean(rates)) for condition, rates in walked.items() if rates]
         table = pd.DataFrame(rows, columns=["condition", "bouts", "rate"])
         net = table["rate"] - self.plan.standing_rate
         zero = net[table["condition"] == "zero torque"]
@@ -175,7 +176,7 @@ class SessionView:
         self._state = SessionState.of(self.plan, log)
         self._search.update(self._state.evaluation)
         self._agenda = Agenda(self.plan, self._state, self._search)
-        self._next = self._agenda.next
+        self.next: Bout | None = self._agenda.next
 
     def _check_replay(self) -> None:
         """Compare what the search asked for last with what it asks for at that point now."""
@@ -191,3 +192,31 @@ class SessionView:
                 "the search asks for other laws than it did before, so the session cannot continue; it was last run "
                 f"with {then}: install that again"
             )
+
+
+def cells(session: SessionView) -> pd.DataFrame:
+    """A row of text per entry, for the report and the terminal."""
+    rows = []
+    for entry in session.entries:
+        torque, *times = entry.law.tolist()
+        law = [f"{torque:.3f}", f"{torque * session.plan.mass:.1f}", *(f"{time:.1f}" for time in times)]
+        reduction = session.reduction(entry.rate)
+        rows.append(
+            (
+                f"{entry.number}",
+                entry.name,
+                f"{entry.generation + 1}" if entry.purpose == "search" else "",
+                f"{entry.minutes:g}",
+                *(law if torque > 0.0 else ("0", "0", "", "", "")),
+                f"{entry.estimate}",
+                f"{reduction:.1f} %".replace("-", "−") if np.isfinite(reduction) else "",
+                entry.status,
+                entry.reason,
+            )
+        )
+    return pd.DataFrame(rows, columns=list(CELLS))
+
+
+def in_words(reduction: float) -> str:
+    """A reduction (%), as in "12.5 % less"."""
+    return f"{abs(reduction):.1f} % {'less' if reduction >= 0.0 else 'more'}"

@@ -81,7 +81,7 @@ class Countdown:
             return words
         early, left_out = self.window.early(), sum(self.window.counts.values())
         words += f"; {self._came - left_out} breaths" + (f", {left_out} left out" if left_out else "")
-        return words + (f", so far {early.rate:.2f} ± {early.standard_error:.2f} W/kg" if early else "")
+        return words + (f", so far {early} W/kg" if early else "")
 
     def show(self, say: Callable[[str], None]) -> None:
         """Show the countdown until it is over: one changing line in a terminal, a line every 30 s elsewhere."""

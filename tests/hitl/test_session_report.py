@@ -205,7 +205,7 @@ def test_the_table_of_bouts_is_the_sessions(session: Session, written: Path) -> 
             assert float(cells[5]) == round(81.0 * law[0], 1)
         numbers = [float(number) for number in cells[9].split(" ± ") if number]
         assert numbers == [round(x, 2) for x in (entry["rate"], entry["standard error"]) if np.isfinite(x)]
-        shown = float(cells[10].replace("−", "-")) if cells[10] else np.nan
+        shown = float(cells[10].removesuffix(" %").replace("−", "-")) if cells[10] else np.nan
         np.testing.assert_equal(shown, round(entry["reduction"], 1))
         assert cells[11:] == [entry["status"], entry["reason"]]
     statuses = {"walked", "measured", "amended", "void", "skipped", "undone", "set aside"}
