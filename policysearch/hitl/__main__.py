@@ -284,8 +284,8 @@ def _session(
             yield session
         except KeyboardInterrupt:
             print(f"\nreport: {_written(session, out)}")
-            kept = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
-            raise Refusal([kept], INTERRUPTED) from None
+            why = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
+            raise Refusal([why], INTERRUPTED) from None
         print(f"report: {_written(session, out)}")
 
 

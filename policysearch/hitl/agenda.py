@@ -17,6 +17,7 @@ from policysearch.search import AskTell, Budget
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
+AVERAGED = ("baseline", "validation")  # bouts of which the last minutes are averaged
 CONDITIONS = ("zero torque", "reference", "optimized")
 
 

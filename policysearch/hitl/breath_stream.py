@@ -22,9 +22,14 @@ MAX_TICK = 5.0  # s between two ticks, and of difference between the clocks
 
 
 class Window:
-    """A bout that is being measured. `tick` it every second or so, and `add` every breath."""
+    """A bout that is being measured. `tick` it every second or so, and `add` every breath.
 
-    def __init__(self) -> None:
+    Args:
+        listens: whether breaths are to come; without them only the clocks are watched, and nothing pauses.
+    """
+
+    def __init__(self, *, listens: bool = True) -> None:
+        self._listens = listens
         self.state: Literal["measuring", "paused", "void"] = "measuring"
         self.reason = ""  # why it is no longer measuring
         self.counts: Counter[str] = Counter()  # of the breaths left out, by reason
@@ -55,7 +60,7 @@ class Window:
                 "void",
                 f"the wall clock advanced by {by_wall:g} s in {passed:g} s: it was set, or the computer slept",
             )
-        if math.isnan(self._heard):
+        if math.isnan(self._heard) or not self._listens:
             self._heard = now[0]
         elif now[0] - self._heard > MAX_GAP:
             self._break_off("paused", f"no breath has come for {now[0] - self._heard:.0f} s")

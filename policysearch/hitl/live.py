@@ -12,7 +12,7 @@ from rich.text import Text
 
 from policysearch.exoskeleton.respirometry import Estimate, running
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.log import Entry, Walked
+from policysearch.hitl.log import Entry
 from policysearch.hitl.people import SimulatedPerson, walk_to_the_end
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView, cells
@@ -31,7 +31,7 @@ class PersonName(NamedTuple):
     number: int
     seed: int
 
-    def person(self, history: Iterable[Walked] = ()) -> SimulatedPerson:
+    def person(self, history: Iterable[Entry] = ()) -> SimulatedPerson:
         """The person after the bouts of `history`."""
         return SimulatedPerson(self.people, (self.seed, "person", self.number), history)
 
@@ -59,7 +59,7 @@ class TrueReductions(NamedTuple):
 def truth(session: SessionView, name: PersonName) -> TrueReductions:
     """The true reductions under the laws of a session, which no study can see."""
     history = session.history
-    last = max((i for i, walked in enumerate(history) if walked.purpose == "search"), default=-1)
+    last = max((i for i, entry in enumerate(history) if entry.purpose == "search"), default=-1)
     walker = name.person(history[: last + 1]).walker
     laws = (session.recommendation, session.plan.reference, walker.best_law())
     return TrueReductions(*(100.0 * walker.true_reduction(law) for law in laws))

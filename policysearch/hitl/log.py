@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -67,14 +67,6 @@ class Entry:
     def estimate(self) -> Estimate:
         """The rate with its standard error."""
         return Estimate(self.rate, self.standard_error)
-
-
-class Walked(NamedTuple):
-    """What the person walked, whether it counts or not."""
-
-    purpose: str
-    law: Float[Array, "4"]
-    minutes: float
 
 
 class Log(EventLog):
@@ -148,18 +140,15 @@ def _entry(number: int, kind: str, body: Mapping[str, Any]) -> Entry:
     if rate is not None and not 0.0 < rate < np.inf:
         raise ValueError(f"expected a positive rate, got {rate}")
     status = {"skip": "skipped", "void": "void"}.get(kind, "walked" if rate is None else "measured")
+    kept = {name: body[name] for name in ("item", "purpose", "condition", "generation", "candidate")}
     return Entry(
-        body["item"],
-        number,
-        body["purpose"],
-        minutes,
-        law,
-        body["condition"],
-        body["generation"],
-        body["candidate"],
-        np.nan if rate is None else float(rate),
-        np.nan if error is None else float(error),
-        None if breaths is None else Breaths(*(np.array(values, dtype=float) for values in breaths)),
-        status,
-        body.get("reason", ""),
+        **kept,
+        number=number,
+        minutes=minutes,
+        law=law,
+        rate=np.nan if rate is None else float(rate),
+        standard_error=np.nan if error is None else float(error),
+        breaths=None if breaths is None else Breaths(*(np.array(row, dtype=float) for row in breaths)),
+        status=status,
+        reason=body.get("reason", ""),
     )

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from policysearch.exoskeleton.human import Walker, draw_participant
 from policysearch.exoskeleton.respirometry import Breaths
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.log import Entry, Walked
+from policysearch.hitl.log import Entry
 from policysearch.hitl.session import Session
 from policysearch.seeding import Key, stream
 
@@ -25,23 +25,23 @@ class SimulatedPerson:
         self,
         preset: str,
         key: Key,
-        history: Iterable[Walked] = (),
+        history: Iterable[Entry] = (),
         changes: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._key, self._count = key, 0
         self.person = draw_participant(stream(*key, "person"), preset)._replace(**changes)
         self.walker = Walker.start(self.person, stream(*key, "start"))
-        for walked in history:
-            self.walk(walked)
+        for entry in history:
+            self.walk(entry)
 
-    def walk(self, walked: Walked) -> Breaths | None:
+    def walk(self, bout: Bout | Entry) -> Breaths | None:
         """The breaths of a bout; None of a rest."""
         rng = stream(*self._key, "bout", self._count)
         self._count += 1
-        if walked.purpose == "rest":
-            self.walker.rest(60.0 * walked.minutes, rng)
+        if bout.purpose == "rest":
+            self.walker.rest(60.0 * bout.minutes, rng)
             return None
-        return self.walker.walk(walked.law, 60.0 * walked.minutes, rng)
+        return self.walker.walk(bout.law, 60.0 * bout.minutes, rng)
 
 
 def walk_next(session: Session, person: SimulatedPerson) -> None:
@@ -51,7 +51,7 @@ def walk_next(session: Session, person: SimulatedPerson) -> None:
         raise RuntimeError("the session is over")
     if session.entering:
         session.confirm()
-    breaths = person.walk(Walked(bout.purpose, bout.law, bout.minutes))
+    breaths = person.walk(bout)
     if breaths is None or not bout.is_measured:
         session.walked(of=bout)
     else:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import fit, running
 from policysearch.exoskeleton.torque_law import LATEST_END
-from policysearch.exoskeleton.torque_profile import project, torque
+from policysearch.exoskeleton.torque_profile import torque
 from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import Entry
 from policysearch.hitl.plan import PARAMETERS
@@ -33,8 +33,7 @@ _DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": GREY, "mar
 
 def law_over_stride(session: SessionView) -> "Figure":
     """The recommended law with the reference law and the laws that were tried, in N·m/kg and N·m."""
-    stride, law = np.linspace(0.0, 70.0, 281), session.recommendation
-    reference = project(np.array(session.plan.reference), session.upper_torque)
+    stride, law, reference = np.linspace(0.0, 70.0, 281), session.recommendation, session.reference
     tried = session.counted("search")
     last = max((entry.generation for entry in tried), default=0)
     with figure_of(1, 1, 7.0, 4.0) as (figure, ((axis,),)):
@@ -146,9 +145,9 @@ def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
 
 def narrowing(session: SessionView) -> "Figure":
     """The four parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
-    space, counted = session.plan.space, session.counted("search")
+    space, law, reference = session.plan.space, session.recommendation, session.reference
+    counted = session.counted("search")
     others = [e for e in session.entries if e.purpose == "search" and e.status in MARKS]
-    reference, law = project(np.array(session.plan.reference), session.upper_torque), session.recommendation
     with figure_of(4, 1, 8.5, 7.6, sharex=True) as (figure, axes):
         for p, (axis, parameter) in enumerate(zip(axes[:, 0], space.parameters, strict=True)):
             margin = 0.07 * (parameter.upper - parameter.lower)

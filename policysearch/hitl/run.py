@@ -17,7 +17,7 @@ from policysearch.core import Array
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
 from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, Estimate, sensitivity
 from policysearch.exoskeleton.torque_profile import SPACE
-from policysearch.hitl.agenda import Bout
+from policysearch.hitl.agenda import AVERAGED, Bout
 from policysearch.hitl.operator import Moved, Operator
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
@@ -131,7 +131,7 @@ class OperatedSession:
         if self.countdown is None:
             return None
         plan = self.session.plan
-        averaged = plan.averaged if bout.purpose in ("baseline", "validation") else 0.0
+        averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
         count = self.countdown(bout, averaged, BreathFile(self._file(), plan.mass) if self.breaths else None)
         while not count.over:
             try:
@@ -187,7 +187,7 @@ class OperatedSession:
         estimate = self.session.estimate(breaths, bout.minutes, bout.purpose)
         seconds = float(breaths.time[-1] - breaths.time[0])
         self._say(f"  {estimate} W/kg from {len(breaths.time)} breaths over {seconds:.0f} s")
-        if bout.purpose not in ("baseline", "validation") and seconds < LONG_BOUT:
+        if bout.purpose not in AVERAGED and seconds < LONG_BOUT:
             found = sensitivity(breaths)
             if found.warn:
                 rates = ", ".join(f"{r:.2f} at {t:g} s" for r, t in zip(found.rates, found.taus, strict=True))

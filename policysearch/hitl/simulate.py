@@ -21,12 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Lost, Told, Workers
-from policysearch.exoskeleton.human import adapted_after
+from policysearch.exoskeleton.human import Levels, adapted_after
 from policysearch.hitl.people import SimulatedPerson, walk_to_the_end
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 
-Levels = tuple[float, float]  # of adaptation
 FULLY: Levels = (1.0, 1.0)
 QUANTITIES = ("measured", "true", "later", "then", "adapted", "claimed")  # in % less energy
 

@@ -11,8 +11,8 @@ from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Array, Proposal
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
-from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE, Agenda, Bout, RebuiltSearch
-from policysearch.hitl.log import Entry, Log, Walked, parsed, refusing
+from policysearch.hitl.agenda import AVERAGED, CONDITIONS, NO_TORQUE, Agenda, Bout, RebuiltSearch
+from policysearch.hitl.log import Entry, Log, parsed, refusing
 from policysearch.hitl.plan import PARAMETERS, SessionPlan
 from policysearch.hitl.state import SessionState
 from policysearch.hitl.transition import steps, unvisited
@@ -67,13 +67,18 @@ class SessionView:
         return self._agenda.recommendation
 
     @property
+    def reference(self) -> Float[Array, "4"]:
+        """The law of warm-up, re-tests and validation: N·m/kg, % stride."""
+        return self._agenda.reference
+
+    @property
     def entering(self) -> tuple[str, ...]:
         """The parameters with which the next law enters a region that is not confirmed."""
         bout = self.next
         if bout is None or not bout.law[0] > 0.0 or bout.item in self._state.confirmed:
             return ()
-        walked = [entry.law for entry in self._log.entries.values() if entry.status != "skipped"]
-        visited = np.array([law for law in walked if law[0] > 0.0]).reshape(-1, len(PARAMETERS))
+        walked = [entry.law for entry in self.history if entry.law[0] > 0.0]
+        visited = np.array(walked).reshape(-1, len(PARAMETERS))
         new = unvisited(bout.law, visited, self.plan.widths)
         return tuple(name for name, is_new in zip(PARAMETERS, new, strict=True) if is_new)
 
@@ -98,10 +103,9 @@ class SessionView:
         return self._state.upper_torque
 
     @property
-    def history(self) -> list[Walked]:
-        """All that the person walked so far, including what does not count."""
-        entries = [entry for entry in self._log.entries.values() if entry.status != "skipped"]
-        return [Walked(entry.purpose, entry.law, entry.minutes) for entry in entries]
+    def history(self) -> list[Entry]:
+        """All that the person walked so far, including what does not count, each bout as it was logged."""
+        return [entry for entry in self._log.entries.values() if entry.status != "skipped"]
 
     @property
     def events(self) -> tuple[LoggedEvent, ...]:
@@ -143,7 +147,7 @@ class SessionView:
 
     def estimate(self, breaths: Breaths, minutes: float, purpose: str = "search") -> Estimate:
         """The steady-state rate that the breaths of a bout suggest."""
-        if purpose in ("baseline", "validation"):
+        if purpose in AVERAGED:
             return mean_of_last(breaths, 60.0 * min(self.plan.averaged, minutes))
         return estimate(breaths, tau=self.plan.tau)
 

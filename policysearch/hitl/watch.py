@@ -44,15 +44,15 @@ class Countdown:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._bout, self._averaged, self._source, self._now, self._sleep = bout, averaged, source, now, sleep
-        self._began = self._last = now()
-        self.window, self.broken, self._came = Window(), "", 0
+        began = now()
+        self.window, self.broken, self._came = Window(listens=source is not None), "", 0
         self._read(keep=False)
-        self.window.tick(*self._began)
+        self.window.tick(*began)
 
     @property
     def minutes(self) -> float:
         """Minutes walked, at the last look."""
-        return min(max(self._last[0] - self._began[0], 0.0) / 60.0, self._bout.minutes)
+        return min(self.window.seconds / 60.0, self._bout.minutes)
 
     @property
     def over(self) -> bool:
@@ -61,12 +61,9 @@ class Countdown:
 
     def look(self) -> None:
         """Look at the clocks, and at the breaths that have come."""
-        before, self._last = self._last, self._now()
-        if self._source is None:  # the clocks alone, as a window without breaths would pause
-            self.window = Window()
-            self.window.tick(*before)
+        now = self._now()
         self._read()
-        self.window.tick(*self._last)
+        self.window.tick(*now)
         if not self.broken and self.window.state != "measuring":
             self.broken = f"{self.window.state}: {self.window.reason}"
 
@@ -86,15 +83,15 @@ class Countdown:
     def show(self, say: Callable[[str], None]) -> None:
         """Show the countdown until it is over: one changing line in a terminal, a line every 30 s elsewhere."""
         console = Console(highlight=False)
-        said = self._last[0]
+        said = self.window.seconds
         with Live(Text(self.line()), console=console, auto_refresh=False, transient=True) as live:
             while not self.over:
                 self._sleep(SECONDS_BETWEEN_LOOKS)
                 self.look()
                 if console.is_terminal:
                     live.update(Text(self.line()), refresh=True)
-                elif self._last[0] - said >= SECONDS_BETWEEN_LINES:
-                    said = self._last[0]
+                elif self.window.seconds - said >= SECONDS_BETWEEN_LINES:
+                    said = self.window.seconds
                     say(f"  {self.line()}")
 
     def _read(self, *, keep: bool = True) -> None:

@@ -9,9 +9,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from policysearch.hitl.log import Walked, has_begun
+from policysearch.hitl.log import has_begun
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
@@ -43,7 +44,7 @@ def operate(session: Session, person: SimulatedPerson) -> None:
     if len(measured) == 11 and "undo" not in kinds:
         session.undo("the mask was loose")
     if len(measured) == 12 and "void" not in kinds and session.next is not None and not session.entering:
-        person.walk(Walked(session.next.purpose, session.next.law, 1.0))
+        person.walk(replace(session.next, minutes=1.0))
         session.void("stumbled", minutes=1.0)
 
 
