@@ -5,10 +5,17 @@ to wrap all functions costs every process eight seconds, and many of the calls a
 """
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
+
+# The matrices are small, and threads of BLAS that wait for one another on processors that other tests use take many
+# times as long as the work itself. This is for SciPy, which is not loaded yet, and for processes that tests start.
+os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+from jaxtyping import install_import_hook  # noqa: E402
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
 
@@ -27,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    threadpool_limits(1)  # of NumPy, which a plugin of pytest has loaded
     checked = [
         ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))
         for path in sorted(PACKAGE.rglob("*.py"))
