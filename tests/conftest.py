@@ -14,8 +14,8 @@ import pytest
 # times as long as the work itself. This is for SciPy, which is not loaded yet, and for processes that tests start.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-from jaxtyping import install_import_hook  # noqa: E402
-from threadpoolctl import threadpool_limits  # noqa: E402
+from jaxtyping import install_import_hook
+from threadpoolctl import threadpool_limits
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
 

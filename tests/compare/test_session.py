@@ -630,7 +630,9 @@ def test_rollouts_and_steps_may_both_be_limited() -> None:
     assert (mixed.budget(walk).rollouts, mixed.budget(walk).steps) == (50, None)
 
 
-@pytest.mark.parametrize("label", METHODS)
+@pytest.mark.parametrize(
+    "label", [pytest.param(label, marks=[pytest.mark.nightly] * (label not in KINDS)) for label in METHODS]
+)
 def test_every_rollout_is_booked_by_what_it_was_for(
     label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
