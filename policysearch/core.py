@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from policysearch.policy import Array, Policy, PolicyKernel, Rollout, StochasticPolicy
+from policysearch.policy import Array, Policy, PolicyKernel, Rollout, StochasticPolicy, kernel_of
 from policysearch.seeding import Key
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Search",
     "StochasticPolicy",
     "just_below",
+    "kernel_of",
     "needs_of",
     "tunable_of",
 ]

@@ -112,6 +112,12 @@ class PolicyKernel:
     noise_size: int  # z; 0 for a policy that cannot sample
 
 
+def kernel_of(policy: Policy) -> PolicyKernel | None:
+    """The compiled form of a policy, if it has one."""
+    kernel = getattr(policy, "kernel", None)
+    return kernel if isinstance(kernel, PolicyKernel) else None
+
+
 @dataclass(frozen=True, eq=False)
 class Rollout:
     """The record of one episode: observations, drawn actions and rewards."""

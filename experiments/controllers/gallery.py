@@ -35,7 +35,7 @@ from policysearch.compare.run import report_key
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
-from policysearch.evaluators.shared import episode_seed
+from policysearch.evaluators.runner import episode_seed
 from policysearch.optimizers import CMAES
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.reporting.files import atomic, write_text

@@ -6,14 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
-from policysearch.core import Failure, Proposal
+from policysearch.core import Proposal
 from policysearch.evaluators.interface import COMPLEX
-from policysearch.evaluators.runner import Divisible
-from policysearch.evaluators.shared import MAX_TRACEBACK, Outcome, describe_error, episode_seed
+from policysearch.evaluators.runner import Divisible, Outcome, Pair, describe_error, episode_seed
 from policysearch.seeding import Key
 from policysearch.space import Choice, Space
 
@@ -112,14 +109,14 @@ class FunctionEvaluator(Divisible):
         if proposal.sample or proposal.record:
             raise ValueError("a function has no actions to draw or record; use a method without scores")
 
-    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[tuple[int, int]]) -> list[Outcome]:
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal."""
         return [self._try(proposal, key, i, j) for i, j in pairs]
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
         seed = episode_seed(key, i, j, common=True)
         if reason := self.broken(self.space.named(proposal.params[i])):
-            return Outcome(i, j, failure=Failure(i, j, seed, f"{NOT_RUN} {reason}"))
+            return Outcome.failed(i, j, seed, f"{NOT_RUN} {reason}")
         retried, further = 0, dict.fromkeys(self._cutoffs, self.sign * proposal.cutoff)
         try:
             try:
@@ -130,15 +127,13 @@ class FunctionEvaluator(Divisible):
                 value = self.function(named, seed, **further)
             answer = self._renamed(Answer.read(value))
         except Unusable as error:
-            failure = Failure(i, j, seed, str(error), error.details[-MAX_TRACEBACK:])
-            return Outcome(i, j, steps=1, failure=failure, retried=retried)
+            return Outcome.failed(i, j, seed, f"{error}\n{error.details}", steps=1, retried=retried)
         except (Exception, SystemExit) as error:
-            line, _, traceback = describe_error("", error).partition("\n")
-            return Outcome(i, j, steps=1, failure=Failure(i, j, seed, line, traceback), retried=retried)
+            return Outcome.failed(i, j, seed, describe_error("", error), steps=1, retried=retried)
+        measured: dict[str, Any] = {"steps": answer.steps, "metrics": answer.metrics, "retried": retried}
         if (violation := answer.metrics.get("violation", 0.0)) > 0:
-            failure = Failure(i, j, seed, f"it reports a violation of {violation:g}")
-            return Outcome(i, j, np.nan, answer.steps, 0, failure, metrics=answer.metrics, retried=retried)
-        return Outcome(i, j, self.sign * answer.ret, answer.steps, metrics=answer.metrics, retried=retried)
+            return Outcome.failed(i, j, seed, f"it reports a violation of {violation:g}", **measured)
+        return Outcome(i, j, self.sign * answer.ret, **measured)
 
     def broken(self, values: Mapping[str, Any]) -> str:
         """The constraints that these values break, and by how much; empty if there is none."""

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from policysearch.core import Evaluation, Failure, Proposal
-from policysearch.evaluators.runner import Divisible, Pair, Runner
-from policysearch.evaluators.shared import Outcome, collect, episode_seed
+from policysearch.core import Evaluation, Proposal
+from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, collect, episode_seed
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Told, Workers
 from policysearch.seeding import Key
@@ -90,7 +89,7 @@ class PoolEvaluator(Runner):
         i, j = lost.task
         seed = episode_seed(key, i, j, common=self.inner.common_random_numbers)
         times = f", {lost.times} times" if lost.times > 1 else ""
-        return Outcome(i, j, failure=Failure(i, j, seed, f"the rollout was stopped: {lost.reason}{times}"))
+        return Outcome.failed(i, j, seed, f"the rollout was stopped: {lost.reason}{times}")
 
 
 @contextlib.contextmanager

@@ -36,8 +36,7 @@ from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import CUTOFF_NAMES, Answer, FunctionEvaluator, Unusable
-from policysearch.evaluators.runner import Runner
-from policysearch.evaluators.shared import Outcome, collect
+from policysearch.evaluators.runner import Outcome, Pair, Runner, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 
@@ -94,7 +93,7 @@ class ProgramEvaluator(Runner):
         self._inner.check(proposal)
         self._stopped.clear()
 
-        def run(pair: tuple[int, int]) -> Outcome:
+        def run(pair: Pair) -> Outcome:
             return self._inner.outcomes(proposal, key, [pair])[0]
 
         with ThreadPoolExecutor(self.workers) as threads:

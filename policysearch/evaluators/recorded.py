@@ -71,7 +71,7 @@ def digest(proposal: Proposal) -> str:
 
 
 def record(proposal: Proposal, evaluation: Evaluation) -> Record:
-    """An evaluation as plain data, without its rollouts."""
+    """An evaluation as plain data, without its rollouts; what is empty is left out."""
     moments = evaluation.moments
     kept: Record = {
         "proposal": digest(proposal),
@@ -79,21 +79,15 @@ def record(proposal: Proposal, evaluation: Evaluation) -> Record:
         "returns": evaluation.returns.tolist(),
         "steps": evaluation.steps.tolist(),
     }
-    if evaluation.failures:
-        kept["failures"] = [
-            [f.candidate, f.episode, f.seed, f.reason, f.traceback] for f in evaluation.failures
-        ]
-    if evaluation.clipped_steps:
-        kept["clipped_steps"] = evaluation.clipped_steps
-    if evaluation.retried_rollouts:
-        kept["retried_rollouts"] = evaluation.retried_rollouts
-    if evaluation.unmeasured:
-        kept["unmeasured"] = list(evaluation.unmeasured)
-    if evaluation.metrics:
-        kept["metrics"] = {name: numbers.tolist() for name, numbers in evaluation.metrics.items()}
-    if moments is not None:
-        kept["moments"] = [moments.count, moments.mean.tolist(), moments.M2.tolist()]
-    return kept
+    more: Record = {
+        "failures": [[f.candidate, f.episode, f.seed, f.reason, f.traceback] for f in evaluation.failures],
+        "clipped_steps": evaluation.clipped_steps,
+        "retried_rollouts": evaluation.retried_rollouts,
+        "unmeasured": list(evaluation.unmeasured),
+        "metrics": {name: numbers.tolist() for name, numbers in evaluation.metrics.items()},
+        "moments": [moments.count, moments.mean.tolist(), moments.M2.tolist()] if moments else [],
+    }
+    return kept | {name: value for name, value in more.items() if value}
 
 
 def recall(proposal: Proposal, kept: Record) -> Evaluation:

@@ -1,6 +1,6 @@
 """The results of compiled rollouts: arrays with a row per episode, which become an evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -43,23 +43,24 @@ def with_logs(results: loop.Results, limit: int, obs_size: int, action_size: int
 
 
 def recorded(
-    policy: StochasticPolicy, batch: loop.Batch, results: loop.Results, first: int
-) -> dict[int, Rollout]:
-    """The records of the episodes that did not fail, by their number, counted from `first`."""
-    out = {}
-    for e, (i, T, end) in enumerate(zip(batch.candidate, results.steps, results.end, strict=True)):
-        if end in (loop.TERMINATED, loop.TRUNCATED):
-            out[first + e] = Rollout(
+    policy: StochasticPolicy, batch: loop.Batch, results: loop.Results
+) -> Iterator[tuple[int, Rollout]]:
+    """The candidates and records of the episodes that did not fail, in order."""
+    for e in np.flatnonzero(completed(results)).tolist():
+        i, T = int(batch.candidate[e]), int(results.steps[e])
+        yield (
+            i,
+            Rollout(
                 policy,
                 batch.params[i],
                 results.obs[e, :T].copy(),
                 results.actions[e, :T].copy(),
                 results.rewards[e, :T].copy(),
                 results.obs[e, T].copy(),
-                terminated=bool(end == loop.TERMINATED),
-                truncated=bool(batch.limit == T),
-            )
-    return out
+                terminated=bool(results.end[e] == loop.TERMINATED),
+                truncated=batch.limit == T,
+            ),
+        )
 
 
 def completed(results: loop.Results) -> Bool[Array, "E"]:
@@ -70,8 +71,7 @@ def completed(results: loop.Results) -> Bool[Array, "E"]:
 
 def failed(results: loop.Results) -> list[int]:
     """The numbers of the episodes that failed."""
-    well = completed(results)
-    return [] if well.all() else np.flatnonzero(~well).tolist()
+    return np.flatnonzero(~completed(results)).tolist()
 
 
 def reason(results: loop.Results, e: int, failures: Sequence[str]) -> str:
@@ -88,24 +88,24 @@ def reason(results: loop.Results, e: int, failures: Sequence[str]) -> str:
 
 
 def evaluation_of(
-    proposal: Proposal, results: loop.Results, failures: Sequence[Failure], rollouts: Mapping[int, Rollout]
+    proposal: Proposal,
+    results: loop.Results,
+    failures: Sequence[Failure],
+    rollouts: Sequence[Sequence[Rollout]],
 ) -> Evaluation:
-    """The evaluation of a proposal, episode e being the (e mod k)-th of candidate e // k."""
-    n, k = len(proposal.params), proposal.episodes
-    returns, moments, kept = results.returns, None, list[tuple[Rollout, ...]]()
+    """The evaluation of a proposal, episode e is the (e mod k)-th of candidate e // k; rollouts by candidate."""
+    shape, returns, moments = (len(proposal.params), proposal.episodes), results.returns, None
     if failures:
         returns = np.where(completed(results), returns, np.nan)
     if proposal.moments:
         well = completed(results)
         moments = Moments.of_groups(results.steps[well], results.mean[well], results.M2[well])
-    if proposal.record:
-        kept = [tuple(rollouts[e] for e in range(i * k, i * k + k) if e in rollouts) for i in range(n)]
     return Evaluation(
         proposal.params,
-        returns.reshape(n, k),
-        results.steps.reshape(n, k),
+        returns.reshape(shape),
+        results.steps.reshape(shape),
         failures=tuple(failures),
-        rollouts=tuple(kept),
+        rollouts=tuple(map(tuple, rollouts)),
         moments=moments,
         clipped_steps=int(results.clipped.sum()),
     )

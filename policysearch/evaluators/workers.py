@@ -16,7 +16,7 @@ import multiprocessing
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -137,7 +137,9 @@ class Workers(Generic[T]):
                 self._hand_out(queue)
                 ready = self._wait(idle_seconds)
                 for worker in list(self.living):
-                    yield from self._hear(worker, queue) if worker in ready else self._check(worker, queue)
+                    event = self._hear(worker, queue) if worker in ready else self._check(worker, queue)
+                    if event is not None:
+                        yield event
                 if not ready:
                     yield None
         except BaseException:
@@ -200,31 +202,23 @@ class Workers(Generic[T]):
 
     def _wait(self, idle_seconds: float | None) -> "list[Worker[T]]":
         """The workers that have something to say, as soon as there are any or something else is due."""
-        limits = [limit for worker in self.living if (limit := self._deadline(worker)) is not None]
+        limits = [limit for worker in self.living if (limit := worker.deadline(self.limits)) is not None]
         seconds = [max(0.0, limit - time.monotonic()) for limit in limits]
         seconds += [_WATCH_SECONDS] if self.limits.memory is not None else []
         seconds += [idle_seconds] if idle_seconds is not None else []
         ready = connection.wait([worker.pipe for worker in self.living], min(seconds, default=None))
         return [worker for worker in self.living if worker.pipe in ready]
 
-    def _deadline(self, worker: "Worker[T]") -> float | None:
-        """When a worker will have taken too long."""
-        if worker.is_ready and not worker.assigned:
-            return None
-        seconds = self.limits.task_seconds if worker.is_ready else self.limits.start_seconds
-        return None if seconds is None else worker.began + seconds
-
-    def _hear(self, worker: "Worker[T]", queue: "_Queue[T]") -> Iterator[Told[T] | Lost[T]]:
+    def _hear(self, worker: "Worker[T]", queue: "_Queue[T]") -> Told[T] | Lost[T] | None:
         """Read what a worker says: that it is ready, news, a result, or, by the end of its pipe, that it died."""
         try:
             message = worker.pipe.recv()
         except (EOFError, OSError):
-            yield from self._died(worker, queue)
-            return
+            return self._died(worker, queue)
         if message is None:
             worker.is_ready, worker.began = True, time.monotonic()
             self._failed_starts = 0
-            return
+            return None
         value, done, leaves = message
         if isinstance(value, Exception):
             raise value
@@ -235,9 +229,9 @@ class Workers(Generic[T]):
         if leaves:
             queue.give_back(worker)
             self._remove(worker)
-        yield told
+        return told
 
-    def _died(self, worker: "Worker[T]", queue: "_Queue[T]") -> Iterator[Lost[T]]:
+    def _died(self, worker: "Worker[T]", queue: "_Queue[T]") -> Lost[T] | None:
         worker.process.join(1.0)
         code = worker.process.exitcode
         self._remove(worker)
@@ -247,26 +241,26 @@ class Workers(Generic[T]):
             if self._failed_starts >= _MAX_FAILED_STARTS or not from_outside:
                 raise self._cannot_start(f"exit code {code}")
             queue.give_back(worker)
-        elif worker.assigned and from_outside:
-            reason = f"its worker was killed (exit code {code})"
-            yield queue.lose(worker, reason, self.limits.retries_lost, code)
-        elif worker.assigned:
-            reason = f"it ended its process (exit code {code})"
-            yield queue.lose(worker, reason, self.limits.retries_crashed, code)
+        if not worker.assigned:
+            return None
+        reason, retries = "it ended its process", self.limits.retries_crashed
+        if from_outside:
+            reason, retries = "its worker was killed", self.limits.retries_lost
+        return queue.lose(worker, f"{reason} (exit code {code})", retries, code)
 
-    def _check(self, worker: "Worker[T]", queue: "_Queue[T]") -> Iterator[Lost[T]]:
+    def _check(self, worker: "Worker[T]", queue: "_Queue[T]") -> Lost[T] | None:
         """End a worker that takes too long or too much memory."""
-        limit, memory = self._deadline(worker), self.limits.memory
+        limit, memory = worker.deadline(self.limits), self.limits.memory
         if limit is not None and time.monotonic() >= limit:
             if not worker.is_ready:
                 raise self._cannot_start(f"it took more than {self.limits.start_seconds:g} s")
             reason, retries = f"it took more than {self.limits.task_seconds:g} s", self.limits.retries_lost
-        elif worker.assigned and memory is not None and worker.memory() > 2 * memory:
+        elif worker.assigned and memory is not None and memory_of(worker.process.pid) > 2 * memory:
             reason, retries = f"it used more than {2 * memory} bytes", self.limits.retries_crashed
         else:
-            return
+            return None
         self._remove(worker)
-        yield queue.lose(worker, reason, retries)
+        return queue.lose(worker, reason, retries)
 
     def _cannot_start(self, why: str) -> CannotStart:
         return CannotStart(f"a worker could not start ({why}): {self._hint}")
@@ -295,9 +289,12 @@ class Worker(Generic[T]):
                 self.pipe.send((False, queue.payload(queue.pending[0])))
             self.assigned.append(queue.pending.popleft())
 
-    def memory(self) -> int:
-        """Bytes of memory that the process holds now."""
-        return memory_of(self.process.pid)
+    def deadline(self, limits: Limits) -> float | None:
+        """When it will have taken too long."""
+        if self.is_ready and not self.assigned:
+            return None
+        seconds = limits.task_seconds if self.is_ready else limits.start_seconds
+        return None if seconds is None else self.began + seconds
 
 
 @dataclass(eq=False)

@@ -15,9 +15,8 @@ from typing import cast
 
 from jaxtyping import Float
 
-from policysearch.core import Array, Evaluation, Failure, Policy, Proposal
-from policysearch.evaluators.runner import Runner
-from policysearch.evaluators.shared import Outcome, collect
+from policysearch.core import Array, Evaluation, Policy, Proposal
+from policysearch.evaluators.runner import Outcome, Runner, collect
 from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant
 from policysearch.exoskeleton.respirometry import fit
 from policysearch.exoskeleton.torque_profile import TorqueProfile
@@ -58,8 +57,7 @@ class BoutEvaluator(Runner):
         try:
             rate = fit(self.walker.walk(law, 60.0 * MINUTES, stream(*key))).rate
         except ValueError as error:  # too few breaths
-            failure = Failure(i, j, seed_of(*key), str(error))
-            return Outcome(i, j, steps=MINUTES, failure=failure)
+            return Outcome.failed(i, j, seed_of(*key), str(error), steps=MINUTES)
         net = (rate - self.person.standing_rate) / self.person.net_rate
         return Outcome(i, j, 100.0 * (1.0 - net), steps=MINUTES)
 

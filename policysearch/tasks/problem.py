@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 
 from policysearch.configuration import EvaluatorKind
-from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, needs_of
+from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, kernel_of, needs_of
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
 from policysearch.evaluators.interface import Interface
 from policysearch.optimizers import Whitened
@@ -54,7 +54,7 @@ def make_evaluator(
         _check_person(task, kind)
         return task.person.make_evaluator(policy, key)
     simulator = task.meet().simulator
-    compiles = simulator is not None and hasattr(policy, "kernel")
+    compiles = simulator is not None and kernel_of(policy) is not None
     if kind == "compiled" and not compiles:
         raise ValueError(
             f"evaluator: {task.env_id} with policy {task.policy} has no compiled form; use 'episodes', or "

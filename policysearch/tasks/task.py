@@ -12,8 +12,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Policy
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
-from policysearch.evaluators.runner import Runner
-from policysearch.evaluators.shared import Deploy
+from policysearch.evaluators.runner import Deploy, Runner
 from policysearch.registry import Registry, did_you_mean
 from policysearch.seeding import Key
 from policysearch.simulators import Simulator, find_simulator

@@ -21,8 +21,7 @@ from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.recorded import digest
-from policysearch.evaluators.runner import Runner
-from policysearch.evaluators.shared import Outcome, collect
+from policysearch.evaluators.runner import Outcome, Runner, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 from policysearch.tune.tries import Answers, doubt, read

@@ -149,7 +149,7 @@ def test_a_worker_that_leaks_is_replaced_between_rollouts(make_pool: Callable[..
         assert_same(found, EpisodeEvaluator(Walk, WALKER).evaluate(asked, (turn,)))
         assert found.retried_rollouts == 0
         pids |= {worker.process.pid for worker in made.workers.living}
-        highest = max([highest, *(worker.memory() for worker in made.workers.living)])
+        highest = max([highest, *(memory_of(worker.process.pid) for worker in made.workers.living)])
     assert len(pids) > 2
     assert highest < limit + 25 * 2**20
 
@@ -291,10 +291,10 @@ def test_memory_does_not_grow_over_two_thousand_rollouts() -> None:
     asked = proposal(PARAMS, episodes=100, sample=True, record=True, moments=True)
     with PoolEvaluator(EpisodeEvaluator(Walk, WALKER), workers=2) as made:
         made.evaluate(asked, KEY)
-        before = [worker.memory() for worker in made.workers.living]
+        before = [memory_of(worker.process.pid) for worker in made.workers.living]
         ours = memory_of(os.getpid())
         for turn in range(4):
             made.evaluate(asked, (turn,))
         for worker, was in zip(made.workers.living, before, strict=True):
-            assert worker.memory() < 1.05 * was
+            assert memory_of(worker.process.pid) < 1.05 * was
         assert memory_of(os.getpid()) < 1.05 * ours
