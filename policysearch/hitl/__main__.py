@@ -95,9 +95,9 @@ def _again(argv: list[str]) -> str:
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
     from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415
+    from policysearch.hitl.countdown import Countdown  # noqa: PLC0415
     from policysearch.hitl.live import PersonName  # noqa: PLC0415
     from policysearch.hitl.run import NUMBER, OperatedSession  # noqa: PLC0415
-    from policysearch.hitl.watch import Countdown  # noqa: PLC0415
 
     breaths, timed = arguments.breaths or "", not arguments.no_countdown
     if breaths and not timed and NUMBER not in breaths:

@@ -18,10 +18,10 @@ from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
 from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, Estimate, sensitivity
 from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.agenda import AVERAGED, Bout
+from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.operator import Moved, Operator
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
-from policysearch.hitl.watch import Countdown
 
 RATE = "a rate (W/kg, gross)"
 ANSWER = f"{RATE}, a breath file, or a command (help lists them)"

@@ -29,13 +29,13 @@ from policysearch.exoskeleton.torque_profile import UPPER_TORQUE
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.agenda import Bout
+from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.flags import RunFlags, SimulateFlags
 from policysearch.hitl.options import PlanOptions
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.run import OperatedSession
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
-from policysearch.hitl.watch import Countdown
 from policysearch.seeding import stream
 
 ROOT = Path(__file__).parent.parent.parent

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from policysearch.exoskeleton.respirometry import Breaths, fit
-from policysearch.hitl.breath_stream import Window
+from policysearch.hitl.countdown import Window
 from policysearch.seeding import stream
 
 WALL = 1.7e9  # s, of the wall clock at the start
