@@ -36,7 +36,8 @@ from policysearch.core import Array
 from policysearch.exoskeleton import torque_profile
 from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant, fidelity
 from policysearch.exoskeleton.respirometry import fit
-from policysearch.hitl.plan import GENERIC, SessionPlan
+from policysearch.exoskeleton.torque_law import GENERIC
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.simulate import SessionOutcome, StudyArm, mean_and_interval, outcomes, summary
 from policysearch.optimizers import CMAES
 from policysearch.search import AskTell

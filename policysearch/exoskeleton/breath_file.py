@@ -54,7 +54,7 @@ class _Columns:
         return brockway(table[:, 1], table[:, 2]) / (self._mass or math.nan)
 
 
-def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float = MAX_GAP) -> Breaths:
+def read_breaths(path: str | Path, mass: float | None = None) -> Breaths:
     """The breaths of a file. `mass` (kg) is what volumes need.
 
     Raises:
@@ -80,8 +80,8 @@ def read_breaths(path: str | Path, mass: float | None = None, longest_gap: float
         for j, (name, text) in enumerate(zip(columns.names, columns.texts(row), strict=True)):
             table[i, j] = _checked(text, f"{path}, line {line}: expected {name}", j > 0)
         gap = table[i, 0] - table[max(i - 1, 0), 0]
-        if i > 0 and not 0.0 < gap <= longest_gap:
-            expected = f"expected a breath within {longest_gap:g} s after the one at {table[i - 1, 0]:g} s"
+        if i > 0 and not 0.0 < gap <= MAX_GAP:
+            expected = f"expected a breath within {MAX_GAP:g} s after the one at {table[i - 1, 0]:g} s"
             raise ValueError(f"{path}, line {line}: {expected}, got {table[i, 0]:g} s")
     if len(table) < MIN_BREATHS:
         raise ValueError(f"{path}: expected at least {MIN_BREATHS} breaths, got {len(table)}")

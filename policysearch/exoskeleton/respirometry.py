@@ -87,7 +87,6 @@ class TauSensitivity(NamedTuple):
 
     taus: Float[Array, "3"]  # s: 30, 42 and 54
     rates: Float[Array, "3"]  # W/kg
-    slope: float  # W/kg per s of τ, the central difference
     warn: bool  # an estimate at 30 or 54 s is more than `SENSITIVE` standard errors from the one at 42 s
 
 
@@ -169,5 +168,4 @@ def sensitivity(breaths: Breaths, design: Design = "euler") -> TauSensitivity:
     fits = [fit(breaths, float(tau), design) for tau in taus]
     rates = np.array([each.rate for each in fits])
     moved = float(np.abs(rates - rates[1]).max())
-    slope = float(rates[2] - rates[0]) / (2.0 * TAU_SD)
-    return TauSensitivity(taus, rates, slope, moved > SENSITIVE * fits[1].standard_error)
+    return TauSensitivity(taus, rates, moved > SENSITIVE * fits[1].standard_error)

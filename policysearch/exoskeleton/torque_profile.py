@@ -28,14 +28,13 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
-from policysearch.exoskeleton.torque_law import GENERIC, HIGHEST, LATEST_END, LOWEST
+from policysearch.exoskeleton.torque_law import HIGHEST, LATEST_END, LOWEST
 from policysearch.policies.controller import Controller, check_actions
 from policysearch.space import Parameter, Space
 
 UPPER_TORQUE = HIGHEST[0]  # N·m/kg
 BIAS = 2.0  # N·m, the source's; divide by the body mass for laws in N·m/kg
 
-POGGENSEE_COLLINS_2021 = GENERIC
 #: The same law for everybody in Slade et al. 2022, from their released code.
 SLADE_2022 = (0.701, 54.59, 27.8, 9.98)
 

@@ -18,13 +18,13 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Optimizer
 from policysearch.exoskeleton import torque_profile
+from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.hitl.options import Law, PlanOptions
 from policysearch.optimizers import build
 from policysearch.seeding import stream
 from policysearch.space import Space
 from policysearch.tasks import incompatibility
 
-GENERIC = torque_profile.POGGENSEE_COLLINS_2021
 #: A change of law that is confirmed, or walked in steps, per parameter: a quarter of its range (modelling choice).
 NEAR = 0.25
 PARAMETERS = torque_profile.SPACE.names

@@ -10,7 +10,8 @@ from policysearch.compare.__main__ import main
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
 from policysearch.exoskeleton.bouts import ADAPTED, MINUTES, BoutEvaluator
-from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, TorqueProfile
+from policysearch.exoskeleton.torque_law import GENERIC as POGGENSEE_COLLINS_2021
+from policysearch.exoskeleton.torque_profile import SPACE, TorqueProfile
 from policysearch.optimizers import CMAES
 from policysearch.search import Budget, generations
 from policysearch.tasks import find_task, make_problem

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from policysearch.core import Array
+from policysearch.exoskeleton.torque_law import GENERIC as POGGENSEE_COLLINS_2021
 from policysearch.exoskeleton.torque_profile import (
     BIAS,
     LATEST_END,
-    POGGENSEE_COLLINS_2021,
     SLADE_2022,
     SPACE,
     area,

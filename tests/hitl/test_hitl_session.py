@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
 from policysearch.evaluators.recorded import ReplayDiffers
+from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.exoskeleton.torque_profile import why_infeasible
 from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE
 from policysearch.hitl.log import Log
 from policysearch.hitl.people import SimulatedPerson, walk_next
-from policysearch.hitl.plan import GENERIC, SessionPlan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerBusy, LedgerError, LedgerRefused

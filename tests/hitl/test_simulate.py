@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from policysearch.exoskeleton.human import adapted_after
+from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.hitl.people import SimulatedPerson
-from policysearch.hitl.plan import GENERIC, SessionPlan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.simulate import StudyArm, mean_and_interval, outcomes, summary, take_part
 
 #: Nobody's breaths scatter, drift, go missing or lag (but for a second).

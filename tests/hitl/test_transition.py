@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.exoskeleton.torque_profile import POGGENSEE_COLLINS_2021, SPACE, project
+from policysearch.exoskeleton.torque_law import GENERIC
+from policysearch.exoskeleton.torque_profile import SPACE, project
 from policysearch.hitl.transition import steps, unvisited
 from policysearch.seeding import stream
 
@@ -95,7 +96,7 @@ def test_laws_and_limits_that_no_step_can_be_made_of_are_refused(
 
 
 def test_a_law_outside_the_range_visited_so_far_by_more_than_the_margin_is_new() -> None:
-    generic = np.array(POGGENSEE_COLLINS_2021)
+    generic = np.array(GENERIC)
     visited, margin = np.array([generic, generic]), np.array([0.05, 1.0, 1.0, 1.0])
     visited[1, [0, 2]] += 0.1, 2.0
     for change, new in (
