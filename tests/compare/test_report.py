@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """,
         encoding="utf-8",
     )
-    assert main([str(study), "--out", str(out / "out"), "--workers", "2", "--latex"]) == 0
+    assert main([str(study), "--out", str(out / "out"), "--workers", "1", "--latex"]) == 0
     return out / "out"
 
 
