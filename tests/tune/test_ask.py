@@ -181,7 +181,13 @@ def test_a_tuning_full_of_slips_that_were_corrected_ends_like_one_without(
     assert in_force(without.answers).items() <= in_force(with_slips.answers).items()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] * (name in {"cma-es", "hill-climbing"}))
+        for name in METHODS
+    ],
+)
 def test_a_tuning_that_was_killed_after_any_event_continues_where_it_was(name: str) -> None:
     slips = ("undone", "amended later", "amended later", "failed", "amendment undone", "note it rains")
     slipping = Slipping(slips)
