@@ -340,6 +340,7 @@ def test_half_a_cycle_later_on_a_mirrored_floor_the_walk_is_mirrored(number: int
     assert aside > 5e-3  # m: there was something to mirror
 
 
+@pytest.mark.nightly
 def test_half_the_time_step_changes_speeds_near_the_first_gait_by_less_than_three_percent_on_average() -> (
     None
 ):

@@ -455,7 +455,15 @@ def test_a_run_without_a_result_stands_in_the_tables_and_counts_as_the_worst() -
     assert html(comparison)
 
 
-@pytest.mark.parametrize("label", ["ars[/x]", "cma-es[sigma=0.5]", "$\\foo$", "a|b", "a$b$c", "[red]x"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "ars[/x]",
+        "$\\foo$",
+        "a|b",
+        *(pytest.param(x, marks=pytest.mark.nightly) for x in ("cma-es[sigma=0.5]", "a$b$c", "[red]x")),
+    ],
+)
 def test_labels_are_text_everywhere(label: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "study.toml"
     quoted = label.replace("\\", "\\\\")

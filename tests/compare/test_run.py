@@ -194,6 +194,7 @@ def test_a_saved_recommendation_reproduces_its_return_to_the_last_digit(
     assert len(header.param_names) == result.params.size
 
 
+@pytest.mark.nightly  # by day for single evaluations, in evaluators/test_compiled.py
 def test_compiled_rollouts_give_the_tables_of_the_environments_own_step() -> None:
     """To the last bit where the simulator is the environment to the last bit."""
     small = {

@@ -134,10 +134,10 @@ def test_a_rollout_that_always_kills_its_worker_has_failed_and_the_others_have_n
 def test_a_rollout_that_hangs_is_ended_at_the_time_out(
     make_pool: Callable[..., PoolEvaluator], env: Any
 ) -> None:
-    made = make_pool(functools.partial(with_environment, env, ""), timeout=1.5)
+    made = make_pool(functools.partial(with_environment, env, ""), timeout=0.8)
     made.evaluate(proposal(PARAMS[:1], episodes=1, sample=True), (77,))  # workers are up
     found = made.evaluate(proposal(PARAMS[:1]), KEY)  # which would hang for good
-    assert_only_bad_episodes_failed(found, "it took more than 1.5 s, 3 times")
+    assert_only_bad_episodes_failed(found, "it took more than 0.8 s, 3 times")
 
 
 def test_a_worker_that_leaks_is_replaced_between_rollouts(make_pool: Callable[..., PoolEvaluator]) -> None:
@@ -220,7 +220,13 @@ SCRIPT = """
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGKILL,
+        *(pytest.param(how, marks=pytest.mark.nightly) for how in (signal.SIGTERM, signal.SIGINT)),
+    ],
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker ends after its rollout")
 def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "main.py"

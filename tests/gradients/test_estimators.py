@@ -727,7 +727,7 @@ def test_too_few_rollouts_make_no_estimate(name: str, least: int) -> None:
     assert FROM_RETURNS[name].plan(HERE, least, 0.1, stream(1)) is not None
 
 
-@pytest.mark.parametrize("weighting", ["trajectory", "per-decision"])
+@pytest.mark.parametrize("weighting", [pytest.param("trajectory", marks=pytest.mark.nightly), "per-decision"])
 def test_importance_weights_find_the_gradient_of_another_controller_of_the_regulator(weighting: Any) -> None:
     pool = regulator_episodes(20_000, 8)
     other = pool[0].params + np.array([0.05, -0.05, -0.1])
@@ -744,7 +744,16 @@ def test_importance_weights_find_the_gradient_of_another_controller_of_the_regul
     assert np.linalg.norm(truth - exact_of_lqr(SMALL)) > 0.1 * np.linalg.norm(truth)
 
 
-@pytest.mark.parametrize("name", ["central differences, common", "SPSA, common", "smoothing (ES), common"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SPSA, common",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("central differences, common", "smoothing (ES), common")
+        ),
+    ],
+)
 def test_small_perturbations_with_common_episodes_find_the_gradient_of_the_regulator(name: str) -> None:
     task = find_task("lqr")
     *_, found = measured(Request(task=task, estimators=[name], rollouts=[150], repeats=30, perturbation=1e-3))

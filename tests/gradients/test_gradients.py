@@ -63,8 +63,17 @@ def mean_estimate(problem: LQR, groups: int, N: int, **options: Any) -> tuple[Ar
     return np.mean(batches, axis=0), np.std(batches, axis=0, ddof=1) / np.sqrt(50)
 
 
-@pytest.mark.parametrize("reward_to_go", [True, False])
-@pytest.mark.parametrize("baseline", ["none", "mean", "step"])
+@pytest.mark.parametrize(
+    ("baseline", "reward_to_go"),
+    [
+        ("mean", False),
+        ("step", True),
+        *(
+            pytest.param(baseline, reward_to_go, marks=pytest.mark.nightly)
+            for baseline, reward_to_go in (("none", True), ("none", False), ("mean", True), ("step", False))
+        ),
+    ],
+)
 def test_the_policy_gradient_is_unbiased_with_two_episodes(baseline: Any, reward_to_go: bool) -> None:
     # N = 2: a baseline that included its own episode would halve the gradient.
     options = {"discount": 1.0, "baseline": baseline, "reward_to_go": reward_to_go}
@@ -84,6 +93,7 @@ def test_the_factor_gamma_to_the_t_is_what_makes_the_discounted_gradient_unbiase
     assert (np.abs(dropped - truth) > 8 * error).any()
 
 
+@pytest.mark.nightly
 def test_baselines_and_reward_to_go_lower_the_variance() -> None:
     def spread(**options: Any) -> float:
         return float(np.sum(mean_estimate(SMALL, 2000, 4, discount=1.0, **options)[1] ** 2))
@@ -164,6 +174,7 @@ def test_exploration_only_hurts_a_linear_quadratic_regulator() -> None:
     assert (chain().gradient(-0.05 * np.eye(3), np.zeros(3))[1] < 0).all()
 
 
+@pytest.mark.nightly
 def test_the_expected_return_is_the_mean_over_simulated_episodes() -> None:
     problem = chain()
     policy = Gaussian(Linear(3, 3, bias=False))

@@ -44,6 +44,7 @@ def test_without_noise_what_is_measured_and_claimed_is_true(row: dict[str, float
     assert abs(row["measured"] - row["measured reference"]) > 0.5
 
 
+@pytest.mark.nightly  # by day on the command line
 def test_every_arm_meets_the_same_people_and_the_workers_change_nothing() -> None:
     arms = [
         StudyArm("one", replace(PLAN, validation=0.0)),

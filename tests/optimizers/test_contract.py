@@ -86,7 +86,15 @@ def test_equal_returns_make_no_step(name: str) -> None:
     assert all((proposal.recommendation == 0).all() for proposal in steps)
 
 
-@pytest.mark.parametrize("name", EPISODIC)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("reinforce", "natural-gradient", "ppo", "whitened cma-es")
+        else pytest.param(name, marks=pytest.mark.nightly)
+        for name in EPISODIC
+    ],
+)
 def test_a_search_on_episodes_improves_on_its_start(name: str) -> None:
     optimizer = ALL[name]
     if "reinforce" in name:

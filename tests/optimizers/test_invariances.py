@@ -135,7 +135,12 @@ def progress(optimizer: Optimizer, rotated: bool, seed: int) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "invariant"), [("cma-es", True), ("cross-entropy", False), ("cross-entropy full", True)]
+    ("name", "invariant"),
+    [
+        pytest.param("cma-es", True, marks=pytest.mark.nightly),
+        ("cross-entropy", False),
+        ("cross-entropy full", True),
+    ],
 )
 def test_rotation_matters_in_distribution_only_where_the_covariance_is_diagonal(
     name: str, invariant: bool

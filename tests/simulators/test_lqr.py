@@ -95,6 +95,7 @@ def test_the_mean_return_of_an_evaluation_is_the_expected_one_with_correlated_no
     assert abs(returns.mean() - truth) < 4 * error
 
 
+@pytest.mark.nightly
 def test_the_mean_square_of_a_trajectorys_score_is_the_fisher_matrix() -> None:
     K, log_std = -0.3 * np.linalg.pinv(FULL.B) @ FULL.A, np.array([-1.5, -1.0])
     params = np.concatenate([K.ravel(), log_std])

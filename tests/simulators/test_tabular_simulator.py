@@ -77,7 +77,14 @@ def test_starts_transitions_and_rewards_have_the_frequencies_of_the_process() ->
 
 
 @pytest.mark.parametrize(
-    "problem", [SEEN, ALIASED, aliased_gridworld(), chain(13, 3)], ids=["seen", "aliased", "grid", "chain"]
+    "problem",
+    [
+        pytest.param(SEEN, marks=pytest.mark.nightly),
+        ALIASED,
+        pytest.param(aliased_gridworld(), marks=pytest.mark.nightly),
+        chain(13, 3),
+    ],
+    ids=["seen", "aliased", "grid", "chain"],
 )
 def test_the_mean_return_of_an_evaluation_is_the_expected_one_and_its_scores_give_the_gradient(
     problem: MDP,

@@ -84,7 +84,10 @@ def test_a_replayed_controller_is_shown_by_name_and_unit(
     assert "the same to the last digit" in said
 
 
-@pytest.mark.parametrize("name", BEST_KNOWN.index)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.nightly) if n == "swimmer-cpg" else n for n in BEST_KNOWN.index],
+)
 def test_what_is_known_of_a_controllers_task_is_what_the_experiment_found(name: str) -> None:
     known, task = BEST_KNOWN.loc[name], find_task(name)
     script: dict[str, Any] = runpy.run_path(str(CONTROLLERS / "best_known.py"))

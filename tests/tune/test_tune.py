@@ -107,6 +107,7 @@ def hangs(params: Mapping[str, Any], seed: int) -> float:
     return cost(params, seed)
 
 
+@pytest.mark.nightly  # by day a pool of rollouts that hang is tested
 def test_a_function_that_hangs_one_time_in_five_ends_in_a_sound_recommendation_too() -> None:
     result = tune(hangs, SPACE, 6, goal="minimise", workers=2, timeout=0.3, report_rollouts=2)
     failed = result.history[result.history["failure"] != ""]
