@@ -45,7 +45,8 @@ def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
     }  # fmt: skip
 
 
-_WITH_HEADS = ("softmax-linear", "softmax-mlp", "gaussian-linear", "gaussian-mlp")
+#: Policies for any environment; where a name has no head, the actions decide which.
+_GENERAL = ("linear", "mlp", "tabular", "softmax-linear", "softmax-mlp", "gaussian-linear", "gaussian-mlp")
 #: Controllers with parameters of their own, by name. They are no distributions over actions.
 CONTROLLERS: Registry[Callable[[Interface], Policy]] = Registry("policy", "policysearch.policies", wings=True)
 CONTROLLERS.update(_tuned_controllers())
@@ -53,7 +54,7 @@ CONTROLLERS.update(_tuned_controllers())
 
 def policy_names() -> list[str]:
     """The policies that `make_policy` knows by name, those of installed plug-ins last."""
-    return ["linear", "mlp", "tabular", *_WITH_HEADS, *CONTROLLERS.names()]
+    return [*_GENERAL, *CONTROLLERS.names()]
 
 
 def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
@@ -65,7 +66,7 @@ def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
         ValueError: for a name that is not known, or hidden layers that are not positive integers.
     """
     name, _, sizes = spec.partition(":")
-    if name not in ("linear", "mlp", "tabular", *_WITH_HEADS):
+    if name not in _GENERAL:
         is_plug_in = name not in CONTROLLERS and CONTROLLERS.module_of(spec) and not sizes[:1].isdecimal()
         if spec in CONTROLLERS or is_plug_in:
             return "", spec, ()
