@@ -17,6 +17,9 @@ from policysearch.space import Choice, Space
 #: What a table of tries says of every one of them; what else was measured gets another name.
 OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps", "failure")
 
+#: Names in a mapping that mean something here, so that their values have to be numbers.
+MEANT = ("return", "steps", "violation")
+
 #: Names of the parameter, or of the placeholder of a program, for the cutoff; the second is the old one.
 CUTOFF_NAMES = ("cutoff", "hopeless")
 
@@ -43,8 +46,11 @@ class Answer:
     def read(cls, value: Any, by: str = "the function") -> "Answer":
         """The answer in a number, or in a mapping with `return`, optional `steps`, and other numbers by name.
 
+        An array of one number, as of NumPy, JAX or PyTorch, is that number; True and False are 1 and 0. What else is
+        no number, such as a word, None or a list, is left out of the other names.
+
         Raises:
-            TypeError: for what is not a real number.
+            TypeError: for a return, a violation or steps that are no real number.
             ValueError: for a return or a violation that is not finite, a missing return, or steps that no one takes.
         """
         if isinstance(value, Answer):
@@ -52,8 +58,15 @@ class Answer:
         if not isinstance(value, Mapping):
             value = {"return": value}
         if "return" not in value:
-            raise ValueError(f"expected 'return' among the names, got {', '.join(map(str, value)) or 'none'}")
-        numbers = {str(name): _number(name, given) for name, given in value.items()}
+            got = ", ".join(map(str, value)) or "none"
+            raise ValueError(f"expected 'return' among the names, got {got}; call what counts 'return'")
+        numbers: dict[str, float] = {}
+        for name, given in value.items():
+            try:
+                numbers[str(name)] = _number(name, given)
+            except TypeError:
+                if name in MEANT:
+                    raise
         ret, steps = numbers.pop("return"), numbers.pop("steps", 1.0)
         if not math.isfinite(ret):
             raise ValueError(f"{by} returned {ret}")
@@ -169,11 +182,13 @@ def _cutoffs(function: Callable[..., Any]) -> list[str]:
 
 def _number(name: Any, value: Any) -> float:
     said = "" if name == "return" else f"{name}: "
-    if isinstance(value, (*COMPLEX, str, bytes)):
-        raise TypeError(f"{said}expected a real number, got {value!r:.80}")
+    item = getattr(value, "item", None)  # of an array, if it has one number
     try:
-        return float(value)
-    except (TypeError, ValueError) as error:
+        plain = item() if callable(item) else value
+        if isinstance(plain, (*COMPLEX, str, bytes)):
+            raise TypeError
+        return float(plain)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{said}expected a real number, got {value!r:.80}") from error
 
 

@@ -5,7 +5,7 @@
 The command is split into arguments as a shell would, then `{name}` is replaced inside each of them, so no value can
 become another argument and no shell is involved. `{json}` is the path of a file with all parameters and the seed;
 `{{` and `}}` are braces. The last line that the program prints is its return: a number, or a JSON object as a
-function would return it (see `policysearch.evaluators.functions`).
+function would return it (see `policysearch.evaluators.printed` and `.functions`).
 
 `{cutoff}` is the return beyond which the program may stop early and print what it has so far, as for a function.
 Where none is known it is `inf` (goal "minimise") or `-inf`, and left out of the file, as JSON has no infinity. If a
@@ -17,7 +17,6 @@ import functools
 import json
 import math
 import os
-import selectors
 import shlex
 import shutil
 import signal
@@ -36,16 +35,14 @@ from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.functions import CUTOFF_NAMES, Answer, FunctionEvaluator, Unusable
+from policysearch.evaluators.printed import Printed, last_line, returned
 from policysearch.evaluators.runner import Outcome, Pair, Runner, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 
 RESERVED = ("seed", "hopeless", "json")  # what no parameter may be called
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
-KEPT_BYTES = 1_000_000  # of what it prints, and of its errors: the end
-MAX_LINE_LENGTH = 100_000  # characters of a return
 _TICK_SECONDS = 0.05  # how often the clock is looked at
-_CHUNK, _LAST_READS = 1 << 16, 32  # bytes per read; reads after the end, more than the pipes hold
 
 
 class ProgramEvaluator(Runner):
@@ -116,7 +113,7 @@ class ProgramEvaluator(Runner):
         if code != 0:
             raise _failed(_exit_code(code), errors)
         try:
-            return Answer.read(_return(_last_line(printed)), by="it")
+            return Answer.read(returned(printed), by="it")
         except (ValueError, TypeError, OverflowError) as error:
             raise _failed(f"{_exit_code(code)}, but {error}", errors) from error
 
@@ -134,7 +131,7 @@ class ProgramEvaluator(Runner):
             )
         except OSError as error:
             raise Unusable(f"it could not be started: {error}") from error
-        with process, _Printed(process) as printed:
+        with process, Printed(process) as printed:
             try:
                 stopped = self._wait(process, printed)
             finally:
@@ -145,7 +142,7 @@ class ProgramEvaluator(Runner):
             raise _failed(f"{stopped} ({_exit_code(process.returncode)})", errors)
         return process.returncode, out, errors
 
-    def _wait(self, process: "subprocess.Popen[bytes]", printed: "_Printed") -> str:
+    def _wait(self, process: "subprocess.Popen[bytes]", printed: "Printed") -> str:
         """Read until the process ends; if it has to be stopped, why."""
         began = time.monotonic()
         while process.poll() is None:
@@ -159,48 +156,6 @@ class ProgramEvaluator(Runner):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_TICK_SECONDS)
         return ""
-
-
-class _Printed:
-    """The ends of what a process prints, and of its errors."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self._pipes, self._ends = selectors.DefaultSelector(), [b"", b""]
-        for i, pipe in enumerate((process.stdout, process.stderr)):
-            assert pipe is not None  # noqa: S101 - it was asked for
-            self._pipes.register(pipe, selectors.EVENT_READ, i)
-
-    def __enter__(self) -> "_Printed":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipes.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether more may come."""
-        return bool(self._pipes.get_map())
-
-    def read(self, seconds: float) -> bool:
-        """Wait for something for some seconds; returns whether it came."""
-        ready = self._pipes.select(seconds)
-        for entry, _ in ready:
-            chunk = os.read(entry.fd, _CHUNK)
-            self._ends[entry.data] = (self._ends[entry.data] + chunk)[-KEPT_BYTES:]
-            if not chunk:
-                self._pipes.unregister(entry.fileobj)
-        return bool(ready)
-
-    def drain(self) -> None:
-        """Read what is left, and no more: another process may hold the pipes open and continue to print."""
-        for _ in range(_LAST_READS):
-            if not (self.is_open and self.read(0)):
-                break
-
-    def texts(self) -> tuple[str, str]:
-        """What was printed, and the errors."""
-        out, errors = (end.decode(errors="replace") for end in self._ends)
-        return out, errors
 
 
 _Argument = list[tuple[str, str | None, str]]  # text, then the name and the format of a placeholder
@@ -278,26 +233,11 @@ def _signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def _failed(reason: str, errors: str) -> Unusable:
-    said = _last_line(errors)
+    said = last_line(errors)
     return Unusable(f"{reason}: {said:.200}" if said else reason, errors)
-
-
-def _last_line(text: str) -> str:
-    return text.rstrip().rpartition("\n")[2].strip()
 
 
 def _exit_code(code: int) -> str:
     with suppress(ValueError):
         return f"exit code {code} ({signal.Signals(-code).name})"
     return f"exit code {code}"
-
-
-def _return(line: str) -> Any:
-    if not line:
-        raise ValueError("it printed nothing; expected the return as its last line")
-    if len(line) > MAX_LINE_LENGTH:  # it may have been cut
-        raise ValueError(f"its last line is longer than {MAX_LINE_LENGTH} characters")
-    try:
-        return json.loads(line) if line.startswith("{") else float(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its last line is no number and no JSON object: {line!r:.80}") from error

@@ -3,9 +3,11 @@
 import math
 import warnings
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from policysearch.core import Array, Evaluation, Proposal
@@ -53,6 +55,18 @@ def test_every_call_is_counted_as_a_step_also_one_that_fails() -> None:
     assert found.steps.tolist() == [[1, 1]] * 3
 
 
+class Tensor:
+    """One number or several, as arrays of JAX and PyTorch give theirs."""
+
+    def __init__(self, *numbers: float) -> None:
+        self.numbers = numbers
+
+    def item(self) -> float:
+        if len(self.numbers) != 1:
+            raise RuntimeError(f"a Tensor with {len(self.numbers)} elements cannot be converted to Scalar")
+        return self.numbers[0]
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -62,7 +76,12 @@ def test_every_call_is_counted_as_a_step_also_one_that_fails() -> None:
         (1 + 2j, "TypeError: expected a real number, got"),
         (np.complex128(1 + 2j), "TypeError: expected a real number, got"),
         (np.complex64(3), "TypeError: expected a real number, got"),
-        (np.ones(3), "TypeError"),
+        (np.ones(3), "TypeError: expected a real number, got array([1., 1., 1.])"),
+        (np.ones(0), "TypeError: expected a real number, got array([]"),
+        (np.array([1j]), "TypeError: expected a real number, got array([0.+1.j])"),
+        (np.array(["1"]), "TypeError: expected a real number, got array(['1']"),
+        (Tensor(1.0, 2.0), "TypeError: expected a real number, got"),
+        ((1.0, {"peak": 2.0}), "TypeError: expected a real number, got (1.0, {'peak': 2.0})"),
         ([1.0], "TypeError"),
         ("far", "TypeError"),
         (10**400, "OverflowError"),
@@ -79,9 +98,28 @@ def test_what_is_not_a_finite_number_fails_its_episode_and_no_other(value: Any, 
     assert all(failure.reason.startswith(reason) for failure in found.failures)
 
 
-@pytest.mark.parametrize("value", [True, 3, np.float32(0.5), np.array(7.0), np.int8(-2)])
-def test_whatever_is_a_real_number_is_a_return(value: Any) -> None:
-    assert run(lambda *_: value, np.zeros((1, 2))).returns.tolist() == [[float(value)]]
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (True, 1.0),
+        (3, 3.0),
+        (np.float32(0.5), 0.5),
+        (np.array(7.0), 7.0),
+        (np.int8(-2), -2.0),
+        (np.array([7.5]), 7.5),  # as x.T @ Q @ x gives it
+        (np.array([[-7.5]]), -7.5),
+        (np.array([True]), 1.0),
+        (np.longdouble("0.1"), 0.1),
+        (Fraction(1, 4), 0.25),
+        (pd.Series([2.5]), 2.5),
+        (Tensor(0.25), 0.25),
+        ({"return": np.array([1.5]), "peak": Tensor(2.0)}, 1.5),
+    ],
+)
+def test_whatever_is_one_real_number_is_a_return(value: Any, number: float) -> None:
+    found = run(lambda *_: value, np.zeros((1, 2)))
+    assert found.failures == ()
+    assert found.returns.tolist() == [[number]]
 
 
 def test_an_interrupt_is_not_a_failure() -> None:
@@ -149,20 +187,46 @@ def test_a_reported_violation_fails_its_episode_and_keeps_what_was_measured() ->
     ("value", "reason"),
     [
         ({}, "ValueError: expected 'return' among the names, got none"),
-        ({"reward": 1.0}, "ValueError: expected 'return' among the names, got reward"),
+        (
+            {"reward": 1.0},
+            "ValueError: expected 'return' among the names, got reward; call what counts 'return'",
+        ),
         ({"return": None}, "TypeError: expected a real number, got None"),
         ({"return": math.nan}, "ValueError: the function returned nan"),
         ({"return": 1.0, "steps": 2.5}, "ValueError: steps: expected a whole number, 0 or more, got 2.5"),
         ({"return": 1.0, "steps": -1}, "ValueError: steps: expected a whole number"),
         ({"return": 1.0, "steps": math.inf}, "ValueError: steps: expected a whole number"),
         ({"return": 1.0, "violation": math.nan}, "ValueError: violation: expected a finite number, got nan"),
-        ({"return": 1.0, "overshoot": "much"}, "TypeError: overshoot: expected a real number, got 'much'"),
-        ({"return": 1.0, "overshoot": [1, 2]}, "TypeError: overshoot: expected a real number, got [1, 2]"),
+        (
+            {"return": 1.0, "violation": "none"},
+            "TypeError: violation: expected a real number, got 'none'",
+        ),
+        ({"return": 1.0, "steps": [4]}, "TypeError: steps: expected a real number, got [4]"),
     ],
 )
 def test_a_mapping_that_is_no_answer_fails_its_episode(value: Any, reason: str) -> None:
     found = run(lambda *_: value, np.zeros((1, 2)))
     assert found.failures[0].reason.startswith(reason), found.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("beside", "metrics"),
+    [
+        ({"status": "converged"}, {}),
+        ({"settling": None, "peak": 2}, {"peak": 2.0}),
+        ({"stable": False}, {"stable": 0.0}),
+        ({"timing": {"wall": 0.3}}, {}),
+        ({"trajectory": np.zeros(5), "poles": 1j}, {}),
+        ({"settling": math.nan}, {"settling": math.nan}),
+        ({7: 1.0}, {"7": 1.0}),
+    ],
+)
+def test_what_is_no_number_is_left_out_of_what_else_was_measured(
+    beside: dict[Any, Any], metrics: dict[str, float]
+) -> None:
+    found = run(lambda *_: {"return": 1.0, **beside}, np.zeros((1, 2)))
+    assert found.failures == ()
+    assert {name: x.item() for name, x in found.metrics.items()} == pytest.approx(metrics, nan_ok=True)
 
 
 def test_a_function_that_raises_is_called_again_once_with_the_same_seed_and_parameters() -> None:
