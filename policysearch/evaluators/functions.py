@@ -1,6 +1,5 @@
 """Evaluation of a plain Python function of named parameters."""
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from typing import Any
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Proposal
+from policysearch.evaluators.calls import adapted
 from policysearch.evaluators.interface import COMPLEX
 from policysearch.evaluators.runner import Divisible, Outcome, Pair, describe_error, episode_seed
 from policysearch.seeding import Key
@@ -19,9 +19,6 @@ OWN_COLUMNS = ("generation", "candidate", "episode", "purpose", "return", "steps
 
 #: Names in a mapping that mean something here, so that their values have to be numbers.
 MEANT = ("return", "steps", "violation")
-
-#: Names of the parameter, or of the placeholder of a program, for the cutoff; the second is the old one.
-CUTOFF_NAMES = ("cutoff", "hopeless")
 
 NOT_RUN = "not run, as the parameters break"  # how the reason begins where no episode was run
 
@@ -80,6 +77,8 @@ class Answer:
 class FunctionEvaluator(Divisible):
     """`function(params, seed) -> return`, the parameters named and in their own units.
 
+    `policysearch.evaluators.calls` says which other signatures a function may have.
+
     Beside the `return`, a mapping may hold `steps` (1 unless given), `violation` (above 0 the episode has failed)
     and other numbers, which become the evaluation's `metrics`. An exception, or a return that is not a finite
     number, fails the episode and is kept as the reason; after an exception the function is first called again, once.
@@ -98,7 +97,7 @@ class FunctionEvaluator(Divisible):
         constraints: what the parameters have to meet, as in `policysearch.constraints`.
 
     Raises:
-        ValueError: for another goal, or a constraint that makes no sense.
+        ValueError: for another goal, a signature that leaves open what is meant, or a constraint that makes no sense.
     """
 
     description = "calls of a function"
@@ -113,7 +112,7 @@ class FunctionEvaluator(Divisible):
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
-        self._cutoffs = _cutoffs(function)
+        self._call = adapted(function, space.names)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 
@@ -130,14 +129,14 @@ class FunctionEvaluator(Divisible):
         seed = episode_seed(key, i, j, common=True)
         if reason := self.broken(self.space.named(proposal.params[i])):
             return Outcome.failed(i, j, seed, f"{NOT_RUN} {reason}")
-        retried, further = 0, dict.fromkeys(self._cutoffs, self.sign * proposal.cutoff)
+        retried, cutoff = 0, self.sign * proposal.cutoff
         try:
             try:
-                value = self.function(self.space.named(proposal.params[i]), seed, **further)
+                value = self._call(self.space.named(proposal.params[i]), seed, cutoff)
             except (Exception, SystemExit):  # the user's code may raise anything
                 retried = 1
                 named = self.space.named(proposal.params[i])  # it may have changed the first
-                value = self.function(named, seed, **further)
+                value = self._call(named, seed, cutoff)
             answer = self._renamed(Answer.read(value))
         except Unusable as error:
             return Outcome.failed(i, j, seed, f"{error}\n{error.details}", steps=1, retried=retried)
@@ -169,15 +168,6 @@ def sign_of(goal: str) -> float:
     if goal not in ("maximise", "minimise"):
         raise ValueError(f"goal: expected 'maximise' or 'minimise', got {goal!r}")
     return 1.0 if goal == "maximise" else -1.0
-
-
-def _cutoffs(function: Callable[..., Any]) -> list[str]:
-    """The parameters by which a function is told the cutoff, if it has any."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # the signature of some built-in functions is not known
-        return []
-    return [name for name in CUTOFF_NAMES if name in parameters]
 
 
 def _number(name: Any, value: Any) -> float:

@@ -34,7 +34,8 @@ from typing import Any
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
-from policysearch.evaluators.functions import CUTOFF_NAMES, Answer, FunctionEvaluator, Unusable
+from policysearch.evaluators.calls import CUTOFF_NAMES
+from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.printed import Printed, last_line, returned
 from policysearch.evaluators.runner import Outcome, Pair, Runner, collect
 from policysearch.seeding import Key

@@ -206,11 +206,11 @@ class _Typed:
     cls: type
 
     @property
-    def __signature__(self) -> inspect.Signature:
-        return inspect.signature(self.function)
+    def __wrapped__(self) -> Function:  # whose signature it has
+        return self.function
 
-    def __call__(self, params: Mapping[str, Any], seed: int, **more: float) -> Any:
-        return self.function(self.cls(**params), seed, **more)
+    def __call__(self, params: Mapping[str, Any], *seed: int, **more: float) -> Any:
+        return self.function(self.cls(**params), *seed, **more)
 
 
 def _space(function: Function | str | Prompt, space: Space | type | None) -> tuple[Space, type | None]:

@@ -255,6 +255,11 @@ def test_a_function_may_want_a_dataclass_and_then_says_its_space_itself() -> Non
     typed = tune(value, None, 60)
     named = tune(lambda params, seed: value(Gains(**params), seed), Gains, 60)
     assert typed.values == named.values
+
+    def alone(gains: Gains, scale: float = 1.0) -> float:  # the seed is for no parameter with a default
+        return scale * value(gains, 0)
+
+    assert tune(alone, None, 60).values == typed.values
     with pytest.raises(
         ValueError, match="expected parameters, or a function whose first parameter is annotated"
     ):
