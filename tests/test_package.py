@@ -157,8 +157,8 @@ LOGICAL_LINES = {
     "callable_package": 10, "errors": 10, "seeding": 20, "policy": 40, "core": 140, "registry": 80, "jit": 90,
     "space": 170, "constraints": 80, "configuration": 40, "command_line": 80, "plain_data": 30, "ledger": 190,
     "provenance": 40, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1140,
-    "search": 100, "evaluators": 1590, "tasks": 250, "asking": 130, "reporting": 120, "compare": 2480,
-    "testing": 270, "tune": 1440, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2140,
+    "search": 100, "evaluators": 1670, "tasks": 250, "asking": 130, "reporting": 120, "compare": 2480,
+    "testing": 270, "tune": 1450, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2140,
 }  # fmt: skip
 
 

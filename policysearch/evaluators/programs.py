@@ -3,9 +3,9 @@
     ./simulate --kp {kp} --ki {ki:.3f} --seed {seed}        ./simulate {json}
 
 The command is split into arguments as a shell would, then `{name}` is replaced inside each of them, so no value can
-become another argument and no shell is involved. `{json}` is the path of a file with all parameters and the seed;
-`{{` and `}}` are braces. The last line that the program prints is its return: a number, or a JSON object as a
-function would return it (see `policysearch.evaluators.printed` and `.functions`).
+become another argument and no shell is involved; `policysearch.evaluators.commands` lists the placeholders. The last
+line that the program prints is its return: a number, or a JSON object as a function would return it (see
+`policysearch.evaluators.printed` and `.functions`).
 
 `{cutoff}` is the return beyond which the program may stop early and print what it has so far, as for a function.
 Where none is known it is `inf` (goal "minimise") or `-inf`, and left out of the file, as JSON has no infinity. If a
@@ -15,33 +15,34 @@ until the next release.
 
 import functools
 import json
+import logging
 import math
 import os
-import shlex
-import shutil
 import signal
-import string
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.calls import CUTOFF_NAMES
+from policysearch.evaluators.commands import Command, filled
 from policysearch.evaluators.functions import Answer, FunctionEvaluator, Unusable
 from policysearch.evaluators.printed import Printed, last_line, returned
 from policysearch.evaluators.runner import Outcome, Pair, Runner, collect
 from policysearch.seeding import Key
 from policysearch.space import Space
 
-RESERVED = ("seed", "hopeless", "json")  # what no parameter may be called
+logger = logging.getLogger("policysearch.programs")
+
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
 _TICK_SECONDS = 0.05  # how often the clock is looked at
 
@@ -51,6 +52,7 @@ class ProgramEvaluator(Runner):
 
     An episode fails if the program ends with an exit code other than 0, prints no return, prints one that is not
     finite, or takes more than `timeout` seconds (its process group is then ended). It is first run again, once.
+    A program that writes files of fixed names needs a folder of its own for each run: `directory="{dir}"`.
     Programs do not outlive an interrupt or, where there is `setpriv` (Linux), this process.
 
     Args:
@@ -60,10 +62,12 @@ class ProgramEvaluator(Runner):
         timeout: the longest that an episode may take, in seconds.
         goal: with "minimise", the evaluation's returns are the program's with the sign turned.
         constraints: what the parameters have to meet; the program is not run for others.
+        template: input files that are written for each run; see `policysearch.evaluators.commands`.
+        directory: the folder in which the program runs, such as "{dir}", a fresh one for each run.
 
     Raises:
-        ValueError: for a program that is not there, a placeholder without a parameter or a parameter without a
-            placeholder, or a limit that is not positive.
+        ValueError: for a program, file or folder that is not there, a placeholder without a parameter or a parameter
+            without a placeholder, or a limit that is not positive.
     """
 
     description = "runs of a program"
@@ -77,13 +81,19 @@ class ProgramEvaluator(Runner):
         timeout: float | None = None,
         goal: Goal = "maximise",
         constraints: Sequence[Constraint | str] = (),
+        template: str | Sequence[str] = (),
+        directory: str | None = None,
     ) -> None:
         for name, value in (("workers", workers), ("timeout", timeout)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: expected a positive number, got {value}")
         self.command, self.space, self.workers, self.timeout = command, space, workers, timeout
-        self._arguments = _split(command, space)
-        self._stopped = threading.Event()
+        self._command, self._here = Command.read(command, space, template, directory), Path.cwd()
+        self._own = self._command.used - set(space.names)
+        self._free = SimpleQueue[int]()
+        for worker in range(workers):
+            self._free.put(worker)
+        self._stopped, self._keeps = threading.Event(), threading.Semaphore()
         self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
@@ -101,16 +111,44 @@ class ProgramEvaluator(Runner):
                 self._stopped.set()
                 raise
 
-    def _run(self, values: Mapping[str, Any], seed: int, cutoff: float) -> Answer:
+    def _run(self, values: Mapping[str, Any], /, seed: int, cutoff: float) -> Answer:
+        worker = self._free.get()
+        try:
+            with self._folder() as folder:
+                places = {"dir": folder, "worker": worker, "here": str(self._here)}
+                return self._answer(places, values, seed, cutoff)
+        finally:
+            self._free.put(worker)
+
+    @contextmanager
+    def _folder(self) -> Iterator[str]:
+        """A fresh folder, if the command names one; that of the first run that fails is kept."""
+        if "dir" not in self._own:
+            yield ""
+            return
+        with tempfile.TemporaryDirectory(prefix="policysearch-", ignore_cleanup_errors=True) as folder:
+            try:
+                yield folder
+            except Unusable:
+                if not self._stopped.is_set() and self._keeps.acquire(blocking=False):
+                    kept = Path(folder).rename(f"{folder}-failed")
+                    logger.warning("the folder of the first run that failed is kept: %s", kept)
+                raise
+
+    def _answer(
+        self, places: Mapping[str, Any], values: Mapping[str, Any], seed: int, cutoff: float
+    ) -> Answer:
         cutoffs = {name: cutoff for name in CUTOFF_NAMES if name not in values}
         given = {**values, "seed": seed, **(cutoffs if math.isfinite(cutoff) else {})}
         with ExitStack() as stack:
-            if any(name == "json" for argument in self._arguments for _, name, _ in argument):
+            if "json" in self._own:
                 path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "parameters.json")
                 path.write_text(json.dumps(given), encoding="utf-8")
                 given["json"] = str(path)
-            given |= cutoffs
-            code, printed, errors = self._output([_filled(argument, given) for argument in self._arguments])
+            given = {**places, **given, **cutoffs}
+            for name, text in self._command.templates.items():
+                Path(places["dir"], name).write_bytes(filled(text, given).encode(errors="surrogateescape"))
+            code, printed, errors = self._output(given)
         if code != 0:
             raise _failed(_exit_code(code), errors)
         try:
@@ -118,13 +156,14 @@ class ProgramEvaluator(Runner):
         except (ValueError, TypeError, OverflowError) as error:
             raise _failed(f"{_exit_code(code)}, but {error}", errors) from error
 
-    def _output(self, arguments: Sequence[str]) -> tuple[int, str, str]:
-        """Exit code of a command, and the ends of what it printed and of its errors."""
+    def _output(self, given: Mapping[str, Any]) -> tuple[int, str, str]:
+        """Exit code of the command, and the ends of what it printed and of its errors."""
         if self._stopped.is_set():  # nor is one begun again
             raise Unusable("it was stopped")
         try:
             process = subprocess.Popen(  # noqa: S603 - the user's program, without a shell
-                [*_ending_with_parent(), *arguments],
+                [*_ending_with_parent(), *(filled(text, given) for text in self._command.arguments)],
+                cwd=self._here / filled(self._command.directory or [], given),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -157,54 +196,6 @@ class ProgramEvaluator(Runner):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_TICK_SECONDS)
         return ""
-
-
-_Argument = list[tuple[str, str | None, str]]  # text, then the name and the format of a placeholder
-
-
-def _split(command: str, space: Space) -> list[_Argument]:
-    """The arguments of a command, each as parts."""
-    try:
-        words = shlex.split(command)
-        arguments = [
-            [(text, name, spec or "") for text, name, spec, _ in string.Formatter().parse(word)]
-            for word in words
-        ]
-    except ValueError as error:
-        raise ValueError(f"command: {error}, in {command!r}; write {{{{ and }}}} for braces") from error
-    if not words or shutil.which(words[0]) is None:
-        program = words[0] if words else ""
-        raise ValueError(
-            f"command: expected a program that can be run, got {program!r}; is it there, and executable?"
-        )
-    if reserved := set(RESERVED) & set(space.names):
-        expected, got = ", ".join(RESERVED), ", ".join(sorted(reserved))
-        raise ValueError(f"space: expected other names than {expected}, got {got}")
-    used = {name for argument in arguments for _, name, _ in argument if name is not None}
-    known = tuple(dict.fromkeys((*space.names, "seed", "cutoff", "json")))
-    if unknown := used - {*known, *RESERVED}:
-        braces = ", ".join(f"{{{name}}}" for name in sorted(unknown))
-        raise ValueError(f"command: expected placeholders among {', '.join(known)}, got {braces}")
-    if "json" not in used and (unused := [name for name in space.names if name not in used]):
-        raise ValueError(f"command: expected every parameter, or {{json}}, got none of {', '.join(unused)}")
-    start = {
-        **dict.fromkeys(CUTOFF_NAMES, math.inf),
-        **space.named(space.domain.start),
-        "seed": 0,
-        "json": "",
-    }
-    for argument in arguments:
-        try:
-            _filled(argument, start)
-        except ValueError as error:
-            raise ValueError(f"command: {error}, in {command!r}") from error
-    return arguments
-
-
-def _filled(argument: _Argument, given: Mapping[str, Any]) -> str:
-    return "".join(
-        text + ("" if name is None else format(given[name], spec)) for text, name, spec in argument
-    )
 
 
 @functools.cache

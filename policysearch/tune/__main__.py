@@ -44,6 +44,15 @@ gains.toml:
   [perturb]                                    # changed plants, on which the result is evaluated too
   "twice the load" = "./simulate --load 2 --kp {kp} --kd {kd} --seed {seed}"
 
+A program that reads or writes files of fixed names needs a folder of its own for each run, {dir}; then the results do
+not depend on --workers. The folder is removed after the run; that of the first run that fails is kept.
+
+  command = "python3 {here}/solve.py"          # {here}: the present folder; {worker}: 0, 1, … below --workers
+  directory = "{dir}"                          # where it runs, if not in the present folder
+  template = "input.txt.in"                    # copied to {dir}/input.txt, with its {kp} and {kd} filled
+
+Names of files, folders and programs are relative to the present folder, not to that of gains.toml.
+
 Everything is kept in the folder --out as it happens; the same command continues where it stopped.
 
 Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 4 in use, 130 interrupted."""

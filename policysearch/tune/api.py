@@ -113,6 +113,8 @@ def _prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> 
         "safe": reach,
         "episodes_per_candidate": episodes,
         "seed": settings.seed,
+        "template": settings.template,
+        "directory": settings.directory,
     }
     method = Repeated(configured, episodes) if episodes > 1 else configured
     method = Trusted(method, reach) if settings.safe else method
@@ -183,8 +185,11 @@ def _runner(
         ValueError: for a program that is not there, or a function that no process can be sent.
     """
     timeout, asked = settings.timeout, _asked(settings)
+    files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
     if isinstance(run, str):
-        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **asked)
+        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **asked)
+    if given := [name for name, value in files.items() if value]:
+        raise ValueError(f"{' and '.join(given)}: expected a command that they are for, got {_name(run)}")
     evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, **asked)
     if workers == 1 and timeout is None:
         return evaluator

@@ -65,6 +65,13 @@ class TuneSettings(BaseModel):
     timeout: Annotated[float | None, Field(gt=0), flag("SECONDS", "none")] = None
     """The longest that a rollout may take, in seconds, where there are processes that can be ended."""
 
+    template: str | list[str] | None = None
+    """Input files of a program, such as "input.txt.in": each run gets copies in its folder {dir}, without the last
+    .in of their names, and with their placeholders filled."""
+
+    directory: str | None = None
+    """The folder in which a program runs, the present one by default; "{dir}" is a fresh one for each run."""
+
     @property
     def reach(self) -> float:
         """How far `safe` lets a parameter go, as a share of its range; 0 for any distance."""
@@ -94,6 +101,8 @@ class TuneOptions(TypedDict, total=False):
     metrics: Mapping[str, Goal] | None
     seed: int
     timeout: float | None
+    template: str | Sequence[str] | None
+    directory: str | None
     perturb: Mapping[str, Function | str] | None
     workers: int
     out: str | Path | None

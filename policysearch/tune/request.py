@@ -38,7 +38,7 @@ from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.options import TuneSettings
 
 #: What a person is not asked for.
-UNASKED = ("command", "function", "perturb", "sensitivity_rollouts", "timeout")
+UNASKED = ("command", "function", "perturb", "sensitivity_rollouts", "timeout", "template", "directory")
 
 
 class ParameterChoice(BaseModel):

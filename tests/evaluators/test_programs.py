@@ -345,8 +345,14 @@ def test_a_program_that_cannot_be_started_fails_its_episode(
         ),
         ("/etc/passwd {kp} {kd}", "command: expected a program that can be run, got '/etc/passwd'"),
         ("{kp} {kd}", "command: expected a program that can be run, got '{kp}'"),
-        ("echo {kp} {ki}", "command: expected placeholders among kp, kd, seed, cutoff, json, got {ki}"),
-        ("echo {kp} {kd} {}", "command: expected placeholders among kp, kd, seed, cutoff, json, got {}"),
+        (
+            "echo {kp} {ki}",
+            "command: expected placeholders among kp, kd, seed, cutoff, json, dir, worker, here, got {ki}",
+        ),
+        (
+            "echo {kp} {kd} {}",
+            "command: expected placeholders among kp, kd, seed, cutoff, json, dir, worker, here, got {}",
+        ),
         ("echo {kp} {kd.real}", "got {kd.real}"),
         ("echo {kp} {seed}", "command: expected every parameter, or {json}, got none of kd"),
         ("echo {kp} '{kd}", "command: No closing quotation"),
