@@ -5,8 +5,10 @@ the first time, so that it goes wrong only once; without it, it goes wrong alway
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -119,6 +121,16 @@ class Endless(Walk):
         if Endless.steps > 12:
             time.sleep(1000)
         return super().step(action)
+
+
+class EndlessWithProcess(Endless):
+    """Starts a process of its own in a worker, whose number it leaves in the folder CHILDREN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if multiprocessing.parent_process() is not None:
+            started = subprocess.Popen(["sleep", "1000"])  # noqa: S607
+            Path(os.environ["CHILDREN"], str(started.pid)).touch()
 
 
 class Slow(Walk):

@@ -28,7 +28,7 @@ def compare(
             `{"tasks": ["CartPole-v1"], "optimizers": ["cma-es", "ars"]}`; None is the quick study.
         out: a folder that keeps everything, as the command line's `--out`; a study that was interrupted continues
             where it stopped. None keeps nothing.
-        workers: processes. With more than one, a script needs `if __name__ == "__main__":` around the call.
+        workers: processes.
         progress: whether to show it on standard error.
         options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's.
 

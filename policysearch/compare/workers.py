@@ -10,11 +10,13 @@ import functools
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 from threadpoolctl import threadpool_limits
 
 from policysearch.compare.run import Job, Progress, Result, run_job
@@ -76,12 +78,10 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
 
     crew: Workers[Job] = Workers(
         _runs,
-        (threads,),
+        (threads, _registered({job.task for job in work})),
         size,
         limits=Limits(retries_lost=RETRIES, retries_crashed=RETRIES),
-        daemon=False,  # a run may have processes of its own
-        hint="what it printed says why. A script needs "
-        '`if __name__ == "__main__":` around what it runs; one worker needs no processes',
+        hint="what it printed says why; one worker needs no processes",
     )
     with (
         crew,
@@ -111,8 +111,15 @@ def _died(lost: Lost[Job]) -> Died:
     )
 
 
-def _runs(threads: int) -> AbstractContextManager[Run]:
+def _registered(tasks: Iterable[str]) -> dict[str, EnvSpec]:
+    """The environments among the tasks that were registered with a class or a function, and not with its place."""
+    specs = {name: gym.registry[name] for name in tasks if name in gym.registry}
+    return {name: spec for name, spec in specs.items() if callable(spec.entry_point)}
+
+
+def _runs(threads: int, registered: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
     """Makes runs, in a worker."""
+    gym.registry.update(registered)
     return contextlib.nullcontext(functools.partial(_run, threads))
 
 

@@ -2,6 +2,9 @@
 
 Every rollout is a pure function of its proposal, key, candidate and episode, so a rollout whose worker was lost is
 run again, with the same result; see `policysearch.evaluators.workers` for how often. Then it has failed.
+A rollout that raised where others had succeeded is run again in a new worker: what the others have left in the old
+one, such as open files, may be the reason. It counts as retried only if that has helped, so that what is counted of a
+plant that raises by itself does not depend on the workers.
 """
 
 import contextlib
@@ -21,8 +24,7 @@ class PoolEvaluator(Runner):
     """Runs the rollouts of another evaluator in worker processes; the results are those of `inner`.
 
     Args:
-        inner: what runs a rollout. It is sent to the workers, so its environment factory has to be a
-            function of a module, not a lambda.
+        inner: what runs a rollout. It is sent to the workers: by reference if it is in a module, else by value.
         workers: how many processes; by default one per processor.
         timeout: the longest that a rollout may take, in seconds.
         memory_limit: in bytes, of a worker. Above it, a worker is replaced after its rollout; above twice
@@ -73,11 +75,16 @@ class PoolEvaluator(Runner):
         """Run every candidate for `proposal.episodes` episodes."""
         self.inner.check(proposal)
         outcomes: list[Outcome] = []
+        raised: dict[Pair, int] = {}  # in one worker, of those that are run again in another
         retried = 0
-        with contextlib.closing(self.workers.run(proposal.pairs, context=(proposal, key))) as events:
+        running = self.workers.run(proposal.pairs, context=(proposal, key), failed=_has_raised)
+        with contextlib.closing(running) as events:
             for event in events:
-                if isinstance(event, Told):
+                if isinstance(event, Told) and not event.done:
+                    raised[event.task] = 1 + event.value.retried
+                elif isinstance(event, Told):
                     outcomes.append(event.value)
+                    retried += 0 if event.value.failure else raised.get(event.task, 0)
                 elif isinstance(event, Lost) and event.again:
                     retried += 1
                 elif isinstance(event, Lost):
@@ -90,6 +97,10 @@ class PoolEvaluator(Runner):
         seed = episode_seed(key, i, j, common=self.inner.common_random_numbers)
         times = f", {lost.times} times" if lost.times > 1 else ""
         return Outcome.failed(i, j, seed, f"the rollout was stopped: {lost.reason}{times}")
+
+
+def _has_raised(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.traceback != ""
 
 
 @contextlib.contextmanager

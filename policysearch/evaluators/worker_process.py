@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,35 @@ from threadpoolctl import threadpool_limits
 Run = Callable[[Any, Any, Callable[[Any], None]], Any]
 
 
-def serve(
-    pipe: Any, setup: Callable[..., AbstractContextManager[Run]], arguments: Any, memory_limit: int | None
-) -> None:
-    """What a worker does: run tasks until it is told to stop, its parent is gone, or it holds too much memory."""
+def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -> None:
+    """What a worker does: run tasks until it is told to stop, its parent is gone, or it holds too much memory.
+
+    Args:
+        pipe: to the parent.
+        parcel: the function that begins, and its arguments; see `workers.Workers`.
+        memory_limit: in bytes.
+        start_method: how a task starts processes of its own, as it would in the parent.
+    """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     threadpool_limits(1)
+    multiprocessing.current_process().daemon = False  # so that tasks may have processes of their own
+    multiprocessing.set_start_method(start_method, force=True)
 
     def tell(news: Any) -> None:
         pipe.send((news, False, False))
 
+    try:
+        setup, arguments = parcel.open()
+    except Exception as error:  # such as a module that cannot be imported here
+        pipe.send(
+            (
+                TypeError(f"a worker cannot rebuild what it was sent: {type(error).__name__}: {error}"),
+                True,
+                True,
+            )
+        )
+        return
     with setup(*arguments) as run, contextlib.suppress(EOFError, BrokenPipeError):
         pipe.send(None)
         context, leaves = None, False
@@ -48,15 +65,17 @@ def serve(
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that asked for it ends; only Linux can.
+    """Have the kernel kill this process, and those that it starts, when the one that asked for it ends.
 
-    The parent that the kernel knows is a server of multiprocessing's, which lives as long as its children do. The
-    one that asked holds the other end of a pipe: its closing is made a SIGKILL here, whatever this process does.
+    They are a process group of their own, which only Linux kills. The parent that the kernel knows is a server of
+    multiprocessing's, which lives as long as its children do. The one that asked holds the other end of a pipe: its
+    closing is made a SIGKILL here, whatever this process does.
     """
+    os.setsid()
     parent = multiprocessing.parent_process()
     if sys.platform == "linux" and parent is not None:
         pipe = parent.sentinel
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpid())  # negative: the group
         fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
         if connection.wait([pipe], 0):  # it has just ended

@@ -5,69 +5,45 @@ A task whose worker was lost is run again in another one, so it has to be a pure
     killed from outside, or too slow            the task is run again, at most `retries_lost` times
     it ended its process, or too much memory    the task is run again, at most `retries_crashed` times
     then                                        the task is lost
+    it failed in a worker that had succeeded    the task is run again in a new one, if the caller calls it a failure
 
 The parent holds one pipe per worker and waits on all of them. Workers do not outlive the parent, however it ends
-(they end at once on Linux, elsewhere after their task). They leave Ctrl-C to it. They use one thread for BLAS, whose
-sums depend on the number of threads.
+(they end at once on Linux, elsewhere after their task), nor do processes that their tasks start outlive them, unless
+these begin a session of their own. They leave Ctrl-C to it. They use one thread for BLAS, whose sums depend on the
+number of threads.
 """
 
 import contextlib
-import multiprocessing
 import signal
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Hashable, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from multiprocessing import connection
-from typing import Any, Generic, TypeVar
+from multiprocessing import connection, util
+from typing import Any, Generic
 
-from policysearch.errors import MACHINE_TROUBLE, CommandError
-from policysearch.evaluators.worker_process import Run, memory_of, serve
+from policysearch.evaluators.worker import (
+    CONTEXT,
+    USUAL,
+    CannotStart,
+    Limits,
+    Lost,
+    Suspicion,
+    T,
+    TaskQueue,
+    Told,
+    Worker,
+    end_all,
+)
+from policysearch.evaluators.worker_process import Run, memory_of
+from policysearch.wire import Parcel
 
 #: Signals that come from outside, or from us, and not from the mistakes of a task.
 _FROM_OUTSIDE = {-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT, -signal.SIGHUP}
 _WATCH_SECONDS = 0.1  # how often memory is looked at
 _MAX_FAILED_STARTS = 5  # in a row, of workers that are killed before they are ready
 
-T = TypeVar("T", bound=Hashable)
-
-
-class CannotStart(CommandError, RuntimeError):  # noqa: N818 - it states what was found
-    """Worker processes cannot be started, or end before they are ready."""
-
-    exit_code = MACHINE_TROUBLE
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a worker is replaced, and how often a task is run again; None means without limit."""
-
-    task_seconds: float | None = None
-    start_seconds: float | None = None
-    memory: int | None = None  # bytes; above it a worker is replaced after its task, above twice it at once
-    retries_lost: int = 2
-    retries_crashed: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Told(Generic[T]):
-    """News of a task, or its result if it is `done`."""
-
-    task: T
-    value: Any
-    done: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Lost(Generic[T]):
-    """A task that lost its worker; `again` says whether it is run again."""
-
-    task: T
-    reason: str
-    code: int | None  # the worker's exit code, if it ended by itself
-    times: int  # that the task lost its worker
-    again: bool
+__all__ = ["CannotStart", "Limits", "Lost", "Told", "Workers"]
 
 
 class Workers(Generic[T]):
@@ -76,11 +52,10 @@ class Workers(Generic[T]):
     Args:
         setup: a function of a module that every worker calls first, with `arguments`; the context manager that it
             returns gives the function that runs a task (see `Run`).
-        arguments: what can be sent to another process.
+        arguments: what can be sent to another process; see `policysearch.wire`.
         size: how many processes.
         limits: of time, memory and repetitions.
         ahead: how many tasks a worker holds, the one that it runs among them.
-        daemon: whether the processes may be left to the end of this one; such processes cannot start others.
         hint: what a user may do when no worker can start.
     """
 
@@ -90,17 +65,16 @@ class Workers(Generic[T]):
         arguments: tuple[Any, ...],
         size: int,
         *,
-        limits: Limits = Limits(),
+        limits: Limits = USUAL,
         ahead: int = 1,
-        daemon: bool = True,
         hint: str = "what it printed says why",
     ) -> None:
         self.size, self.limits, self.living = size, limits, list[Worker[T]]()
-        self._setup, self._arguments = setup, arguments
-        self._ahead, self._daemon, self._hint = ahead, daemon, hint
-        self._failed_starts = 0
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([setup.__module__])
+        self._name, self._parcel = setup.__name__, Parcel((setup, arguments))
+        self._ahead, self._hint = ahead, hint
+        self._failed_starts, self._suspicion = 0, Suspicion()
+        util.Finalize(self, end_all, (self.living,), exitpriority=1)  # if it is forgotten, or at exit
+        CONTEXT.set_forkserver_preload([__name__, setup.__module__])
 
     def __enter__(self) -> "Workers[T]":
         return self
@@ -114,6 +88,7 @@ class Workers(Generic[T]):
         *,
         context: Any = None,
         payload: Callable[[T], Any] = lambda task: task,
+        failed: Callable[[Any], bool] = lambda result: False,
         idle_seconds: float | None = None,
     ) -> Generator[Told[T] | Lost[T] | None, None, None]:
         """What happens while the tasks are run, and None when nothing has for a while.
@@ -122,6 +97,8 @@ class Workers(Generic[T]):
             tasks: each of them once.
             context: what all tasks have in common; it is sent once to every worker.
             payload: what is sent of a task, every time that it is handed out.
+            failed: whether a result may be the fault of what earlier tasks have left in its worker; the result is
+                then told as news, and the task is run again.
             idle_seconds: the longest "while".
 
         All workers are ended if the iterator is closed before its end, or raises.
@@ -131,7 +108,7 @@ class Workers(Generic[T]):
             TypeError: if `arguments` cannot be sent to a worker.
             Exception: that a task raises.
         """
-        queue = _Queue(deque(tasks), context, payload)
+        queue = TaskQueue(deque(tasks), context, payload, failed)
         try:
             while queue.pending or any(worker.assigned for worker in self.living):
                 self._hand_out(queue)
@@ -158,19 +135,13 @@ class Workers(Generic[T]):
 
     def kill(self) -> None:
         """End the workers now."""
-        for worker in self.living:
-            worker.process.kill()
-        while self.living:
-            self._remove(self.living[-1])
+        end_all(self.living)
 
-    def _remove(self, worker: "Worker[T]") -> None:
+    def _remove(self, worker: Worker[T]) -> None:
         self.living.remove(worker)
-        worker.process.kill()
-        worker.process.join()
-        worker.process.close()
-        worker.pipe.close()
+        worker.end()
 
-    def _hand_out(self, queue: "_Queue[T]") -> None:
+    def _hand_out(self, queue: TaskQueue[T]) -> None:
         """Start the workers that there is work for, and give every worker its tasks."""
         tasks = len(queue.pending) + sum(len(worker.assigned) for worker in self.living)
         while queue.pending and len(self.living) < min(self.size, tasks):
@@ -178,29 +149,19 @@ class Workers(Generic[T]):
         for worker in self.living:
             worker.take(queue, self._ahead)
 
-    def _start(self) -> None:
+    def _start(self) -> Worker[T] | None:
+        """A new worker; None if there are as many as the machine allows."""
         try:
-            ours, theirs = self._context.Pipe()
-            arguments = (theirs, self._setup, self._arguments, self.limits.memory)
-            process = self._context.Process(
-                target=serve, args=arguments, name=self._setup.__name__, daemon=self._daemon
-            )
-            process.start()
+            worker: Worker[T] = Worker.started(self._name, self._parcel, self.limits.memory)
         except OSError as error:  # too many processes or files: those that there are will do
             if not self.living:
                 raise CannotStart(f"worker processes cannot start: {error}") from error
             self.size = len(self.living)
-            return
-        except Exception as error:  # whatever the objects inside raise when they are to be sent
-            raise TypeError(
-                "expected an object that can be sent to another process, "
-                f"got {', '.join(map(str, self._arguments))}: {error}; "
-                "define its function or environment factory at the top level of a module"
-            ) from error
-        theirs.close()
-        self.living.append(Worker(process, ours))
+            return None
+        self.living.append(worker)
+        return worker
 
-    def _wait(self, idle_seconds: float | None) -> "list[Worker[T]]":
+    def _wait(self, idle_seconds: float | None) -> list[Worker[T]]:
         """The workers that have something to say, as soon as there are any or something else is due."""
         limits = [limit for worker in self.living if (limit := worker.deadline(self.limits)) is not None]
         seconds = [max(0.0, limit - time.monotonic()) for limit in limits]
@@ -209,7 +170,7 @@ class Workers(Generic[T]):
         ready = connection.wait([worker.pipe for worker in self.living], min(seconds, default=None))
         return [worker for worker in self.living if worker.pipe in ready]
 
-    def _hear(self, worker: "Worker[T]", queue: "_Queue[T]") -> Told[T] | Lost[T] | None:
+    def _hear(self, worker: Worker[T], queue: TaskQueue[T]) -> Told[T] | Lost[T] | None:
         """Read what a worker says: that it is ready, news, a result, or, by the end of its pipe, that it died."""
         try:
             message = worker.pipe.recv()
@@ -222,16 +183,31 @@ class Workers(Generic[T]):
         value, done, leaves = message
         if isinstance(value, Exception):
             raise value
-        told = Told(worker.assigned[0], value, done)
+        task = worker.assigned[0]
         if done:
+            failed = queue.failed(value)
+            if worker.repeats:
+                self._suspicion.learn(helped=not failed)
+            elif failed and worker.has_succeeded and self._suspicion.is_due():
+                self._repeat(worker, queue)
+                return Told(task, value, done=False)
+            worker.repeats, worker.has_succeeded = False, worker.has_succeeded or not failed
             worker.assigned.popleft()
             worker.began = time.monotonic()
         if leaves:
             queue.give_back(worker)
             self._remove(worker)
-        return told
+        return Told(task, value, done)
 
-    def _died(self, worker: "Worker[T]", queue: "_Queue[T]") -> Lost[T] | None:
+    def _repeat(self, worker: Worker[T], queue: TaskQueue[T]) -> None:
+        """Replace a worker; the new one begins with the task that the old one has just run."""
+        queue.give_back(worker)
+        self._remove(worker)
+        if (new := self._start()) is not None:
+            new.repeats = True
+            new.take(queue, 1)
+
+    def _died(self, worker: Worker[T], queue: TaskQueue[T]) -> Lost[T] | None:
         worker.process.join(1.0)
         code = worker.process.exitcode
         self._remove(worker)
@@ -248,7 +224,7 @@ class Workers(Generic[T]):
             reason, retries = "its worker was killed", self.limits.retries_lost
         return queue.lose(worker, f"{reason} (exit code {code})", retries, code)
 
-    def _check(self, worker: "Worker[T]", queue: "_Queue[T]") -> Lost[T] | None:
+    def _check(self, worker: Worker[T], queue: TaskQueue[T]) -> Lost[T] | None:
         """End a worker that takes too long or too much memory."""
         limit, memory = worker.deadline(self.limits), self.limits.memory
         if limit is not None and time.monotonic() >= limit:
@@ -264,59 +240,3 @@ class Workers(Generic[T]):
 
     def _cannot_start(self, why: str) -> CannotStart:
         return CannotStart(f"a worker could not start ({why}): {self._hint}")
-
-
-@dataclass(eq=False)
-class Worker(Generic[T]):
-    """A process, our end of its pipe, and the tasks that it holds."""
-
-    process: Any
-    pipe: Any
-    is_ready: bool = False
-    began: float = field(default_factory=time.monotonic)  # when it was started, or its task began
-    assigned: deque[T] = field(default_factory=deque)  # the first one is running
-    queue: "_Queue[T] | None" = None  # whose context it has
-
-    def take(self, queue: "_Queue[T]", ahead: int) -> None:
-        """Send it tasks until it holds `ahead` of them."""
-        while queue.pending and len(self.assigned) < ahead:
-            with contextlib.suppress(OSError):  # it is dead, as its pipe will say
-                if self.queue is not queue:
-                    self.pipe.send((True, queue.context))
-                    self.queue = queue
-                if not self.assigned and self.is_ready:
-                    self.began = time.monotonic()
-                self.pipe.send((False, queue.payload(queue.pending[0])))
-            self.assigned.append(queue.pending.popleft())
-
-    def deadline(self, limits: Limits) -> float | None:
-        """When it will have taken too long."""
-        if self.is_ready and not self.assigned:
-            return None
-        seconds = limits.task_seconds if self.is_ready else limits.start_seconds
-        return None if seconds is None else self.began + seconds
-
-
-@dataclass(eq=False)
-class _Queue(Generic[T]):
-    """The tasks that no worker holds, and how often each of them lost its worker."""
-
-    pending: deque[T]
-    context: Any
-    payload: Callable[[T], Any]
-    losses: Counter[T] = field(default_factory=Counter)
-
-    def give_back(self, worker: Worker[T]) -> None:
-        """Put the tasks of a worker first in the queue."""
-        self.pending.extendleft(reversed(worker.assigned))
-        worker.assigned.clear()
-
-    def lose(self, worker: Worker[T], reason: str, retries: int, code: int | None = None) -> Lost[T]:
-        """Put the running task of a lost worker into the queue again, or give it up."""
-        task = worker.assigned.popleft()
-        self.give_back(worker)
-        self.losses[task] += 1
-        again = self.losses[task] <= retries
-        if again:
-            self.pending.appendleft(task)
-        return Lost(task, reason, code, self.losses[task], again)

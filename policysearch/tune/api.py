@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing.reduction import ForkingPickler
 from typing import Any, Unpack, get_type_hints
 
 from policysearch.asking.prompt import Prompt
@@ -25,6 +24,7 @@ from policysearch.tune.options import Function, Say, TuneOptions, TuneSettings
 from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import REACH, least_rollouts
 from policysearch.tune.tuning import Tuning
+from policysearch.wire import check
 
 #: Rollouts of the recommendation on held-out seeds, and as many of the start: by a function or program, and a person.
 REPORT, REPORT_BY_HAND = 20, 3
@@ -182,7 +182,7 @@ def _runner(
     """What runs a program, or a function that wants the parameters as a mapping or `typed`.
 
     Raises:
-        ValueError: for a program that is not there, or a function that no process can be sent.
+        ValueError: for a program that is not there, or a function that cannot be sent to another process.
     """
     timeout, asked = settings.timeout, _asked(settings)
     files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
@@ -194,11 +194,12 @@ def _runner(
     if workers == 1 and timeout is None:
         return evaluator
     try:
-        ForkingPickler.dumps(evaluator)
+        check(evaluator)
     except Exception as error:  # whatever the objects inside raise when they are to be sent
         raise ValueError(
-            "function: expected one that a module holds, since workers and time limits need processes of their "
-            f"own, got {_name(run)}"
+            "function: expected one that can be sent to other processes, as workers and time limits need them, got "
+            f"{_name(run)}, which holds something that cannot: {type(error).__name__}: {error}; "
+            "build that inside the function"
         ) from error
     return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -88,6 +89,46 @@ def test_functions_run_in_a_pool_too() -> None:
     asked = Proposal(params, params[0], 3)
     with PoolEvaluator(inner, workers=2) as made:
         assert_same(made.evaluate(asked, KEY), inner.evaluate(asked, KEY))
+
+
+def leaks(params: Any, seed: int) -> float:
+    """Keeps a file open, of which there may be few more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not KEPT:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 8, hard))
+    KEPT.append(os.open(os.devnull, os.O_RDONLY))
+    return slope(params, seed)
+
+
+KEPT: list[int] = []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
+def test_rollouts_that_raise_for_what_others_left_open_are_run_again_in_a_new_worker() -> None:
+    params = stream(1).standard_normal((40, 2))
+    asked = Proposal(params, params[0])
+    with PoolEvaluator(FunctionEvaluator(leaks, SPACE), workers=2) as made:
+        found = made.evaluate(asked, KEY)
+    assert found.returns.tobytes() == FunctionEvaluator(slope, SPACE).evaluate(asked, KEY).returns.tobytes()
+    assert found.failures == ()
+    assert found.retried_rollouts > 0
+    assert found.retried_rollouts % 2 == 0  # a second time there, and in the new worker
+
+
+def test_a_rollout_that_raises_wherever_it_is_run_has_failed() -> None:
+    params = stream(1).standard_normal((30, 2))
+    with PoolEvaluator(FunctionEvaluator(picky, SPACE), workers=1) as made:
+        found = made.evaluate(Proposal(params, params[0]), KEY)
+    failed = [failure.candidate for failure in found.failures]
+    assert failed == [i for i, row in enumerate(params) if SPACE.named(row)["kd"] > 0.0]
+    assert 10 < len(failed) < 20
+    assert found.retried_rollouts == len(failed)  # once each, as with no worker
+
+
+def picky(params: Any, seed: int) -> float:
+    if params["kd"] > 0.0:
+        raise ArithmeticError("no solution")
+    return 1.0
 
 
 def slope(params: Any, seed: int) -> float:
@@ -229,15 +270,21 @@ SCRIPT = """
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a worker ends after its rollout")
 def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> None:
-    script = tmp_path / "main.py"
-    script.write_text(textwrap.dedent(SCRIPT).format(tests=str(TESTS), env="Endless"), encoding="utf-8")
+    script, children = tmp_path / "main.py", tmp_path / "children"
+    children.mkdir()
+    script.write_text(
+        textwrap.dedent(SCRIPT).format(tests=str(TESTS), env="EndlessWithProcess"), encoding="utf-8"
+    )
     parent = subprocess.Popen(
         [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
+        env={**os.environ, "PYTHONPATH": str(TESTS.parent), "CHILDREN": str(children)},
     )  # fmt: skip
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
     assert len(pids) == 2
+    started = [int(path.name) for path in children.iterdir()]
+    assert started
+    pids += started
     time.sleep(0.1)
     parent.send_signal(how)
     parent.communicate(timeout=30)
@@ -278,10 +325,11 @@ def test_bad_requests_are_refused() -> None:
     for name in ("workers", "timeout", "memory_limit", "start_timeout"):
         with pytest.raises(ValueError, match=f"{name}: expected a positive number, got 0"):
             PoolEvaluator(inner, **{name: 0})  # type: ignore[arg-type]
+    lock = threading.Lock()
     with (
-        PoolEvaluator(EpisodeEvaluator(lambda: Walk(1.0), WALKER), workers=1) as made,
+        PoolEvaluator(EpisodeEvaluator(lambda: lock and Walk(), WALKER), workers=1) as made,
         pytest.raises(
-            TypeError, match="define its function or environment factory at the top level of a module"
+            TypeError, match=r"got something that cannot: .*; build such an object in the function"
         ),
     ):
         made.evaluate(proposal(), KEY)

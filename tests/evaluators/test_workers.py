@@ -1,8 +1,11 @@
 """Workers: tasks are run again after the loss of their process, and no process is left behind."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -46,6 +49,100 @@ def never() -> Iterator[Run]:
 
 def sleepers() -> AbstractContextManager[Run]:
     return contextlib.nullcontext(lambda seconds, _, __: time.sleep(seconds))
+
+
+def starters() -> AbstractContextManager[Run]:
+    """Tasks that start two processes, say which, and then end as they are told to."""
+
+    def run(how: str, _: Any, tell: Callable[[Any], None]) -> str:
+        program = subprocess.Popen(["sleep", "1000"])  # noqa: S607
+        process = multiprocessing.Process(target=time.sleep, args=(1000,))
+        process.start()
+        tell((program.pid, process.pid))
+        if how == "it crashes":
+            os._exit(3)
+        time.sleep(1000 if how == "it hangs" else 0)
+        return multiprocessing.get_start_method()
+
+    return contextlib.nullcontext(run)
+
+
+@pytest.mark.parametrize("how", ["it is closed", "it crashes", "it hangs", "it is forgotten"])
+def test_processes_of_a_task_end_with_its_worker(how: str) -> None:
+    crew = Workers[str](starters, (), 1, limits=Limits(task_seconds=0.3, retries_lost=0, retries_crashed=0))
+    events = list(crew.run([how]))
+    (pids,) = [event.value for event in events if isinstance(event, Told) and not event.done]
+    if how == "it is closed":
+        assert events[-1].value == multiprocessing.get_start_method()  # as in this process
+        assert all(map(alive, pids))
+        crew.close()
+    elif how == "it is forgotten":
+        del crew
+    wait_until(lambda: not any(map(alive, pids)))
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5.0
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert done()
+
+
+def rusty(always: bool) -> AbstractContextManager[Run]:
+    """Tasks of which the fourth and later ones in a process fail, or all odd ones in any."""
+    done: list[int] = []
+
+    def run(task: int, _: Any, __: Any) -> tuple[int, bool]:
+        done.append(task)
+        return os.getpid(), bool(task % 2) if always else len(done) > 3
+
+    return contextlib.nullcontext(run)
+
+
+def test_a_task_that_fails_where_others_succeeded_is_run_again_in_a_new_worker() -> None:
+    with Workers[int](rusty, (False,), 1, ahead=2) as crew:
+        events = list(crew.run(range(10), failed=lambda result: result[1]))
+    told = [(event.task, event.done) for event in events if isinstance(event, Told)]
+    again = [(3, False), (6, False), (9, False)]
+    assert told == sorted([*((task, True) for task in range(10)), *again])
+    assert not any(event.value[1] for event in events if isinstance(event, Told) and event.done)
+    assert len({event.value[0] for event in events if isinstance(event, Told)}) == 4
+
+
+def test_tasks_that_fail_in_every_worker_start_few_new_ones() -> None:
+    with Workers[int](rusty, (True,), 1, ahead=2) as crew:
+        events = list(crew.run(range(100), failed=lambda result: result[1]))
+    done = [event for event in events if isinstance(event, Told) and event.done]
+    assert [event.task for event in done] == list(range(100))
+    assert [event.task for event in done if event.value[1]] == list(range(1, 100, 2))
+    assert [event.task for event in events if isinstance(event, Told) and not event.done] == [
+        1,
+        5,
+        13,
+        29,
+        61,
+    ]
+
+
+def test_a_daemonic_process_is_told_why_it_can_have_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    with Workers[int](squares, (), 1) as crew, pytest.raises(CannotStart, match=r"use concurrent\.futures"):
+        list(crew.run([1]))
+
+
+def test_what_a_worker_cannot_rebuild_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = type(os)("loaded_from_nowhere")
+    exec("def function(x): return x", vars(module))  # noqa: S102
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with (
+        Workers[int](calling, (module.function,), 1) as crew,
+        pytest.raises(TypeError, match=r"cannot rebuild .* No module named 'loaded_from_nowhere'"),
+    ):
+        list(crew.run([1]))
+
+
+def calling(function: Callable[[int], int]) -> AbstractContextManager[Run]:
+    return contextlib.nullcontext(lambda x, _, __: function(x))
 
 
 def alive(pid: int) -> bool:

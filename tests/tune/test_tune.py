@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -532,8 +533,11 @@ def test_a_start_that_breaks_a_constraint_is_refused_before_anything_is_written(
         tune(cost, SPACE, 20, constraints=["kp >= 2"], out=tmp_path / "out")
     with pytest.raises(ValueError, match="ppo: expected a method without scores"):
         tune(cost, SPACE, 20, "ppo", out=tmp_path / "out")
-    with pytest.raises(ValueError, match="function: expected one that a module holds"):
-        tune(lambda params, seed: 0.0, SPACE, 20, workers=2, out=tmp_path / "out")
+    lock = threading.Lock()
+    with pytest.raises(
+        ValueError, match=r"function: expected one that can be sent .*; build that inside the f"
+    ):
+        tune(lambda params, seed: float(bool(lock)), SPACE, 20, workers=2, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
