@@ -95,6 +95,8 @@ def _optional_flag(name: str, option: FieldInfo, shown: Any) -> tuple[str, Any, 
     annotation: Any = option.annotation
     kinds = {kind if isinstance(kind, type) else type(kind) for kind in get_args(annotation) or (annotation,)}
     kind: Any = next((kind for plain, kind in KINDS.items() if plain in kinds), annotation | None)
+    if get_origin(annotation) is list:
+        kind = annotation | None
     if get_origin(annotation) is Literal:  # the model names the choices, when it refuses another
         kind = str | None
     for parser in option.metadata:

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from policysearch.command_line import Refusal, Whole, flag, flags_of, import_from_here, parsed, running
 from policysearch.compare.options import StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
+from policysearch.reuse import Reuse
 
 if TYPE_CHECKING:
     from policysearch.compare.session import Shard
@@ -46,6 +47,7 @@ Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost p
 4 another process is at work in DIR, 130 interrupted."""
 
 
+@flags_of(Reuse)
 @flags_of(StudySettings)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -72,9 +74,6 @@ class Arguments:
 
     out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Folder that keeps everything; by default a folder of its own for every study."""
-
-    fresh: Annotated[bool, flag("")] = False
-    """Start over; the ledger that is there is kept next to the new one."""
 
     shard: Annotated[str | None, flag("I/N")] = None
     """Make only the I-th of N parts of the runs; `report` puts the parts together."""
@@ -151,7 +150,7 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
         print(line, file=sys.stderr)
     _shard(arguments.shard, study)  # or says what is wrong with it, before a folder is made
     out = arguments.out or request.default_folder(arguments, study)
-    _prepare(out, study, fresh=arguments.fresh)
+    _prepare(out, study, fresh=arguments.fresh)  # type: ignore[attr-defined]
     return _run(arguments, study, out, workers, argv)
 
 
@@ -198,12 +197,20 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     """Make the runs, show what has come of them, and say how it ended."""
     from policysearch.compare import report, show  # noqa: PLC0415 - heavy
     from policysearch.compare.driver import run_study  # noqa: PLC0415
+    from policysearch.compare.study import StudyError  # noqa: PLC0415
     from policysearch.ledger import LedgerRefused  # noqa: PLC0415
 
-    again = report.command_line([argument for argument in argv if argument != "--fresh"])
+    again = report.command_line(
+        [argument for argument in argv if argument not in ("--fresh", "--retry-failed")]
+    )
+    reuse = Reuse(**{name: getattr(arguments, name) for name in Reuse.model_fields})
     shard = _shard(arguments.shard, study)
     try:
-        outcome = run_study(study, out, workers, shard=shard, command=again, latex=arguments.latex)
+        outcome = run_study(
+            study, out, workers, shard=shard, command=again, latex=arguments.latex, reuse=reuse
+        )
+    except StudyError as error:
+        raise Refusal(error.problems) from error
     except LedgerRefused as error:
         raise Refusal([f"{error}; or pass --fresh to start over next to it"], MACHINE_TROUBLE) from error
     if outcome.result is None:

@@ -6,11 +6,14 @@ from typing import Any, Unpack
 
 from policysearch.compare import request
 from policysearch.compare.driver import run_study
+from policysearch.compare.journal import NAME
 from policysearch.compare.options import CompareOptions
 from policysearch.compare.progress import say
 from policysearch.compare.result import CompareResult
 from policysearch.compare.study import Study
 from policysearch.configuration import check_keywords
+from policysearch.ledger import set_aside
+from policysearch.reuse import Reuse
 
 
 def compare(
@@ -30,7 +33,8 @@ def compare(
             where it stopped. None keeps nothing.
         workers: processes.
         progress: whether to show it on standard error.
-        options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's.
+        options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's,
+            and what becomes of results that are there (`policysearch.reuse.Reuse`).
 
     Raises:
         TypeError: for an option that does not exist.
@@ -38,11 +42,14 @@ def compare(
         LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
         RuntimeError: if a run has no result, with the reason.
     """
+    reuse = Reuse.taken(options)
     resolved = _resolved(study, options, progress=progress)
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    outcome = run_study(resolved, folder, workers, watch=progress)
+        if reuse.fresh:
+            set_aside(folder / NAME)
+    outcome = run_study(resolved, folder, workers, watch=progress, reuse=reuse)
     if outcome.interrupted:
         raise KeyboardInterrupt
     if outcome.died or outcome.result is None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from policysearch.compare import progress, recommendation, report
+from policysearch.compare.checks import check_all, what_is_run
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.result import CompareResult
 from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.reuse import Reuse
 
 
 class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was found
@@ -37,6 +39,7 @@ def run_study(
     command: str = "",
     watch: bool = True,
     latex: bool = False,
+    reuse: Reuse = Reuse(),
 ) -> StudyOutcome:
     """Run a study, or continue the one in `folder`, and write the results there.
 
@@ -50,20 +53,22 @@ def run_study(
         command: what a reader can type to run the study again.
         watch: whether to show the progress on standard error.
         latex: whether to write a LaTeX table too.
+        reuse: what becomes of the results that are there.
 
     Raises:
-        LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
+        StudyError: if what is run does not repeat itself, or depends on a file that is not there.
+        LedgerError: if the folder holds something else, is in use, damaged or cannot be written.
         ReplayDiffers: if a search does not continue as it is recorded.
         CannotWrite: if the results cannot be written.
     """
-    interrupted = False
-    with StudyJournal(folder, study, command) as journal:
+    with StudyJournal(folder, study, command, reuse, what_is_run(study)) as journal:
         session = StudySession(study, journal, shard or Shard())
         if watch:
             progress.announce_known(session)
             progress.announce(study)
+        check_all(study, journal, workers, reuse)
         updates = session.run(workers)
-        watched = progress.watched(updates, session) if watch else updates
+        watched, interrupted = progress.watched(updates, session) if watch else updates, False
         try:
             for _ in watched:
                 pass

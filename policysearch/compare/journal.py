@@ -3,6 +3,10 @@
 Kinds of events, their keys and bodies:
 
     study       ()                                the study document; again when it has grown
+    runs        ()                                digests of what is run (`policysearch.digests`); again if new
+    kept        ()                                what had changed, and why the results were kept
+    retry       ()                                runs are known only to where they first failed
+    check       (task)                            the rollouts before the first run
     session     ()                                versions, machine, command of every process that has continued it
     generation  (stage, task, optimizer, run)     one evaluation (`policysearch.evaluators.recorded`)
     run         (stage, task, optimizer, run)     the result of a finished run
@@ -17,14 +21,20 @@ from typing import Any
 
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
+from policysearch.digests import Digests
+from policysearch.digests.agreement import agreed, remarks
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
+from policysearch.evaluators.repeatable import Check
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
+from policysearch.reuse import Reuse
 
 NAME = "ledger.sqlite"
 SECONDS_BETWEEN_COMMITS = 0.25
+#: What a session says that is not the version of something.
+NO_VERSIONS = ("command", "date", "process", "remark", "checks")
 
 
 class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
@@ -39,6 +49,17 @@ class Past:
 
     texts: list[str] = field(default_factory=list)  # of its records
     result: Result | None = None
+
+    @property
+    def failed(self) -> int | None:
+        """The index of the first generation with a failed rollout; None if there is none."""
+        failed = (i for i, record in enumerate(self.records) if record.get("failures"))
+        report = len(self.texts) if self.result is not None and self.result.examples else None
+        return next(failed, report)
+
+    def without_failures(self) -> "Past":
+        """What is known before the first failure."""
+        return self if self.failed is None else Past(self.texts[: self.failed])
 
     @property
     def records(self) -> list[Record]:
@@ -56,24 +77,43 @@ class Past:
 class StudyJournal:
     """The ledger of `study` in `folder`, or one in memory without a folder; also a context manager.
 
+    Attributes:
+        past: what is known of the runs, by stage and job.
+        sessions: the versions, machine and command of every process that has continued it, this one last.
+        grown: what this study has that the ledger's had not.
+        checks: what the rollouts before the first run of a task have shown.
+
     Raises:
         StudyChanged: if it holds a study that this one does not continue.
+        OtherRun: if what is run has changed.
         LedgerError: as `policysearch.ledger.Ledger` does.
     """
 
-    def __init__(self, folder: Path | None, study: Study, command: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        study: Study,
+        command: str = "",
+        reuse: Reuse = Reuse(),
+        runs: Digests = Digests(),
+    ) -> None:
         self.past: dict[tuple[str, Job], Past] = {}
         self.sessions: list[dict[str, Any]] = []
-        self.grown: list[str] = []  # what this study has that the ledger's had not
+        self.grown: list[str] = []
+        self.checks: dict[str, Check] = {}
+        self._kept: list[Any] = []
+        self._runs: list[Any] = []
         self._ledger = None if folder is None else Ledger(folder / NAME)
         try:
             known = self._read()
             session = environment() | study.plug_ins() | {"command": command}
-            self.sessions.append(session)
             if self._ledger is not None:
                 self._agree(known, study)
+                session |= self._agree_on_runs(self._ledger, reuse, runs)
                 self._ledger.append("session", (), session)
                 self._ledger.commit()
+            self.sessions.append(session)
+            self._say_checks()
         except BaseException:
             self.close()
             raise
@@ -92,6 +132,12 @@ class StudyJournal:
                     self._of(event.key).texts.append(event.text)
                 elif event.kind == "run":
                     self._of(event.key).result = Result.from_document(event.body)
+                elif event.kind in ("runs", "kept"):
+                    (self._runs if event.kind == "runs" else self._kept).append(event.body)
+                elif event.kind == "retry":
+                    self._forget_failures()
+                elif event.kind == "check":
+                    self.checks[str(event.key[0])] = Check(**event.body)
                 else:
                     raise ValueError(f"unknown kind {event.kind!r}")
             except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -116,6 +162,37 @@ class StudyJournal:
                 )
         if document != known:
             self._ledger.append("study", (), document)
+
+    def _agree_on_runs(self, ledger: Ledger, reuse: Reuse, runs: Digests) -> dict[str, str]:
+        """Compare what is run with what was run; what the session says of it."""
+        older = bool(self.past) and not self._runs
+        if reuse.retry_failed and self._forget_failures():
+            ledger.append("retry", (), {})
+        results = [past for past in self.past.values() if past.texts or past.result is not None]
+        for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=bool(results), failed=False):
+            ledger.append(kind, (), body)
+            self._kept += [body] if kind == "kept" else []
+        said = remarks(self._kept, unknown=older)
+        return {"remark": "; ".join(said)} if said else {}
+
+    def _forget_failures(self) -> bool:
+        """Take back runs to where they first failed; returns whether there was one."""
+        failed = {key: past.without_failures() for key, past in self.past.items() if past.failed is not None}
+        self.past |= failed
+        self.checks = {task: check for task, check in self.checks.items() if not check.failure}
+        return bool(failed)
+
+    def _say_checks(self) -> None:
+        """Let this session say what was run before the first run."""
+        said = [f"{task}: {check.words}" for task, check in self.checks.items()]
+        self.sessions[-1] |= {"checks": "; ".join(said)} if said else {}
+
+    def checked(self, task: str, check: Check) -> None:
+        """Write down what the rollouts before the first run have shown."""
+        self.checks[task] = check
+        self._say_checks()
+        if self._ledger is not None:
+            self._ledger.append("check", (task,), vars(check))
 
     def __enter__(self) -> "StudyJournal":
         return self
@@ -162,7 +239,7 @@ class StudyJournal:
             (name, value, now.get(name))
             for before in self.sessions[:-1]
             for name, value in before.items()
-            if name not in ("command", "date", "process")
+            if name not in NO_VERSIONS
         )
         return "; ".join(dict.fromkeys(changes(values)))
 

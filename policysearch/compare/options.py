@@ -4,12 +4,13 @@ Only light modules are imported here, so that `--help` answers at once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from policysearch.command_line import flag
 from policysearch.configuration import STRICT, EvaluatorKind
+from policysearch.reuse import ReuseOptions
 
 
 class StudySettings(BaseModel):
@@ -54,13 +55,16 @@ class StudySettings(BaseModel):
     rollout_timeout: Annotated[float | None, Field(gt=0), flag("S", "none")] = None
     """Seconds after which a pool ends a rollout."""
 
+    depends: Annotated[list[str] | None, flag("FILE …", "none")] = None
+    """Files and folders that the results depend on and that are not found by themselves, such as data or an FMU."""
+
 
 #: Names, or choices by name, as the sections of a study file have them.
 Section = Sequence[str] | Mapping[str, Mapping[str, Any]]
 
 
-class CompareOptions(TypedDict, total=False):
-    """The keywords of `policysearch.compare`: the tasks, the methods, and what `StudySettings` describes."""
+class CompareOptions(ReuseOptions, total=False):
+    """The keywords of `policysearch.compare`: tasks, methods, and what `StudySettings` and `Reuse` describe."""
 
     tasks: Section
     optimizers: Section
@@ -76,3 +80,4 @@ class CompareOptions(TypedDict, total=False):
     curve_points: int
     evaluator: EvaluatorKind
     rollout_timeout: float | None
+    depends: Sequence[str] | None

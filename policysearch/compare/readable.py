@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.journal import NO_VERSIONS
 from policysearch.compare.verdict import budget_words
 from policysearch.reporting.tables import interval, number
 
@@ -76,7 +77,7 @@ def versions(comparison: Comparison) -> list[str]:
     """What the study was made with, one line per different environment."""
     lines = []
     for session in comparison.sessions:
-        known = {k: v for k, v in session.items() if k not in ("command", "date", "process")}
+        known = {k: v for k, v in session.items() if k not in NO_VERSIONS}
         line = ", ".join(f"{name} {value}" for name, value in known.items())
         if line not in lines:
             lines.append(line)
@@ -118,6 +119,9 @@ def facts(comparison: Comparison) -> list[str]:
         "much the search’s best value overstates it, “start” is the starting policy, d the number of "
         "parameters searched."
     )
+    for name, label in (("checks", "Tried before the first run"), ("remark", "Note")):
+        said = dict.fromkeys(session.get(name) for session in comparison.sessions)
+        lines += [f"{label}: {line}." for line in said if line]
     return lines
 
 

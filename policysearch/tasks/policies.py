@@ -57,6 +57,12 @@ def policy_names() -> list[str]:
     return [*_GENERAL, *CONTROLLERS.names()]
 
 
+def policy_module(spec: str) -> str:
+    """The module of a plug-in's policy; empty for what the package has."""
+    _, body, hidden = parse_policy(spec)
+    return "" if hidden else CONTROLLERS.module_of(body)
+
+
 def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
     """Head, body and hidden layers of a policy's name; of a controller, no head and no layers.
 

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from policysearch.command_line import Refusal, flag, flags_of, import_from_here, parsed, running, settings
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.reuse import Reuse
 from policysearch.tune.options import TuneSettings
 
 if TYPE_CHECKING:
@@ -55,9 +56,11 @@ Names of files, folders and programs are relative to the present folder, not to 
 
 Everything is kept in the folder --out as it happens; the same command continues where it stopped.
 
-Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault, 4 in use, 130 interrupted."""
+Exit codes: 0 done, 1 nothing usable was found, 2 not possible as asked, 3 the machine's fault, 4 in use,
+130 interrupted."""
 
 
+@flags_of(Reuse)
 @flags_of(TuneSettings)
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -96,6 +99,7 @@ def _run(arguments: Arguments, out: Path) -> int:
         result = _tuned(arguments, out)
         print(result)
         print(_written(result, out))
+        return 0 if result.usable else 1
     except ValueError as error:
         raise Refusal([str(error)]) from error
     except ReplayDiffers as error:
@@ -104,7 +108,6 @@ def _run(arguments: Arguments, out: Path) -> int:
         raise Refusal([f"{error.filename or out}: {error.strerror or error}"], MACHINE_TROUBLE) from error
     except (EOFError, Stopped):
         raise KeyboardInterrupt from None
-    return 0
 
 
 def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
@@ -128,6 +131,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         perturb=asked.plants(),
         workers=arguments.workers,
         out=out,
+        **{name: getattr(arguments, name) for name in Reuse.model_fields},
         progress=lambda line: print(line, file=sys.stderr, flush=True),
         **asked.settings,
     )

@@ -17,12 +17,14 @@ from policysearch.configuration import check_keywords, validated
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.optimizers import Repeated, Trusted, build
+from policysearch.reuse import Reuse
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask, tries
+from policysearch.tune.checks import checked, what_is_run
 from policysearch.tune.journal import Journal, opened
 from policysearch.tune.options import Function, Say, TuneOptions, TuneSettings
 from policysearch.tune.result import TuneResult
-from policysearch.tune.sensitivity import REACH, least_rollouts
+from policysearch.tune.sensitivity import REACH, check_rollouts
 from policysearch.tune.tuning import Tuning
 from policysearch.wire import check
 
@@ -59,27 +61,29 @@ def tune(
     check_keywords("tune", options, TuneOptions.__annotations__)
     perturb, workers = options.pop("perturb", None) or {}, options.pop("workers", 1)
     out, progress = options.pop("out", None), options.pop("progress", None)
+    reuse = Reuse.taken(options)
     settings = _settings({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
     space, typed = _space(function, space)
     space = space.within(settings.margin) if settings.margin else space
+    if settings.sensitivity_rollouts:
+        check_rollouts(space, settings.sensitivity_rollouts)
     tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
     if isinstance(function, Prompt):
         if perturb or settings.sensitivity_rollouts:
             raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
-        with opened(out, request) as journal:
+        with opened(out, request, reuse) as journal:
             return _by_a_person(tuning, function, settings, journal)
-    least = least_rollouts(space)
-    if 0 < settings.sensitivity_rollouts < least:
-        got = settings.sensitivity_rollouts
-        raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {got}")
     with ExitStack() as stack:
         runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
         plant = stack.enter_context(runner(function))
         plants = {name: (run, stack.enter_context(runner(run))) for name, run in perturb.items()}
-        journal = stack.enter_context(opened(out, request))
+        runs = partial(what_is_run, [function, *perturb.values(), typed], settings)
+        journal = stack.enter_context(opened(out, request, reuse, runs()))
         if known := journal.rollouts:
             tuning.say(f"{known} rollouts are known from {out}: they are not run again")
-        return _by_rollouts(tuning, settings, journal, plant, plants)
+        tuning, said = checked(tuning, journal, plant, runs, reuse)
+        result = _by_rollouts(tuning, settings, journal, plant, plants)
+        return replace(result, remarks=(*journal.remarks, *said))
 
 
 def _settings(given: dict[str, Any], workers: int) -> TuneSettings:
@@ -151,6 +155,8 @@ def _by_rollouts(
     """What the rollouts of a function or a program find, and of its changed plants by name."""
     remembered, episodes = journal.memoised(plant), settings.report_rollouts or REPORT
     result = tuning.run(Capped(journal.recorded(plant)), remembered, episodes)
+    if not len(result.held_out.returns):
+        return result
     if rollouts := settings.sensitivity_rollouts:
         reach = min(settings.reach, REACH) if settings.safe else REACH
         result = replace(result, sensitivity=tuning.around(remembered, result, rollouts, reach))

@@ -34,6 +34,11 @@ class HeldOut:
         }
         return cls(goal, returns[recommended], returns[start], metrics)
 
+    @classmethod
+    def none(cls, goal: str) -> "HeldOut":
+        """Of no rollouts, where there was nothing to evaluate."""
+        return cls(goal, np.empty(0), np.empty(0))
+
     @cached_property
     def improvement(self) -> tuple[float, float, float]:
         """How much better than the start, in the mean over seeds on which both succeeded, and its 95 % interval.

@@ -5,12 +5,13 @@ Only light modules are imported here, so that `--help` answers at once.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from policysearch.command_line import flag
 from policysearch.configuration import STRICT, Goal
+from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:
     from policysearch.constraints import Constraint
@@ -72,6 +73,12 @@ class TuneSettings(BaseModel):
     directory: str | None = None
     """The folder in which a program runs, the present one by default; "{dir}" is a fresh one for each run."""
 
+    depends: Annotated[list[str], flag("FILE …")] = []
+    """Files and folders that the result depends on and that are not found by themselves, such as data or an FMU."""
+
+    external: Annotated[bool, flag("")] = False
+    """Whether a machine is moved, which is never run only to check that it repeats itself."""
+
     @property
     def reach(self) -> float:
         """How far `safe` lets a parameter go, as a share of its range; 0 for any distance."""
@@ -82,8 +89,8 @@ class TuneSettings(BaseModel):
 SAFE_REACH = 0.1
 
 
-class TuneOptions(TypedDict, total=False):
-    """The keywords of `policysearch.tune`: `TuneSettings` describes all but the last four.
+class TuneOptions(ReuseOptions, total=False):
+    """The keywords of `policysearch.tune`: `TuneSettings` and `Reuse` describe all but the last four.
 
     `perturb` has changed plants by name, each a function or a command line, on which the recommendation and the start
     are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `out` is a
@@ -103,6 +110,8 @@ class TuneOptions(TypedDict, total=False):
     timeout: float | None
     template: str | Sequence[str] | None
     directory: str | None
+    depends: Sequence[str]
+    external: bool
     perturb: Mapping[str, Function | str] | None
     workers: int
     out: str | Path | None

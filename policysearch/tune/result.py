@@ -46,11 +46,17 @@ class TuneResult:
     sensitivity: Sensitivity | None = None  # measured around the recommendation, if it was asked for
     metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
     note: str = ""  # why the search ended early
+    remarks: tuple[str, ...] = ()  # on checks before the search, and on changes of what was run
 
     @property
     def values(self) -> dict[str, Any]:
         """The recommended parameters by name, in their own units."""
         return self.space.named(self.recommendation)
+
+    @property
+    def usable(self) -> bool:
+        """Whether the recommendation has succeeded on held-out seeds at least once."""
+        return bool(np.isfinite(self.held_out.returns).any())
 
     @property
     def start(self) -> dict[str, Any]:
@@ -155,8 +161,17 @@ class TuneResult:
         return tuple(name for name in names if name != "violation")
 
     def __str__(self) -> str:
+        if not len(self.held_out.returns):
+            return "\n".join([*_nothing(self), *self.remarks])
         return "\n".join(
-            [*_recommended(self), *_at_bounds(self), *_worth(self), *_search(self), *_around(self)]
+            [
+                *_recommended(self),
+                *_at_bounds(self),
+                *_worth(self),
+                *_search(self),
+                *_around(self),
+                *self.remarks,
+            ]
         )
 
     def _better(self, quantity: str) -> str:
@@ -168,6 +183,15 @@ class TuneResult:
         )
         if unknown := [name for name in quantities if name not in known]:
             raise ValueError(f"expected some of {', '.join(known)}, got {', '.join(unknown)}")
+
+
+def _nothing(result: TuneResult) -> Iterator[str]:
+    """What is said where no rollout has succeeded."""
+    ran = [rollout for rollout in result.rollouts if not rollout.reason.startswith(NOT_RUN)]
+    yield f"nothing usable was found: all {len(ran)} rollouts failed, first: {ran[0].reason}"
+    start = ", ".join(stated(p, result.start[p.name]) for p in result.space.parameters)
+    yield f"try the start by itself ({start}), mend what fails, and run the same again with --retry-failed"
+    yield f"the search ended early: {result.note}"
 
 
 def _recommended(result: TuneResult) -> Iterator[str]:

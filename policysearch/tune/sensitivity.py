@@ -178,6 +178,12 @@ def least_rollouts(space: Space) -> int:
     return 2 * (1 + sum(len(p.options) - 1 if isinstance(p, Choice) else 2 for p in space.parameters))
 
 
+def check_rollouts(space: Space, rollouts: int) -> None:
+    """Raise ValueError for fewer rollouts than `measure` needs."""
+    if rollouts < (least := least_rollouts(space)):
+        raise ValueError(f"sensitivity_rollouts: expected 0, or at least {least}, got {rollouts}")
+
+
 def _chosen(space: Space, at: Float[Array, "d"], rollouts: int, reach: float) -> list[Float[Array, "d"]]:
     """The other values that the budget allows."""
     if rollouts < (least := least_rollouts(space)):

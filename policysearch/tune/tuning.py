@@ -1,14 +1,17 @@
 """The phases of a tuning: the search, then the evaluation of its recommendation and the start on held-out seeds."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from policysearch.asking.prompt import Stopped
 from policysearch.core import Array, Evaluation, Evaluator, Optimizer
-from policysearch.evaluators.functions import sign_of
+from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut
@@ -16,6 +19,7 @@ from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import Sensitivity, measure
+from policysearch.tune.words import stated
 
 #: A loss of at most this share of the improvement, and of the return itself, does not matter (choice).
 WORTH = 0.05
@@ -30,6 +34,7 @@ class Tuning:
     space: Space
     settings: TuneSettings
     say: Say
+    start_fails: bool = False  # whether both rollouts of the start, before the search, have failed
 
     def check(self) -> None:
         """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
@@ -54,6 +59,10 @@ class Tuning:
         """
         goal = self.settings.goal
         rollouts, recommendation, note = self._search(search)
+        if all_failed(rollouts):
+            return TuneResult(
+                self.space, goal, self.space.domain.start, tuple(rollouts), HeldOut.none(goal), note=note
+            )
         rows, candidates = [recommendation, self.space.domain.start], completed(rollouts)
         best = best_of(candidates, goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
@@ -97,6 +106,10 @@ class Tuning:
     ) -> Evaluation:
         return report.evaluate(held_out(params, episodes), (self.settings.seed, "tune", use))
 
+    def _named(self, params: Float[Array, "d"]) -> list[tuple[Any, Any]]:
+        """Every parameter with its value."""
+        return [(p, self.space.named(params)[p.name]) for p in self.space.parameters]
+
     def _search(self, evaluator: Evaluator) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
         budget, sign = self.settings.rollouts, sign_of(self.settings.goal)
@@ -118,11 +131,27 @@ class Tuning:
                 rollouts += Measurement.of(made.proposal, made.evaluation, self.space, made.index, sign)
                 recommendation = made.recommendation
                 progress.show(made)
+                if self.start_fails and made.index and all_failed(rollouts):
+                    note = "the start fails, and so did everything else that was tried"
+                    break
         except SearchFailed as failed:
             note = str(failed)
+        except (KeyboardInterrupt, EOFError, Stopped):
+            if spent:
+                self.say(
+                    f"stopped after {spent} rollouts; recommended so far, and not yet evaluated on held-out seeds:"
+                )
+                self.say("  " + ", ".join(stated(p, v) for p, v in self._named(recommendation)))
+            raise
         if not note and budget - spent >= largest:
             note = f"{self.name} found nothing left to search after {spent} of {budget} rollouts"
         return rollouts, recommendation, note
+
+
+def all_failed(rollouts: Sequence[Measurement]) -> bool:
+    """Whether every rollout has failed, and some of them were run."""
+    reasons = [rollout.reason for rollout in rollouts]
+    return all(reasons) and not all(reason.startswith(NOT_RUN) for reason in reasons)
 
 
 def _best_without_luck(returns: Float[Array, "n k"]) -> int:

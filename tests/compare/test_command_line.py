@@ -26,6 +26,7 @@ from policysearch.compare.options import CompareOptions, StudySettings
 from policysearch.compare.saved import load, load_all, write
 from policysearch.compare.study import Study, StudyError
 from policysearch.optimizers import OPTIMIZERS
+from policysearch.reuse import Reuse
 
 TESTS = Path(__file__).parent.parent
 SMALL = [
@@ -305,10 +306,10 @@ def test_a_method_of_an_extra_is_in_no_default_comparison() -> None:
 
 
 def test_the_options_are_described_once() -> None:
-    assert CompareOptions.__annotations__.keys() == Study.model_fields.keys()
+    assert CompareOptions.__annotations__.keys() == Study.model_fields.keys() | Reuse.model_fields.keys()
     assert all(option.description for option in Study.model_fields.values())
     flags = {field.name for field in dataclasses.fields(Arguments)}
-    own = {"study", "plan", "set", "workers", "out", "fresh", "shard", "latex", "list"}
+    own = {"study", "plan", "set", "workers", "out", "shard", "latex", "list", *Reuse.model_fields}
     assert flags - own == Study.model_fields.keys() - {"curve_points"}
     assert StudySettings.model_fields.keys() | {"tasks", "optimizers"} == Study.model_fields.keys()
     assert set(inspect.signature(compare).parameters) == {"study", "out", "workers", "progress", "options"}

@@ -15,6 +15,7 @@ import pytest
 
 from policysearch.asking.prompt import Prompt
 from policysearch.ledger import LedgerBusy, LedgerError
+from policysearch.reuse import Reuse
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import Arguments, main
 from policysearch.tune.api import default_method, tune
@@ -122,8 +123,10 @@ def test_a_function_that_hangs_one_time_in_five_ends_in_a_sound_recommendation_t
 def test_a_function_that_always_fails_says_so_and_recommends_the_start() -> None:
     result = tune(lambda params, seed: float("inf"), SPACE, 200)
     assert result.values == result.start
-    assert "the search ended early: every episode of the last three generations failed" in str(result)
+    assert "all 12 rollouts failed, first: ValueError: the function returned inf" in str(result)
+    assert "the search ended early: the start fails, and so did everything else" in str(result)
     assert np.isnan(result.improvement).all()
+    assert not result.usable
 
 
 def test_parameters_that_break_a_constraint_are_never_tried() -> None:
@@ -188,7 +191,9 @@ def test_a_folder_keeps_everything_and_the_same_call_goes_on(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         tune(counted, SPACE, 60, goal="minimise", out=tmp_path)
     again = tune(counted, SPACE, 60, goal="minimise", out=tmp_path)
-    assert 60 + 60 <= calls < 60 + 60 + 10  # a generation at most was tried twice
+    assert (
+        4 + 60 + 60 <= calls < 4 + 60 + 60 + 10
+    )  # four before the search; a generation at most was tried twice
     assert again.values == calm.values
     assert again.history.equals(calm.history)
     np.testing.assert_array_equal(again.held_out.returns, calm.held_out.returns)
@@ -209,14 +214,15 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
 
 def test_the_options_are_described_once() -> None:
     machine = {"perturb", "workers", "out", "progress"}  # they change no number of the search
-    assert (
-        set(TuneOptions.__annotations__)
-        == set(TuneSettings.model_fields) - {"rollouts", "optimizer"} | machine
-    )
+    assert set(TuneOptions.__annotations__) == set(TuneSettings.model_fields) - {
+        "rollouts",
+        "optimizer",
+    } | machine | set(Reuse.model_fields)
     assert all(option.description for option in TuneSettings.model_fields.values())
     assert all(option.description for option in TuneRequest.model_fields.values())
     flags = {field.name for field in fields(Arguments)}
-    assert flags - {"what", "ask", "set", "workers", "out"} <= set(TuneSettings.model_fields)
+    own = {"what", "ask", "set", "workers", "out", *Reuse.model_fields}
+    assert flags - own <= set(TuneSettings.model_fields)
     assert {"rollouts", "optimizer", "goal", "safe", "report_rollouts", "timeout"} <= flags
     assert set(inspect.signature(tune).parameters) == {
         "function",
@@ -512,7 +518,7 @@ def test_only_what_was_measured_is_drawn(violation: float) -> None:
 
     result = tune(measured, SPACE, 12, metrics={"overshot": "minimise"})
     assert ("tradeoff" in result.pictures()) == (violation == 0.0)
-    assert "recommended:" in str(result)
+    assert str(result).startswith("recommended:" if violation == 0.0 else "nothing usable was found")
 
 
 def test_a_choice_that_nearly_no_try_changed_has_no_surface() -> None:
@@ -594,8 +600,9 @@ def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(
     assert len(pd.read_csv(out / "history.csv")) == 16
     assert (out / "tries.png").stat().st_size > 1000
     (folder / "simulate.py").write_text("raise SystemExit(9)", encoding="utf-8")
-    assert here(folder, monkeypatch, *asked, "16") == 0  # nothing is tried again
-    assert capsys.readouterr().out == first
+    assert here(folder, monkeypatch, *asked, "16", "--keep", "a test") == 0  # nothing is tried again
+    kept = capsys.readouterr().out
+    assert kept.replace("kept although file simulate.py has changed: a test\n", "") == first
     assert (
         here(folder, monkeypatch, *asked, "32") == 0
     )  # what was tried is known; all that is tried now fails
@@ -641,8 +648,8 @@ def test_a_program_that_prints_nothing_or_is_not_there_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "simulate.py").write_text("", encoding="utf-8")
-    assert here(folder, monkeypatch, "gains.toml", "--optimizer", "random-search") == 0
-    assert "of the search failed, first: exit code 0, but it printed nothing" in capsys.readouterr().out
+    assert here(folder, monkeypatch, "gains.toml", "--optimizer", "random-search") == 1
+    assert "rollouts failed, first: exit code 0, but it printed nothing" in capsys.readouterr().out
     (folder / "gains.toml").write_text(FILE.format(python="/no/such/program"), encoding="utf-8")
     assert here(folder, monkeypatch, "gains.toml") == 2
     assert "/no/such/program" in capsys.readouterr().err

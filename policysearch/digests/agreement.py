@@ -1,0 +1,62 @@
+"""Whether a ledger holds results of what is to be run now: its recorded digests and those of now, compared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from policysearch.digests.run import Digests
+from policysearch.errors import WRONG_REQUEST
+from policysearch.ledger import LedgerError
+from policysearch.reuse import Reuse
+
+
+class OtherRun(LedgerError):  # noqa: N818 - it states what was found
+    """A folder holds results of something else than what is to be run now."""
+
+    exit_code = WRONG_REQUEST
+
+
+def agreed(
+    path: Path, known: list[Any], now: Digests, reuse: Reuse, *, results: bool, failed: bool
+) -> Iterator[tuple[str, Any]]:
+    """The events, as kind and body, with which a ledger agrees to what is run now.
+
+    Args:
+        path: of the ledger, for messages.
+        known: the bodies of its events of the kind `runs`, in order.
+        now: the digests of what is to be run.
+        reuse: what the user has said.
+        results: whether the ledger holds any.
+        failed: whether all of them have failed, so that --retry-failed is enough.
+
+    Raises:
+        OtherRun: if what is run has changed, and nothing says what is to be done.
+    """
+    before = Digests.of(known[-1]) if known else None
+    changed = before.differences(now) if before is not None else []
+    if changed and results and reuse.keep is None:
+        retry = ", --retry-failed to run again what has failed" if failed else ""
+        raise OtherRun(
+            f"{path}: holds results of something else than what is to be run now: {'; '.join(changed)}. Choose "
+            "another folder with --out, --fresh to start over (the old results stay next to the new ones)"
+            f"{retry}, or --keep REASON if the change makes no difference"
+        )
+    if changed and results:
+        yield "kept", {"changed": changed, "reason": reuse.keep}
+    if before is None or changed or before.known.keys() != now.known.keys() - {*before.changing}:
+        yield "runs", now.document()
+
+
+def remarks(kept: list[Any], *, unknown: bool) -> tuple[str, ...]:
+    """What readers of results have to know.
+
+    Args:
+        kept: the bodies of the events of that kind.
+        unknown: whether results are older than the digests, as those of version 0.1.0 are.
+    """
+    lines = [f"kept although {'; '.join(body['changed'])}: {body['reason']}" for body in kept]
+    if unknown:
+        lines.append(
+            "begun by a version that kept no digest of what it ran: whether it was the same is not known"
+        )
+    return tuple(lines)

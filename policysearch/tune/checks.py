@@ -1,0 +1,74 @@
+"""What is done before a search: what is run is digested, and tried."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from policysearch.digests import Digests, of_command, of_files, of_object
+from policysearch.evaluators import Runner
+from policysearch.evaluators.functions import sign_of
+from policysearch.evaluators.repeatable import Check, check
+from policysearch.reuse import Reuse
+from policysearch.tune.journal import Journal
+from policysearch.tune.options import TuneSettings
+from policysearch.tune.tuning import Tuning
+
+
+def what_is_run(things: Sequence[Any], settings: TuneSettings) -> Digests:
+    """The digests of functions and command lines, and of the files that they depend on.
+
+    Raises:
+        ValueError: for a file that cannot be read.
+    """
+    directory = settings.directory or ""
+    folder = Path() if "{" in directory else Path(directory)
+    templates = [settings.template] if isinstance(settings.template, str) else settings.template or []
+    found = of_files([*settings.depends, *templates])
+    for thing in things:
+        if isinstance(thing, str):
+            found |= of_command(thing.replace("{here}", str(Path.cwd())), folder)
+        elif thing is not None:
+            found |= of_object(thing)
+    return found
+
+
+def checked(
+    tuning: Tuning, journal: Journal, plant: Runner, runs: Callable[[], Digests], reuse: Reuse
+) -> tuple[Tuning, list[str]]:
+    """Try the plant before its first search, and write down what came of it.
+
+    Returns the tuning, which knows whether the start fails, and what readers have to know.
+
+    What a rollout changes of the values that the plant holds is its state, and no part of what it is: `runs` gives
+    the digests before and after.
+
+    Raises:
+        ValueError: if the same parameters and seed give different returns, unless that is allowed.
+    """
+    settings = tuning.settings
+    known = [Check(**body) for _, body in journal.of("check")]
+    if known:
+        return _known(tuning, known[-1])
+    if settings.external or journal.rollouts:
+        return tuning, []
+    tuning.say("trying the start before the search")
+    first = runs()
+    made = check(plant, tuning.space.domain.start, (settings.seed, "tune", "check"), sign_of(settings.goal))
+    if made.failure:
+        tuning.say(f"the start fails: {made.failure}")
+    if made.difference and not reuse.allow_nondeterminism:
+        raise ValueError(f"{made.difference}; mend that, or allow it with --allow-nondeterminism")
+    digests = first.without_state(runs())
+    if digests.changing:
+        journal.write("runs", digests.document())
+    if digests.unknown:
+        tuning.say(
+            f"changes of {', '.join(digests.unknown)} are not noticed; `depends` names files to look at"
+        )
+    journal.write("check", vars(made))
+    return _known(tuning, made)
+
+
+def _known(tuning: Tuning, made: Check) -> tuple[Tuning, list[str]]:
+    return replace(tuning, start_fails=made.failed == 2), [f"checks before the search: {made.words}"]
