@@ -388,13 +388,13 @@ def test_a_comparison_of_an_edited_environment_is_refused_with_what_differs(
         "--out",
         "o",
     ]
-    asked += ["--workers", "1"]
-    assert compare_main([*asked, "--runs", "1"]) == 0
+    assert compare_main([*asked, "--runs", "1", "--workers", "2"]) == 0
+    assert "EditedMine-v0: 4 rollouts, not charged." in Path("o/summary.md").read_text(encoding="utf-8")
     Path(tmp_path / "edited_mine.py").write_text(text.replace("= 1.0", "= 1000.0"), encoding="utf-8")
     capsys.readouterr()
-    assert compare_main([*asked, "--runs", "2"]) == 2
+    assert compare_main([*asked, "--runs", "2", "--workers", "1"]) == 2
     assert "module edited_mine has changed. Choose another folder" in capsys.readouterr().err
-    assert compare_main([*asked, "--runs", "2", "--keep", "only a unit"]) == 0
+    assert compare_main([*asked, "--runs", "2", "--workers", "1", "--keep", "only a unit"]) == 0
     summary = Path("o/summary.md").read_text(encoding="utf-8")
     assert "Note: kept although module edited_mine has changed: only a unit." in summary
 

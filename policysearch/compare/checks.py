@@ -84,7 +84,7 @@ def _made(study: Study, names: list[str], workers: int) -> Iterator[tuple[str, C
         for name in names:
             yield name, _check(study, name)
         return
-    crew: Workers[str] = Workers(_checks, (study,), 1, limits=Limits(retries_crashed=0), daemon=False)
+    crew: Workers[str] = Workers(_checks, (study,), 1, limits=Limits(retries_crashed=0))
     with crew, contextlib.closing(crew.run(names)) as events:
         for event in events:
             if isinstance(event, Told):
