@@ -9,6 +9,7 @@ episode, m rows of a batch, o observation, a action, h policy state, z noise.
 Returns are maximised. Randomness enters only through an explicit `numpy.random.Generator`.
 """
 
+import hashlib
 import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -156,6 +157,7 @@ class Proposal:
     purpose: str = "search"  # or "re-evaluation": rollouts are booked by purpose
     cutoff: float = -np.inf  # a return below which an episode may be stopped early
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
+    origin: str = ""  # generation and search of `search.AskTell`, for its token
     hopeless: InitVar[float | None] = None  # the old name of `cutoff`, until the next release
 
     def __post_init__(self, hopeless: float | None) -> None:
@@ -170,6 +172,11 @@ class Proposal:
     def cost(self) -> int:
         """Rollouts that running this proposal takes: n·k."""
         return int(self.params.shape[0]) * self.episodes
+
+    @property
+    def token(self) -> str:
+        """A short text by which `search.AskTell.tell` knows the proposal again: generation, search, parameters."""
+        return f"{self.origin}-{hashlib.sha256(self.params.tobytes()).hexdigest()[:8]}"
 
     @property
     def pairs(self) -> list[tuple[int, int]]:

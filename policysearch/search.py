@@ -1,27 +1,20 @@
 """The loop between an optimizer and an evaluator, and the budget that it may spend.
 
 `generations` is an iterator: logging, plots and early stopping are the body of the caller's `for`.
-`AskTell` is the same search seen from outside, for people who run their own loop.
+`AskTell` (`policysearch.ask_tell`) is the same search seen from outside, for people who run their own loop.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import (
-    NO_FITNESS_YET,
-    Array,
-    Domain,
-    Evaluation,
-    Evaluator,
-    Optimizer,
-    Proposal,
-    just_below,
-)
-from policysearch.seeding import Key, stream
+from policysearch.ask_tell import AskTell, Conversation, check_shape
+from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
+from policysearch.seeding import Key
+
+__all__ = ["AskTell", "Budget", "Generation", "SearchFailed", "generations", "held_out"]
 
 
 @dataclass(frozen=True)
@@ -77,93 +70,6 @@ class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the
         super().__init__(f"every episode of the last three generations failed ({reason}), parameters {shown}")
 
 
-class _FitnessOfFailure:
-    """The fitness of failed candidates, from all generations so far; see `core.Evaluation.fitness`."""
-
-    def __init__(self) -> None:
-        self.worst, self.best = np.inf, -np.inf
-
-    def fill(self, evaluation: Evaluation) -> Evaluation:
-        mean = evaluation.returns.mean(axis=1)
-        finite = mean[np.isfinite(mean)]
-        if finite.size:
-            self.worst = min(self.worst, float(finite.min()))
-            self.best = max(self.best, float(finite.max()))
-        if finite.size == mean.size:
-            return evaluation
-        if self.worst > self.best:
-            return replace(evaluation, failed_fitness=NO_FITNESS_YET)
-        spread = self.best - self.worst
-        failed = self.worst - (spread if spread > 0 else 1.0)
-        return replace(evaluation, failed_fitness=just_below(self.worst, failed))
-
-
-class AskTell:
-    """A search seen from outside: `ask`, run the candidates yourself, `tell`.
-
-    >>> from policysearch.optimizers import RandomSearch
-    >>> search = AskTell(RandomSearch(population_size=2), Domain.unbounded(np.zeros(3)), seed=1)
-    >>> proposal = search.ask()
-    >>> search.tell([-np.sum(params**2) for params in proposal.params])
-    >>> search.recommendation.shape
-    (3,)
-    """
-
-    def __init__(self, optimizer: Optimizer, domain: Domain, seed: int, *names: int | str) -> None:
-        self._search = optimizer.search(domain, stream(seed, "search", *names))
-        self._failed = _FitnessOfFailure()
-        self._proposal: Proposal | None = next(self._search)
-        self.recommendation: Float[Array, "d"] = self._proposal.recommendation
-
-    @property
-    def finished(self) -> bool:
-        """Whether the optimizer has ended by itself, so that there is no further proposal."""
-        return self._proposal is None
-
-    def ask(self) -> Proposal:
-        """The proposal to run now; the same one until it is told.
-
-        Raises:
-            RuntimeError: if the search has ended by itself.
-        """
-        if self._proposal is None:
-            raise RuntimeError("ask: the search has ended by itself; use .recommendation")
-        return self._proposal
-
-    def tell(self, result: Evaluation | Sequence[Any] | Array) -> None:
-        """Hand back the returns of the asked candidates: an `Evaluation`, n numbers, or n × k of them.
-
-        Raises:
-            ValueError: if the returns do not have the shape of the proposal or are not real numbers, or if
-                the proposal asks for rollouts and gets numbers.
-        """
-        proposal = self.ask()
-        if isinstance(result, Evaluation):
-            returns = result.returns
-        elif proposal.record:
-            raise ValueError("tell: the proposal asks for rollouts (record=True); expected an Evaluation")
-        elif np.iscomplexobj(result):
-            raise ValueError(f"returns: expected real numbers, got {result}")
-        else:
-            returns = np.array(result, dtype=float)
-        returns = returns[:, None] if returns.ndim == 1 else returns
-        expected = (proposal.params.shape[0], proposal.episodes)
-        if returns.shape != expected:
-            raise ValueError(
-                f"returns: expected shape (candidates, episodes) = {expected}, got {returns.shape}"
-            )
-        if isinstance(result, Evaluation):
-            evaluation = result
-        else:
-            returns = np.where(np.isfinite(returns), returns, np.nan)
-            evaluation = Evaluation(proposal.params, returns, np.zeros(expected, dtype=int))
-        try:
-            self._proposal = self._search.send(self._failed.fill(evaluation))
-            self.recommendation = self._proposal.recommendation
-        except StopIteration as end:
-            self._proposal, self.recommendation = None, end.value
-
-
 def generations(
     optimizer: Optimizer,
     evaluator: Evaluator,
@@ -183,15 +89,15 @@ def generations(
     Raises:
         SearchFailed: when three generations in a row, with at least ten episodes, fail wholly.
     """
-    search = AskTell(optimizer, domain, seed, *problem, label or type(optimizer).__name__)
+    search = Conversation(optimizer, domain, seed, *problem, label or type(optimizer).__name__)
     rollouts = steps = index = failing = failed_episodes = 0
-    while not search.finished and budget.allows(search.ask(), rollouts, steps):
-        proposal = search.ask()
+    while (proposal := search.proposal) is not None and budget.allows(proposal, rollouts, steps):
         key = (seed, "evaluate", *problem, index)
         evaluation = evaluator.evaluate(proposal, key)
         rollouts += proposal.cost
         steps += int(evaluation.steps.sum())
-        search.tell(evaluation)
+        check_shape(evaluation.returns, proposal)
+        search.send(evaluation)
         yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)
         index += 1
         wholly_failed = evaluation.measured.size > 0 and not np.isfinite(evaluation.returns).any()

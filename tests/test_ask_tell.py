@@ -1,17 +1,28 @@
 """The loop and the conversation seen from outside, where `test_search.py` does not look."""
 
+import copy
 import json
+import pickle
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import Values, walk
+from problems import WALKER, Values, walk
 
-from policysearch.core import Domain, Evaluation, Failure, Proposal
-from policysearch.optimizers import CMAES, CrossEntropy, RandomSearch, Reinforce, Repeated
+from policysearch.core import Domain, Evaluation, Failure, Proposal, needs_of
+from policysearch.optimizers import (
+    CMAES,
+    OPTIMIZERS,
+    CrossEntropy,
+    HillClimbing,
+    RandomSearch,
+    Reinforce,
+    Repeated,
+)
 from policysearch.search import AskTell, Budget, SearchFailed, generations
 from policysearch.seeding import Key, stream
 from policysearch.space import Parameter, Space
@@ -119,6 +130,181 @@ def test_a_search_that_returns_is_finished_and_recommends_what_it_returned() -> 
     for call in (search.ask, lambda: search.tell([0.0])):
         with pytest.raises(RuntimeError, match=r"the search has ended by itself; use \.recommendation"):
             call()
+
+
+# Returns that belong to the proposal ------------------------------------------------------------------
+
+
+def box(x: np.ndarray) -> list[float]:
+    return [-float(np.sum((row - 0.7) ** 2)) for row in x]
+
+
+SQUARE = Domain(np.full(2, 0.5), np.zeros(2), np.ones(2))
+
+
+def told(generations: int = 3, optimizer: Any = None, seed: int = 0) -> AskTell:
+    search = AskTell(optimizer or CMAES(), SQUARE, seed)
+    for _ in range(generations):
+        search.tell(box(search.ask().params))
+    return search
+
+
+def test_a_search_is_not_told_the_returns_of_another_one() -> None:
+    saved, lab = [], told(0)
+    for _ in range(5):
+        saved.append([lab.ask().token, box(lab.ask().params)])
+        lab.tell(*saved[-1])
+    saved = json.loads(json.dumps(saved))
+    again = told(0)
+    for token, returns in saved:
+        again.tell(token, returns)
+    assert again.ask().token == lab.ask().token
+    assert again.recommendation.tobytes() == lab.recommendation.tobytes()
+    other = told(0, seed=1)
+    with pytest.raises(
+        ValueError, match=r"tell: expected returns .* got those of another search .*; continue a"
+    ):
+        other.tell(*saved[0])
+
+
+@pytest.mark.parametrize(
+    ("belongs", "message"),
+    [
+        (told(2).ask(), "those of generation 2 of this search"),
+        (told(2).ask().token, "those of generation 2 of this search"),
+        (told(4).ask(), "those of generation 4 of this search"),
+        (told(3, seed=1).ask(), "another search"),
+        (told(3, RandomSearch(population_size=6)).ask(), "another search"),
+        (AskTell(CMAES(), Domain(np.full(2, 0.5), np.zeros(2), np.full(2, 2.0)), 0).ask(), "another search"),
+        (Proposal(np.zeros((6, 2)), np.zeros(2)), "another search"),
+        ("", "another search"),
+        (told(3).ask().token[:-1], "generation 3 of this search"),
+    ],
+)
+def test_a_proposal_that_is_not_the_open_one_is_refused(belongs: Any, message: str) -> None:
+    search = told(3)
+    with pytest.raises(ValueError, match=message):
+        search.tell(belongs, [1.0] * 6)
+    search.tell(search.ask(), [1.0] * 6)  # and the search continues
+    assert search.ask().origin.startswith("4-")
+
+
+def test_an_evaluation_of_other_parameters_is_refused() -> None:
+    search, other = told(3), told(2).ask()
+    with pytest.raises(
+        ValueError, match="expected an evaluation of the open proposal, got one of other param"
+    ):
+        search.tell(Evaluation(other.params, np.zeros((6, 1)), np.ones((6, 1), dtype=int)))
+
+
+def test_candidates_may_be_told_one_by_one_in_any_order() -> None:
+    whole, parts = told(0, Repeated(CMAES(), 2)), told(0, Repeated(CMAES(), 2))
+    for generation in range(4):
+        proposal = parts.ask()
+        returns = [[value, value - generation] for value in box(proposal.params)]
+        returns[1] = [None, 0.0]  # type: ignore[list-item]
+        whole.tell(returns)
+        parts.tell({5: [9.0, 9.0]})  # a mistake, which is corrected below
+        parts.tell(proposal, {3: returns[3], 0: np.array(returns[0])})
+        assert parts.missing == [1, 2, 4]
+        assert parts.ask() is proposal
+        parts.tell(proposal.token, {np.int64(5): returns[5], 2: returns[2], 4: returns[4]})
+        parts.tell({1: returns[1]})
+        assert parts.missing == list(range(6))
+        assert parts.ask().params.tobytes() == whole.ask().params.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("some", "message"),
+    [
+        ({6: 1.0}, "tell: expected candidates from 0 to 5, got 6"),
+        ({-1: 1.0}, "got -1"),
+        ({"0": 1.0}, "got '0'"),
+        ({True: 1.0}, "got True"),
+        ({1.5: 1.0}, r"got 1\.5"),
+        ({0: [1.0, 2.0]}, r"tell: expected 1 returns of candidate 0, got \[1\.0, 2\.0\]"),
+        ({0: 1j}, "expected real numbers"),
+    ],
+)
+def test_what_is_no_candidate_is_refused(some: Any, message: str) -> None:
+    search = told(1)
+    with pytest.raises(ValueError, match=message):
+        search.tell(some)
+    assert len(search.missing) == 6
+
+
+COPIES: dict[str, Callable[[AskTell], AskTell]] = {
+    "pickle": lambda search: pickle.loads(pickle.dumps(search)),  # noqa: S301
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_of_a_search_continues_as_the_original(name: str, how: str) -> None:
+    needs = needs_of(OPTIMIZERS[name])
+    for module in needs.modules:
+        pytest.importorskip(module)
+    domain = Domain.unbounded(np.zeros(WALKER.num_params)) if needs.scores else SQUARE
+    evaluator = walk() if needs.scores else Values()
+    search = AskTell(OPTIMIZERS[name](), domain, 3, name)
+    for generation in range(3):
+        search.tell(evaluator.evaluate(search.ask(), (generation,)))
+    if not search.ask().record:
+        search.tell({0: [0.25] * search.ask().episodes})  # of several, or all of them
+    twin = COPIES[how](search)
+    assert twin.missing == search.missing
+    for generation in range(3):
+        assert twin.ask().token == search.ask().token
+        assert twin.recommendation.tobytes() == search.recommendation.tobytes()
+        evaluation = evaluator.evaluate(search.ask(), (9, generation))
+        search.tell(evaluation)
+        assert twin.ask().token != search.ask().token  # they share nothing
+        twin.tell(evaluation)
+
+
+def test_a_copy_of_a_search_that_goes_another_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = pickle.dumps(told(3))
+    monkeypatch.setattr(CMAES, "search", RandomSearch(population_size=6).search)  # as another version might
+    with pytest.raises(
+        ValueError, match=r"expected to continue with 3-.*, got another proposal: another version"
+    ):
+        pickle.loads(packed)  # noqa: S301
+
+
+def test_a_search_that_has_ended_can_be_copied() -> None:
+    search = AskTell(Told(1, turns=1), DOMAIN, 1)
+    search.tell([0.0])
+    assert copy.copy(search).finished
+
+
+def test_a_search_begins_at_the_best_point_that_is_known_before() -> None:
+    search = AskTell(HillClimbing(), SQUARE, 0)
+    search.inject([[0.1, 0.2], [0.6, 0.8], [0.3, 0.3]], [None, -1.0, -2.0])
+    assert search.ask().recommendation.tolist() == [0.6, 0.8]
+    assert copy.copy(search).ask().token == search.ask().token
+    expected = AskTell(HillClimbing(), Domain(np.array([0.6, 0.8]), np.zeros(2), np.ones(2)), 0)
+    assert search.ask().token == expected.ask().token
+
+
+@pytest.mark.parametrize(
+    ("points", "returns", "message"),
+    [
+        ([[0.1, 0.2], [0.3, 0.4]], None, "inject: expected a return for each of 2 points, got none"),
+        ([[0.1, 0.2]], [None], "expected 1 returns, some of them finite, got"),
+        ([[0.1, 0.2]], [1.0, 2.0], "expected 1 returns, some of them finite, got"),
+        ([0.1, 1.2], None, r"start\[1\]: expected 0 <= start <= 1, got 1.2"),
+    ],
+)
+def test_points_that_no_search_can_begin_at_are_refused(points: Any, returns: Any, message: str) -> None:
+    search = AskTell(CMAES(), SQUARE, 0)
+    with pytest.raises(ValueError, match=message):
+        search.inject(points, returns)
+    search.inject(np.array([0.1, 0.2]))
+    assert search.ask().recommendation.tolist() == [0.1, 0.2]
+    with pytest.raises(ValueError, match="inject: expected before the first ask"):
+        search.inject([0.1, 0.2])
 
 
 # What a failure is worth -----------------------------------------------------------------------------
