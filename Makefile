@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help compare test lint types tests torch nightly mutants rliable clean
 

@@ -1,20 +1,26 @@
 """Tests run with the shapes in the package's signatures checked at call time, and can be run in parts.
 
 By day the calls are checked at the boundaries and in the small modules; with `--all-types`, as at night, in every one:
-to wrap all functions costs every process eight seconds, and many of the calls are short. Modules of functions for Numba are left alone: it compiles what is written, not a checking wrapper.
+to wrap all functions costs every process eight seconds, and many of the calls are short. Modules of functions for
+Numba are left alone: it compiles what is written, not a checking wrapper. Properties are tried on fewer examples by
+day, unless a test names a number of its own.
 """
 
 import hashlib
 import os
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # The matrices are small, and threads of BLAS that wait for one another on processors that other tests use take many
 # times as long as the work itself. This is for SciPy, which is not loaded yet, and for processes that tests start.
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 from jaxtyping import install_import_hook
+from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
@@ -35,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(1)  # of NumPy, which a plugin of pytest has loaded
+    settings.register_profile("day", max_examples=25)
+    settings.load_profile("default" if config.getoption("--all-types") else "day")
     checked = [
         ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -55,3 +63,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not here(item)])
     items[:] = [item for item in items if here(item)]
+
+
+@pytest.fixture(scope="session")
+def warm_workers() -> None:
+    """Workers are forked from a process that has imported what the environments of the tests need.
+
+    Else each of them does it anew, which takes longer than what it is asked to do.
+    """
+    tests = Path(__file__).parent
+    with pytest.MonkeyPatch.context() as patch:  # Python 3.11 does not send it `sys.path`
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(tests.parent), str(tests)]))
+        forkserver.set_forkserver_preload(["warm_server"])
+        forkserver.ensure_running()
+
+
+@pytest.fixture
+def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every picture that is written is an empty one: to draw those of a report takes longer than its comparison."""
+    blank = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b"\x89PNG\r\n\x1a\n"}
+
+    def save(_: Figure, target: Any, *, format: str, **__: Any) -> None:  # noqa: A002 - matplotlib's name
+        if isinstance(target, Path):
+            text = blank[format]
+            target.write_bytes(text if isinstance(text, bytes) else text.encode())
+        else:
+            target.write(blank[format])
+
+    monkeypatch.setattr(Figure, "savefig", save)

@@ -26,6 +26,8 @@ from policysearch.space import Parameter, Space
 from policysearch.tasks import CONTROLLERS, TASKS, find_task, make_policy
 from policysearch.tune.api import tune
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ROOT = Path(__file__).parent.parent
 HERE = "plug_in_samples"
 SPACE_OF_ONE = Space((Parameter("a", 1.0),))

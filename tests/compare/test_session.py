@@ -32,6 +32,8 @@ from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
 from policysearch.optimizers import OPTIMIZERS
 
+pytestmark = pytest.mark.usefixtures("warm_workers", "blank_pictures")
+
 TESTS = Path(__file__).parent.parent
 METHODS = [*ANYWHERE, "whitened:ars"]
 #: A method of each kind: of generations, of single candidates, of kept rollouts, and in a wrapper.
@@ -85,16 +87,16 @@ def test_a_comparison_killed_at_fifty_points_goes_on_to_the_same_tables(label: s
 
 SMALL = [
     "--tasks",
-    "lqr",
     "counting_env:Counting-v0",
     "--rollouts",
     "60",
     "--runs",
     "2",
     "--optimizers",
-    *KINDS,
+    "cma-es",
+    "off-policy-reinforce",
 ]
-LARGE = [*SMALL[:3], "--rollouts", "150", "--runs", "3", "--optimizers", "all"]
+LARGE = ["--tasks", "lqr", "counting_env:Counting-v0", "--rollouts", "150", "--runs", "3", "--optimizers", "all"]
 QUICK: list[str] = []
 
 
@@ -140,11 +142,11 @@ def committed(out: Path) -> int:
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
-    """Look a hundred times a second, for a minute at most."""
-    for _ in range(6000):
+    """Look twenty times a second, for a minute at most."""
+    for _ in range(1200):
         if happened():
             return
-        time.sleep(0.01)
+        time.sleep(0.05)
     raise AssertionError("it did not happen within a minute")
 
 
@@ -179,7 +181,7 @@ def alive(pid: int) -> bool:
 
 def test_a_worker_that_is_killed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = study(
-        optimizers=["cma-es", "reinforce"], tasks=["counting_env:Counting-v0"], rollouts=3000, runs=2
+        optimizers=["cma-es", "reinforce"], tasks=["counting_env:Counting-v0"], rollouts=1000, runs=2
     )
     calm = {job: execute(chosen, job) for job in Shard().part(chosen)}
     kills, found = 0, []
@@ -590,10 +592,11 @@ def test_wrong_flags_get_one_message(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_budget_of_steps_stops_every_method_alike_and_cuts_off_what_goes_beyond() -> None:
+@pytest.mark.parametrize("labels", [KINDS, pytest.param(METHODS, marks=pytest.mark.nightly)])
+def test_a_budget_of_steps_stops_every_method_alike_and_cuts_off_what_goes_beyond(labels: list[str]) -> None:
     walk = "counting_env:Counting-v0"  # five steps per episode
-    chosen = study(tasks=[walk], optimizers=METHODS, rollouts=None, steps=203, runs=1)
-    for label in METHODS:
+    chosen = study(tasks=[walk], optimizers=labels, rollouts=None, steps=203, runs=1)
+    for label in labels:
         result = execute(chosen, Job(walk, label, 0))
         turns = result.row["rollouts"]
         assert (

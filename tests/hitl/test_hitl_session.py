@@ -659,12 +659,12 @@ def crashed(tmp_path: Path, points: list[int]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "points",
     [
-        [0, 1, 2, 3, *range(12, 166, 28)],
+        [0, 3, 12, 68, 152],
         pytest.param(
-            [4, 5, 6, 7, *(p for p in range(12, 166, 7) if (p - 12) % 28)], marks=pytest.mark.nightly
+            [p for p in (*range(8), *range(12, 166, 7)) if p not in (0, 3, 12, 68, 152)], marks=pytest.mark.nightly
         ),
     ],
-    ids=["ten", "twenty"],
+    ids=["five", "the others"],
 )
 def test_a_session_killed_at_any_of_thirty_points_continues_with_the_same_laws_in_the_same_order(
     points: list[int], tmp_path: Path
@@ -796,7 +796,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
+TestHistories.settings = settings(max_examples=4, stateful_step_count=12, deadline=None)
 
 
 @pytest.mark.nightly

@@ -30,11 +30,13 @@ from policysearch.testing.cases import same
 from policysearch.testing.optimizers import CHECKS, ON_FUNCTIONS
 
 EVERY = ALL | BOUNDED
+#: What the checks are made for by day: every method as it is, and those that wrap another one. Variants are for the night.
+BY_DAY = {*OPTIMIZERS, "repeated random-search", "whitened cma-es", "whitened reinforce"}
 #: Where a search of them spends 157 rollouts, it fits a network hundreds of times.
 SLOW = {("budget", "reinforce network")}
 
 every_quick = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name == "reinforce network")) for name in ALL]
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in BY_DAY)) for name in ALL]
 )
 
 
@@ -42,7 +44,10 @@ every_quick = pytest.mark.parametrize(
     ("name", "check"),
     [
         pytest.param(
-            name, check, marks=[pytest.mark.nightly] * ((check, name) in SLOW), id=f"{check}, {name}"
+            name,
+            check,
+            marks=[pytest.mark.nightly] * ((check, name) in SLOW or name not in BY_DAY),
+            id=f"{check}, {name}",
         )
         for check in CHECKS
         for name in EVERY
