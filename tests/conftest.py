@@ -8,6 +8,7 @@ day, unless a test names a number of its own.
 
 import hashlib
 import os
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from hypothesis import settings
 os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 from jaxtyping import install_import_hook
-from matplotlib.figure import Figure
 from threadpoolctl import threadpool_limits
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
@@ -78,16 +78,20 @@ def warm_workers() -> None:
         forkserver.ensure_running()
 
 
-@pytest.fixture
-def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def blank_pictures() -> Iterator[None]:
     """Every picture that is written is an empty one: to draw those of a report takes longer than its comparison."""
-    blank = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b"\x89PNG\r\n\x1a\n"}
+    from matplotlib.figure import Figure
+
+    blank: dict[str, Any] = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b"\x89PNG\r\n\x1a\n"}
 
     def save(_: Figure, target: Any, *, format: str, **__: Any) -> None:  # noqa: A002 - matplotlib's name
         if isinstance(target, Path):
-            text = blank[format]
-            target.write_bytes(text if isinstance(text, bytes) else text.encode())
+            with target.open("w" if format == "svg" else "wb") as file:
+                file.write(blank[format])
         else:
             target.write(blank[format])
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield

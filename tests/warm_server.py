@@ -7,4 +7,6 @@ from problems import WALKER, Walk
 import policysearch.compare.workers  # noqa: F401
 from policysearch.evaluators import EpisodeEvaluator
 
-EpisodeEvaluator(Walk, WALKER).compile()  # Numba takes a quarter of a second to begin, also with its files on disk
+EpisodeEvaluator(
+    Walk, WALKER
+).compile()  # Numba takes a quarter of a second to begin, also with its files on disk

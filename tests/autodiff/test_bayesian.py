@@ -106,6 +106,7 @@ def test_the_recommendation_is_the_tried_point_with_the_highest_posterior_mean_a
     assert not all(lucky)
 
 
+@pytest.mark.nightly
 def test_a_failure_at_first_is_no_value_and_later_one_that_is_avoided() -> None:
     def right_half_is_broken(x: Array) -> Array:
         return np.where(x[:, 0] > 1.2, np.nan, sphere(x))
@@ -117,6 +118,7 @@ def test_a_failure_at_first_is_no_value_and_later_one_that_is_avoided() -> None:
     assert sphere(last.recommendation[None])[0] > -0.5
 
 
+@pytest.mark.nightly
 def test_it_finds_in_30_rollouts_what_random_search_does_not() -> None:
     def found(optimizer: Any, seed: int) -> float:
         *_, last = generations(optimizer, Values(noise=0.3), BOX, budget=Budget(30), seed=seed)

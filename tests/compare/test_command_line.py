@@ -28,6 +28,8 @@ from policysearch.compare.study import Study, StudyError
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.reuse import Reuse
 
+pytestmark = pytest.mark.usefixtures("blank_pictures", "warm_workers")
+
 TESTS = Path(__file__).parent.parent
 SMALL = [
     "--tasks", "lqr", "CartPole-v1", "--optimizers", "random-search", "cma-es", "reinforce", "whitened:ars",

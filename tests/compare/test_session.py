@@ -96,7 +96,17 @@ SMALL = [
     "cma-es",
     "off-policy-reinforce",
 ]
-LARGE = ["--tasks", "lqr", "counting_env:Counting-v0", "--rollouts", "150", "--runs", "3", "--optimizers", "all"]
+LARGE = [
+    "--tasks",
+    "lqr",
+    "counting_env:Counting-v0",
+    "--rollouts",
+    "150",
+    "--runs",
+    "3",
+    "--optimizers",
+    "all",
+]
 QUICK: list[str] = []
 
 

@@ -209,7 +209,9 @@ def sequential_error(name: str, studies: int) -> float:
     return errors / studies
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name != "normal")) for name in DRAWS]
+)
 def test_equal_methods_are_called_different_in_five_percent_of_the_studies_at_most(name: str) -> None:
     """With 200 studies an error of 5 % shows as at most 11 % (4 standard errors)."""
     assert family_error(name, 200) <= 0.11

@@ -29,7 +29,13 @@ def answer(request: Request) -> Estimates:
     return found
 
 
-@pytest.mark.parametrize("name", estimates.TRUTHS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] * (name not in {"lqr", "aliased-gridworld"}))
+        for name in estimates.TRUTHS
+    ],
+)
 def test_a_closed_form_agrees_with_the_mean_of_many_rollouts(name: str) -> None:
     task = find_task(name)
     policy = task.make_policy()

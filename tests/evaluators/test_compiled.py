@@ -30,8 +30,18 @@ BIT_EQUAL = (
 )
 
 
-@pytest.mark.parametrize("policy", ["linear", "mlp:5"])
-@pytest.mark.parametrize("env_id", BIT_EQUAL)
+#: Each is a loop to compile: a policy of each kind by day, and an action of each.
+BY_DAY = {("CartPole-v1", "mlp:5"), ("MountainCarContinuous-v0", "linear"), ("policysearch/LQR-v0", "linear")}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "policy"),
+    [
+        pytest.param(env_id, policy, marks=[pytest.mark.nightly] * ((env_id, policy) not in BY_DAY))
+        for env_id in BIT_EQUAL
+        for policy in ("linear", "mlp:5")
+    ],
+)
 def test_the_numbers_are_those_of_the_general_evaluator(env_id: str, policy: str) -> None:
     ours, general, made = both(env_id, policy)
     rng = stream(env_id, policy)

@@ -211,7 +211,7 @@ def smooth_rollouts(n: int, seed: int) -> list[Rollout]:
     return out
 
 
-@pytest.mark.parametrize("kind", ["linear", "network"])
+@pytest.mark.parametrize("kind", ["linear", pytest.param("network", marks=pytest.mark.nightly)])
 def test_a_fitted_value_function_explains_new_rollouts(kind: Any) -> None:
     past, fresh = smooth_rollouts(150, 1), smooth_rollouts(50, 2)
     value = None
@@ -511,6 +511,7 @@ def test_the_fisher_product_is_that_of_the_matrix_of_the_sampled_scores() -> Non
     assert step / np.linalg.norm(step) == pytest.approx(x / np.linalg.norm(x))
 
 
+@pytest.mark.nightly
 def test_the_fisher_matrix_is_the_curvature_of_the_divergence() -> None:
     batch = episodes(SMALL, 12_000, seed=4)
     theta, v = batch[0].params, np.array([0.2, -0.1, 0.3])
@@ -545,6 +546,7 @@ def test_the_natural_actor_critic_is_least_squares_with_an_intercept() -> None:
     assert few == pytest.approx(np.linalg.pinv(centred) @ (centred @ w))  # the shortest of all that fit
 
 
+@pytest.mark.nightly
 def test_both_ways_to_the_natural_gradient_agree_with_the_exact_one() -> None:
     batch = episodes(SMALL, 15_000, seed=5)
     truth = np.concatenate(
@@ -632,7 +634,7 @@ def expected_on_the_chain(name: str, discount: float, monkeypatch: pytest.Monkey
     return expected(lambda pair: FROM_ROLLOUTS[name].estimate(pair, PAST, discount))
 
 
-@pytest.mark.parametrize("discount", [1.0, 0.6])
+@pytest.mark.parametrize("discount", [pytest.param(1.0, marks=pytest.mark.nightly), 0.6])
 @pytest.mark.parametrize("name", FROM_ROLLOUTS)
 def test_an_estimator_is_unbiased_over_all_pairs_of_episodes_exactly_if_it_says_so(
     name: str, discount: float, monkeypatch: pytest.MonkeyPatch
@@ -727,7 +729,8 @@ def test_too_few_rollouts_make_no_estimate(name: str, least: int) -> None:
     assert FROM_RETURNS[name].plan(HERE, least, 0.1, stream(1)) is not None
 
 
-@pytest.mark.parametrize("weighting", [pytest.param("trajectory", marks=pytest.mark.nightly), "per-decision"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("weighting", ["trajectory", "per-decision"])
 def test_importance_weights_find_the_gradient_of_another_controller_of_the_regulator(weighting: Any) -> None:
     pool = regulator_episodes(20_000, 8)
     other = pool[0].params + np.array([0.05, -0.05, -0.1])
@@ -744,16 +747,8 @@ def test_importance_weights_find_the_gradient_of_another_controller_of_the_regul
     assert np.linalg.norm(truth - exact_of_lqr(SMALL)) > 0.1 * np.linalg.norm(truth)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "SPSA, common",
-        *(
-            pytest.param(name, marks=pytest.mark.nightly)
-            for name in ("central differences, common", "smoothing (ES), common")
-        ),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["SPSA, common", "central differences, common", "smoothing (ES), common"])
 def test_small_perturbations_with_common_episodes_find_the_gradient_of_the_regulator(name: str) -> None:
     task = find_task("lqr")
     *_, found = measured(Request(task=task, estimators=[name], rollouts=[150], repeats=30, perturbation=1e-3))

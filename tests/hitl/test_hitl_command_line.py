@@ -38,6 +38,8 @@ from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
 from policysearch.seeding import stream
 
+pytestmark = pytest.mark.usefixtures("blank_pictures")
+
 ROOT = Path(__file__).parent.parent.parent
 SHORT = SessionPlan(bouts=8, minutes=1.0, baseline=0.5, validation=0.5, averaged=0.5)
 FLAGS = ["--bouts", "8", "--minutes", "1", "--baseline", "0.5", "--validation", "0.5", "--averaged", "0.5"]

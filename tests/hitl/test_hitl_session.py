@@ -661,7 +661,8 @@ def crashed(tmp_path: Path, points: list[int]) -> dict[str, Any]:
     [
         [0, 3, 12, 68, 152],
         pytest.param(
-            [p for p in (*range(8), *range(12, 166, 7)) if p not in (0, 3, 12, 68, 152)], marks=pytest.mark.nightly
+            [p for p in (*range(8), *range(12, 166, 7)) if p not in (0, 3, 12, 68, 152)],
+            marks=pytest.mark.nightly,
         ),
     ],
     ids=["five", "the others"],

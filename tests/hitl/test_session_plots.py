@@ -249,12 +249,15 @@ def test_drift_shows_the_reference_law_at_the_minute_when_it_was_walked() -> Non
     "make",
     [
         lambda: Session.begin(SessionPlan()),
-        lambda: typed(SessionPlan(), 1),
-        lambda: typed(SessionPlan(baseline=0.0, bouts=8), 3),
+        pytest.param(lambda: typed(SessionPlan(), 1), marks=pytest.mark.nightly),
+        pytest.param(lambda: typed(SessionPlan(baseline=0.0, bouts=8), 3), marks=pytest.mark.nightly),
         lambda: typed(
             SessionPlan(bouts=8, retest=1, mass=100.0, upper_torque=0.5, reference=(0.4, 50.0, 20.0, 10.0))
         ),
-        lambda: typed(SessionPlan(optimizer="nelder-mead", bouts=7, start=(0.5, 55.0, 40.0, 10.0))),
+        pytest.param(
+            lambda: typed(SessionPlan(optimizer="nelder-mead", bouts=7, start=(0.5, 55.0, 40.0, 10.0))),
+            marks=pytest.mark.nightly,
+        ),
     ],
     ids=["fresh", "baseline only", "no baseline", "typed in", "one law a generation"],
 )

@@ -32,8 +32,13 @@ from policysearch.testing.optimizers import CHECKS, ON_FUNCTIONS
 EVERY = ALL | BOUNDED
 #: What the checks are made for by day: every method as it is, and those that wrap another one. Variants are for the night.
 BY_DAY = {*OPTIMIZERS, "repeated random-search", "whitened cma-es", "whitened reinforce"}
-#: Where a search of them spends 157 rollouts, it fits a network hundreds of times.
-SLOW = {("budget", "reinforce network")}
+#: Of a method that models what it is told, which takes seconds, these checks.
+OF_BOUNDED = ("needs", "replay", "bounds", "failed episodes")
+
+
+def by_day(name: str, check: str) -> bool:
+    return check in OF_BOUNDED if name in BOUNDED else name in BY_DAY
+
 
 every_quick = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in BY_DAY)) for name in ALL]
@@ -46,7 +51,7 @@ every_quick = pytest.mark.parametrize(
         pytest.param(
             name,
             check,
-            marks=[pytest.mark.nightly] * ((check, name) in SLOW or name not in BY_DAY),
+            marks=[pytest.mark.nightly] * (not by_day(name, check)),
             id=f"{check}, {name}",
         )
         for check in CHECKS

@@ -36,7 +36,13 @@ def simulator_of(env_id: str) -> Simulator:
     return simulator
 
 
-@pytest.mark.parametrize("env_id", MUJOCO)
+#: Few and many joints, with and without an end, and sums by BLAS.
+BY_DAY = {"HalfCheetah-v5", "Humanoid-v5", "InvertedPendulum-v5", "Reacher-v5"}
+
+
+@pytest.mark.parametrize(
+    "env_id", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in BY_DAY)) for name in MUJOCO]
+)
 def test_an_episode_is_gymnasiums(env_id: str) -> None:
     theirs: Any = gym.make(env_id)
     ours, space, terminal = as_env(simulator_of(env_id)), theirs.action_space, 0

@@ -129,8 +129,18 @@ def test_what_has_no_probability_does_not_happen_whatever_is_drawn(uniform: floa
     assert states == ([1, 1] if uniform == 0.0 else [4, 4])
 
 
-@pytest.mark.parametrize("policy", ["tabular", "mlp:3"])
-@pytest.mark.parametrize("name", ["Bandit-v0", "Chain-v0", "AliasedGridworld-v0", "RockPaperScissors-v0"])
+#: Each is a loop to compile.
+BY_DAY = {("Chain-v0", "tabular"), ("AliasedGridworld-v0", "mlp:3"), ("RockPaperScissors-v0", "tabular")}
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        pytest.param(name, policy, marks=[pytest.mark.nightly] * ((name, policy) not in BY_DAY))
+        for name in ("Bandit-v0", "Chain-v0", "AliasedGridworld-v0", "RockPaperScissors-v0")
+        for policy in ("tabular", "mlp:3")
+    ],
+)
 def test_compiled_and_general_evaluators_give_the_same_bytes(name: str, policy: str) -> None:
     compiled, general, made = both(f"policysearch/{name}", policy)
     rng = stream(name, policy)
