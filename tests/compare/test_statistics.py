@@ -228,6 +228,7 @@ def test_the_error_is_five_percent_at_most_in_thousands_of_studies(name: str) ->
     assert sequential_error(name, 3000) <= 0.062
 
 
+@pytest.mark.nightly
 def test_looking_often_without_paying_for_it_errs_far_more_often() -> None:
     """What the boundaries are for: a test at 5 % after every group."""
     errors = 0
