@@ -411,3 +411,41 @@ def test_a_machine_is_not_moved_before_the_search() -> None:
     assert "checks before" not in said
     assert "checks before the search: 4 rollouts" in str(tune(machine, SPACE, 12, report_rollouts=2))
     assert len(calls) == 2 * (12 + 2 * 3) + 4
+
+
+SHARED = """
+import os, sys
+open("input.txt", "w").write(sys.argv[1])
+print(float(open("input.txt").read()) ** 2)
+"""
+
+
+def test_runs_at_a_time_of_a_program_that_writes_in_a_shared_folder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sim.py").write_text(SHARED, encoding="utf-8")
+    command, space = f"{sys.executable} -S {{here}}/sim.py {{kp}}", Space((Parameter("kp", 1.0, -2.0, 2.0),))
+    with pytest.raises(
+        ValueError, match=r"the program writes input\.txt in the folder where it runs, and 2 runs"
+    ):
+        tune(command, space, 16, workers=2)
+    one = tune(command, space, 16, goal="minimise", report_rollouts=2)
+    two = tune(command, space, 16, goal="minimise", report_rollouts=2, workers=2, directory="{dir}")
+    assert two.history.equals(one.history)
+
+
+def test_a_file_that_the_program_writes_is_no_part_of_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sim.py").write_text(SHARED, encoding="utf-8")
+    space = Space((Parameter("kp", 1.0, -2.0, 2.0),))
+    for rollouts in (16, 32):
+        tune(
+            f"{sys.executable} -S sim.py {{kp}} input.txt",
+            space,
+            rollouts,
+            report_rollouts=2,
+            out=tmp_path / "o",
+        )

@@ -38,7 +38,8 @@ class Digests:
 
     def without_state(self, after: "Digests") -> "Digests":
         """These digests without what differs in those of `after` a rollout."""
-        changing = [name for name, text in self.known.items() if after.known.get(name) != text]
+        names = {**self.known, **after.known}
+        changing = [name for name in names if after.known.get(name) != self.known.get(name)]
         known = {name: text for name, text in self.known.items() if name not in changing}
         return Digests(known, self.unknown, tuple(changing))
 

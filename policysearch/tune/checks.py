@@ -1,12 +1,13 @@
 """What is done before a search: what is run is digested, and tried."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from policysearch.digests import Digests, of_command, of_files, of_object
-from policysearch.evaluators import Runner
+from policysearch.evaluators import ProgramEvaluator, Runner
 from policysearch.evaluators.functions import sign_of
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.reuse import Reuse
@@ -53,8 +54,10 @@ def checked(
     if settings.external or journal.rollouts:
         return tuning, []
     tuning.say("trying the start before the search")
-    first = runs()
+    first, files = runs(), _files(settings)
     made = check(plant, tuning.space.domain.start, (settings.seed, "tune", "check"), sign_of(settings.goal))
+    if isinstance(plant, ProgramEvaluator) and plant.workers > 1 and not reuse.allow_nondeterminism:
+        _check_files(files, _files(settings), plant.workers)
     if made.failure:
         tuning.say(f"the start fails: {made.failure}")
     if made.difference and not reuse.allow_nondeterminism:
@@ -68,6 +71,25 @@ def checked(
         )
     journal.write("check", vars(made))
     return _known(tuning, made)
+
+
+def _files(settings: TuneSettings) -> dict[str, tuple[int, int]]:
+    """The files in the folder in which a program runs, with their times and sizes; none in a folder of its own."""
+    directory = settings.directory or ""
+    if "{" in directory:
+        return {}
+    found = [entry for entry in os.scandir(directory or ".") if entry.is_file()]
+    return {entry.name: (entry.stat().st_mtime_ns, entry.stat().st_size) for entry in found}
+
+
+def _check_files(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]], workers: int) -> None:
+    """Raise ValueError for files that a program has written to a folder that its runs share."""
+    if written := sorted(name for name, state in after.items() if before.get(name) != state):
+        raise ValueError(
+            f"workers: the program writes {', '.join(written[:3])} in the folder where it runs, and {workers} runs "
+            "at a time would overwrite each other's files: give each run a folder of its own, with "
+            'directory = "{dir}", or take one worker'
+        )
 
 
 def _known(tuning: Tuning, made: Check) -> tuple[Tuning, list[str]]:

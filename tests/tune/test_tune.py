@@ -129,6 +129,20 @@ def test_a_function_that_always_fails_says_so_and_recommends_the_start() -> None
     assert not result.usable
 
 
+def test_a_search_is_not_ended_by_one_generation_that_fails() -> None:
+    calls: list[int] = []
+
+    def fails_at_first(params: Mapping[str, Any], seed: int) -> float:
+        calls.append(seed)
+        if len(calls) <= 2 * (2 + 6):  # the rollouts before the search and its first generation, each run again
+            raise RuntimeError("no licence")
+        return cost(params, seed)
+
+    result = tune(fails_at_first, SPACE, 30, goal="minimise", report_rollouts=2)
+    assert len(result.history) == 30
+    assert result.usable
+
+
 def test_parameters_that_break_a_constraint_are_never_tried() -> None:
     tried = []
 
