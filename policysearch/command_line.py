@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+from policysearch import leftovers
 from policysearch.errors import INTERRUPTED, WRONG_REQUEST, CommandError
 
 T = TypeVar("T")
@@ -35,7 +36,21 @@ def parsed(flags: type[T], argv: list[str], program: str, description: str | Non
 
 
 def running(command: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """The exit code of a command; an error that ends it, or Ctrl-C, is printed on standard error."""
+    """The exit code of a command; an error that ends it, or Ctrl-C, is printed on standard error.
+
+    What the command has started and left, processes or threads of an environment say, does not keep the program.
+    """
+    before, code = leftovers.alive(), 1
+    try:
+        code = _exit_code(command, interrupted)
+    finally:
+        left = leftovers.alive() - before
+        leftovers.end_children(left, leftovers.GRACE)
+        leftovers.exit_without(left, code)
+    return code
+
+
+def _exit_code(command: Callable[[], int], interrupted: str) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(

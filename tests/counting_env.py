@@ -73,11 +73,11 @@ class Unbuildable(gym.Env[Any, Any]):
         raise OSError("the simulator's licence has expired")
 
 
-class Bits(OneNumber):
-    """An action space that no policy here serves."""
+class Words(OneNumber):
+    """Actions that no policy gives."""
 
     observation_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float64)  # type: ignore[assignment]
-    action_space = gym.spaces.MultiBinary(2)  # type: ignore[assignment]
+    action_space = gym.spaces.Text(2)  # type: ignore[assignment]
 
 
 class OneWeight(OneNumber):
@@ -93,5 +93,5 @@ class Luck(OneNumber):
         return 0, float(self.np_random.standard_normal()), True, False, {}
 
 
-for _cls in (Counting, Exiting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Bits):
+for _cls in (Counting, Exiting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Words):
     gym.register(f"{_cls.__name__}-v0", entry_point=f"counting_env:{_cls.__name__}")

@@ -62,7 +62,7 @@ def test_global_randomness_is_not_used(name: str) -> None:
 
 #: The parts of the package, in the order of their imports: a part imports earlier ones only.
 ENGINE = (
-    "callable_package", "errors", "seeding", "policy", "core", "registry", "jit", "space", "constraints",
+    "callable_package", "errors", "leftovers", "seeding", "policy", "core", "registry", "jit", "space", "constraints",
     "configuration", "command_line", "plain_data", "ledger", "reuse", "digests", "provenance", "models",
     "policies", "simulators", "gradients", "optimizers", "ask_tell", "search", "wire", "evaluators", "tasks", "asking",
     "reporting", "compare", "testing",
@@ -156,11 +156,11 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: Statements of each part, docstrings left out, which its code may not exceed; more needs a reason in the commit
 #: that raises the number.
 LOGICAL_LINES = {
-    "callable_package": 10, "errors": 10, "seeding": 20, "policy": 40, "core": 140, "registry": 80, "jit": 90,
+    "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 140, "registry": 80, "jit": 90,
     "space": 170, "constraints": 80, "configuration": 40, "command_line": 90, "plain_data": 30, "ledger": 190,
     "reuse": 30, "digests": 390,
     "provenance": 40, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1140,
-    "ask_tell": 140, "search": 60, "wire": 60, "evaluators": 1800, "tasks": 250, "asking": 130, "reporting": 120,
+    "ask_tell": 140, "search": 60, "wire": 60, "evaluators": 1890, "tasks": 270, "asking": 130, "reporting": 120,
     "compare": 2630, "testing": 270, "tune": 1600, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2140,
 }  # fmt: skip
 

@@ -52,14 +52,10 @@ def announce(study: Study) -> None:
         console.print(doing)
     with console.status(doing):
         for task in study.tasks:
-            evaluators = {}
             for label in study.optimizers:
-                problem = study.problem(task, label, run=0)
-                evaluators[problem.policy] = problem.evaluator
-            anew += sum(evaluator.compile() for evaluator in evaluators.values())
-            by_kind.setdefault(problem.evaluator.description, []).append(task)
-            for evaluator in evaluators.values():
-                evaluator.close()
+                with study.problem(task, label, run=0).evaluator as evaluator:
+                    anew += evaluator.compile()
+            by_kind.setdefault(evaluator.description, []).append(task)
     if anew:
         console.print(f"compiled {anew} loops in {time.monotonic() - began:.1f} s; the next start is faster")
     say("; ".join(f"{kind}: {', '.join(tasks)}" for kind, tasks in by_kind.items()))

@@ -83,11 +83,9 @@ def _header(study: Study, result: Result) -> Header:
 def replay(path: Path) -> tuple[Header, float]:
     """The header, and the return that its parameters give now on the very same episodes."""
     header, params = load(path)
-    evaluator = header.make_evaluator()
     key = report_key(header.seed, header.task, header.run)
-    with threadpool_limits(1):
+    with header.make_evaluator() as evaluator, threadpool_limits(1):
         evaluation = evaluator.evaluate(held_out(params[None], header.report_episodes), key)
-    evaluator.close()
     return header, float(evaluation.returns.mean(axis=1)[0])
 
 
@@ -101,12 +99,10 @@ def replay_failure(path: Path) -> tuple[FailedEpisode, Failure | None]:
     failed = header.failed
     if failed is None:
         raise ValueError(f"{path}: expected a failed episode, got a recommendation")
-    evaluator = header.make_evaluator()
     copies = np.tile(params, (failed.candidate + 1, 1))  # action noise depends on the candidate's place
     proposal = Proposal(copies, params, failed.episode + 1, sample=failed.sample)
-    with threadpool_limits(1):
+    with header.make_evaluator() as evaluator, threadpool_limits(1):
         evaluation = evaluator.evaluate(proposal, failed.key)
-    evaluator.close()
     place = (failed.candidate, failed.episode)
     again = [failure for failure in evaluation.failures if (failure.candidate, failure.episode) == place]
     return failed, again[0] if again else None

@@ -27,12 +27,12 @@ def record(path: Path, video: Path) -> int:
     if header.person is not None:
         raise ValueError(f"{header.task}: a person's bout, of which no video is made")
     frames: list[Any] = []
+    key = report_key(header.seed, header.task, header.run)
     try:
+        policy = header.make_policy()
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)
-        filmed = EpisodeEvaluator(lambda: _Filmed(env, frames), header.make_policy(), deploy=header.deploy)
-        key = report_key(header.seed, header.task, header.run)
-        evaluation = filmed.evaluate(held_out(params[None], 1), key)
-        filmed.close()
+        with EpisodeEvaluator(lambda: _Filmed(env, frames), policy, deploy=header.deploy) as filmed:
+            evaluation = filmed.evaluate(held_out(params[None], 1), key)
     except Exception as error:
         raise ValueError(
             f"{header.env_id}: cannot render ({type(error).__name__}: {error}); "

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -11,7 +11,14 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Moments, Policy, Proposal, Rollout, StochasticPolicy, kernel_of
 from policysearch.evaluators.interface import COMPLEX, Interface
-from policysearch.evaluators.runner import Outcome, Pair, action_stream, describe_error, episode_seed
+from policysearch.evaluators.runner import (
+    Outcome,
+    Pair,
+    action_stream,
+    closed_on_failure,
+    describe_error,
+    episode_seed,
+)
 from policysearch.seeding import Key
 
 #: (params, obs, state, noise) → actions; the state is updated in place.
@@ -26,7 +33,8 @@ class Copies:
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
         self._envs: list[Any] = [make()]
-        self.interface = Interface(self._envs[0].observation_space, self._envs[0].action_space)
+        with closed_on_failure(self):
+            self.interface = Interface(self._envs[0].observation_space, self._envs[0].action_space)
         self.observe, self.to_env = self.interface.observer(), self.interface.actor()
         self.row_to_env = self.interface.row_actor()
 
@@ -35,9 +43,7 @@ class Copies:
         self._envs += [None] * (slot + 1 - len(self._envs))
         if self._envs[slot] is None:
             self._envs[slot] = self.make()
-        seen = self._envs[slot].reset(seed=seed)[0]
-        seen = seen if self.observe is None else self.observe(seen)
-        return of_shape(np.array(seen, dtype=float), (self.interface.obs_size,))
+        return first_observation(self._envs[slot].reset(seed=seed), self.interface, self.observe)
 
     def step(self, slot: int) -> Any:
         """The `step` of the environment copy of a slot."""
@@ -213,23 +219,36 @@ def not_finite(obs: Array, step: int) -> str:
 
 
 def real_number(reward: Any) -> float:
-    """The reward as a number.
+    """The reward, which may be an array of one number, as a number.
 
     Raises:
         TypeError: for what is not a real number.
     """
-    if isinstance(reward, (*COMPLEX, str)):
+    number = reward.item() if isinstance(reward, np.ndarray) and reward.size == 1 else reward
+    if isinstance(number, (*COMPLEX, str, np.ndarray)):
         raise TypeError(f"expected a real number as reward, got {reward!r}")
-    return float(reward)
+    return float(number)
+
+
+def first_observation(
+    out: Any, interface: Interface, observe: Callable[[Any], Any] | None
+) -> Float[Array, "o"]:
+    """The flat observation in what `reset` returned: next to information, or by itself as before Gym 0.26."""
+    has_info = isinstance(out, tuple) and len(out) == 2 and (out[1] is None or isinstance(out[1], Mapping))
+    seen = out[0] if has_info else out
+    seen = seen if observe is None else observe(seen)
+    return of_shape(np.array(seen, dtype=float), (interface.obs_size,))
 
 
 def of_shape(seen: Any, shape: tuple[int, ...]) -> Array:
-    """The observation as an array of this shape.
+    """The observation as an array of this shape, where a single number may have any.
 
     Raises:
         ValueError: for one of another shape.
     """
     seen = np.asarray(seen)
+    if seen.size == 1 == math.prod(shape):
+        return seen.reshape(shape)
     if seen.shape != shape:
         raise ValueError(f"expected an observation of shape {shape}, got {seen.shape}")
     return seen

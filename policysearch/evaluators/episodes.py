@@ -34,6 +34,7 @@ from policysearch.evaluators.runner import (
     check_deploy,
     check_fit,
     check_proposal,
+    closed_on_failure,
 )
 from policysearch.seeding import Key
 
@@ -73,7 +74,8 @@ class EpisodeEvaluator(Divisible):
         self.common_random_numbers, self.max_copies = common_random_numbers, max_copies
         self._copies = Copies(make)
         self.interface = self._copies.interface
-        check_fit(policy, self.interface, self._copies.begin(0, seed=0))
+        with closed_on_failure(self):
+            check_fit(policy, self.interface, self._copies.begin(0, seed=0))
 
     def __reduce__(self) -> Any:
         """Another process builds it anew."""

@@ -26,23 +26,23 @@ class Interface:
 
     Raises:
         ValueError: for a space that cannot be flattened, or actions that are neither Discrete,
-            MultiDiscrete nor Box.
+            MultiDiscrete, MultiBinary nor Box.
     """
 
     observation_space: spaces.Space[Any]
     action_space: spaces.Space[Any]
 
     def __post_init__(self) -> None:
-        if not self.observation_space.is_np_flattenable:
+        if not _flattens(self.observation_space):
             raise ValueError(
                 "observation space: expected one that Gymnasium can flatten to a vector, "
-                f"got {self.observation_space}"
+                f"got {self.observation_space}; {_otherwise_observed(self.observation_space)}"
             )
-        supported = (spaces.Discrete, spaces.MultiDiscrete, spaces.Box)
+        supported = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary, spaces.Box)
         if not isinstance(self.action_space, supported):
             raise ValueError(
-                f"action space: expected Discrete, MultiDiscrete or Box, got {self.action_space}; "
-                "wrap the environment with gymnasium.wrappers.TransformAction"
+                f"action space: expected Discrete, MultiDiscrete, MultiBinary or Box, got {self.action_space}; "
+                f"{_otherwise_acted(self.action_space)}"
             )
         if isinstance(self.action_space, spaces.Box):
             low, high = self.action_space.low, self.action_space.high
@@ -68,6 +68,8 @@ class Interface:
             return (int(self.action_space.n),)
         if isinstance(self.action_space, spaces.MultiDiscrete):
             return tuple(int(n) for n in self.action_space.nvec.ravel())
+        if isinstance(self.action_space, spaces.MultiBinary):
+            return (2,) * int(np.prod(self.action_space.shape))
         return ()
 
     @property
@@ -80,7 +82,7 @@ class Interface:
         space = self.observation_space
         if isinstance(space, spaces.Box):
             return None if len(space.shape) == 1 else np.ravel
-        return lambda obs: spaces.flatten(space, obs)
+        return functools.partial(_flat, space)
 
     def actor(self) -> Callable[[Float[Array, "m a"]], tuple[Any, Bool[Array, "m"] | None]]:
         """A function from a batch of actions to the environments' actions, and which were clipped, if any."""
@@ -91,6 +93,9 @@ class Interface:
         if isinstance(space, spaces.MultiDiscrete):
             first, shape, dtype = space.start.ravel(), space.shape, space.dtype
             return lambda actions: ((actions + first).astype(dtype).reshape(-1, *shape), None)
+        if isinstance(space, spaces.MultiBinary):
+            bits, bit = space.shape, space.dtype
+            return lambda actions: (actions.astype(bit).reshape(-1, *bits), None)
         assert isinstance(space, spaces.Box)  # noqa: S101 - checked at construction
         low, high = space.low.ravel().astype(float), space.high.ravel().astype(float)
         box_shape, box_dtype = space.shape, space.dtype
@@ -128,6 +133,70 @@ class Interface:
             return np.array(clipped, dtype=dtype).reshape(shape), clipped != numbers
 
         return clip
+
+
+def _flat(space: spaces.Space[Any], obs: Any) -> Any:
+    """What `spaces.flatten` gives of an observation.
+
+    Raises:
+        ValueError: for numbers outside the space that it would take for others, without a word: a choice below the
+            first for the last one, or for one of another part; a fraction for a whole number.
+    """
+    _check_numbers(space, obs)
+    return spaces.flatten(space, obs)
+
+
+def _check_numbers(space: spaces.Space[Any], obs: Any) -> None:
+    match space:
+        case spaces.Dict():
+            for name, part in space.items():
+                _check_numbers(part, obs[name])
+            return
+        case spaces.Tuple():
+            for part, seen in zip(space.spaces, obs, strict=True):
+                _check_numbers(part, seen)
+            return
+        case spaces.Discrete():
+            fits = 0 <= obs - space.start < space.n
+        case spaces.MultiDiscrete():
+            chosen = np.subtract(obs, space.start)
+            fits = bool(((chosen >= 0) & (chosen < space.nvec)).all())
+        case spaces.Box() if np.issubdtype(space.dtype, np.integer):
+            numbers = np.asarray(obs)
+            fits = bool((numbers == numbers.astype(space.dtype)).all())
+        case _:
+            return
+    if not fits:
+        raise ValueError(f"expected an observation of {space}, got {obs!r}")
+
+
+def _flattens(space: spaces.Space[Any]) -> bool:
+    """Whether Gymnasium can flatten it to a vector of a fixed length."""
+    try:
+        return space.is_np_flattenable and spaces.flatdim(space) >= 0
+    except NotImplementedError:  # as for a space of its own kind
+        return False
+
+
+def _otherwise_observed(space: spaces.Space[Any]) -> str:
+    """What to do about observations that cannot be flattened."""
+    kept = [name for name, part in space.items() if _flattens(part)] if isinstance(space, spaces.Dict) else []
+    if kept:
+        return f"keep the rest: gymnasium.wrappers.FilterObservation(env, {kept}), registered under an id of its own"
+    return "turn them into numbers with gymnasium.wrappers.TransformObservation"
+
+
+def _otherwise_acted(space: spaces.Space[Any]) -> str:
+    """What to do about actions that no policy gives."""
+    parts = space.values() if isinstance(space, spaces.Dict) else getattr(space, "spaces", [])
+    function, given = "FUNCTION", "SPACE"
+    if parts and all(isinstance(part, spaces.Box) for part in parts):
+        function = "lambda action: gymnasium.spaces.unflatten(env.action_space, action)"
+        given = "gymnasium.spaces.flatten_space(env.action_space)"
+    return (
+        f"wrap the environment with gymnasium.wrappers.TransformAction(env, {function}, {given}), "
+        "registered under an id of its own"
+    )
 
 
 def find_spec(env_id: str) -> EnvSpec:

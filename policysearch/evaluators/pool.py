@@ -51,6 +51,7 @@ class PoolEvaluator(Runner):
         limits = {"workers": workers, "timeout": timeout, "memory_limit": memory_limit}
         for name, value in {**limits, "start_timeout": start_timeout}.items():
             if value is not None and not value > 0:
+                inner.close()
                 raise ValueError(f"{name}: expected a positive number, got {value}")
         self.inner, self.interface = inner, inner.interface
         self.workers: Workers[Pair] = Workers(
@@ -106,12 +107,14 @@ def _has_raised(outcome: Outcome) -> bool:
 @contextlib.contextmanager
 def _rollouts(inner: Divisible) -> Iterator[Run]:
     """Runs (candidate, episode) pairs of a proposal and a key, in a worker."""
-    inner.compile()  # not in the time of the first rollout
 
     def run(pair: Pair, asked: tuple[Proposal, Key], _: Any) -> Outcome:
         (outcome,) = inner.outcomes(*asked, [pair])
         return outcome
 
-    yield run
-    with contextlib.suppress(Exception):
-        inner.close()
+    try:
+        inner.compile()  # not in the time of the first rollout
+        yield run
+    finally:
+        with contextlib.suppress(Exception):
+            inner.close()

@@ -6,7 +6,8 @@
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -78,6 +79,16 @@ class Runner(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def closed_on_failure(built: Any) -> Iterator[None]:
+    """Close what has been built if the rest of building, or what it is used for, raises."""
+    try:
+        yield
+    except BaseException:
+        built.close()
+        raise
 
 
 class Divisible(Runner):

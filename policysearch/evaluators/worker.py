@@ -38,6 +38,7 @@ class Limits:
 
 
 USUAL = Limits()
+STOPPING_SECONDS = 3.0  # that workers have to close what they hold when they are to end at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,12 @@ class Lost(Generic[T]):
 
 
 def end_all(living: "list[Worker[Any]]") -> None:
-    """End all of these workers now."""
+    """End all of these workers now; they have a moment to close what they hold."""
     for worker in living:
-        worker.process.kill()
+        worker.process.terminate()
+    limit = time.monotonic() + STOPPING_SECONDS
+    for worker in living:
+        worker.process.join(max(0.0, limit - time.monotonic()))
     while living:
         living.pop().end()
 

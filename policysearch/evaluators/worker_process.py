@@ -14,8 +14,19 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from policysearch.leftovers import alive, end_children
+
 #: Runs a task in a worker: run(payload, context, tell) -> result. `tell(news)` sends news of it before the result.
 Run = Callable[[Any, Any, Callable[[Any], None]], Any]
+
+
+class Stopped(BaseException):
+    """This process is to end; what is raised through its task closes the environments that it holds."""
+
+
+def _stop(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stopped
 
 
 def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -> None:
@@ -29,10 +40,24 @@ def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -
     """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    signal.signal(signal.SIGTERM, _stop)
     threadpool_limits(1)
     multiprocessing.current_process().daemon = False  # so that tasks may have processes of their own
     multiprocessing.set_start_method(start_method, force=True)
 
+    stopped = False
+    try:
+        _work(pipe, parcel, memory_limit)
+    except Stopped:
+        stopped = True
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_children(alive(), 0.2)
+    if stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)  # as the parent expects of it
+
+
+def _work(pipe: Any, parcel: Any, memory_limit: int | None) -> None:
     def tell(news: Any) -> None:
         pipe.send((news, False, False))
 

@@ -41,6 +41,7 @@ from policysearch.wire import Parcel
 #: Signals that come from outside, or from us, and not from the mistakes of a task.
 _FROM_OUTSIDE = {-signal.SIGTERM, -signal.SIGKILL, -signal.SIGINT, -signal.SIGHUP}
 _WATCH_SECONDS = 0.1  # how often memory is looked at
+CLOSING_SECONDS = 5.0  # that a worker may take to close what it holds
 _MAX_FAILED_STARTS = 5  # in a row, of workers that are killed before they are ready
 
 __all__ = ["CannotStart", "Limits", "Lost", "Told", "Workers"]
@@ -124,17 +125,17 @@ class Workers(Generic[T]):
             raise
 
     def close(self) -> None:
-        """Let the workers end by themselves, within a second; then end them."""
+        """Let the workers end by themselves, within a few seconds; then end them."""
         for worker in self.living:
             with contextlib.suppress(OSError):
                 worker.pipe.send(None)
-        limit = time.monotonic() + 1.0
+        limit = time.monotonic() + CLOSING_SECONDS
         for worker in self.living:
             worker.process.join(0.0 if worker.assigned else max(0.0, limit - time.monotonic()))
         self.kill()
 
     def kill(self) -> None:
-        """End the workers now."""
+        """End the workers now; they have a moment to close what they hold, such as a simulator's processes."""
         end_all(self.living)
 
     def _remove(self, worker: Worker[T]) -> None:
@@ -196,6 +197,7 @@ class Workers(Generic[T]):
             worker.began = time.monotonic()
         if leaves:
             queue.give_back(worker)
+            worker.process.join(CLOSING_SECONDS)
             self._remove(worker)
         return Told(task, value, done)
 

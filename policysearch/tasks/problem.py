@@ -10,6 +10,8 @@ from policysearch.configuration import EvaluatorKind
 from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, kernel_of, needs_of
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
 from policysearch.evaluators.interface import Interface
+from policysearch.evaluators.runner import closed_on_failure
+from policysearch.evaluators.trial import in_one_line
 from policysearch.optimizers import Whitened
 from policysearch.seeding import Key, stream
 from policysearch.space import Space
@@ -69,10 +71,24 @@ def make_evaluator(
             common_random_numbers=task.common_random_numbers,
             threads=threads,
         )
-    episodes = EpisodeEvaluator(
-        task.factory(), policy, deploy=task.deploy, common_random_numbers=task.common_random_numbers
-    )
+    episodes = _episodes(task, policy)
     return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
+
+
+def _episodes(task: Task, policy: Policy) -> EpisodeEvaluator:
+    """What runs `policy` in copies of the task's environment.
+
+    Raises:
+        ValueError: if the first copy cannot be built or reset, or the policy does not fit it.
+    """
+    try:
+        return EpisodeEvaluator(
+            task.factory(), policy, deploy=task.deploy, common_random_numbers=task.common_random_numbers
+        )
+    except ValueError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        raise ValueError(in_one_line(task.env_id, error)) from error
 
 
 def _check_person(task: Task, kind: EvaluatorKind) -> None:
@@ -133,8 +149,9 @@ def make_problem(
     who = (seed, "person", task.name, run)
     runner = make_evaluator(task, policy, kind=evaluator, threads=threads, timeout=timeout, key=who)
     if whitened:
-        size = cast(Interface, runner.interface).obs_size
-        policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
-        optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
+        with closed_on_failure(runner):
+            size = cast(Interface, runner.interface).obs_size
+            policy.fold(start, np.zeros(size), np.ones(size))  # type: ignore[attr-defined] # or says why it cannot
+            optimizer = Whitened(optimizer, policy)  # type: ignore[arg-type] # every policy here folds
     space: Space | None = getattr(policy, "space", None)
     return Problem(policy, space.domain if space else Domain.unbounded(start), runner, optimizer)

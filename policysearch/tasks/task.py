@@ -1,5 +1,6 @@
 """What is searched and where: an environment, or a person, and the policy."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from policysearch.core import Array, Policy
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.runner import Deploy, Runner
+from policysearch.evaluators.trial import in_one_line, try_out
 from policysearch.registry import Registry, did_you_mean
 from policysearch.seeding import Key
 from policysearch.simulators import Simulator, find_simulator
@@ -40,7 +42,7 @@ class Subject(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Meeting:
-    """What is known of an environment once a copy has been built."""
+    """What is known of an environment once a copy has been built and tried."""
 
     spec: EnvSpec
     interface: Interface
@@ -102,7 +104,7 @@ class Task:
         except Exception as error:  # the user's code may raise anything
             hint = "; install policysearch[mujoco]" if "mujoco" in str(error).lower() else ""
             hint += ", or take the reduced model, aibo-gait-reduced" if hint and "Aibo" in self.env_id else ""
-            raise ValueError(f"cannot build {self.env_id}: {type(error).__name__}: {error}{hint}") from error
+            raise ValueError(f"{in_one_line(f'cannot build {self.env_id}', error)}{hint}") from error
 
     def plug_ins(self) -> dict[str, str]:
         """Modules and versions of the task and of its policy, where they are no part of the package."""
@@ -119,10 +121,13 @@ class Task:
         if key not in _met or _met[key].spec != spec:
             env = self.make_env()
             try:
-                interface = Interface(env.observation_space, env.action_space)
-                _met[key] = Meeting(spec, interface, find_simulator(env))
+                interface, simulator = Interface(env.observation_space, env.action_space), find_simulator(env)
+                if simulator is None:
+                    try_out(env, interface)
             finally:
-                env.close()
+                with contextlib.suppress(Exception):  # the user's code may raise anything
+                    env.close()
+            _met[key] = Meeting(spec, interface, simulator)
         return _met[key]
 
 

@@ -94,7 +94,7 @@ def test_five_mistakes_are_all_reported() -> None:
         ({"report_episodes": 5}, "report_episodes: Input should be greater than or equal to 20, got 5"),
         ({"tasks": ["no_such_module:Env-v0"]}, "tasks.no_such_module:Env-v0: unknown task"),
         ({"tasks": ["counting_env:Unbuildable-v0"]}, "cannot build counting_env:Unbuildable-v0: OSError: the simulator's licence has expired"),
-        ({"tasks": ["counting_env:Bits-v0"]}, "action space: expected Discrete, MultiDiscrete or Box, got MultiBinary"),
+        ({"tasks": ["counting_env:Words-v0"]}, "action space: expected Discrete, MultiDiscrete, MultiBinary or Box, got Text"),
         ({"tasks": ["counting_env:OneWeight-v0"], "policy": "tabular", "optimizers": ["cma-es"]}, "cma-es: expected at least 2 parameters, got 1"),
         ({"tasks": ["FrozenLake-v1"], "policy": "tabular", "optimizers": ["whitened:ars"]}, "the policy needs a bias, got bias=False"),
         ({"tasks": 3}, "tasks: Input should be a valid dictionary, got 3"),

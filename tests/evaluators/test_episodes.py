@@ -291,10 +291,14 @@ def test_every_kind_of_observation_is_flattened_as_gymnasium_does(
         (spaces.Sequence(BOX), BOX, "observation space: expected one that Gymnasium can flatten"),
         (
             BOX,
-            spaces.MultiBinary(3),
-            "action space: expected Discrete, MultiDiscrete or Box, got MultiBinary",
+            spaces.Text(3),
+            "action space: expected Discrete, MultiDiscrete, MultiBinary or Box, got Text",
         ),
-        (BOX, spaces.Dict({"a": BOX}), "action space: expected Discrete, MultiDiscrete or Box, got Dict"),
+        (
+            BOX,
+            spaces.Dict({"a": BOX}),
+            "action space: expected Discrete, MultiDiscrete, MultiBinary or Box, got Dict",
+        ),
     ],
 )
 def test_a_space_that_does_not_fit_is_refused_by_name(observations: Any, actions: Any, message: str) -> None:

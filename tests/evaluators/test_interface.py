@@ -131,8 +131,8 @@ def test_an_observation_becomes_the_vector_that_gymnasium_makes_of_it(
         (spaces.Dict({"a": spaces.Sequence(SEE)}), SEE, r"observation space: .* got Dict"),
         (
             SEE,
-            spaces.MultiBinary(2),
-            r"action space: expected Discrete, MultiDiscrete or Box, got MultiBinary",
+            spaces.Sequence(SEE),
+            r"action space: expected Discrete, MultiDiscrete, MultiBinary or Box, got Sequence",
         ),
         (SEE, spaces.Text(4), r"action space: expected .* got Text.*; wrap the environment with"),
         (SEE, spaces.Tuple((SEE, SEE)), r"action space: expected .* got Tuple"),
