@@ -207,6 +207,7 @@ def test_compiled_rollouts_give_the_tables_of_the_environments_own_step() -> Non
         assert repr(rows(execute(compiled, job))) == repr(rows(execute(general, job))), job
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_threads_and_processes_change_nothing() -> None:
     small: dict[str, Any] = {"optimizers": ["cma-es", "whitened:reinforce"], "runs": 1}
     for task, kinds in (("CartPole-v1", ("auto", "compiled")), ("counting_env:Failing-v0", ("auto", "pool"))):
@@ -219,6 +220,7 @@ def test_threads_and_processes_change_nothing() -> None:
             assert all(result == results[0] for result in results), (task, label)
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_a_recommendation_is_replayed_by_the_evaluator_that_reported_it(tmp_path: Path) -> None:
     for kind in ("episodes", "pool", "compiled"):
         chosen = study(tasks=["Acrobot-v1"], optimizers=["random-search"], rollouts=10, evaluator=kind)
