@@ -1,6 +1,9 @@
 """Checks of configuration: every mistake with its place, what was expected and what was given."""
 
+import codecs
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -33,6 +36,27 @@ def validated(model: type[M], data: Mapping[str, Any], where: str = "", nested: 
     except ValidationError as error:
         lines = messages(error, [*model.model_fields, *nested])
         raise ValueError("\n".join(f"{where}{line}" for line in lines)) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file holds; it is in UTF-8, or in UTF-16 with its byte order mark.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is in another encoding, or no TOML.
+    """
+    raw = path.read_bytes()
+    marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return tomllib.loads(raw.decode("utf-16" if marked else "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"not UTF-8: byte 0x{raw[error.start]:02X} in line {line}; save it as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        zeros = "; it has zero bytes, as UTF-16 has: save it as UTF-8" if b"\0" in raw and not marked else ""
+        raise ValueError(f"not valid TOML: {error}{zeros}") from error
 
 
 def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:

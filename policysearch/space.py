@@ -6,7 +6,8 @@ over the range; otherwise one unit is `step` of the parameter. On a logarithmic 
 logarithm (a `step` of 1 is then a factor of e).
 
 Whole numbers are rounded after the translation, halves up. A choice among options is a coordinate from 0 to 1 in
-equal parts, one per option, whose value is the option's index. `space_of` reads a space from a dataclass:
+equal parts, one per option, whose value is the option's index. A parameter with equal bounds, or a single option, is
+held: it has its value and no coordinate. `space_of` reads a space from a dataclass:
 
     @dataclass
     class Gains:
@@ -30,7 +31,7 @@ from policysearch.core import Array, Domain
 
 @dataclass(frozen=True)
 class Parameter:
-    """One number that a controller needs.
+    """One number that a controller needs; with equal bounds it is held at its start.
 
     Raises:
         ValueError: for a start outside the bounds, bounds in the wrong order, a logarithmic scale that
@@ -47,8 +48,8 @@ class Parameter:
     integer: bool = False  # whole numbers only; needs two bounds
 
     def __post_init__(self) -> None:
-        if math.isnan(self.lower) or math.isnan(self.upper) or not self.lower < self.upper:
-            raise ValueError(f"{self.name}: expected lower < upper, got {self.lower:g} and {self.upper:g}")
+        if math.isnan(self.lower) or math.isnan(self.upper) or not self.lower <= self.upper:
+            raise ValueError(f"{self.name}: expected lower <= upper, got {self.lower:g} and {self.upper:g}")
         if not math.isfinite(self.start) or not self.lower <= self.start <= self.upper:
             expected = f"a start between {self.lower:g} and {self.upper:g} {self.unit}".rstrip()
             raise ValueError(f"{self.name}: expected {expected}, got {self.start:g}")
@@ -66,13 +67,18 @@ class Parameter:
                 if not float(number := getattr(self, what)).is_integer():
                     raise ValueError(f"{self.name}: expected a whole number as {what}, got {number:g}")
 
+    @property
+    def held(self) -> bool:
+        """Whether there is only one value."""
+        return self.lower == self.upper
+
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several options; its value is the option's index.
+    """One of several options; its value is the option's index. A single option is held.
 
     Raises:
-        ValueError: for fewer than two options, equal ones, or a start that is none of them.
+        ValueError: for no options, equal ones, or a start that is none of them.
     """
 
     name: str
@@ -85,14 +91,19 @@ class Choice:
     lower: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        if len(set(self.options)) < max(2, len(self.options)):
-            raise ValueError(f"{self.name}: expected two or more different options, got {self.options}")
+        if len(set(self.options)) < max(1, len(self.options)):
+            raise ValueError(f"{self.name}: expected different options, got {self.options}")
         self.index(self.start)
 
     @property
     def upper(self) -> float:
         """The last option's index."""
         return len(self.options) - 1.0
+
+    @property
+    def held(self) -> bool:
+        """Whether there is only one option."""
+        return len(self.options) == 1
 
     @property
     def step(self) -> float:
@@ -113,10 +124,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Space:
-    """Parameters in order, and the translation between their values and the optimizer's coordinates.
+    """Parameters in order, and the translation between the values of those searched and the optimizer's coordinates.
 
     Raises:
-        ValueError: if there is no parameter, or two have the same name.
+        ValueError: if there is no parameter to search, or two have the same name.
     """
 
     parameters: tuple[Parameter | Choice, ...]
@@ -127,6 +138,8 @@ class Space:
             raise ValueError("space: expected at least one parameter, got none")
         if len(set(names)) < len(names):
             raise ValueError(f"space: expected different names, got {', '.join(names)}")
+        if not self.searched:
+            raise ValueError(f"space: expected a parameter to search, got only held ones: {', '.join(names)}")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,24 +147,29 @@ class Space:
         return tuple(parameter.name for parameter in self.parameters)
 
     @cached_property
+    def searched(self) -> tuple[Parameter | Choice, ...]:
+        """The parameters that have a coordinate, in its order: those that are not held."""
+        return tuple(parameter for parameter in self.parameters if not parameter.held)
+
+    @cached_property
     def _log(self) -> Array:
-        return np.array([parameter.scale == "log" for parameter in self.parameters])
+        return np.array([parameter.scale == "log" for parameter in self.searched])
 
     @cached_property
     def _whole(self) -> Array:
-        return np.array([parameter.integer for parameter in self.parameters])
+        return np.array([parameter.integer for parameter in self.searched])
 
     @cached_property
     def _margin(
         self,
     ) -> Array:  # by which coordinates go beyond the bounds: an option is as wide as the others
-        return np.array([0.5 if isinstance(parameter, Choice) else 0.0 for parameter in self.parameters])
+        return np.array([0.5 if isinstance(parameter, Choice) else 0.0 for parameter in self.searched])
 
     @cached_property
     def bounds(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
-        """Lower and upper bounds of the values, in their own units."""
-        lower = np.array([parameter.lower for parameter in self.parameters], dtype=float)
-        upper = np.array([parameter.upper for parameter in self.parameters], dtype=float)
+        """Lower and upper bounds of the values that are searched, in their own units."""
+        lower = np.array([parameter.lower for parameter in self.searched], dtype=float)
+        upper = np.array([parameter.upper for parameter in self.searched], dtype=float)
         return lower, upper
 
     @cached_property
@@ -166,7 +184,7 @@ class Space:
         bounded = np.isfinite(lower) & np.isfinite(upper)
         origin = np.where(bounded, lower, 0.0)
         width = np.subtract(upper, lower, out=np.ones_like(upper), where=bounded)
-        steps = [parameter.step for parameter in self.parameters]
+        steps = [parameter.step for parameter in self.searched]
         unit = np.array([w if s is None else s for w, s in zip(width, steps, strict=True)])
         return origin, unit
 
@@ -176,12 +194,12 @@ class Space:
             return np.where(self._log, np.log(np.where(self._log, positive, 1.0)), values)
 
     def encode(self, values: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
-        """Parameter values to the optimizer's coordinates."""
+        """Values of the parameters that are searched to the optimizer's coordinates."""
         origin, unit = self.origin_and_unit
         return np.asarray((self._transform(values) - origin) / unit)
 
     def decode(self, coordinates: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
-        """The optimizer's coordinates to parameter values, never outside the bounds."""
+        """The optimizer's coordinates to the values of the parameters that are searched, never outside the bounds."""
         origin, unit = self.origin_and_unit
         values = coordinates * unit + origin
         with np.errstate(over="ignore"):  # infinity is clipped
@@ -212,27 +230,31 @@ class Space:
         return Space(tuple(_narrowed(parameter, margin) for parameter in self.parameters))
 
     def named(self, coordinates: Float[Array, "d"]) -> dict[str, Any]:
-        """Parameter values by name, from the optimizer's coordinates: numbers (an int if whole) and options."""
-        values = zip(self.parameters, self.decode(coordinates).tolist(), strict=True)
-        return {parameter.name: _said(parameter, value) for parameter, value in values}
+        """All parameter values by name, from the optimizer's coordinates: numbers (an int if whole) and options."""
+        values = zip(self.searched, self.decode(coordinates).tolist(), strict=True)
+        found = {parameter.name: _said(parameter, value) for parameter, value in values}
+        return {p.name: _said(p, float(p.lower)) if p.held else found[p.name] for p in self.parameters}
 
     def of_names(self, values: Mapping[str, Any]) -> Float[Array, "d"]:
         """The optimizer's coordinates of values by name, as `named` gives them.
 
         Raises:
-            ValueError: for a name too many or too few, or an option that is none.
+            ValueError: for a name too many or too few, an option that is none, or another value of a held parameter.
         """
         if set(values) != set(self.names):
             raise ValueError(f"values: expected {', '.join(self.names)}, got {', '.join(values) or 'none'}")
         pairs = [(parameter, values[parameter.name]) for parameter in self.parameters]
-        numbers = [p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs]
+        numbers = [p.index(x) if isinstance(p, Choice) else float(x) for p, x in pairs if not p.held]
+        for p, x in pairs:
+            if p.held and x != p.start:
+                raise ValueError(f"{p.name}: expected {p.start}, at which it is held, got {x}")
         return self.encode(np.array(numbers, dtype=float))
 
 
 def _narrowed(parameter: Parameter | Choice, margin: float) -> Parameter | Choice:
     """The parameter with its two bounds, if it has them, moved inwards."""
     lower, upper = parameter.lower, parameter.upper
-    if isinstance(parameter, Choice) or not (math.isfinite(lower) and math.isfinite(upper)):
+    if isinstance(parameter, Choice) or parameter.held or not (math.isfinite(lower) and math.isfinite(upper)):
         return parameter
     if parameter.scale == "log":
         factor = math.exp(margin * (math.log(upper) - math.log(lower)))
@@ -243,6 +265,8 @@ def _narrowed(parameter: Parameter | Choice, margin: float) -> Parameter | Choic
         rounding = 1e-12 * max(abs(lower), abs(upper))  # 0.07 · 100 is a little more than 7
         low, high = float(math.ceil(low - rounding)), float(math.floor(high + rounding))
     try:
+        if not low < high:
+            raise ValueError(f"{parameter.name}: expected lower < upper, got {low:g} and {high:g}")
         return dataclasses.replace(parameter, lower=low, upper=high)
     except ValueError as error:
         raise ValueError(
@@ -274,30 +298,39 @@ class Bounds:
 
 
 def space_of(cls: type) -> Space:
-    """The space of a dataclass whose fields are float, int (with `Bounds`) or Literal; it starts at the defaults.
+    """The space of a dataclass of float, int (with `Bounds`), bool and Literal; it starts at the defaults.
 
+    Fields with `init=False` and those of other types, such as a list, are no parameters and keep their defaults.
     `cls(**space.named(coordinates))` is then an instance.
 
     Raises:
         TypeError: if `cls` is no dataclass.
-        ValueError: for a field without a default or of another type, or one that makes no sense.
+        ValueError: for a field without a default, a number of another type, or one that makes no sense.
     """
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"space: expected a dataclass, got {cls!r}")
     hints = get_type_hints(cls, include_extras=True)
-    return Space(tuple(_parameter(field, hints[field.name]) for field in dataclasses.fields(cls)))
+    found = [_parameter(field, hints[field.name]) for field in dataclasses.fields(cls) if field.init]
+    return Space(tuple(parameter for parameter in found if parameter is not None))
 
 
-def _parameter(field: "dataclasses.Field[Any]", hint: Any) -> Parameter | Choice:
+def _parameter(field: "dataclasses.Field[Any]", hint: Any) -> Parameter | Choice | None:
+    """The parameter of a field; None for one of another type."""
     kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     bounds = [extra for extra in extras if isinstance(extra, Bounds)] or [Bounds()]
-    start = field.default
-    if start is dataclasses.MISSING:
+    start: Any = field.default
+    a_number = isinstance(start, (int, float)) and not isinstance(start, bool)
+    known = kind in (float, int, bool) or get_origin(kind) is Literal
+    if start is dataclasses.MISSING and (known or field.default_factory is dataclasses.MISSING):
         raise ValueError(f"{field.name}: expected a default to start from, got none")
-    if get_origin(kind) is Literal:
-        return Choice(field.name, get_args(kind), start)
+    if not known and not a_number:
+        return None
+    if not known:
+        raise ValueError(f"{field.name}: expected float, int, bool or Literal[…], got {kind!r}")
+    if kind is bool:
+        return Choice(field.name, (False, True), start)
     if kind not in (float, int):
-        raise ValueError(f"{field.name}: expected float, int or Literal[…], got {kind!r}")
-    if isinstance(start, bool) or not isinstance(start, (int, float)):
+        return Choice(field.name, get_args(kind), start)
+    if not a_number:
         raise ValueError(f"{field.name}: expected a number as default, got {start!r}")
     return Parameter(field.name, start, **vars(bounds[0]), integer=kind is int)

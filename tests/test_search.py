@@ -239,7 +239,7 @@ def test_a_domain_must_contain_its_start(start: object, lower: object, upper: ob
             {"start": 3.0, "lower": 0.0, "upper": 1.0, "unit": "s"},
             "x: expected a start between 0 and 1 s, got 3",
         ),
-        ({"start": 0.0, "lower": 1.0, "upper": -1.0}, "x: expected lower < upper, got 1 and -1"),
+        ({"start": 0.0, "lower": 1.0, "upper": -1.0}, "x: expected lower <= upper, got 1 and -1"),
         ({"start": 1.0, "lower": 0.0, "upper": 2.0, "scale": "log"}, "x: a logarithmic scale needs positive"),
         ({"start": 1.0, "step": 0.0}, "x: expected a positive step, got 0"),
         ({"start": float("nan")}, "x: expected a start between -inf and inf, got nan"),

@@ -109,9 +109,11 @@ def test_many_candidates_are_decoded_as_each_alone_in_the_order_of_the_names() -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"start": 1.0, "lower": 1.0, "upper": 1.0}, "kp: expected lower < upper, got 1 and 1"),
-        ({"start": 1.0, "lower": math.nan}, "kp: expected lower < upper, got nan and inf"),
-        ({"start": 1.0, "upper": math.nan}, "kp: expected lower < upper, got -inf and nan"),
+        ({"start": 1.0, "lower": 1.5, "upper": 1.0}, "kp: expected lower <= upper, got 1.5 and 1"),
+        ({"start": 1.0, "lower": 2.0, "upper": 2.0}, "kp: expected a start between 2 and 2, got 1"),
+        ({"start": 0.0, "lower": 0.0, "upper": 0.0, "scale": "log"}, "kp: a logarithmic scale needs"),
+        ({"start": 1.0, "lower": math.nan}, "kp: expected lower <= upper, got nan and inf"),
+        ({"start": 1.0, "upper": math.nan}, "kp: expected lower <= upper, got -inf and nan"),
         ({"start": math.inf}, "kp: expected a start between -inf and inf, got inf"),
         ({"start": -1.0, "lower": 0.0}, "kp: expected a start between 0 and inf, got -1"),
         ({"start": 5.0, "upper": 2.0, "unit": "N·m"}, "kp: expected a start between -inf and 2 N·m, got 5"),
@@ -239,8 +241,10 @@ def test_what_is_named_finds_its_way_back() -> None:
 @pytest.mark.parametrize(
     ("options", "start", "message"),
     [
-        (("a",), "a", "mode: expected two or more different options, got"),
-        (("a", "a"), "a", "mode: expected two or more different options"),
+        ((), "a", r"mode: expected different options, got \(\)"),
+        (("a", "a"), "a", "mode: expected different options, got"),
+        ((True, 1), True, "mode: expected different options, got"),
+        (("a",), "b", "mode: expected one of 'a', got 'b'"),
         (("a", "b"), "c", "mode: expected one of 'a', 'b', got 'c'"),
     ],
 )
@@ -251,7 +255,11 @@ def test_a_choice_that_is_none_is_refused_by_name(options: Any, start: Any, mess
 
 def fields(**annotated: tuple[Any, Any]) -> type:
     names = {"__annotations__": {name: kind for name, (kind, _) in annotated.items()}}
-    defaults = {name: default for name, (_, default) in annotated.items() if default is not ...}
+    defaults = {
+        name: dataclasses.field(default_factory=lambda: []) if default == [] else default
+        for name, (_, default) in annotated.items()
+        if default is not ...
+    }
     return dataclass(type("Controller", (), {**names, **defaults}))
 
 
@@ -259,11 +267,16 @@ def fields(**annotated: tuple[Any, Any]) -> type:
     ("kind", "default", "message"),
     [
         (float, ..., "kp: expected a default to start from, got none"),
-        (str, "a", r"kp: expected float, int or Literal\[…\], got <class 'str'>"),
+        (str, 1.0, r"kp: expected float, int, bool or Literal\[…\], got <class 'str'>"),
+        (float | None, 1.0, r"kp: expected float, int, bool or Literal\[…\], got float \| None"),
+        (np.float32, 1.0, "kp: expected float, int, bool or Literal"),
+        (list, ..., "kp: expected a default to start from, got none"),
+        (bool, "yes", "kp: expected one of False, True, got 'yes'"),
+        (list, [], "space: expected at least one parameter, got none"),
         (float, "1", "kp: expected a number as default, got '1'"),
         (float, True, "kp: expected a number as default, got True"),
         (int, 3, "kp: expected a whole number as lower, got -inf"),
-        (Annotated[float, Bounds(2.0, 1.0)], 1.0, "kp: expected lower < upper, got 2 and 1"),
+        (Annotated[float, Bounds(2.0, 1.0)], 1.0, "kp: expected lower <= upper, got 2 and 1"),
         (Annotated[float, Bounds(0.0, 1.0, unit="s")], 2.0, "kp: expected a start between 0 and 1 s, got 2"),
         (
             Annotated[float, Bounds(0.0, 1.0, scale="log")],
@@ -277,6 +290,84 @@ def fields(**annotated: tuple[Any, Any]) -> type:
 def test_a_field_that_makes_no_sense_is_refused_by_name(kind: Any, default: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         space_of(fields(kp=(kind, default)))
+
+
+@dataclass
+class Plant:
+    """Beside numbers, what people keep with their gains."""
+
+    kp: Annotated[float, Bounds(0.0, 10.0)] = 1.0
+    use_filter: bool = True
+    sign: Literal[True, False] = False
+    law: Literal["pid"] = "pid"
+    load: Annotated[float, Bounds(2.0, 2.0)] = 2.0
+    mass: float = dataclasses.field(default=3.0, init=False)
+    setpoint: list[float] = dataclasses.field(default_factory=lambda: [0.0, 1.0])
+    label: str = "motor"
+    limit: float | None = None
+
+
+def test_fields_that_are_no_numbers_are_no_parameters_and_a_truth_value_is_a_choice() -> None:
+    space = space_of(Plant)
+    assert space.parameters == (
+        Parameter("kp", 1.0, 0.0, 10.0),
+        Choice("use_filter", (False, True), True),
+        Choice("sign", (True, False), False),
+        Choice("law", ("pid",), "pid"),
+        Parameter("load", 2.0, 2.0, 2.0),
+    )
+    assert [parameter.name for parameter in space.searched] == ["kp", "use_filter", "sign"]
+    found = Plant(**space.named(np.array([0.25, 0.0, 0.0])))
+    assert found == Plant(2.5, use_filter=False, sign=True)
+    assert (type(found.use_filter), found.mass, found.setpoint) == (bool, 3.0, [0.0, 1.0])
+
+
+# Held parameters -----------------------------------------------------------------------------------------
+
+HELD = (
+    Parameter("load", 2, 2, 2, unit="kg"),
+    Parameter("n", 4, 4, 4, integer=True),
+    Parameter("k", 0.5, 0.5, 0.5, scale="log", step=0.1),
+    Choice("mode", ("a",), "a"),
+)
+FREE = (
+    Parameter("kp", 1.0, 0.1, 10.0, scale="log"),
+    Parameter("q", 0.3, step=0.2),
+    Parameter("m", 3, 1, 9, integer=True),
+    Choice("filter", ("none", "mean"), "mean"),
+)
+
+
+@pytest.mark.parametrize("place", range(len(FREE) + 1))
+def test_held_parameters_have_their_values_and_no_coordinate_wherever_they_stand(place: int) -> None:
+    plain, space = Space(FREE), Space((*FREE[:place], *HELD, *FREE[place:]))
+    rows = np.random.Generator(np.random.PCG64(1)).standard_normal((50, 4))
+    assert space.decode(rows).tobytes() == plain.decode(rows).tobytes()
+    assert space.encode(space.decode(rows)).tobytes() == plain.encode(plain.decode(rows)).tobytes()
+    for one, other in zip(dataclasses.astuple(space.domain), dataclasses.astuple(plain.domain), strict=True):
+        assert one.tobytes() == other.tobytes()
+    named = space.named(rows[0])
+    assert tuple(named) == space.names
+    assert named == plain.named(rows[0]) | {"load": 2.0, "n": 4, "k": 0.5, "mode": "a"}
+    assert [type(named[name]) for name in ("load", "n", "k")] == [float, int, float]
+    assert space.of_names(named).tobytes() == plain.of_names(plain.named(rows[0])).tobytes()
+    assert space.within(0.1).searched == plain.within(0.1).parameters
+    assert [p for p in space.within(0.1).parameters if p.held] == list(HELD)
+
+
+def test_another_value_of_a_held_parameter_is_refused() -> None:
+    space = Space((Parameter("kp", 1.0), Parameter("load", 2.0, 2.0, 2.0)))
+    with pytest.raises(ValueError, match=r"load: expected 2\.0, at which it is held, got 3\.0"):
+        space.of_names({"kp": 1.0, "load": 3.0})
+    with pytest.raises(ValueError, match="values: expected kp, load, got kp"):
+        space.of_names({"kp": 1.0})
+
+
+def test_a_space_with_nothing_to_search_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="space: expected a parameter to search, got only held ones: load, n"
+    ):
+        Space(HELD)
 
 
 def test_only_a_dataclass_has_fields() -> None:

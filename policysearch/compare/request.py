@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from policysearch.command_line import setting_value
 from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
+from policysearch.configuration import read_toml
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.plain_data import encode
 from policysearch.tasks import find_task
@@ -149,14 +149,14 @@ def read(path: Path) -> dict[str, Any]:
         StudyError: if it cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except FileNotFoundError as error:
         hint = f"; did you mean --tasks {path}?" if _is_task(str(path)) else ""
         raise StudyError([f"{path}: cannot read the study file: {error}{hint}"]) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise StudyError([f"{path}: cannot read the study file: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError([f"{path}: not valid TOML: {error}"]) from error
+    except ValueError as error:
+        raise StudyError([f"{path}: {error}"]) from error
 
 
 def _is_task(name: str) -> bool:

@@ -86,8 +86,12 @@ class Command:
 def filled(text: Text, given: Mapping[str, Any]) -> str:
     """A text with its placeholders filled."""
     return "".join(
-        before + ("" if name is None else format(given[name], spec)) for before, name, spec in text
+        before + ("" if name is None else _written(given[name], spec)) for before, name, spec in text
     )
+
+
+def _written(value: Any, spec: str) -> str:
+    return str(value).lower() if isinstance(value, bool) and not spec else format(value, spec)
 
 
 def _arguments(command: str, space: Space, directory: str | None) -> list[Text]:

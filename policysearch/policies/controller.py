@@ -101,6 +101,8 @@ class CompiledController(Controller):
 
 @lru_cache
 def _kernel(law: Callable[..., None], space: Space, scratch_size: int, **names: Any) -> PolicyKernel:
+    if space.searched != space.parameters:
+        raise ValueError(f"controller: expected no held parameters, got some of {', '.join(space.names)}")
     origin, unit = space.origin_and_unit
     lower, upper = space.bounds
     return policy_kernel(

@@ -176,9 +176,9 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     options to choose among it starts as usual, since small steps hardly leave the first. A single parameter,
     which CMA-ES does not search, is left to hill climbing.
     """
-    if len(space.parameters) == 1:
+    if len(space.searched) == 1:
         return "hill-climbing", {}
-    chooses = any(isinstance(parameter, Choice) for parameter in space.parameters)
+    chooses = any(isinstance(parameter, Choice) for parameter in space.searched)
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 
 

@@ -82,9 +82,9 @@ def slices(
     if known is None:
         raise ValueError("expected a sensitivity or a surface, got neither")
     space, at = known.space, known.space.named(known.at)
-    names = [space.names[i] for i in surface.varied] if surface else []
+    names = [surface.names[i] for i in surface.varied] if surface else []
     curves = {name: surface.slice(name) for name in names} if surface else {}
-    chosen = [p for p in space.parameters if sensitivity or p.name in curves]
+    chosen = [p for p in space.searched if sensitivity or p.name in curves]
     worst, differences = _differences(sensitivity, curves)
     with _small_pictures(len(chosen), 2.9, (0.7, 0.5), sharey=True) as (figure, axes):
         for axis, parameter in zip(axes, chosen, strict=True):
@@ -118,7 +118,7 @@ def pairs(surface: Surface, most: int = 6) -> "Figure":
     Raises:
         ValueError: if the candidates differ in fewer than two parameters.
     """
-    space, names = surface.space, [surface.space.names[i] for i in surface.varied]
+    space, names = surface.space, [surface.names[i] for i in surface.varied]
     if len(names) < 2:
         raise ValueError(f"expected candidates that differ in two parameters, got {', '.join(names)}")
     surest = list(zip(surface.interactions["first"], surface.interactions["second"], strict=True))
@@ -130,13 +130,13 @@ def pairs(surface: Surface, most: int = 6) -> "Figure":
     here = space.decode(surface.at)
     with _small_pictures(len(chosen), 2.7, (1.2, 0.3)) as (figure, axes):
         for axis, pair, grid in zip(axes, chosen, maps, strict=True):
-            i, j = (space.names.index(name) for name in pair)
+            i, j = (surface.names.index(name) for name in pair)
             x, y = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
             shades = axis.pcolormesh(x, y, grid.to_numpy(), shading="nearest", vmin=low, vmax=high)
             axis.plot(values[:, i], values[:, j], ".", color="white", ms=2.5, alpha=0.7)
             axis.plot(here[i], here[j], "*", color=ORANGE, ms=11, mec="white", label="recommended")
-            _scale(axis, space.parameters[i])
-            _scale(axis, space.parameters[j], "y")
+            _scale(axis, space.searched[i])
+            _scale(axis, space.searched[j], "y")
         figure.colorbar(shades, ax=figure.axes, label=_BETTER, aspect=30, extend="min", pad=0.02)
         legend(figure, axes, ncols=4)
     return figure

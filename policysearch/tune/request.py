@@ -16,6 +16,10 @@ scale = "log"
 options = ["none", "median"]
 start = "none"
 
+[parameters.load]                                             # has its value, but is not searched
+start = 2.0
+fixed = true
+
 [perturb]
 "twice the load" = "./simulate --load 2 --kp {kp} --kd {kd} --seed {seed}"
 
@@ -25,15 +29,15 @@ overshoot = "minimise"
 
 import importlib
 import sys
-import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from policysearch.asking.prompt import Prompt
-from policysearch.configuration import STRICT, validated
+from policysearch.configuration import STRICT, read_toml, validated
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.options import TuneSettings
 
@@ -42,17 +46,18 @@ UNASKED = ("command", "function", "perturb", "sensitivity_rollouts", "timeout", 
 
 
 class ParameterChoice(BaseModel):
-    """A parameter: a number between bounds, or one of some options."""
+    """A parameter: a number between bounds, a truth value, or one of some options."""
 
     model_config = STRICT
-    start: float | int | str
+    start: bool | float | int | str
+    fixed: bool = False
     lower: float | None = None
     upper: float | None = None
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
     step: float | None = None
     integer: bool = False
-    options: list[str | int | float] | None = None
+    options: list[bool | str | int | float] | None = None
 
     def build(self, name: str) -> Parameter | Choice:
         """The parameter of that name.
@@ -60,14 +65,19 @@ class ParameterChoice(BaseModel):
         Raises:
             ValueError: for one that makes no sense.
         """
-        if self.options is not None:
-            extra = self.model_fields_set - {"start", "options"}
+        options = [False, True] if self.options is None and isinstance(self.start, bool) else self.options
+        if options is not None:
+            extra = self.model_fields_set - {"start", "options", "fixed"}
             if extra:
                 raise ValueError(f"{name}: options go with start alone, got {', '.join(sorted(extra))} too")
-            return Choice(name, tuple(self.options), self.start)
+            choice = Choice(name, tuple(options), self.start)
+            return replace(choice, options=(self.start,)) if self.fixed else choice
         if isinstance(self.start, str):
             raise ValueError(f"{name}: expected a number as start, or options, got {self.start!r}")
-        return Parameter(name, **self.model_dump(exclude={"options"}, exclude_none=True))
+        values = self.model_dump(exclude={"options", "fixed"}, exclude_none=True)
+        held: dict[str, Any] = {"lower": self.start, "upper": self.start}
+        parameter = Parameter(name, **(held | values if self.fixed else values))
+        return replace(parameter, **held) if self.fixed else parameter
 
 
 class TuneRequest(TuneSettings):
@@ -87,6 +97,19 @@ class TuneRequest(TuneSettings):
 
     perturb: dict[str, str] = Field(default_factory=dict)
     """Changed plants by name, on which the recommendation and the start are evaluated too."""
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _by_whole_names(cls, tables: Any) -> Any:
+        """Tables by their whole names: that of `[parameters.pid.kp]` is `pid.kp`."""
+        if not isinstance(tables, dict):
+            return tables
+        found: dict[str, Any] = {}
+        for name, table in _leaves(tables):
+            if name in found:
+                raise ValueError(f"expected different names, got {name} twice")
+            found[name] = table
+        return found
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -135,6 +158,15 @@ class TuneRequest(TuneSettings):
         }
 
 
+def _leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Tables that hold something else than tables, by their whole names."""
+    for name, table in tables.items():
+        if isinstance(table, dict) and table and all(isinstance(inner, dict) for inner in table.values()):
+            yield from _leaves(table, f"{prefix}{name}.")
+        else:
+            yield prefix + name, table
+
+
 def read(name: str, overruled: dict[str, Any]) -> TuneRequest:
     """The request in a file, or of a `module:function`, some of it overruled by flags.
 
@@ -152,11 +184,11 @@ def read(name: str, overruled: dict[str, Any]) -> TuneRequest:
 
 def _loaded(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot read it: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid TOML: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def found(name: str) -> Callable[..., Any]:

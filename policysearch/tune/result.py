@@ -197,13 +197,14 @@ def _nothing(result: TuneResult) -> Iterator[str]:
 def _recommended(result: TuneResult) -> Iterator[str]:
     yield "recommended:"
     for p in result.space.parameters:
-        yield f"  {stated(p, result.values[p.name])} (start {formatted(result.start[p.name])})"
+        noted = "held" if p.held else f"start {formatted(result.start[p.name])}"
+        yield f"  {stated(p, result.values[p.name])} ({noted})"
 
 
 def _at_bounds(result: TuneResult) -> Iterator[str]:
     """A line for every number that the search has moved to one of its bounds, or nearly so."""
     domain, here = result.space.domain, as_run(result.space, result.recommendation)
-    for i, p in enumerate(result.space.parameters):
+    for i, p in enumerate(result.space.searched):
         if isinstance(p, Choice) or result.values[p.name] == result.start[p.name]:
             continue
         near = AT_BOUND * (domain.upper[i] - domain.lower[i])
@@ -257,7 +258,7 @@ def _why_not_the_best(result: TuneResult) -> str:
         said += f" (they failed on {lost} of {len(held_out.returns)})"
     _, low, _ = held_out.improvement
     if low > 0 and lost <= held_out.failed[1]:
-        seen = ", ".join(stated(p, result.best_seen[0][p.name]) for p in result.space.parameters)
+        seen = ", ".join(stated(p, result.best_seen[0][p.name]) for p in result.space.searched)
         return f"{said}; they are better by {with_interval(*held_out.improvement)}: consider them ({seen})"
     return f"{said}, which is no reason to prefer them"
 

@@ -46,20 +46,20 @@ class Sensitivity:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """A row per parameter: unit, recommended value, what was not found worse, the loss at the worst value.
+        """A row per parameter searched: unit, recommended value, what was not found worse, loss at the worst value.
 
         Between `from` and `to` lie the evaluated values around the recommended one of which none is worse; a choice
         has neither. `loss` is positive for what is worse.
         """
-        return pd.DataFrame([self._of(parameter) for parameter in self.space.parameters])
+        return pd.DataFrame([self._of(parameter) for parameter in self.space.searched])
 
     def lines(self) -> list[str]:
         """The summary in words, a line per parameter."""
         rows = self.summary.to_dict("records")
-        return [self._line(p, row) for p, row in zip(self.space.parameters, rows, strict=True)]
+        return [self._line(p, row) for p, row in zip(self.space.searched, rows, strict=True)]
 
     def __str__(self) -> str:
-        others = len(self.slices) - len(self.space.parameters)
+        others = len(self.slices) - len(self.space.searched)
         head = (
             f"{self.episodes} episodes of the recommendation and of {others} other values, on the same seeds"
         )
@@ -162,7 +162,7 @@ def measure(
     gaps[np.abs(gaps) <= 1e-12 * np.abs(returns[0])] = 0.0  # rounding
     failed = (~np.isfinite(returns)).mean(axis=1)
     rows = []
-    for i, parameter in enumerate(space.parameters):
+    for i, parameter in enumerate(space.searched):
         mine = [0, *(p for p in range(1, len(params)) if params[p, i] != at[i])]
         for p in sorted(mine, key=lambda p: float(params[p, i])):
             gap = paired(gaps[p]) if p else (0.0, 0.0, 0.0)
@@ -175,7 +175,7 @@ def measure(
 
 def least_rollouts(space: Space) -> int:
     """What `measure` needs wherever it is: two episodes of the recommendation and of the fewest other values."""
-    return 2 * (1 + sum(len(p.options) - 1 if isinstance(p, Choice) else 2 for p in space.parameters))
+    return 2 * (1 + sum(len(p.options) - 1 if isinstance(p, Choice) else 2 for p in space.searched))
 
 
 def check_rollouts(space: Space, rollouts: int) -> None:
@@ -201,7 +201,7 @@ def _chosen(space: Space, at: Float[Array, "d"], rollouts: int, reach: float) ->
 def _others(space: Space, at: Float[Array, "d"], distances: Float[Array, "m"]) -> list[Float[Array, "d"]]:
     """Coordinates that differ from `at` in one parameter."""
     found = []
-    for i, parameter in enumerate(space.parameters):
+    for i, parameter in enumerate(space.searched):
         here = space.decode(at)[i]
         if isinstance(parameter, Choice):
             values = np.arange(len(parameter.options))

@@ -63,7 +63,7 @@ class Surface:
         """
         at = as_run(space, at)
         x = as_run(space, params) - at
-        options = np.array([isinstance(parameter, Choice) for parameter in space.parameters])
+        options = np.array([isinstance(parameter, Choice) for parameter in space.searched])
         use = np.isfinite(returns) & (x[:, options] == 0).all(axis=1)
         x, y = x[use], returns[use]
         sound = y >= lowest(y)
@@ -94,6 +94,11 @@ class Surface:
         foreign = (np.delete(x, self.varied, axis=1) != 0).any(axis=1)
         mean[foreign] = np.nan
         return mean, mean - half, mean + half
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters, by coordinate."""
+        return tuple(parameter.name for parameter in self.space.searched)
 
     @cached_property
     def varied(self) -> tuple[int, ...]:
@@ -146,7 +151,7 @@ class Surface:
                 i, j = term
                 mean, error = self.coefficients[p], errors[p]
                 ends = half[i] * half[j] * np.array([mean, mean - error, mean + error])
-                rows.append((self.space.names[i], self.space.names[j], *ends.tolist()))
+                rows.append((self.names[i], self.names[j], *ends.tolist()))
         frame = pd.DataFrame(rows, columns=["first", "second", "difference", "low", "high"])
         sureness = frame["difference"].abs() / (frame["high"] - frame["low"] + 1e-300)
         return frame.loc[sureness.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
@@ -170,12 +175,12 @@ class Surface:
         return np.sort(np.append(np.linspace(low, high, points), self.at[i]))
 
     def _place(self, name: str) -> int:
-        known = [self.space.names[i] for i in self.varied]
+        known = [self.names[i] for i in self.varied]
         if name not in known:
             raise ValueError(
                 f"expected a number in which the candidates differ, of {', '.join(known)}, got {name}"
             )
-        return self.space.names.index(name)
+        return self.names.index(name)
 
 
 def as_run(space: Space, coordinates: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

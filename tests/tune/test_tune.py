@@ -134,7 +134,7 @@ def test_a_search_is_not_ended_by_one_generation_that_fails() -> None:
 
     def fails_at_first(params: Mapping[str, Any], seed: int) -> float:
         calls.append(seed)
-        if len(calls) <= 2 * (2 + 6):  # the rollouts before the search and its first generation, each run again
+        if len(calls) <= 2 * (2 + 6):  # before the search and in its first generation, each run again
             raise RuntimeError("no licence")
         return cost(params, seed)
 
@@ -626,7 +626,7 @@ def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("lower = -10.0", "lower = 20.0", "kp: expected lower < upper, got 20 and 10"),
+        ("lower = -10.0", "lower = 20.0", "kp: expected lower <= upper, got 20 and 10"),
         ("start = 0.0", "start = 11.0", "kp: expected a start between -10 and 10 N·m, got 11"),
         ('unit = "N·m"', 'scale = "log"', "kp: a logarithmic scale needs positive numbers"),
         ('unit = "N·m"', 'units = "N·m"', "parameters.kp.units: not an option; did you mean unit?"),
