@@ -449,3 +449,31 @@ def test_a_file_that_the_program_writes_is_no_part_of_what_it_is(
             report_rollouts=2,
             out=tmp_path / "o",
         )
+
+
+class Licensed(Remembers):
+    """An environment that needs a file called `licence`."""
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if not Path("licence").exists() and action[0] > 0.1:
+            raise RuntimeError("no licence")
+        return np.ones(1), float(action[0]), False, self.steps == 5, {}
+
+
+gym.register("Licensed-v0", entry_point=Licensed)
+
+
+def test_runs_of_a_comparison_are_made_again_from_their_first_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = {"tasks": ["Licensed-v0"], "optimizers": ["random-search"], "rollouts": 20, "runs": 1}
+    failed = compare(study, out=tmp_path / "a", progress=False)
+    assert failed.runs["failed_rollouts"][0] > 0
+    Path("licence").touch()
+    assert compare(study, out=tmp_path / "a", progress=False).runs["failed_rollouts"][0] > 0  # it is known
+    again = compare(study, out=tmp_path / "a", progress=False, retry_failed=True)
+    calm = compare(study, progress=False)
+    for one in (again, compare(study, out=tmp_path / "a", progress=False)):
+        assert one.runs.drop(columns="wall_seconds").equals(calm.runs.drop(columns="wall_seconds"))
