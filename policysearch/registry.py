@@ -12,7 +12,7 @@ import importlib
 import importlib.metadata
 import operator
 import sys
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import EntryPoint
 from types import ModuleType
@@ -64,10 +64,27 @@ def entry_points(group: str) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in importlib.metadata.entry_points(group=group)}
 
 
+@cache
+def package_of(module: str) -> tuple[str, str] | None:
+    """Name and version of the installed package that has a module; None for a file of one's own."""
+    top = module.partition(".")[0]
+    try:
+        return top, importlib.metadata.version(top)
+    except importlib.metadata.PackageNotFoundError:  # it has another name, or there is none
+        names = _distributions().get(top, [])
+    return (names[0], importlib.metadata.version(names[0])) if names else None
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The installed packages by their modules; to look for them takes seconds."""
+    return importlib.metadata.packages_distributions()
+
+
 def version_of(module: str) -> str:
     """Name and version of the installed package that has a module; `unversioned` for a file of one's own."""
-    packages = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
-    return f"{packages[0]} {importlib.metadata.version(packages[0])}" if packages else "unversioned"
+    package = package_of(module)
+    return " ".join(package) if package else "unversioned"
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:

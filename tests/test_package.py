@@ -156,7 +156,7 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: Statements of each part, docstrings left out, which its code may not exceed; more needs a reason in the commit
 #: that raises the number.
 LOGICAL_LINES = {
-    "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 140, "registry": 80, "jit": 90,
+    "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 140, "registry": 95, "jit": 90,
     "space": 185, "constraints": 80, "configuration": 45, "command_line": 90, "plain_data": 30, "ledger": 190,
     "reuse": 30, "digests": 390,
     "provenance": 40, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1140,

@@ -6,13 +6,13 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
 from policysearch.digests import code
 from policysearch.digests.values import Values, held_by, name_of
+from policysearch.registry import package_of
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,21 @@ def _package_of(thing: Any) -> Digests:
     """The version of the installed package that holds something."""
     module = str(getattr(thing, "__module__", None) or getattr(thing, "__name__", ""))
     top, loaded = module.partition(".")[0], sys.modules.get(module)
-    if top == "policysearch" or code.is_users(getattr(loaded, "__file__", None)):
+    if top in ("", "policysearch", *sys.stdlib_module_names) or code.is_users(
+        getattr(loaded, "__file__", None)
+    ):
         return Digests()
-    names = packages_distributions().get(top, [])
-    return Digests({f"package {name}": version(name) for name in names[:1]})
+    package = package_of(top)
+    return Digests({f"package {package[0]}": package[1]} if package else {})
 
 
 def of_module(name: str) -> Digests:
     """The digests of a module that has been imported, with those that it imports; nothing for an empty name."""
     loaded = sys.modules.get(name)
-    users = code.Module.of(loaded) if loaded is not None else None
-    return Digests(code.with_imports(users)) if users is not None else _package_of(loaded)
+    if loaded is None:
+        return Digests()
+    users = code.Module.of(loaded)
+    return _package_of(loaded) if users is None else Digests(code.with_imports(users))
 
 
 def of_files(names: Sequence[str | Path], folder: Path = Path()) -> Digests:
