@@ -397,6 +397,7 @@ def test_a_comparison_of_an_edited_environment_is_refused_with_what_differs(
     assert compare_main([*asked, "--runs", "2", "--workers", "1", "--keep", "only a unit"]) == 0
     summary = Path("o/summary.md").read_text(encoding="utf-8")
     assert "Note: kept although module edited_mine has changed: only a unit." in summary
+    assert "Note: not the same in all parts of the study: module edited_mine." in summary
 
 
 def test_a_machine_is_not_moved_before_the_search() -> None:

@@ -34,7 +34,7 @@ from policysearch.reuse import Reuse
 NAME = "ledger.sqlite"
 SECONDS_BETWEEN_COMMITS = 0.25
 #: What a session says that is not the version of something.
-NO_VERSIONS = ("command", "date", "process", "remark", "checks")
+NO_VERSIONS = ("command", "date", "process", "runs", "remark", "checks")
 
 
 class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
@@ -163,7 +163,7 @@ class StudyJournal:
         if document != known:
             self._ledger.append("study", (), document)
 
-    def _agree_on_runs(self, ledger: Ledger, reuse: Reuse, runs: Digests) -> dict[str, str]:
+    def _agree_on_runs(self, ledger: Ledger, reuse: Reuse, runs: Digests) -> dict[str, Any]:
         """Compare what is run with what was run; what the session says of it."""
         older = bool(self.past) and not self._runs
         if reuse.retry_failed and self._forget_failures():
@@ -173,7 +173,7 @@ class StudyJournal:
             ledger.append(kind, (), body)
             self._kept += [body] if kind == "kept" else []
         said = remarks(self._kept, unknown=older)
-        return {"remark": "; ".join(said)} if said else {}
+        return {"runs": dict(runs.known)} | ({"remark": "; ".join(said)} if said else {})
 
     def _forget_failures(self) -> bool:
         """Take back runs to where they first failed; returns whether there was one."""

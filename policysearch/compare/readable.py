@@ -122,6 +122,10 @@ def facts(comparison: Comparison) -> list[str]:
     for name, label in (("checks", "Tried before the first run"), ("remark", "Note")):
         said = dict.fromkeys(session.get(name) for session in comparison.sessions)
         lines += [f"{label}: {line}." for line in said if line]
+    what = [session.get("runs") or {} for session in comparison.sessions]
+    names = dict.fromkeys(name for known in what for name in known)
+    if mixed := [name for name in names if len({known[name] for known in what if name in known}) > 1]:
+        lines.append(f"Note: not the same in all parts of the study: {', '.join(mixed)}.")
     return lines
 
 
