@@ -1,13 +1,17 @@
 """Inequalities between named parameters, such as `kd <= kp / 2` or `0 < low < high`.
 
 The language is a small part of Python's: numbers, names, + - * / **, parentheses, min, max, abs, and a comparison
-by <, <=, > or >=, which may be a chain. A constraint is read with the module `ast` and computed by walking the
-tree; nothing is ever run. What cannot be computed as finite real numbers, such as a division by zero, does not hold.
+by <, <= (or ≤), > or >= (or ≥), which may be a chain. A name may be one of Python's words, as lambda is, or have
+points, as in pid.kp; any other name is put between grave accents: `K p` <= 3. A constraint is read with the module
+`ast` and computed by walking the tree; nothing is ever run. What cannot be computed as finite real numbers, such as a
+division by zero, does not hold.
 """
 
 import ast
+import keyword
 import math
 import operator
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +33,27 @@ _COMPARISONS: dict[type, Callable[[float, float], bool]] = {
     ast.GtE: operator.ge,
 }
 MAX_DEPTH = 100  # of nested operations
+_PLAIN = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"  # a name as it may stand in a constraint
+_NAME = re.compile(rf"`([^`]*)`|(?<![\w.]){_PLAIN}")
+_EQUAL = "hold a parameter by equal bounds, and compute those that depend on others"
+#: What to do instead of what is not of the language.
+_HINTS: dict[type, str] = {
+    ast.Eq: _EQUAL,
+    ast.NotEq: _EQUAL,
+    ast.And: "write two constraints",
+    ast.BitAnd: "write two constraints",
+    ast.Or: "let the function report a violation",
+    ast.BitOr: "let the function report a violation",
+    ast.Not: "write the opposite comparison, as kp <= 3 for not kp > 3",
+    ast.BitXor: "write ** for powers",
+    ast.Tuple: "write decimal numbers with a point",
+}
+#: The same for what Python cannot read, by a pattern of the text.
+_SYNTAX_HINTS = {
+    r"=[<>]": "write <= or >=",
+    r"[^<>=!]=[^=]": _EQUAL,
+    r"\d\s*[^\W\d]|\)\s*[\w(]|\w\s+[^\W\d]": "write * between factors, and `K p` for a name that is not one word",
+}
 
 
 @dataclass(frozen=True)
@@ -45,14 +70,17 @@ class Constraint:
         Raises:
             ValueError: for what is not of the language, pointing at its place in the text.
         """
-        text = " ".join(text.split())
+        text = " ".join(text.split()).replace("≤", "<=").replace("≥", ">=")
+        read = _NAME.sub(lambda name: _readable(name, names), text)
         try:
-            tree = ast.parse(text, mode="eval").body
+            tree = ast.parse(read, mode="eval").body
         except SyntaxError as error:
             column = min((error.offset or 1) - 1, len(text))
-            raise _refusal(text, error.msg, column, column + 1) from None
+            hints = [hint for pattern, hint in _SYNTAX_HINTS.items() if re.search(pattern, read)]
+            raise _refusal(text, "; ".join([error.msg, *hints[:1]]), column, column + 1) from None
         except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; thousands of brackets
             raise _refusal(text[:60], f"it cannot be read ({type(error).__name__})", 0, 1) from None
+        _as_written(tree, text, read)
         if not isinstance(tree, ast.Compare):
             raise _misplaced(text, tree, "expected a comparison such as kd <= kp / 2")
         if any(type(comparison) not in _COMPARISONS for comparison in tree.ops):
@@ -71,7 +99,7 @@ class Constraint:
         Infinite where a side cannot be computed. A strict comparison of equal sides is violated by the least number.
         """
         try:
-            sides = [_value(side, self.text, values) for side in (self.tree.left, *self.tree.comparators)]
+            sides = [_value(side, values) for side in (self.tree.left, *self.tree.comparators)]
         except (ArithmeticError, ValueError):
             return math.inf
         if not all(math.isfinite(side) for side in sides):
@@ -89,9 +117,10 @@ def _check(node: ast.expr, text: str, names: Collection[str], depth: int) -> Non
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             if abs(number) > 1e300:
                 raise _misplaced(text, node, "expected a number up to 1e300")
-        case ast.Name():
-            if _source(text, node) not in names:
-                raise _misplaced(text, node, f"expected one of the parameters {', '.join(names)}")
+        case ast.Name():  # as it was written
+            if node.id not in names:
+                known = ", ".join(name if re.fullmatch(_PLAIN, name) else f"`{name}`" for name in names)
+                raise _misplaced(text, node, f"expected one of the parameters {known}")
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _OPERATORS:
             _check(operand, text, names, depth + 1)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
@@ -107,33 +136,48 @@ def _check(node: ast.expr, text: str, names: Collection[str], depth: int) -> Non
             raise _misplaced(text, node, "expected numbers, parameters, + - * / **, min, max and abs only")
 
 
-def _value(node: ast.expr, text: str, values: Mapping[str, float]) -> float:
+def _value(node: ast.expr, values: Mapping[str, float]) -> float:
     """What an expression that was checked is worth."""
     match node:
         case ast.Constant(value=number):
             return float(number)  # type: ignore[arg-type]
-        case ast.Name():
-            return float(values[_source(text, node)])
+        case ast.Name(id=name):
+            return float(values[name])
         case ast.UnaryOp(op=op, operand=operand):
-            return float(_OPERATORS[type(op)](_value(operand, text, values)))
+            return float(_OPERATORS[type(op)](_value(operand, values)))
         case ast.BinOp(left=left, op=op, right=right):
-            found = _OPERATORS[type(op)](_value(left, text, values), _value(right, text, values))
+            found = _OPERATORS[type(op)](_value(left, values), _value(right, values))
             if isinstance(found, complex):
                 raise ArithmeticError("a root of a negative number")
             return float(found)
         case ast.Call(func=ast.Name(id=name), args=args):
-            return float(_FUNCTIONS[name](*(_value(arg, text, values) for arg in args)))
+            return float(_FUNCTIONS[name](*(_value(arg, values) for arg in args)))
     raise TypeError(f"expected an expression that was checked, got {ast.dump(node)}")
 
 
-def _source(text: str, node: ast.expr) -> str:
-    """A node as it was written; Python itself would write a name's letters in their normal form."""
-    return ast.get_source_segment(text, node) or ""
+def _readable(found: "re.Match[str]", names: Collection[str]) -> str:
+    """A name as Python can read it, of the same length."""
+    name = found[0]
+    odd = found[1] is not None or (name in names and (keyword.iskeyword(name) or not name.isidentifier()))
+    return "_" * len(name) if odd else name
+
+
+def _as_written(tree: ast.expr, text: str, read: str) -> None:
+    """Give every node its place in the text, in characters, and every name the letters that it has there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr | ast.keyword):
+            start, end = (
+                len(read.encode()[:column].decode()) for column in (node.col_offset, node.end_col_offset)
+            )
+            node.col_offset, node.end_col_offset = start, end
+        if isinstance(node, ast.Name):
+            node.id = text[node.col_offset : node.end_col_offset].strip("`")
 
 
 def _misplaced(text: str, node: ast.expr, problem: str) -> ValueError:
-    start = len(text.encode()[: node.col_offset].decode())
-    return _refusal(text, problem, start, start + len(_source(text, node)))
+    kinds = (type(part) for part in (node, getattr(node, "op", None), *getattr(node, "ops", ())))
+    hints = [_HINTS[kind] for kind in kinds if kind in _HINTS]
+    return _refusal(text, "; ".join([problem, *hints[:1]]), node.col_offset, node.end_col_offset or 0)
 
 
 def _refusal(text: str, problem: str, start: int, end: int) -> ValueError:

@@ -137,6 +137,62 @@ def test_a_name_is_taken_as_it_is_written() -> None:
     assert Constraint.parse(f"{micro} < 1", [micro]).holds({micro: 0.5})
 
 
+ODD = {"lambda": 4.0, "pid.kp": 1.5, "K p": -2.0, "µ·s": 0.5, "kp": 3.0, "if": 1.0, "pid": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "violation"),
+    [
+        ("lambda <= 5", 0.0),
+        ("pid.kp <= lambda", 0.0),
+        ("lambda * pid.kp <= 5", 1.0),
+        ("`K p` >= 1", 3.0),
+        ("min(`K p`, pid.kp, lambda, kp) >= 0", 2.0),
+        ("`µ·s` + `K p`>=-1.25", 0.25),
+        ("`lambda` <= `pid.kp`", 2.5),
+        ("2 * if <= pid.kp", 0.5),
+        ("pid <= 6.5 # lambda and pid.kp", 0.5),
+        ("kp ≤ 2.5", 0.5),
+        ("4 ≥ kp ≥ 3.5", 0.5),
+    ],
+)
+def test_parameters_of_whatever_name_are_compared(text: str, violation: float) -> None:
+    assert Constraint.parse(text, list(ODD)).violation(ODD) == violation
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "marked"),
+    [
+        ("`K i` <= 3", "expected one of the parameters lambda, pid.kp, `K p`, `µ·s`, kp, if, pid, got '`K i`'", "`K i`"),
+        ("`µ·s` + lambda <= ki", "expected one of the parameters", "ki"),
+        ("``<3", "expected one of the parameters", "``"),
+        ("pid.ki <= 3", "and abs only, got 'pid.ki'", "pid.ki"),
+        ("K p <= 3", "write * between factors, and `K p` for a name that is not one word, got 'p'", "p"),
+        ("2 kp <= 3", "write * between factors", "k"),
+        ("2kp <= 3", "write * between factors", ""),
+        ("kp == 1", "; hold a parameter by equal bounds, and compute those that depend on others, got 'kp == 1'", "kp == 1"),
+        ("kp != 1", "; hold a parameter by equal bounds", "kp != 1"),
+        ("kp = 1", "; hold a parameter by equal bounds", ""),
+        ("kp => 1", "; write <= or >=", ""),
+        ("kp =< 1", "; write <= or >=", ""),
+        ("kp <= 2 and pid <= 3", "; write two constraints", "kp <= 2 and pid <= 3"),
+        ("(kp <= 2) & (pid <= 3)", "; write two constraints", ""),
+        ("kp < 5 or pid < 1", "; let the function report a violation", "kp < 5 or pid < 1"),
+        ("not kp > 3", "; write the opposite comparison, as kp <= 3 for not kp > 3", "not kp > 3"),
+        ("kp^2 <= 3", "; write ** for powers, got 'kp^2'", "kp^2"),
+        ("kp <= 3,5", "; write decimal numbers with a point", "kp <= 3,5"),
+    ],
+)  # fmt: skip
+def test_what_is_not_of_the_language_is_refused_with_what_to_write(
+    text: str, message: str, marked: str
+) -> None:
+    with pytest.raises(ValueError, match="constraint: ") as caught:
+        Constraint.parse(text, list(ODD))
+    first, line, marks = str(caught.value).split("\n")
+    assert message in first
+    assert line[marks.index("^") :].startswith(marked)
+
+
 def test_constraints_travel_to_other_processes_and_show_what_was_written() -> None:
     constraint = Constraint.parse("kd  <= kp / 4", NAMES)
     assert pickle.loads(pickle.dumps(constraint)).violation(VALUES) == 0.5  # noqa: S301
