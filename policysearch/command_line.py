@@ -41,6 +41,7 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
     What the command has started and left, processes or threads of an environment say, does not keep the program.
     """
     before, code = leftovers.alive(), 1
+    os.environ["MPLBACKEND"] = "agg"  # pictures need no window, and a notebook's backend may not be installed
     try:
         code = _exit_code(command, interrupted)
     finally:

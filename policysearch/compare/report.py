@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from policysearch.compare.readable import (
 )
 from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.reporting.figures import drawing
 from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
 from policysearch.reporting.tables import latex, markdown, number
@@ -37,11 +39,12 @@ def write(comparison: Comparison, out: Path, *, latex: bool = False) -> None:
         OSError: if a file cannot be written.
     """
     comparison.write(out)
-    plots.write_curves(comparison, out)
     write_text(out / "summary.md", page(comparison))
-    write_text(out / "report.html", html(comparison, out))
     if latex:
         write_text(out / "table.tex", latex_table(comparison))
+    with drawing():
+        plots.write_curves(comparison, out)
+    write_text(out / "report.html", html(comparison, out))
 
 
 def page(comparison: Comparison) -> str:
@@ -77,7 +80,10 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
         overall_table=overall_table(comparison) if len(comparison.overall) else None,
         overall_matrix=matrix_cells(comparison, None) if len(comparison.tasks) > 1 else None,
         fewest_tasks=MIN_TASKS,
-        tuning=[(label, drawn(plots.sensitivity(comparison, label), f"tuning {label}")) for label in tuned],
+        tuning=[
+            (label, drawn(partial(plots.sensitivity, comparison, label), f"tuning {label}"))
+            for label in tuned
+        ],
         tuned=tuned_rows(comparison),
         spent=spent_by_purpose(comparison),
         remarks=noted[:MAX_LISTED],
@@ -96,12 +102,12 @@ def _task_section(comparison: Comparison, task: str) -> dict[str, Any]:
     """What the page shows of a task."""
     curves = [
         (
-            drawn(plots.anytime(comparison, task, axis), f"{task} {axis}"),
+            drawn(partial(plots.anytime, comparison, task, axis), f"{task} {axis}"),
             f"Return against {axis}; bands: 95 %",
         )
         for axis in ("rollouts", "steps")
     ]
-    finals = drawn(plots.finals(comparison, task), f"{task} finals")
+    finals = drawn(partial(plots.finals, comparison, task), f"{task} finals")
     return {
         "name": task,
         "budget": budget_words(comparison, task),
@@ -115,7 +121,7 @@ def _task_section(comparison: Comparison, task: str) -> dict[str, Any]:
 
 def _overall_pictures(comparison: Comparison) -> list[tuple[Any, str]]:
     """Pictures of all tasks together, and their captions."""
-    profile, ecdf = plots.profile(comparison), plots.ecdf(comparison)
+    profile, ecdf = partial(plots.profile, comparison), partial(plots.ecdf, comparison)
     return [
         (drawn(profile, "profile"), "Performance profile: fraction of runs above a normalised return"),
         (drawn(ecdf, "ecdf"), f"Targets reached, of {len(TARGETS)} per task and run"),

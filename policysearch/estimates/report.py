@@ -8,7 +8,7 @@ import pandas as pd
 
 from policysearch.estimates.measurement import Estimates
 from policysearch.gradients.estimators import FROM_ROLLOUTS
-from policysearch.reporting.figures import COLOURS, DASHES, figure_of, legend, svg, write_png
+from policysearch.reporting.figures import COLOURS, DASHES, drawing, figure_of, legend, svg, write_png
 from policysearch.reporting.files import atomic, write_text
 from policysearch.reporting.tables import markdown
 
@@ -132,9 +132,6 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
     out.mkdir(parents=True, exist_ok=True)
     with atomic(out / "estimates.csv") as partial:
         found.table.to_csv(partial, index=False, float_format="%.6g")
-    figure = picture(found)
-    write_png(out / "estimates.png", figure)
-    write_text(out / "estimates.svg", svg(figure, "estimates"))
     versions = ", ".join(f"{name} {value}" for name, value in environment.items() if name != "process")
     text = [
         f"# {title(found)}",
@@ -146,3 +143,7 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
         "\n".join(f"- {line}" for line in verdict(found)),
     ]
     write_text(out / "estimates.md", "\n\n".join(text) + "\n")
+    with drawing():
+        figure = picture(found)
+        write_png(out / "estimates.png", figure)
+        write_text(out / "estimates.svg", svg(figure, "estimates"))

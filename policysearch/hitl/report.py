@@ -9,6 +9,7 @@ order:  s_R = (100/b) √(s_a² + (a/b)² s_b²). It holds the scatter of breath
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +65,9 @@ def page(session: SessionView) -> str:
         plan=plan_words(session),
         recommendation=law_words(session),
         findings=findings(session),
-        pictures=[(name, drawn(getattr(plots, name)(session), name), caption) for name, caption in PICTURES],
+        pictures=[
+            (name, drawn(partial(getattr(plots, name), session), name), caption) for name, caption in PICTURES
+        ],
         bouts=cells(session).to_numpy().tolist(),
         fitted=len(tested),
         sensitive=[

@@ -1,11 +1,15 @@
-"""Figures without a window or global state; the same figure gives the same bytes.
+"""Figures without a window, global state or settings of the user; the same figure gives the same bytes.
+
+What fails while a figure is drawn costs that figure, and never results: see `drawing`.
 
 Colours are Okabe & Ito's, which differ for all kinds of colour vision.
 """
 
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +28,59 @@ BLUE, ORANGE, GREEN, GREY = *COLOURS[:3], "0.6"
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)))
 
 
+@contextmanager
+def own_style(changes: Any) -> Iterator[None]:
+    """matplotlib's defaults with `changes` of ours, whatever its user has set, such as TeX or fonts.
+
+    Raises:
+        RuntimeError: if a file that drawing needs cannot be read; an OSError means that results cannot be written.
+    """
+    import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
+
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    try:
+        with mpl.rc_context(defaults | changes):
+            yield
+    except OSError as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Drawing that may fail, whatever it raises: it is said on standard error, once for each reason.
+
+    Raises:
+        OSError: if a file cannot be written.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        tell(f"no pictures: {type(error).__name__}: {' '.join(str(error).split())}")
+
+
+@cache
+def tell(line: str) -> None:
+    """Write a line to standard error, the first time."""
+    sys.stderr.write(f"{line}\n")
+
+
 def svg(figure: "Figure", name: str) -> str:
     """A figure as SVG text, its marks named after `name`, so that several fit into one page."""
-    import matplotlib as mpl  # noqa: PLC0415
-
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
+    with own_style({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
 
 def write_png(path: Path, figure: "Figure") -> None:
     """Write a figure as a PNG file, completely or not at all."""
+    buffer = io.BytesIO()
+    with own_style({}):
+        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     with atomic(path) as partial:
-        figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+        partial.write_bytes(buffer.getvalue())
 
 
 @contextmanager
@@ -45,12 +88,11 @@ def figure_of(
     rows: int, columns: int, width: float, height: float, *, layout: Any = "constrained", **options: Any
 ) -> Iterator[tuple[Any, Any]]:
     """A figure of rows × columns, `width` × `height` inches, and its axes."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes most of a second
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - takes most of a second
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    with mpl.rc_context(style | {"text.parse_math": False}):  # names are names
+    with own_style(style | {"text.parse_math": False}):  # names are names
         figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)

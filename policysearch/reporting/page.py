@@ -1,8 +1,9 @@
 """HTML pages that are one file and load nothing: a template `report.html.j2`, and figures as SVG elements."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from policysearch.reporting.figures import svg
+from policysearch.reporting.figures import drawing, svg
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -23,9 +24,11 @@ def render(package: str, **values: Any) -> str:
     return environment.get_template("report.html.j2").render(**values)
 
 
-def drawn(figure: "Figure", name: str) -> "Markup":
-    """A figure for `render`, its marks named after `name`: several fit into one page."""
+def drawn(figure: "Callable[[], Figure]", name: str) -> "Markup":
+    """A figure for `render`, its marks named after `name`: several fit into one page. A few words if it fails."""
     from markupsafe import Markup  # noqa: PLC0415
 
-    text = svg(figure, name)
-    return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes what it draws
+    with drawing():
+        text = svg(figure(), name)
+        return Markup(text[text.index("<svg") :])  # noqa: S704 - matplotlib escapes what it draws
+    return Markup("(This picture could not be drawn.)")

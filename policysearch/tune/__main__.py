@@ -156,8 +156,10 @@ def _written(result: "TuneResult", out: Path) -> str:
         for name, figure in pictures.items():
             write_png(out / name, figure)
         said = f"pictures: {', '.join(str(out / name) for name in pictures)}"
-    except (ValueError, ArithmeticError) as error:  # returns too large to draw
-        pictures, said = {}, f"no pictures: {error}"
+    except OSError:
+        raise
+    except Exception as error:  # such as returns too large to draw
+        pictures, said = {}, f"no pictures: {type(error).__name__}: {error}"
     for name in FILES - {*texts, *pictures}:
         (out / name).unlink(missing_ok=True)
     return f"rollouts: {out / 'history.csv'}\n{said}"
