@@ -158,7 +158,7 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 LOGICAL_LINES = {
     "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 140, "registry": 95, "jit": 90,
     "space": 185, "constraints": 95, "configuration": 45, "command_line": 100, "plain_data": 30, "ledger": 190,
-    "reuse": 30, "digests": 390,
+    "reuse": 30, "digests": 400,
     "provenance": 40, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1140,
     "ask_tell": 140, "search": 100, "wire": 60, "evaluators": 1890, "tasks": 270, "asking": 130, "reporting": 140,
     "compare": 2630, "testing": 270, "tune": 1620, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2150,

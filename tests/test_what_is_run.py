@@ -247,7 +247,10 @@ def test_files_and_folders_are_digested_by_name(tmp_path: Path) -> None:
     (tmp_path / "data" / "a.csv").write_text("1", encoding="utf-8")
     before = of_files(["data"], tmp_path)
     (tmp_path / "data" / "b.csv").write_text("2", encoding="utf-8")
-    assert before.differences(of_files(["data"], tmp_path)) == [f"file {tmp_path}/data/b.csv has changed"]
+    assert before.differences(of_files(["data"], tmp_path)) == [f"folder {tmp_path}/data has changed"]
+    one = of_files(["data/a.csv"], tmp_path)
+    (tmp_path / "data" / "a.csv").write_text("3", encoding="utf-8")
+    assert one.differences(of_files(["data/a.csv"], tmp_path)) == [f"file {tmp_path}/data/a.csv has changed"]
     with pytest.raises(ValueError, match=r"depends: cannot read .*gone\.fmu: No such file"):
         of_files(["gone.fmu"], tmp_path)
 
@@ -359,6 +362,13 @@ def test_an_environment_that_remembers_is_refused_unless_that_is_allowed(tmp_pat
     compare(SMALL, out=tmp_path, progress=False, allow_nondeterminism=True)
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert "Tried before the first run: Remembers-v0: 4 rollouts, not charged; the same parameters" in summary
+
+
+def test_a_study_grows_by_tasks_with_code_of_their_own(tmp_path: Path) -> None:
+    study: dict[str, Any] = {"tasks": ["lqr"], "optimizers": ["random-search"], "rollouts": 10, "runs": 1}
+    compare(study, out=tmp_path, progress=False)
+    both = compare(study | {"tasks": ["lqr", "Licensed-v0"]}, out=tmp_path, progress=False)
+    assert len(both.runs) == 2
 
 
 def test_an_environment_is_tried_with_parameters_that_act() -> None:

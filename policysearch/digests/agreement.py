@@ -32,8 +32,8 @@ def agreed(
     Raises:
         OtherRun: if what is run has changed, and nothing says what is to be done.
     """
-    before = Digests.of(known[-1]) if known else None
-    changed = before.differences(now) if before is not None else []
+    before = Digests.of(known[-1]) if known else Digests()
+    changed, now = before.differences(now), before.continued(now)
     if changed and results and reuse.keep is None:
         retry = ", --retry-failed to run again what has failed" if failed else ""
         raise OtherRun(
@@ -43,7 +43,7 @@ def agreed(
         )
     if changed and results:
         yield "kept", {"changed": changed, "reason": reuse.keep}
-    if before is None or changed or before.known.keys() != now.known.keys() - {*before.changing}:
+    if not known or before != now:
         yield "runs", now.document()
 
 

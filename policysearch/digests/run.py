@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -43,11 +43,16 @@ class Digests:
         known = {name: text for name, text in self.known.items() if name not in changing}
         return Digests(known, self.unknown, tuple(changing))
 
+    def continued(self, now: "Digests") -> "Digests":
+        """The digests of now, less what a first rollout changes."""
+        known = {name: text for name, text in now.known.items() if name not in self.changing}
+        return replace(now, known=known, changing=self.changing)
+
     def differences(self, now: "Digests") -> list[str]:
-        """What is not as it was, in words."""
+        """What is not as it was, in words; what is new belongs to new tasks, or to code that has changed."""
         lines = []
-        for name in {**self.known, **now.known}:
-            was, is_ = self.known.get(name), now.known.get(name)
+        for name, was in self.known.items():
+            is_ = now.known.get(name)
             if was == is_ or name in self.changing:
                 continue
             hidden = any(text is None or _is_digest(text) for text in (was, is_))
@@ -117,7 +122,7 @@ def of_module(name: str) -> Digests:
 
 
 def of_files(names: Sequence[str | Path], folder: Path = Path()) -> Digests:
-    """The digests of files, and of all files in folders.
+    """The digests of files, and of folders with all files in them.
 
     Raises:
         ValueError: for one that cannot be read.
@@ -125,12 +130,16 @@ def of_files(names: Sequence[str | Path], folder: Path = Path()) -> Digests:
     known = {}
     for name in names:
         path = folder / name
-        files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         try:
-            for file in files:
-                known[f"file {file}"] = code.hashed(file.read_bytes())
+            if path.is_dir():
+                files = sorted(each for each in path.rglob("*") if each.is_file())
+                held = [f"{each.relative_to(path)} {code.hashed(each.read_bytes())}" for each in files]
+                known[f"folder {path}"] = code.hashed("\n".join(held))
+            else:
+                known[f"file {path}"] = code.hashed(path.read_bytes())
         except OSError as error:
-            raise ValueError(f"depends: cannot read {file}: {error.strerror or error}") from error
+            place = error.filename or path
+            raise ValueError(f"depends: cannot read {place}: {error.strerror or error}") from error
     return Digests(known)
 
 
