@@ -113,6 +113,7 @@ class FunctionEvaluator(Divisible):
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
         self._call = adapted(function, space.names)
+        self.seeded = bool(self._call.seed)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 

@@ -53,7 +53,7 @@ class PoolEvaluator(Runner):
             if value is not None and not value > 0:
                 inner.close()
                 raise ValueError(f"{name}: expected a positive number, got {value}")
-        self.inner, self.interface = inner, inner.interface
+        self.inner, self.interface, self.seeded = inner, inner.interface, inner.seeded
         self.workers: Workers[Pair] = Workers(
             _rollouts,
             (inner,),

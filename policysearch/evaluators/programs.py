@@ -90,6 +90,7 @@ class ProgramEvaluator(Runner):
         self.command, self.space, self.workers, self.timeout = command, space, workers, timeout
         self._command, self._here = Command.read(command, space, template, directory), Path.cwd()
         self._own = self._command.used - set(space.names)
+        self.seeded = not self._own.isdisjoint({"seed", "json"})  # the file has the seed, too
         self._free = SimpleQueue[int]()
         for worker in range(workers):
             self._free.put(worker)

@@ -58,6 +58,7 @@ class Runner(ABC):
     description: ClassVar[str]  # how rollouts are run, for people, as in "compiled rollouts"
     sequential: ClassVar[bool] = False  # whether what an evaluation gives depends on those before it
     interface: Interface | None = None  # of its environment, if it has one
+    seeded: bool = True  # whether its rollouts are given their seeds
 
     @abstractmethod
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:

@@ -16,6 +16,7 @@ from policysearch.asking.prompt import Prompt
 from policysearch.configuration import check_keywords, validated
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
+from policysearch.evaluators.unseeded import Unseeded
 from policysearch.optimizers import Repeated, Trusted, build
 from policysearch.reuse import Reuse
 from policysearch.space import Choice, Space, space_of
@@ -83,7 +84,7 @@ def tune(
             tuning.say(f"{known} rollouts are known from {out}: they are not run again")
         tuning, said = checked(tuning, journal, plant, runs, reuse)
         result = _by_rollouts(tuning, settings, journal, plant, plants)
-        return replace(result, remarks=(*journal.remarks, *said))
+        return replace(result, remarks=(*journal.remarks, *said, *result.held_out.remarks(plant.seeded)))
 
 
 def _settings(given: dict[str, Any], workers: int) -> TuneSettings:
@@ -153,7 +154,7 @@ def _by_rollouts(
     plants: Mapping[str, tuple[Function | str, Runner]],
 ) -> TuneResult:
     """What the rollouts of a function or a program find, and of its changed plants by name."""
-    remembered, episodes = journal.memoised(plant), settings.report_rollouts or REPORT
+    remembered, episodes = journal.memoised(Unseeded(plant)), settings.report_rollouts or REPORT
     result = tuning.run(Capped(journal.recorded(plant)), remembered, episodes)
     if not len(result.held_out.returns):
         return result
@@ -163,7 +164,7 @@ def _by_rollouts(
     perturbed = {}
     for name, (changed, runner) in plants.items():
         tuning.say(f"evaluating the recommendation and the start on {name}")
-        remembered = journal.memoised(runner, f"{name}: {_name(changed)}")
+        remembered = journal.memoised(Unseeded(runner), f"{name}: {_name(changed)}")
         perturbed[name] = tuning.with_start(remembered, result.recommendation, episodes)
     return replace(result, perturbed=perturbed)
 

@@ -1,6 +1,6 @@
 """Two candidates on the same held-out seeds, such as the recommendation and the start."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -57,6 +57,12 @@ class HeldOut:
     def failed(self) -> tuple[int, int]:
         """How many rollouts of the recommendation failed, and of the start."""
         return int((~np.isfinite(self.returns)).sum()), int((~np.isfinite(self.start_returns)).sum())
+
+    def remarks(self, seeded: bool) -> Iterator[str]:
+        """What has to be said where the plant is not given the seeds, and returned the same for all of them."""
+        returns = [self.returns, self.start_returns]
+        if not seeded and all(len(x) > 1 and (x == x[0]).all() for x in returns):
+            yield "the plant is not given a seed and returned the same twice: it was not run on every held-out seed"
 
     @property
     def verdict(self) -> str:
