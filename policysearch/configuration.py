@@ -67,13 +67,20 @@ def check_keywords(function: str, given: Iterable[str], known: Collection[str]) 
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}; {hint}".rstrip("; "))
 
 
-def messages(error: ValidationError, known: list[str]) -> list[str]:
-    """Pydantic's findings as `place: what was expected, what was given`."""
+def messages(error: ValidationError, known: list[str], within: Mapping[str, list[str]] = {}) -> list[str]:
+    """Pydantic's findings as `place: what was expected, what was given`.
+
+    Args:
+        error: what it found.
+        known: names of options.
+        within: the names of those of a section's entries, by the section.
+    """
     lines = []
     for finding in error.errors():
         place = ".".join(str(part) for part in finding["loc"] if part not in ("[key]",))
         if finding["type"] == "extra_forbidden":
-            hint = did_you_mean(str(finding["loc"][-1]), known, f"known are {', '.join(known)}")
+            names = within.get(str(finding["loc"][0]), known) if len(finding["loc"]) > 2 else known
+            hint = did_you_mean(str(finding["loc"][-1]), names, f"known are {', '.join(names)}")
             lines.append(f"{place}: not an option; {hint}")
             continue
         message = finding["msg"].removeprefix("Value error, ")

@@ -313,6 +313,19 @@ def needs_of(optimizer: Optimizer | type[Optimizer]) -> Needs:
     return needs
 
 
+def memory_of(optimizer: Optimizer, d: int, o: int) -> int:
+    """Bytes that a search of d parameters holds at once; 0 where the method does not say.
+
+    A method whose matrices grow with the square of a number has a method `memory(d, o)`, with o the numbers of an
+    observation. A method around another one holds what the inner one does.
+    """
+    inner = getattr(optimizer, "optimizer", None)
+    if inner is not None:
+        return memory_of(inner, d, o)
+    held = getattr(optimizer, "memory", lambda *_: 0)
+    return int(held(d, o))
+
+
 def tunable_of(method: type[Optimizer]) -> Ranges:
     """The hyperparameters of a method that are worth tuning: its `tunable`, or none where it has none."""
     ranges: Ranges = getattr(method, "tunable", {})

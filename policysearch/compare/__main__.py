@@ -57,7 +57,8 @@ class Arguments:
     """A study file; every comparison writes its own as DIR/study.toml."""
 
     tasks: Annotated[list[str] | None, flag("TASK …", "CartPole-v1 lqr")] = None
-    """Gymnasium ids, also module:EnvId; names from --list; or module:TASK, a Task of your own."""
+    """Gymnasium ids, also module:EnvId; names from --list; or module:TASK, a Task of your own. Arguments of an
+    environment's constructor stand in a study file: [tasks.ID] and env = {mass = 2.0}."""
 
     optimizers: Annotated[list[str] | None, flag("NAME …", "all of them")] = None
     """Methods from --list, all of them (those that can search the tasks), or module:CLASS, one of your own.

@@ -62,6 +62,7 @@ class Header(BaseModel):
     evaluator: EvaluatorKind = "auto"
     common_random_numbers: bool = True
     person: str | None = None
+    env: dict[str, Any] | None = None  # arguments of the environment's constructor
     stochastic: bool  # whether the parameters are those of the stochastic policy or of its mode
     optimizer: str
     seed: int
@@ -88,6 +89,7 @@ class Header(BaseModel):
             self.max_episode_steps,
             common_random_numbers=self.common_random_numbers,
             person=find_task(self.task).person if self.person else None,
+            env=self.env or {},
         )
 
     def make_policy(self) -> Policy:

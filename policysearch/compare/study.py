@@ -78,6 +78,18 @@ class TaskChoice(BaseModel):
     max_episode_steps: int | None = Field(None, ge=1)
     normalise: tuple[float, float] | None = None  # returns that become 0 and 1 in profiles and targets
     options: dict[str, dict[str, Any]] = {}  # hyperparameters of rows, by label, on this task only
+    env: dict[str, Any] | None = None  # arguments of the environment's constructor
+
+    @field_validator("env")
+    @classmethod
+    def _plain(cls, env: dict[str, Any] | None) -> dict[str, Any] | None:
+        for name, value in (env or {}).items():
+            if not _is_plain(value):
+                raise ValueError(
+                    f"{name}: expected what a study file can hold: numbers, text, truth values, lists "
+                    f"and tables of them; got {value!r}; register an id for it"
+                )
+        return env
 
     @field_validator("normalise")
     @classmethod
@@ -114,6 +126,14 @@ class OptimizerChoice(BaseModel):
             ValueError: naming every hyperparameter that is unknown or out of range.
         """
         return build(self.method, self.options)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(part) for name, part in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str)
 
 
 def _task_name(name: str) -> str:
@@ -177,7 +197,13 @@ class Study(StudySettings):
         try:
             study = cls(**data)
         except ValidationError as error:
-            raise StudyError(messages(error, known=list(cls.model_fields))) from error
+            fields = {"tasks": list(TaskChoice.model_fields)}
+            lines = messages(error, known=list(cls.model_fields), within=fields)
+            remedy = "; arguments of an environment are given as env = {NAME = VALUE}"
+            unknown = [line.startswith("tasks.") and ": not an option" in line for line in lines]
+            raise StudyError(
+                [line + remedy * known for line, known in zip(lines, unknown, strict=True)]
+            ) from error
         fits = [study._fit(name) for name in study.tasks]
         gone, lines = left_out(fits, unfit, costly)
         if rows := {label: row for label, row in study.optimizers.items() if label not in gone}:
@@ -203,6 +229,8 @@ class Study(StudySettings):
             policy=choice.policy or self.policy or task.policy,
             deploy=choice.deploy or task.deploy,
             max_episode_steps=choice.max_episode_steps or task.max_episode_steps,
+            env={**task.env, **(choice.env or {})},
+            references={} if choice.env else task.references,  # of another environment
         )
 
     def budget(self, task: str) -> Budget:
@@ -221,7 +249,8 @@ class Study(StudySettings):
 
     def references(self, task: str) -> tuple[float, float] | None:
         """The returns that become 0 and 1, if the study or the task declares them."""
-        return self.tasks[task].normalise or find_task(task).normalise
+        choice = self.tasks[task]
+        return choice.normalise or (None if choice.env else find_task(task).normalise)
 
     @property
     def max_runs(self) -> int:

@@ -30,7 +30,8 @@ def record(path: Path, video: Path) -> int:
     key = report_key(header.seed, header.task, header.run)
     try:
         policy = header.make_policy()
-        env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=header.max_episode_steps)
+        limit = header.max_episode_steps
+        env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=limit, **(header.env or {}))
         with EpisodeEvaluator(lambda: _Filmed(env, frames), policy, deploy=header.deploy) as filmed:
             evaluation = filmed.evaluate(held_out(params[None], 1), key)
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -213,16 +213,18 @@ def find_spec(env_id: str) -> EnvSpec:
     return gym.spec(name)
 
 
-def make_factory(env_id: str, max_episode_steps: int | None = None) -> Callable[[], gym.Env[Any, Any]]:
-    """A function that builds `env_id` without rendering or Gymnasium's per-step checks.
+def make_factory(
+    env_id: str, max_episode_steps: int | None = None, arguments: Mapping[str, Any] = {}
+) -> Callable[[], gym.Env[Any, Any]]:
+    """A function that builds `env_id`, with arguments of its constructor, without Gymnasium's per-step checks.
 
     `module:EnvId` imports the module first, as in `gymnasium.make`.
     """
-    return functools.partial(_make, env_id, max_episode_steps)
+    return functools.partial(_make, env_id, max_episode_steps, dict(arguments))
 
 
-def _make(env_id: str, max_episode_steps: int | None) -> gym.Env[Any, Any]:
+def _make(env_id: str, max_episode_steps: int | None, arguments: dict[str, Any]) -> gym.Env[Any, Any]:
     if "mujoco" in str(find_spec(env_id).entry_point) and importlib.util.find_spec("mujoco"):
         divert_warnings()  # building a model may warn
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    return gym.make(env_id, disable_env_checker=True, **limit)
+    return gym.make(env_id, disable_env_checker=True, **limit, **arguments)

@@ -90,6 +90,11 @@ class LinearValue:
         return cls(np.linalg.solve(gram, phi.T @ G) / size)
 
 
+def memory(kind: str, o: int) -> int:
+    """Bytes that the fit of a value holds at once: of a linear one the products of its features of o numbers."""
+    return 3 * 8 * (2 * o + 4) ** 2 if kind == "linear" else 0
+
+
 def _features(rollout: Rollout) -> Float[Array, "_ f"]:
     s = np.clip(rollout.obs, -MAX_FEATURE, MAX_FEATURE)
     tau = np.arange(len(s))[:, None] / 100.0

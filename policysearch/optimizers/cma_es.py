@@ -47,6 +47,10 @@ class CMAES:
         within(self, 1, np.inf, "max_episodes")
         within(self, 0, np.inf, "restarts")
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of C, its roots and eigenvectors, and of what computing these takes."""
+        return 6 * 8 * d**2
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Runs of `cma`, each with twice the population of the one before."""
         if domain.start.size < 2:

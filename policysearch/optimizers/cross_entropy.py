@@ -47,6 +47,10 @@ class CrossEntropy:
                 f"elites: expected 2 <= elites <= population_size = {self.population_size}, got {self.elites}"
             )
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of a full covariance, and of what its root takes."""
+        return 6 * 8 * d**2 if self.covariance == "full" else 0
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, select, refit."""
         mean, root = domain.start, np.full_like(domain.start, self.sigma)

@@ -59,6 +59,10 @@ class NaturalGradient:
         if self.solver == "enac" and self.entropy:
             raise ValueError(f"entropy: the solver 'enac' knows returns only, expected 0, got {self.entropy}")
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of the fit of the value."""
+        return values.memory(self.value, o)
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, estimate gradient and curvature, step."""
         theta = domain.start

@@ -42,6 +42,10 @@ class NelderMead:
         within(self, 1, np.inf, "expansion")
         within(self, 0, 1, "contraction", "shrinkage")
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of the simplex, which has d + 1 corners, and of its copies."""
+        return 3 * 8 * d**2
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Move the simplex uphill."""
         simplex = self._initial(domain)

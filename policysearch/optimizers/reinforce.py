@@ -62,6 +62,10 @@ class Reinforce:
         if self.baseline in ("linear", "network") and not self.reward_to_go:
             raise ValueError(f"reward_to_go: the baseline {self.baseline!r} is a value to go, expected true")
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of the fit of the value."""
+        return values.memory(self.baseline, o)
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, estimate the gradient, step."""
         theta, adam = domain.start, Adam(self.learning_rate)

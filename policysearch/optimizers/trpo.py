@@ -48,6 +48,10 @@ class TRPO:
         within(self, 0, 1, "discount", "lam")
         one_of(self, "value", ("linear", "network"))
 
+    def memory(self, d: int, o: int) -> int:
+        """Bytes of the fit of the value."""
+        return values.memory(self.value, o)
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, step along the natural gradient, shorten the step until it is safe."""
         theta, value = domain.start, None

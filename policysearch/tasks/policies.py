@@ -24,6 +24,7 @@ from policysearch.policies import (
 from policysearch.policies.pid import gain_space
 from policysearch.registry import Registry, did_you_mean
 from policysearch.simulators import cart_pole_force, motor, pendulum, quadrotor, tanks, thermal
+from policysearch.tasks.memory import PARAMETER_BYTES, shortage
 
 
 def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
@@ -112,7 +113,7 @@ def make_policy(spec: str, interface: Interface) -> Policy:
     """A policy for an environment: softmax for discrete actions, Gaussian for continuous ones; or a controller.
 
     Raises:
-        ValueError: if the policy does not fit the environment's observations or actions.
+        ValueError: if the policy does not fit the environment's observations or actions, or into the memory.
     """
     head, body, hidden = parse_policy(spec)
     if not hidden:
@@ -140,4 +141,8 @@ def make_policy(spec: str, interface: Interface) -> Policy:
         mean = MLP(interface.obs_size, outputs, hidden)
     else:
         mean = Linear(interface.obs_size, outputs, bias=body == "linear")
+    if short := shortage(PARAMETER_BYTES * mean.num_params):
+        raise ValueError(
+            f"policy {spec!r} has {mean.num_params:,} parameters and {short}; choose a smaller one"
+        )
     return Softmax(mean, choices) if discrete else Gaussian(mean)

@@ -7,7 +7,15 @@ from typing import cast
 import numpy as np
 
 from policysearch.configuration import EvaluatorKind
-from policysearch.core import Domain, Optimizer, Policy, StochasticPolicy, kernel_of, needs_of
+from policysearch.core import (
+    Domain,
+    Optimizer,
+    Policy,
+    StochasticPolicy,
+    kernel_of,
+    memory_of,
+    needs_of,
+)
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.runner import closed_on_failure
@@ -15,6 +23,7 @@ from policysearch.evaluators.trial import in_one_line
 from policysearch.optimizers import Whitened
 from policysearch.seeding import Key, stream
 from policysearch.space import Space
+from policysearch.tasks.memory import shortage
 from policysearch.tasks.task import Task
 
 
@@ -100,8 +109,10 @@ def _check_person(task: Task, kind: EvaluatorKind) -> None:
         )
 
 
-def incompatibility(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> str | None:
-    """Why this method cannot search this policy, or None where it can."""
+def incompatibility(
+    policy: Policy, optimizer: Optimizer, *, whitened: bool, observations: int = 0
+) -> str | None:
+    """Why this method cannot search this policy, for observations of so many numbers, or None where it can."""
     needs = needs_of(optimizer)
     if needs.scores and not isinstance(policy, StochasticPolicy):
         return (
@@ -114,6 +125,11 @@ def incompatibility(policy: Policy, optimizer: Optimizer, *, whitened: bool) -> 
         return "needs bounds for every parameter"
     if any(importlib.util.find_spec(module) is None for module in needs.modules):
         return f"needs `pip install 'policysearch[{needs.extra}]'`"
+    if short := shortage(memory_of(optimizer, policy.num_params, observations)):
+        return (
+            f"{short}, for {policy.num_params:,} parameters and {observations:,} observed numbers; a smaller policy, "
+            "or a method without large matrices, as ars, pgpe, snes and evolution-strategy are, needs less"
+        )
     return None
 
 
@@ -138,7 +154,8 @@ def make_problem(
         ValueError: if the method cannot search this policy.
     """
     policy = task.make_policy()
-    if reason := incompatibility(policy, optimizer, whitened=whitened):
+    observations = 0 if task.person else task.meet().interface.obs_size
+    if reason := incompatibility(policy, optimizer, whitened=whitened, observations=observations):
         raise ValueError(reason)
     if task.deploy == "sample" and not isinstance(policy, StochasticPolicy):
         raise ValueError("deploy: a controller has nothing to sample; expected 'mode', got 'sample'")

@@ -49,7 +49,7 @@ class Meeting:
     simulator: Simulator | None  # its compiled form, if it has one
 
 
-_met: dict[tuple[str, int], Meeting] = {}
+_met: dict[tuple[str, int, str], Meeting] = {}
 
 #: The limit given to environments that would otherwise never end an episode.
 DEFAULT_EPISODE_STEPS = 1000
@@ -76,6 +76,7 @@ class Task:
     person: Subject | None = None  # who is searched for instead of an environment
     unit: str = ""  # of the return
     step: str = "steps"  # what a step is, in the plural
+    env: Mapping[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
@@ -86,7 +87,7 @@ class Task:
     def factory(self) -> Callable[[], Any]:
         """A function that builds one environment copy."""
         try:
-            return make_factory(self.env_id, self.episode_steps())
+            return make_factory(self.env_id, self.episode_steps(), self.env)
         except Exception as error:  # the user's module may raise anything
             raise ValueError(_unknown(self.name, error)) from error
 
@@ -117,11 +118,14 @@ class Task:
 
     def meet(self) -> "Meeting":
         """What one copy of the environment says of itself; built once for every registered environment."""
-        spec, key = find_spec(self.env_id), (self.env_id, self.episode_steps())
+        spec, arguments = find_spec(self.env_id), repr(sorted(self.env.items()))
+        key = (self.env_id, self.episode_steps(), arguments)
         if key not in _met or _met[key].spec != spec:
             env = self.make_env()
             try:
                 interface, simulator = Interface(env.observation_space, env.action_space), find_simulator(env)
+                if self.env and "simulator" not in vars(env.unwrapped):
+                    simulator = None  # that of a class knows no arguments
                 if simulator is None:
                     try_out(env, interface)
             finally:
