@@ -83,9 +83,19 @@ def messages(error: ValidationError, known: list[str], within: Mapping[str, list
             hint = did_you_mean(str(finding["loc"][-1]), names, f"known are {', '.join(names)}")
             lines.append(f"{place}: not an option; {hint}")
             continue
-        message = finding["msg"].removeprefix("Value error, ")
-        given = finding["input"]
+        given, message = finding["input"], _in_words(finding)
         plain = finding["type"] != "value_error" and isinstance(given, str | int | float)
         got = f", got {given!r}" if plain else ""
         lines.append(f"{place}: {message}{got}" if place else message)
     return lines
+
+
+def _in_words(finding: Any) -> str:
+    """What was expected; pydantic's words where they are those of a user."""
+    match finding["type"]:
+        case "too_short":
+            found = finding["ctx"]["actual_length"]
+            return f"expected at least {finding['ctx']['min_length']}, got {found or 'none'}"
+        case "dict_type" | "model_type":
+            return "expected names, or a table of them"
+    return str(finding["msg"]).removeprefix("Value error, ")

@@ -4,7 +4,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -50,8 +50,27 @@ def environment() -> dict[str, Any]:
 
 
 def changes(values: Iterable[tuple[str, Any, Any]]) -> list[str]:
-    """A line `NAME was BEFORE, is NOW` for every (name, before, now) that differ."""
-    return [f"{name} was {in_words(was)}, is {in_words(now)}" for name, was, now in values if was != now]
+    """A line `NAME was BEFORE, is NOW` for every (name, before, now) that differ.
+
+    Mappings are compared by their names, as in `PLACE.NAME was …`, and lists of things that have a name by theirs.
+    """
+    return [line for name, was, now in values if was != now for line in _change(name, was, now)]
+
+
+def _change(place: str, was: Any, now: Any) -> list[str]:
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        return changes((f"{place}.{name}", was.get(name), now.get(name)) for name in {**was, **now})
+    if _have_names(was) and _have_names(now):
+        before, after = ({item["name"]: item for item in items} for items in (was, now))
+        lines = [f"{name} is new" for name in after if name not in before]
+        lines += [f"{name} is missing" for name in before if name not in after]
+        lines += changes((name, before[name], item) for name, item in after.items() if name in before)
+        return lines or [f"{place} has another order"]
+    return [f"{place} was {in_words(was)}, is {in_words(now)}"]
+
+
+def _have_names(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, Mapping) and "name" in item for item in items)
 
 
 def in_words(value: object) -> str:

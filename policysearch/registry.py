@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.metadata
 import operator
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import cache
@@ -19,6 +20,9 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+#: The extras that install modules which not everybody needs.
+EXTRAS = {"torch": "torch", "optuna": "bo", "mujoco": "mujoco", "pygame": "video"}
 
 #: What registers the built-in wings, as `module:function`.
 WINGS = ("policysearch.aibo:register", "policysearch.exoskeleton:register")
@@ -40,8 +44,14 @@ def import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (Exception, SystemExit) as error:  # whatever runs when it is imported
-        advice = "install it, or name its folder in PYTHONPATH"
+        advice = install_hint(error) or "install it, or name its folder in PYTHONPATH"
         raise ValueError(f"cannot import {name}: {type(error).__name__}: {error}; {advice}") from error
+
+
+def install_hint(error: BaseException) -> str:
+    """What installs the module that an import lacked, if an extra of this package has it; else nothing."""
+    extra = EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
+    return f"pip install 'policysearch[{extra}]'" if extra else ""
 
 
 def imported(place: str) -> Any:
@@ -88,9 +98,18 @@ def version_of(module: str) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """The names nearest to a mistyped one, as a question; `otherwise` where none is near."""
-    near = difflib.get_close_matches(name, list(known), n=3)
+    """The names nearest to a mistyped one, as a question; `otherwise` where none is near.
+
+    Those that differ in capitals, hyphens, underscores and spaces only are the nearest.
+    """
+    names = list(known)
+    same = [other for other in names if _plain(other) == _plain(name)]
+    near = same or difflib.get_close_matches(name, names, n=3)
     return f"did you mean {' or '.join(near)}?" if near else otherwise
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_\s]", "", name).casefold()
 
 
 class Registry(MutableMapping[str, T], Generic[T]):

@@ -124,6 +124,7 @@ def main(argv: "list[str] | None" = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
+        import_from_here()
         match argv[:1]:
             case ["replay"]:
                 return _replay(parsed(ReplayArguments, argv[1:], f"{PROGRAM} replay"))
@@ -140,7 +141,6 @@ def _compare(arguments: Arguments, argv: "list[str]") -> int:
 
         show.registry()
         return 0
-    import_from_here()
     workers = (os.cpu_count() or 1) if arguments.workers is None else arguments.workers
     if workers < 1:
         raise Refusal([f"workers: expected at least 1, got {workers}"])

@@ -259,19 +259,9 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
             grown += [f"{name}.{label} is new" for label in after or {} if label not in (before or {})]
             changed += [f"{name}.{label} is missing" for label in before or {} if label not in (after or {})]
             for label in [label for label in before or {} if label in (after or {})]:
-                changed += _differences(f"{name}.{label}", old[name][label], new[name][label])
+                changed += changes([(f"{name}.{label}", old[name][label], new[name][label])])
         elif name == "runs" and not new.get("settle") and (after or 0) > (before or 0):
             grown += changes([(name, before, after)])
         else:
-            changed += _differences(name, before, after)
+            changed += changes([(name, before, after)])
     return grown, changed
-
-
-def _differences(place: str, before: Any, after: Any) -> list[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        return [
-            line
-            for name in {**before, **after}
-            for line in _differences(f"{place}.{name}", before.get(name), after.get(name))
-        ]
-    return changes([(place, before, after)])

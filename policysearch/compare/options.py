@@ -4,13 +4,16 @@ Only light modules are imported here, so that `--help` answers at once.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from policysearch.command_line import flag
 from policysearch.configuration import STRICT, EvaluatorKind
 from policysearch.reuse import ReuseOptions
+
+if TYPE_CHECKING:
+    from policysearch.core import Optimizer
 
 
 class StudySettings(BaseModel):
@@ -67,7 +70,7 @@ class CompareOptions(ReuseOptions, total=False):
     """The keywords of `policysearch.compare`: tasks, methods, and what `StudySettings` and `Reuse` describe."""
 
     tasks: Section
-    optimizers: Section
+    optimizers: "Section | Sequence[str | Optimizer | type[Optimizer]] | Mapping[str, Optimizer]"
     policy: str | None
     rollouts: int | None
     steps: int | None

@@ -11,7 +11,8 @@ from policysearch.command_line import setting_value
 from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.configuration import read_toml
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.core import Optimizer
+from policysearch.optimizers import OPTIMIZERS, method_of
 from policysearch.plain_data import encode
 from policysearch.tasks import find_task
 
@@ -48,6 +49,7 @@ def resolved(
     Raises:
         StudyError: listing everything that is wrong.
     """
+    data, options = None if data is None else _plain(data), _plain(options)
     tasks, chosen = options.get("tasks"), options.get("optimizers")
     by_default = data is None and chosen is None
     flags = {name: value for name, value in options.items() if name not in ("tasks", "optimizers")}
@@ -69,6 +71,48 @@ def resolved(
     if problems:
         raise StudyError(problems)
     return study, lines
+
+
+def _plain(data: Any) -> dict[str, Any]:
+    """What a study file would hold in place of this.
+
+    Raises:
+        StudyError: for what is no mapping.
+    """
+    if not isinstance(data, Mapping):
+        raise StudyError([f'study: expected a Study, a study file, or {{"tasks": [...], …}}, got {data!r}'])
+    return {name: _names(name, value) for name, value in data.items()}
+
+
+def _names(option: str, value: Any) -> Any:
+    """An option of a study: a single name stands for a list, and a method for its name and hyperparameters.
+
+    Raises:
+        StudyError: for what is no name, or a method that no name stands for.
+    """
+    if option not in ("tasks", "optimizers"):
+        return value
+    value = [value] if isinstance(value, str | Optimizer) else value
+    try:
+        if isinstance(value, Mapping):
+            return {label: _row_of(x) if isinstance(x, Optimizer) else x for label, x in value.items()}
+        if not isinstance(value, list | tuple) or all(isinstance(item, str) for item in value):
+            return value
+        if option == "tasks":
+            raise ValueError(f"tasks: expected names, got {value}")
+        rows = [(item, {}) if isinstance(item, str) else method_of(item) for item in value]
+    except ValueError as error:
+        raise StudyError([str(error)]) from error
+    names = [name for name, _ in rows]
+    if twice := [name for name in names if names.count(name) > 1]:
+        hint = 'give labels, as in {"small": CMAES(sigma=0.1)}'
+        raise StudyError([f"optimizers: {twice[0]} is there more than once; {hint}"])
+    return dict(rows)
+
+
+def _row_of(optimizer: Optimizer) -> dict[str, Any]:
+    method, hyperparameters = method_of(optimizer)
+    return {"method": method, **hyperparameters}
 
 
 def plug_ins_of(folder: Path) -> list[str]:
@@ -152,7 +196,7 @@ def read(path: Path) -> dict[str, Any]:
         return read_toml(path)
     except FileNotFoundError as error:
         hint = f"; did you mean --tasks {path}?" if _is_task(str(path)) else ""
-        raise StudyError([f"{path}: cannot read the study file: {error}{hint}"]) from error
+        raise StudyError([f"{path}: there is no such study file in {Path.cwd()}{hint}"]) from error
     except OSError as error:
         raise StudyError([f"{path}: cannot read the study file: {error}"]) from error
     except ValueError as error:

@@ -14,7 +14,7 @@ from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
 from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
-from policysearch.optimizers.registry import OPTIMIZERS, build, find_method
+from policysearch.optimizers.registry import OPTIMIZERS, build, find_method, method_of, not_installed
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
 from policysearch.optimizers.snes import SNES
@@ -48,4 +48,6 @@ __all__ = [
     "Whitened",
     "build",
     "find_method",
+    "method_of",
+    "not_installed",
 ]

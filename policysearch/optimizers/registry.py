@@ -5,6 +5,7 @@ point of the group `policysearch.optimizers`.
 """
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -93,6 +94,37 @@ def build(method: str, options: Mapping[str, Any]) -> Optimizer:
     except ValidationError as error:
         raise ValueError("; ".join(messages(error, known=list(fields)))) from error
     return cls(**{name: getattr(checked, name) for name in fields})
+
+
+def method_of(optimizer: Any) -> tuple[str, dict[str, Any]]:
+    """The name of a method, or `module:Class`, and the hyperparameters of a configured one.
+
+    Raises:
+        ValueError: for what is no method, or one around another.
+    """
+    cls: type[Any] = optimizer if isinstance(optimizer, type) else type(optimizer)
+    if not (hasattr(cls, "search") and hasattr(cls, "__dataclass_fields__")):
+        raise ValueError(f"optimizer: expected a name, such as cma-es, or a method, got {optimizer!r}")
+    place = f"{cls.__module__}:{cls.__qualname__}"
+    name = next((name for name, known in OPTIMIZERS.items() if known is cls), place)
+    if isinstance(optimizer, type):
+        if any(_default(field) is ... for field in dataclasses.fields(cls)):
+            raise ValueError(f"optimizer: expected a configured {cls.__name__}(...), or a name, got {cls}")
+        return name, {}
+    options = {field.name: getattr(optimizer, field.name) for field in dataclasses.fields(cls)}
+    if any(isinstance(value, Optimizer) for value in options.values()):
+        raise ValueError(
+            f"optimizer: expected a method that is around no other, got {optimizer!r}; the options "
+            "episodes_per_candidate and safe, and names as in whitened:ars, do that"
+        )
+    return name, options
+
+
+def not_installed(optimizer: Optimizer) -> str:
+    """What installs the modules that a method needs, if one of them is missing; else nothing."""
+    needs = needs_of(optimizer)
+    missing = any(importlib.util.find_spec(module) is None for module in needs.modules)
+    return f"needs `pip install 'policysearch[{needs.extra}]'`" if missing else ""
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

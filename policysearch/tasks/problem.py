@@ -1,6 +1,5 @@
 """One search to be run: what evaluates a policy on a task, and whether a method can search it."""
 
-import importlib.util
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,7 +19,7 @@ from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEva
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.runner import closed_on_failure
 from policysearch.evaluators.trial import in_one_line
-from policysearch.optimizers import Whitened
+from policysearch.optimizers import Whitened, not_installed
 from policysearch.seeding import Key, stream
 from policysearch.space import Space
 from policysearch.tasks.memory import shortage
@@ -123,8 +122,8 @@ def incompatibility(
     space: Space | None = getattr(policy, "space", None)
     if needs.bounds and not (space and space.domain.enclosed):
         return "needs bounds for every parameter"
-    if any(importlib.util.find_spec(module) is None for module in needs.modules):
-        return f"needs `pip install 'policysearch[{needs.extra}]'`"
+    if missing := not_installed(optimizer):
+        return missing
     if short := shortage(memory_of(optimizer, policy.num_params, observations)):
         return (
             f"{short}, for {policy.num_params:,} parameters and {observations:,} observed numbers; a smaller policy, "

@@ -55,6 +55,10 @@ _met: dict[tuple[str, int, str], Meeting] = {}
 DEFAULT_EPISODE_STEPS = 1000
 
 
+#: What is raised where an extra is missing.
+NOT_INSTALLED = (ImportError, gym.error.DependencyNotInstalled)
+
+
 @dataclass(frozen=True)
 class Task:
     """What is searched, and where.
@@ -103,9 +107,13 @@ class Task:
         try:
             return make()
         except Exception as error:  # the user's code may raise anything
-            hint = "; install policysearch[mujoco]" if "mujoco" in str(error).lower() else ""
-            hint += ", or take the reduced model, aibo-gait-reduced" if hint and "Aibo" in self.env_id else ""
-            raise ValueError(f"{in_one_line(f'cannot build {self.env_id}', error)}{hint}") from error
+            said = in_one_line(f"cannot build {self.env_id}", error)
+            if (
+                isinstance(error, NOT_INSTALLED) and "mujoco" in str(error).lower()
+            ):  # it names Gymnasium's extra
+                said = f"cannot build {self.env_id}: it needs MuJoCo: pip install 'policysearch[mujoco]'"
+                said += ", or take the reduced model, aibo-gait-reduced" if "Aibo" in self.env_id else ""
+            raise ValueError(said) from error
 
     def plug_ins(self) -> dict[str, str]:
         """Modules and versions of the task and of its policy, where they are no part of the package."""

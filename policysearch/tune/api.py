@@ -14,10 +14,11 @@ from typing import Any, Unpack, get_type_hints
 
 from policysearch.asking.prompt import Prompt
 from policysearch.configuration import check_keywords, validated
+from policysearch.core import Optimizer
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import Unseeded
-from policysearch.optimizers import Repeated, Trusted, build
+from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
 from policysearch.reuse import Reuse
 from policysearch.space import Choice, Space, space_of
 from policysearch.tune import ask, tries
@@ -39,7 +40,7 @@ def tune(
     function: Function | str | Prompt,
     space: Space | type | None = None,
     rollouts: int = 200,
-    optimizer: str | None = None,
+    optimizer: str | Optimizer | type[Optimizer] | None = None,
     **options: Unpack[TuneOptions],
 ) -> TuneResult:
     """Better parameters for `function`, and how much better they are.
@@ -51,7 +52,7 @@ def tune(
         space: the parameters: a `Space`, or a dataclass for `space_of`; None if the function's first parameter is
             annotated with a dataclass: it is then given instances of it.
         rollouts: the budget of the search.
-        optimizer: the method, by its name in the registry; None for that of `default_method`.
+        optimizer: the method, by its name or as `CMAES(sigma=0.2)`; None for that of `default_method`.
         **options: what else can be chosen; `TuneSettings` and `TuneOptions` describe it.
 
     Raises:
@@ -91,8 +92,11 @@ def _settings(given: dict[str, Any], workers: int) -> TuneSettings:
     """The settings, from keywords, where None leaves the default.
 
     Raises:
-        ValueError: with a line for every value that makes no sense.
+        ValueError: with a line for every value that makes no sense, or for what is no method.
     """
+    if (optimizer := given["optimizer"]) is not None and not isinstance(optimizer, str):
+        name, own = method_of(optimizer)
+        given = given | {"optimizer": name, "options": own | dict(given.get("options") or {})}
     texts = [str(getattr(constraint, "text", constraint)) for constraint in given.get("constraints") or ()]
     known = {name: value for name, value in given.items() if value is not None} | {"constraints": texts}
     settings = validated(TuneSettings, known)
@@ -110,6 +114,8 @@ def _prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> 
     default, first_options = default_method(space)
     name, hyperparameters = settings.optimizer or default, settings.options
     configured = build(name, first_options | hyperparameters if name == default else hyperparameters)
+    if reason := not_installed(configured):
+        raise ValueError(f"optimizer: {name} {reason}")
     episodes, reach = settings.episodes_per_candidate, settings.reach
     request = _asked(settings) | {
         "function": _name(function),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import in_process
 import numpy as np
@@ -25,7 +26,7 @@ from policysearch.compare.api import compare
 from policysearch.compare.options import CompareOptions, StudySettings
 from policysearch.compare.saved import load, load_all, write
 from policysearch.compare.study import Study, StudyError
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import CMAES, OPTIMIZERS, HillClimbing, Repeated
 from policysearch.reuse import Reuse
 
 pytestmark = pytest.mark.usefixtures("blank_pictures", "warm_workers")
@@ -229,8 +230,17 @@ def test_a_hostile_file_is_refused_before_it_is_unpacked(
         (["--set", "cma-es.sigma"], "--set cma-es.sigma: expected NAME.FIELD=VALUE"),
         (["--optimizers", "ars", "--set", "cma-es.sigma=1"], "'cma-es' is not in the comparison, which has ars"),
         (["--set", "cma-es.sigma=nan"], "sigma: Input should be a finite number"),
-        (["no-such-study.toml"], "no-such-study.toml: cannot read the study file"),
-        (["CartPole-v1"], "cannot read the study file: [Errno 2] No such file or directory: 'CartPole-v1'; did you mean --tasks CartPole-v1?"),
+        (["no-such-study.toml"], "no-such-study.toml: there is no such study file in /"),
+        (["CartPole-v1"], "; did you mean --tasks CartPole-v1?"),
+        (["."], ".: cannot read the study file"),
+        (["--tasks"], "tasks: expected at least 1, got none"),
+        (["--optimizers"], "optimizers: expected at least 1, got none"),
+        (["--optimizers", "CMA-ES"], "unknown optimizer 'CMA-ES'; did you mean cma-es?"),
+        (["--optimizers", "cma_es"], "unknown optimizer 'cma_es'; did you mean cma-es?"),
+        (["--optimizers", "CrossEntropy"], "unknown optimizer 'CrossEntropy'; did you mean cross-entropy?"),
+        (["--optimizers", "whitened:ARS"], "unknown optimizer 'ARS'; did you mean ars?"),
+        (["--tasks", "LQR"], "unknown task; did you mean lqr?"),
+        (["--tasks", "lqr", "--policy", "MLP"], "unknown policy 'MLP'; did you mean mlp?"),
     ],
 )  # fmt: skip
 def test_bad_input_gets_a_message_exit_code_2_and_no_folder(
@@ -334,8 +344,46 @@ def test_options_from_python_are_those_of_the_flags_and_a_misspelt_one_is_a_type
     assert one.runs["rollouts"].tolist() == [10]
     with pytest.raises(TypeError, match=r"unexpected keyword argument .rolouts.; did you mean rollouts\?"):
         compare(rolouts=3)  # type: ignore[call-arg]
-    with pytest.raises(StudyError, match="tasks: Input should be a valid dictionary"):
-        compare(tasks="lqr", optimizers=["random-search"])
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "message"),
+    [
+        ("study.toml", {}, "study.toml: there is no such study file in /"),
+        (["lqr"], {}, r"study: expected a Study, a study file, or .*, got \['lqr'\]"),
+        (3, {}, "study: expected a Study"),
+        (None, {"tasks": 3}, "tasks: expected names, or a table of them, got 3"),
+        (None, {"optimizers": [3]}, "optimizer: expected a name, such as cma-es, or a method, got 3"),
+        (None, {"tasks": [3]}, r"tasks: expected names, got \[3\]"),
+        (
+            None,
+            {"optimizers": [CMAES(), CMAES(sigma=0.1)]},
+            "optimizers: cma-es is there more than once; give labels",
+        ),
+        (None, {"optimizers": [Repeated(CMAES(), 2)]}, "expected a method that is around no other"),
+        (None, {"optimizers": {"a": Repeated}}, r"expected a configured Repeated\(\.\.\.\), or a name"),
+        (None, {"optimizers": "CMAES"}, r"unknown optimizer 'CMAES'; did you mean cma-es\?"),
+    ],
+)
+def test_what_is_no_study_is_refused_from_python_too(study: Any, options: Any, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        compare(study, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "expected"),
+    [
+        ("random-search", {"random-search": {}}),
+        ([HillClimbing(sigma=0.2), "ars"], {"hill-climbing": {"sigma": 0.2}, "ars": {}}),
+        ([HillClimbing], {"hill-climbing": {}}),
+        (HillClimbing(), {"hill-climbing": {}}),
+        ({"small": CMAES(sigma=0.1)}, {"small": {"method": "cma-es", "sigma": 0.1}}),
+    ],
+)
+def test_methods_may_be_given_as_themselves(optimizers: Any, expected: Any) -> None:
+    found, _ = request.resolved(None, {"tasks": "lqr", "optimizers": optimizers})
+    asked, _ = request.resolved({"tasks": ["lqr"], "optimizers": expected}, {})
+    assert found.document() == asked.document()
 
 
 def test_a_study_file_with_five_mistakes_gets_five_messages(
@@ -354,7 +402,7 @@ def test_a_study_file_with_five_mistakes_gets_five_messages(
     file.write_text('tasks = ["lqr"]\n[optimizers]\nars = 3\n', encoding="utf-8")
     assert main([str(file), "--set", "ars.sigma=nan"]) == 2
     assert main([str(file)]) == 2
-    assert "optimizers.ars: Input should be a valid dictionary" in capsys.readouterr().err
+    assert "optimizers.ars: expected names, or a table of them" in capsys.readouterr().err
     file.write_text("runs = = 3", encoding="utf-8")
     assert main([str(file)]) == 2
     assert "not valid TOML" in capsys.readouterr().err

@@ -15,6 +15,7 @@ import pytest
 
 from policysearch.asking.prompt import Prompt
 from policysearch.ledger import LedgerBusy, LedgerError
+from policysearch.optimizers import CMAES, HillClimbing, Repeated
 from policysearch.reuse import Reuse
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import Arguments, main
@@ -561,6 +562,41 @@ def test_a_start_that_breaks_a_constraint_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "options", "expected"),
+    [
+        (CMAES(), {}, ("cma-es", {"sigma": 0.3})),
+        (CMAES(sigma=0.2), {"population_size": 5}, ("cma-es", {"sigma": 0.2, "population_size": 5})),
+        (HillClimbing, {}, ("hill-climbing", {})),
+    ],
+)
+def test_a_method_may_be_given_as_itself(optimizer: Any, options: Any, expected: Any) -> None:
+    method, hyperparameters = expected
+    found = tune(cost, SPACE, 32, optimizer, options=options, goal="minimise", report_rollouts=2)
+    named = tune(cost, SPACE, 32, method, options=hyperparameters, goal="minimise", report_rollouts=2)
+    assert found.history.equals(named.history)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("CMAES", r"unknown optimizer 'CMAES'; did you mean cma-es\?"),
+        (3, "optimizer: expected a name, such as cma-es, or a method, got 3"),
+        (dict, "optimizer: expected a name, such as cma-es, or a method, got <class 'dict'>"),
+        (Repeated(CMAES(), 2), "expected a method that is around no other.*episodes_per_candidate"),
+    ],
+)
+def test_what_is_no_method_is_refused(optimizer: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(cost, SPACE, 32, optimizer)
+
+
+def test_a_method_whose_extra_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not installed
+    with pytest.raises(ValueError, match=r"optimizer: bayesian needs `pip install 'policysearch\[bo\]'`$"):
+        tune(cost, SPACE, 32, "bayesian")
+
+
 def test_what_is_known_is_said_when_a_folder_is_opened_again(tmp_path: Path) -> None:
     said: list[str] = []
     for _ in range(2):
@@ -727,7 +763,7 @@ def test_a_function_is_tuned_by_its_name_and_files_of_another_result_do_not_stay
     assert not (out / "sensitivity.csv").exists()
     assert "rollouts are known from" in capsys.readouterr().err
     assert here(tmp_path, monkeypatch, *asked, "--set", "sigma=0.3") == 2
-    assert "holds another request: optimizer was" in capsys.readouterr().err
+    assert "holds another request: optimizer.sigma was 0.2, is 0.3; choose another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
