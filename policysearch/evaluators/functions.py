@@ -11,6 +11,7 @@ from policysearch.core import Proposal
 from policysearch.evaluators.calls import adapted
 from policysearch.evaluators.interface import COMPLEX
 from policysearch.evaluators.runner import Divisible, Outcome, Pair, describe_error, episode_seed
+from policysearch.evaluators.undisturbed import Undisturbed
 from policysearch.seeding import Key
 from policysearch.space import Choice, Space
 
@@ -83,7 +84,8 @@ class FunctionEvaluator(Divisible):
     and other numbers, which become the evaluation's `metrics`. An exception, or a return that is not a finite
     number, fails the episode and is kept as the reason; after an exception the function is first called again, once.
     Metrics named like a parameter, or like a column of their table, are called `… (measured)`.
-    Parameters that break a constraint fail without a call.
+    Parameters that break a constraint fail without a call. What a function sets for the process, such as its output
+    or folder, is there in its next call, and nowhere else (`policysearch.evaluators.undisturbed`).
 
     A function with a parameter called `cutoff` is given the return beyond which it may stop early, in its own sign: a
     cost above it, or a reward below it (infinite where none is known). It then returns what it has so far. That is
@@ -112,8 +114,8 @@ class FunctionEvaluator(Divisible):
         constraints: Sequence[Constraint | str] = (),
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
-        self._call = adapted(function, space.names)
-        self.seeded = bool(self._call.seed)
+        call = adapted(function, space.names)
+        self._call, self.seeded = Undisturbed(call), bool(call.seed)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
         self.constraints = tuple(Constraint.parse(text, _numeric(space)) for text in texts)
 

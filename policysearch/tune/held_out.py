@@ -10,6 +10,7 @@ from scipy import stats
 
 from policysearch.core import Array, Evaluation
 from policysearch.evaluators.functions import sign_of
+from policysearch.evaluators.unseeded import TRIED
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class HeldOut:
     def remarks(self, seeded: bool) -> Iterator[str]:
         """What has to be said where the plant is not given the seeds, and returned the same for all of them."""
         returns = [self.returns, self.start_returns]
-        if not seeded and all(len(x) > 1 and (x == x[0]).all() for x in returns):
+        if not seeded and all(len(x) > TRIED and (x == x[0]).all() for x in returns):
             yield "the plant is not given a seed and returned the same twice: it was not run on every held-out seed"
 
     @property
