@@ -7,16 +7,25 @@ to the workers that it has started, and nowhere else: nothing stored or received
 A worker imports the script that starts it, as `multiprocessing` does, only if the script starts it below
 `if __name__ == "__main__":` and defines nothing there. Without that line the import would run the script again. The
 functions of a script that is not imported are sent by value.
+
+A worker imports modules anew. What the user has changed in them since they were imported here, as in
+`plant.WEIGHT = 2.0` at a prompt, is therefore sent as well; see `changed`.
 """
 
 import ast
 import contextlib
+import io
 import sys
 import types
 from collections.abc import Iterator
+from functools import cache
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
+
+from policysearch.digests.code import is_users, source_tree
+
+STANDARD_LIBRARY = str(Path(ast.__file__).parent)  # and of installed packages
 
 
 class Parcel:
@@ -44,7 +53,12 @@ class _Sent:
         Raises:
             Exception: if it cannot be rebuilt here, such as a module that cannot be imported.
         """
-        return ForkingPickler.loads(self._packed)
+        thing, of_main, settings = ForkingPickler.loads(self._packed)
+        vars(sys.modules["__main__"]).update(of_main)
+        for module, values in settings.items():
+            if module in sys.modules:
+                vars(sys.modules[module]).update(values)
+        return thing
 
 
 def check(thing: Any) -> None:
@@ -55,10 +69,67 @@ def check(thing: Any) -> None:
 def _packed(thing: Any) -> bytes:
     if main_can_be_imported():
         with contextlib.suppress(Exception):  # by value then, whatever it was
-            return bytes(ForkingPickler.dumps(thing))
+            return bytes(ForkingPickler.dumps((thing, {}, changed())))
+    return _by_value(thing)
+
+
+def _by_value(thing: Any) -> bytes:
+    """`thing`, and next to it the functions and classes of `__main__` among it, by name.
+
+    A worker has them in its own `__main__`, so that processes that it starts find them there.
+    """
     import cloudpickle  # noqa: PLC0415 - most have no need of it
 
-    return bytes(cloudpickle.dumps(thing))
+    of_main: dict[str, Any] = {}
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, obj: Any) -> Any:
+            if isinstance(obj, type | types.FunctionType) and obj.__module__ == "__main__":
+                of_main[obj.__qualname__] = obj
+            return super().reducer_override(obj)
+
+    with io.BytesIO() as file:
+        Pickler(file).dump((thing, of_main, changed()))  # of_main is full when its turn comes
+        return file.getvalue()
+
+
+def changed() -> dict[str, dict[str, Any]]:
+    """Values that modules of the user have now and did not have when they were imported, by module and name.
+
+    These are names that a module sets to a literal other than None, so that what differs between processes (a folder
+    of their own) and what begins as None (a handle that is opened once) stays as it is in a worker.
+    """
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    trees = {name: source_tree(file) for name, file in files.items() if file and _is_users(file)}
+    found = {
+        name: _changed(tree, vars(sys.modules[name]))
+        for name, tree in trees.items()
+        if tree is not None and name != "__main__"
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+@cache
+def _is_users(file: str) -> bool:
+    return not file.startswith(STANDARD_LIBRARY) and is_users(file)  # the first is much faster
+
+
+def _changed(tree: ast.Module, now: dict[str, Any]) -> dict[str, Any]:
+    first: dict[str, Any] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                first[ast.unparse(target)] = _literal(ast.unparse(node.value))
+    values = {name: _literal(repr(now[name])) for name in first if name in now and first[name] is not None}
+    return {name: x for name, x in values.items() if x is not None and x != first[name]}
+
+
+def _literal(text: str) -> Any:
+    """The value of a literal; None for what is none."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 @contextlib.contextmanager

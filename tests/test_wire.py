@@ -2,20 +2,27 @@
 
 import contextlib
 import functools
+import importlib
+import os
 import runpy
 import subprocess
 import sys
 import textwrap
+import tomllib
 import types
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import pytest
+from problems import Walk
 
 import policysearch
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Told, Workers
+from policysearch.wire import changed
 
 #: What is typed at a prompt, or in a notebook.
 TYPED = """
@@ -97,6 +104,69 @@ def test_functions_reach_a_worker_wherever_they_are_defined(monkeypatch: pytest.
     assert found == {name: expected for name, (_, expected) in SENT.items()}
 
 
+SETTINGS = """
+import os
+
+WEIGHT = 1.0
+MASSES: list[float] = [1.0, 2.0]
+limits = {"torque": 5.0}
+same = "as written"
+folder = os.getcwd()
+handle = None
+count = 0
+count = len(folder)
+model = 3
+
+def read():
+    return WEIGHT, MASSES, limits, same, folder, handle, count, model
+"""
+
+
+def reading(read: Callable[[], Any]) -> AbstractContextManager[Run]:
+    return contextlib.nullcontext(lambda task, _, __: read())
+
+
+def test_a_worker_has_the_values_that_were_given_to_modules_since_they_were_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "settings_of_a_plant.py").write_text(SETTINGS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plant = importlib.import_module("settings_of_a_plant")
+    before = plant.read()
+    plant.WEIGHT, plant.model, plant.handle, plant.folder, plant.count = 2.5, object(), 4, "elsewhere", -1
+    plant.MASSES.append(3.0)
+    plant.limits["torque"] = 7.0
+    changes = {"WEIGHT": 2.5, "MASSES": [1.0, 2.0, 3.0], "limits": {"torque": 7.0}}
+    assert changed()["settings_of_a_plant"] == changes
+    with Workers[int](reading, (plant.read,), 1) as crew:
+        (found,) = [event.value for event in crew.run([1]) if isinstance(event, Told)]
+    assert found == (*changes.values(), *before[3:])  # what is no literal, or None, is the worker's own
+
+
+NESTED = """
+from multiprocessing import Pool
+
+def square(x):
+    return x * x
+
+def squares(x):
+    with Pool(1) as pool:
+        return sum(pool.map(square, [x, 1.0]))
+"""
+
+
+def test_what_is_typed_can_be_sent_on_by_a_worker(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = types.ModuleType("__main__")
+    exec(NESTED, vars(typed))  # noqa: S102
+    monkeypatch.setitem(sys.modules, "__main__", typed)
+    with Workers[int](calling, ([typed.squares],), 1) as crew:
+        (found,) = [event.value for event in crew.run([0], context=3.0) if isinstance(event, Told)]
+    assert found == 10.0
+    assert "Traceback" not in capfd.readouterr().err  # when the pool ends its processes
+
+
 TUNED = """
 import policysearch
 from policysearch import Parameter, Space
@@ -157,3 +227,61 @@ def test_python_may_be_given_the_script_in_any_way(name: str, how: str, tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("{'kp'") == 1, done.stdout
+
+
+def test_an_environment_that_is_registered_here_with_its_class_is_known_in_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    gym.register("RegisteredHere-v0", entry_point=Walk, max_episode_steps=5)
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+    asked = {"tasks": "RegisteredHere-v0", "optimizers": "random-search", "rollouts": 10, "runs": 2}
+    found = [policysearch.compare(asked, workers=workers, progress=False).runs for workers in (1, 2)]
+    assert found[0]["final_return"].tolist() == found[1]["final_return"].tolist()
+
+
+MINE = """
+from dataclasses import dataclass
+from policysearch import Proposal
+from policysearch.optimizers import RandomSearch
+
+@dataclass(frozen=True)
+class Mine(RandomSearch):
+    population_size: int = 4
+
+@dataclass
+class Gains:
+    kp: float = 1.0
+
+def cost(gains: Gains, seed: int) -> float:
+    return (gains.kp - 3.0) ** 2
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("policysearch-compare", "--tasks lqr --optimizers mine:Mine --rollouts 8 --runs 2 --workers 2"),
+        ("policysearch", "compare --tasks lqr --optimizers mine:Mine --rollouts 8 --runs 2 --workers 2"),
+        ("policysearch-tune", "mine:cost --rollouts 16 --workers 2"),
+        ("policysearch", "tune mine:cost --rollouts 16 --workers 2"),
+    ],
+)
+def test_console_scripts_find_modules_of_the_present_folder(
+    script: str, arguments: str, tmp_path: Path
+) -> None:
+    pyproject = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    module, _, function = pyproject["project"]["scripts"][script].partition(":")
+    (tmp_path / "bin").mkdir()
+    installed = tmp_path / "bin" / script  # as pip writes it, in a folder that is not the present one
+    call = f'if __name__ == "__main__":\n    sys.exit({function}())\n'
+    installed.write_text(f"import sys\nfrom {module} import {function}\n{call}", encoding="utf-8")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "mine.py").write_text(MINE, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(installed), *arguments.split()], cwd=tmp_path / "project",
+        env=os.environ | {"PYTHONPATH": str(Path(policysearch.__file__).parent.parent)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

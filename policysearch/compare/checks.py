@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from threadpoolctl import threadpool_limits
 
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.study import Study, StudyError
+from policysearch.compare.workers import registered
 from policysearch.digests import Digests, of_files, of_module, of_object
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.evaluators.interface import find_spec
@@ -84,7 +87,7 @@ def _made(study: Study, names: list[str], workers: int) -> Iterator[tuple[str, C
         for name in names:
             yield name, _check(study, name)
         return
-    crew: Workers[str] = Workers(_checks, (study,), 1, limits=Limits(retries_crashed=0))
+    crew: Workers[str] = Workers(_checks, (study, registered(names)), 1, limits=Limits(retries_crashed=0))
     with crew, contextlib.closing(crew.run(names)) as events:
         for event in events:
             if isinstance(event, Told):
@@ -93,8 +96,9 @@ def _made(study: Study, names: list[str], workers: int) -> Iterator[tuple[str, C
                 yield event.task, Check(2, 2, f"the rollout was stopped: {event.reason}")
 
 
-def _checks(study: Study) -> AbstractContextManager[Run]:
+def _checks(study: Study, environments: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
     """Makes checks, in a worker."""
+    gym.registry.update(environments)
     return contextlib.nullcontext(lambda name, context, tell: _check(study, name))
 
 

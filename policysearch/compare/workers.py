@@ -78,7 +78,7 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
 
     crew: Workers[Job] = Workers(
         _runs,
-        (threads, _registered({job.task for job in work})),
+        (threads, registered({job.task for job in work})),
         size,
         limits=Limits(retries_lost=RETRIES, retries_crashed=RETRIES),
         hint="what it printed says why; one worker needs no processes",
@@ -111,15 +111,15 @@ def _died(lost: Lost[Job]) -> Died:
     )
 
 
-def _registered(tasks: Iterable[str]) -> dict[str, EnvSpec]:
+def registered(tasks: Iterable[str]) -> dict[str, EnvSpec]:
     """The environments among the tasks that were registered with a class or a function, and not with its place."""
     specs = {name: gym.registry[name] for name in tasks if name in gym.registry}
     return {name: spec for name, spec in specs.items() if callable(spec.entry_point)}
 
 
-def _runs(threads: int, registered: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
+def _runs(threads: int, environments: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
     """Makes runs, in a worker."""
-    gym.registry.update(registered)
+    gym.registry.update(environments)
     return contextlib.nullcontext(functools.partial(_run, threads))
 
 

@@ -29,6 +29,12 @@ def _stop(*_: Any) -> None:
     raise Stopped
 
 
+def _stop_no_more() -> None:
+    """A process that a task forks ends at SIGTERM as any other."""
+    if signal.getsignal(signal.SIGTERM) is _stop:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -> None:
     """What a worker does: run tasks until it is told to stop, its parent is gone, or it holds too much memory.
 
@@ -41,6 +47,7 @@ def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     signal.signal(signal.SIGTERM, _stop)
+    os.register_at_fork(after_in_child=_stop_no_more)
     threadpool_limits(1)
     multiprocessing.current_process().daemon = False  # so that tasks may have processes of their own
     multiprocessing.set_start_method(start_method, force=True)
