@@ -6,7 +6,7 @@ BIN := .venv/bin
 # What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help compare test lint types tests torch nightly mutants rliable clean
+.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
@@ -16,6 +16,7 @@ help:
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
 	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
 	@echo "make rliable   our statistics compared with rliable's own code, in an environment with pandas < 3"
+	@echo "make thirdparty   environments and plants of other packages, in an environment that has them"
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -78,5 +79,15 @@ rliable: .venv-rliable/ready
 	  beartype hypothesis pytest
 	@touch $@
 
+# What these packages warn of is not ours to mend.
+thirdparty: .venv-thirdparty/ready
+	.venv-thirdparty/bin/pytest -q -W ignore tests/thirdparty/plants.py tests/thirdparty/environments.py
+
+.venv-thirdparty/ready: pyproject.toml tests/thirdparty/requirements.txt
+	$(PYTHON) -m venv .venv-thirdparty
+	.venv-thirdparty/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . \
+	  -r tests/thirdparty/requirements.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-rliable .nightly
+	rm -rf .venv .venv-rliable .venv-thirdparty .nightly
