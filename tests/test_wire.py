@@ -155,16 +155,13 @@ def squares(x):
 """
 
 
-def test_what_is_typed_can_be_sent_on_by_a_worker(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_typed_can_be_sent_on_by_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = types.ModuleType("__main__")
     exec(NESTED, vars(typed))  # noqa: S102
     monkeypatch.setitem(sys.modules, "__main__", typed)
     with Workers[int](calling, ([typed.squares],), 1) as crew:
         (found,) = [event.value for event in crew.run([0], context=3.0) if isinstance(event, Told)]
     assert found == 10.0
-    assert "Traceback" not in capfd.readouterr().err  # when the pool ends its processes
 
 
 TUNED = """

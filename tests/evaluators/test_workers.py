@@ -81,6 +81,25 @@ def test_processes_of_a_task_end_with_its_worker(how: str) -> None:
     wait_until(lambda: not any(map(alive, pids)))
 
 
+def enders() -> AbstractContextManager[Run]:
+    """Tasks that end a process of theirs, and say how it has ended."""
+
+    def run(_: int, __: Any, ___: Any) -> int | None:
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+        process.start()
+        time.sleep(0.1)  # until it has begun
+        process.terminate()
+        process.join()
+        return process.exitcode
+
+    return contextlib.nullcontext(run)
+
+
+def test_processes_of_a_task_end_at_the_usual_signal_without_a_word() -> None:
+    with Workers[int](enders, (), 1) as crew:
+        assert [event.value for event in crew.run([1]) if isinstance(event, Told)] == [-signal.SIGTERM]
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5.0
     while not done() and time.monotonic() < deadline:
