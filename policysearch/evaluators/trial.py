@@ -17,6 +17,7 @@ REMEDIES = {
     "truncated, info",
     "unexpected keyword argument 'seed'": "without a seed no episode can be repeated: write "
     "reset(self, *, seed=None, options=None), and draw from self.np_random after super().reset(seed=seed)",
+    "required positional argument": "give it in a study file, as env = {NAME = VALUE} in the section of the task",
     "unexpected keyword argument 'options'": "write reset(self, *, seed=None, options=None)",
 }
 

@@ -60,7 +60,7 @@ def test_the_arguments_reach_the_environment_its_document_and_its_replay(tmp_pat
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (study(), f"tasks.{HEAVY}: cannot build {HEAVY}: TypeError: .*missing 1 required positional argument: 'mass'"),
+        (study(), f"tasks.{HEAVY}: cannot build {HEAVY}: TypeError: .*missing 1 required positional argument: 'mass'.*; give it in a study file, as env = "),
         (study({"mass": 1.0, "size": 2}), "cannot build .* unexpected keyword argument 'size'"),
         (study({"mass": 1.0, "max_episode_steps": 2}), "cannot build .* multiple values for keyword argument 'max_episode"),
         (study({"mass": np.ones(2)}), f"tasks.{HEAVY}.env: mass: expected what a study file can hold: .*; register an id"),
