@@ -36,22 +36,48 @@ class _FitnessOfFailure:
         return replace(evaluation, failed_fitness=just_below(self.worst, failed))
 
 
+class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the search failed"
+    """Three generations in a row, at least ten episodes among them, had no finite return."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self.params = evaluation.params
+        reason = evaluation.failures[-1].reason if evaluation.failures else "non-finite returns"
+        shown = np.array2string(evaluation.params[0], precision=4, threshold=6, edgeitems=2, separator=", ")
+        super().__init__(f"every episode of the last three generations failed ({reason}), parameters {shown}")
+
+
 class Conversation:
-    """A search, its open proposal (None at its end) and its recommendation."""
+    """A search, its open proposal (None at its end) and its recommendation.
+
+    Arrays that leave the search are copies: whoever changes them in place changes no search.
+
+    Attributes:
+        failed: why the search is given up; None while there is no reason to.
+    """
 
     def __init__(self, optimizer: Optimizer, domain: Domain, seed: int, *names: int | str) -> None:
         self._search = optimizer.search(domain, stream(seed, "search", *names))
-        self._failed = _FitnessOfFailure()
-        self.proposal: Proposal | None = next(self._search)
-        self.recommendation: Float[Array, "d"] = self.proposal.recommendation
+        self._fitness, self._failing, self._failed_episodes = _FitnessOfFailure(), 0, 0
+        self.failed: SearchFailed | None = None
+        self._take(next(self._search))
+
+    def _take(self, proposal: Proposal | None, recommendation: Float[Array, "d"] | None = None) -> None:
+        if proposal is not None:
+            params, recommendation = proposal.params.copy(), proposal.recommendation.copy()
+            proposal = replace(proposal, params=params, recommendation=recommendation)
+        self.proposal, self.recommendation = proposal, np.array(recommendation)
 
     def send(self, evaluation: Evaluation) -> None:
         """Tell the search what has come of its proposal."""
         try:
-            self.proposal = self._search.send(self._failed.fill(evaluation))
-            self.recommendation = self.proposal.recommendation
+            self._take(self._search.send(self._fitness.fill(evaluation)))
         except StopIteration as end:
-            self.proposal, self.recommendation = None, end.value
+            self._take(None, end.value)
+        wholly_failed = evaluation.measured.size > 0 and not np.isfinite(evaluation.returns).any()
+        self._failing = self._failing + 1 if wholly_failed else 0
+        self._failed_episodes = self._failed_episodes + evaluation.returns.size if wholly_failed else 0
+        if self._failing >= 3 and self._failed_episodes >= 10:
+            self.failed = SearchFailed(evaluation)
 
 
 class AskTell:
@@ -118,8 +144,11 @@ class AskTell:
         """The proposal to run now; the same one until all of its candidates have been told.
 
         Raises:
+            SearchFailed: after three generations in a row, with at least ten episodes, that failed wholly.
             RuntimeError: if the search has ended by itself.
         """
+        if self._conversation.failed is not None:
+            raise self._conversation.failed
         if self._proposal is None:
             raise RuntimeError("ask: the search has ended by itself; use .recommendation")
         self._asked = True
@@ -241,8 +270,11 @@ def _numbers(result: Any) -> Array:
     Raises:
         ValueError: for what is no real number.
     """
-    if np.iscomplexobj(result):
-        raise ValueError(f"returns: expected real numbers, got {result}")
+    given = np.asarray(result, dtype=object).ravel()
+    if wrong := [
+        x for x in given if isinstance(x, bool | np.bool_ | str | bytes | complex | np.complexfloating)
+    ]:
+        raise ValueError(f"returns: expected real numbers, got {wrong[0]!r}")
     returns = np.array(result, dtype=float)
     return np.where(np.isfinite(returns), returns, np.nan)
 

@@ -7,10 +7,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float
 
-from policysearch.ask_tell import AskTell, Conversation, check_shape
+from policysearch.ask_tell import AskTell, Conversation, SearchFailed, check_shape
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
 from policysearch.seeding import Key
 
@@ -60,16 +59,6 @@ def held_out(params: Float[Array, "n d"], episodes: int) -> Proposal:
     return Proposal(params, params[0], episodes, purpose="report")
 
 
-class SearchFailed(RuntimeError):  # noqa: N818 - a state of affairs, as in "the search failed"
-    """Three generations in a row, at least ten episodes among them, had no finite return."""
-
-    def __init__(self, evaluation: Evaluation) -> None:
-        self.params = evaluation.params
-        reason = evaluation.failures[-1].reason if evaluation.failures else "non-finite returns"
-        shown = np.array2string(evaluation.params[0], precision=4, threshold=6, edgeitems=2, separator=", ")
-        super().__init__(f"every episode of the last three generations failed ({reason}), parameters {shown}")
-
-
 def generations(
     optimizer: Optimizer,
     evaluator: Evaluator,
@@ -90,7 +79,7 @@ def generations(
         SearchFailed: when three generations in a row, with at least ten episodes, fail wholly.
     """
     search = Conversation(optimizer, domain, seed, *problem, label or type(optimizer).__name__)
-    rollouts = steps = index = failing = failed_episodes = 0
+    rollouts = steps = index = 0
     while (proposal := search.proposal) is not None and budget.allows(proposal, rollouts, steps):
         key = (seed, "evaluate", *problem, index)
         evaluation = evaluator.evaluate(proposal, key)
@@ -100,8 +89,5 @@ def generations(
         search.send(evaluation)
         yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)
         index += 1
-        wholly_failed = evaluation.measured.size > 0 and not np.isfinite(evaluation.returns).any()
-        failing = failing + 1 if wholly_failed else 0
-        failed_episodes = failed_episodes + proposal.cost if wholly_failed else 0
-        if failing >= 3 and failed_episodes >= 10:
-            raise SearchFailed(evaluation)
+        if search.failed is not None:
+            raise search.failed

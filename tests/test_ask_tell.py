@@ -5,6 +5,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,10 @@ def test_the_search_draws_from_the_stream_of_its_names() -> None:
         (3.0, r"= \(2, 1\), got \(\)"),
         ([1 + 2j, 1.0], "returns: expected real numbers, got"),
         (np.array([1 + 2j, 1.0]), "returns: expected real numbers, got"),
-        (["fast", "slow"], "could not convert string to float"),
+        (["fast", "slow"], "expected real numbers, got 'fast'"),
+        (["1.0", "2.0"], "expected real numbers, got '1.0'"),
+        ([True, False], "expected real numbers, got True"),
+        (np.array([True, False]), "expected real numbers, got True"),
     ],
 )
 def test_what_cannot_be_the_returns_is_refused_and_the_search_goes_on(returns: Any, message: str) -> None:
@@ -109,6 +113,39 @@ def test_none_and_infinity_are_failures() -> None:
     optimizer = Told(4)
     AskTell(optimizer, DOMAIN, 1).tell([None, 1.0, float("-inf"), 3.0])
     assert optimizer.fitness == [[-1.0, 1.0, -1.0, 3.0]]
+
+
+def test_a_search_that_fails_wholly_is_given_up_as_in_the_loop() -> None:
+    search = AskTell(RandomSearch(population_size=4), DOMAIN, 1)
+    for _ in range(3):
+        search.tell(search.ask(), [None] * 4)
+    with pytest.raises(SearchFailed, match="every episode of the last three generations failed"):
+        search.ask()
+    np.testing.assert_array_equal(search.recommendation, DOMAIN.start)  # and no candidate that has failed
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_arrays_that_leave_a_search_may_be_changed_in_place(name: str) -> None:
+    if needs_of(OPTIMIZERS[name]).scores or name == "bayesian":
+        pytest.skip("it is asked for rollouts, or slow")
+
+    class Scribbling(Values):
+        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+            evaluation = super().evaluate(replace(proposal, params=proposal.params.copy()), key)
+            proposal.params[:] = proposal.recommendation[:] = 1e6
+            return evaluation
+
+    def recommended(evaluator: Values) -> list[bytes]:
+        found = []
+        domain = Domain(np.full(4, 0.2), np.zeros(4), np.full(4, 2.0))
+        for made in generations(OPTIMIZERS[name](), evaluator, domain, budget=Budget(150), seed=1):
+            found.append(made.recommendation.tobytes())
+            if isinstance(evaluator, Scribbling):
+                made.recommendation[:] = -1e6
+        assert (domain.start == 0.2).all()
+        return found
+
+    assert recommended(Scribbling()) == recommended(Values())
 
 
 def test_a_method_that_needs_rollouts_refuses_numbers() -> None:

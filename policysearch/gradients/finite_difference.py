@@ -17,7 +17,7 @@ def kohl_stone(signs: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Float[
 
     `signs` holds −1, 0 or +1. A parameter for which one of the three groups is empty gets 0.
     """
-    fitness = fitness - fitness.mean()
+    fitness = centred(fitness)
     groups = [(signs == sign).astype(float) for sign in (1.0, 0.0, -1.0)]
     counts = np.array([group.sum(axis=0) for group in groups])
     sums = np.array([fitness @ group for group in groups])
@@ -32,8 +32,12 @@ def regression(offsets: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Floa
     With fewer than d + 1 perturbations it is the shortest such slope. The intercept matters: without it,
     a constant added to every return would turn the gradient into noise.
     """
-    centred = offsets - offsets.mean(axis=0)
-    return np.linalg.lstsq(centred, fitness - fitness.mean(), rcond=None)[0]
+    return np.linalg.lstsq(offsets - offsets.mean(axis=0), centred(fitness), rcond=None)[0]
+
+
+def centred(fitness: Float[Array, "n"]) -> Float[Array, "n"]:
+    """The fitness less its mean: exactly zero where all are equal, whose mean may be rounded."""
+    return fitness - fitness.mean() if fitness.max() > fitness.min() else np.zeros_like(fitness)
 
 
 def forward(plus: Float[Array, "d"], base: float, epsilon: float) -> Float[Array, "d"]:

@@ -21,6 +21,9 @@ from policysearch.core import Domain, Proposal, Ranges, Search
 from policysearch.gradients import parameter_space
 from policysearch.optimizers.checks import positive, within
 
+#: A smaller spread, as a share of the mean, is rounding.
+RESOLUTION = 1e-12
+
 
 @dataclass(frozen=True)
 class PGPE:
@@ -59,7 +62,7 @@ class PGPE:
             r_plus, r_minus = np.split(evaluation.fitness, 2)
             mean, spread = float(evaluation.fitness.mean()), float(evaluation.fitness.std())
             b = mean if b is None else b
-            if spread > 1e-12 * (1 + abs(mean)):
+            if spread > RESOLUTION * abs(mean):
                 differences, averages = (
                     (r_plus - r_minus) / (2 * spread),
                     ((r_plus + r_minus) / 2 - b) / spread,

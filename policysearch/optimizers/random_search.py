@@ -43,5 +43,5 @@ class RandomSearch:
             candidates = domain.clip(candidates)
             evaluation = yield Proposal(candidates, recommendation=best)
             i = int(evaluation.ranking()[0])
-            if evaluation.fitness[i] > best_fitness:
+            if evaluation.fitness[i] > best_fitness and np.isfinite(evaluation.returns[i]).all():
                 best, best_fitness = candidates[i], evaluation.fitness[i]

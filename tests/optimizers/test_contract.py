@@ -89,10 +89,15 @@ def test_an_optimum_on_the_bound_is_approached(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["evolution-strategy", "ars", "ars top", "spsa", "finite-difference", "finite-difference central"]
-)
-def test_equal_returns_make_no_step(name: str) -> None:
-    steps = proposals(DIRECT[name], 10, lambda x: np.full(len(x), -7.25))
+    "name",
+    [
+        "evolution-strategy", "ars", "ars top", "spsa", "finite-difference", "finite-difference central",
+        "finite-difference regression",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("value", [-7.25, 0.1])
+def test_equal_returns_make_no_step(name: str, value: float) -> None:
+    steps = proposals(DIRECT[name], 10, lambda x: np.full(len(x), value))
     assert all((proposal.recommendation == 0).all() for proposal in steps)
 
 

@@ -360,6 +360,21 @@ def test_pgpe_moves_the_mean_by_differences_and_the_spread_by_averages() -> None
     assert third.recommendation.tobytes() == second.recommendation.tobytes()
 
 
+@pytest.mark.parametrize("unit", [1e-13, 1e-100, 1e13])
+def test_pgpe_takes_the_same_steps_in_any_unit_of_the_return(unit: float) -> None:
+    def steps(unit: float) -> list[Proposal]:
+        search = PGPE(population_size=4).search(Domain.unbounded(np.zeros(2)), stream(2))
+        found = [next(search)]
+        for _ in range(4):
+            params = found[-1].params
+            returns = -unit * np.sum((params - 1.0) ** 2, axis=1)[:, None]
+            found.append(search.send(Evaluation(params, returns, np.ones((4, 1), dtype=int))))
+        return found
+
+    for one, other in zip(steps(1.0), steps(unit), strict=True):
+        np.testing.assert_allclose(other.params, one.params, rtol=1e-9)
+
+
 def test_a_generation_without_any_return_teaches_pgpe_nothing() -> None:
     search = PGPE(population_size=4).search(Domain.unbounded(np.zeros(2)), stream(2))
     first = next(search)
