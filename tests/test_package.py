@@ -160,7 +160,7 @@ LOGICAL_LINES = {
     "space": 185, "constraints": 95, "configuration": 50, "command_line": 100, "plain_data": 30, "ledger": 190,
     "reuse": 30, "digests": 400,
     "provenance": 50, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1175,
-    "ask_tell": 140, "search": 60, "wire": 95, "evaluators": 1940, "tasks": 295, "asking": 130, "reporting": 140,
+    "ask_tell": 170, "search": 60, "wire": 95, "evaluators": 1940, "tasks": 295, "asking": 130, "reporting": 140,
     "compare": 2670, "testing": 270, "tune": 1635, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2150,
 }  # fmt: skip
 
