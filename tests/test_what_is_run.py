@@ -472,7 +472,28 @@ class Licensed(Remembers):
         return np.ones(1), float(action[0]), False, self.steps == 5, {}
 
 
+class Unlicensed(Licensed):
+    """An environment that always fails, after a first step."""
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps > 1:
+            raise RuntimeError("no licence")
+        return np.ones(1), 0.0, False, False, {}
+
+
 gym.register("Licensed-v0", entry_point=Licensed)
+gym.register("Unlicensed-v0", entry_point=Unlicensed)
+
+
+def test_a_comparison_in_which_everything_fails_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["--tasks", "Unlicensed-v0", "--optimizers", "random-search", "--rollouts", "20", "--runs", "1"]
+    assert compare_main([*asked, "--workers", "1", "--out", "o"]) == 1
+    assert "nothing usable was found: no recommendation has a return" in capsys.readouterr().err
+    assert Path("o/report.html").exists()
 
 
 def test_runs_of_a_comparison_are_made_again_from_their_first_failure(

@@ -43,8 +43,8 @@ Open DIR/report.html (all of it on one page) or summary.md; there are also curve
 curves.csv, summary.csv, pairs.csv, …), study.toml (runs the same study again), recommendations.npz and
 failures.npz (parameters that replay reproduces).
 
-Exit codes: 0 done, 2 not possible as asked, 3 the machine's fault (disk, lost processes, damaged file),
-4 another process is at work in DIR, 130 interrupted."""
+Exit codes: 0 done, 1 nothing usable was found, 2 not possible as asked, 3 the machine's fault (disk, lost
+processes, damaged file), 4 another process is at work in DIR, 130 interrupted."""
 
 
 @flags_of(Reuse)
@@ -225,6 +225,9 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     if outcome.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
+    if outcome.result is not None and outcome.result.runs["final_return"].isna().all():
+        hint = "mend what fails and run the same again with --retry-failed"
+        raise Refusal([f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"], 1)
     return 0
 
 

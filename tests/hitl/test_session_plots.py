@@ -288,7 +288,7 @@ def uncovered(figure: Figure) -> None:
 
 
 def test_a_picture_is_the_same_twice_and_holds_no_picture_in_the_picture(messy: Session) -> None:
-    first, second = (page.drawn(plots.narrowing(messy), "narrowing") for _ in range(2))
+    first, second = (page.drawn(lambda: plots.narrowing(messy), "narrowing") for _ in range(2))
     assert first == second
     assert first.startswith("<svg")
     assert "<image" not in first, "the page's policy would block it"

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from problems import BOUNDED, BOX, DIRECT, FREE, D, Values, domain_of, proposals, sphere, walk
 
+from policysearch.ask_tell import Conversation
 from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, Search
 from policysearch.evaluators import FunctionEvaluator
 from policysearch.optimizers import CMAES, RandomSearch, Reinforce, Repeated, Trusted
-from policysearch.search import AskTell, Budget, generations
+from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.space import Choice, Parameter, Space
 
@@ -25,11 +26,18 @@ def uphill(params: Array) -> Array:
 
 
 def run(optimizer: Optimizer, turns: int) -> tuple[list[tuple[Proposal, Evaluation]], Array]:
-    """What is run in the first generations of a search that fails beyond the border; the recommendation after them."""
-    search, evaluator, out = AskTell(optimizer, BOX, 1), Values(uphill), list[tuple[Proposal, Evaluation]]()
-    while len(out) < turns and not search.finished:
-        out.append((search.ask(), evaluator.evaluate(search.ask(), (1, len(out)))))
-        search.tell(out[-1][1])
+    """What is run in the first generations of a search that fails beyond the border; the recommendation after them.
+
+    It is not given up, also where all of three generations fail.
+    """
+    search, evaluator, out = (
+        Conversation(optimizer, BOX, 1),
+        Values(uphill),
+        list[tuple[Proposal, Evaluation]](),
+    )
+    while len(out) < turns and search.proposal is not None:
+        out.append((search.proposal, evaluator.evaluate(search.proposal, (1, len(out)))))
+        search.send(out[-1][1])
     return out, search.recommendation
 
 
