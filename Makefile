@@ -42,7 +42,7 @@ types: .venv/ready
 	$(BIN)/pytest -q -m nightly tests/test_readme.py -k editors
 
 tests: .venv/ready
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 torch: .venv/torch
 	$(BIN)/pytest -n 2 --dist worksteal tests/autodiff

@@ -6,6 +6,7 @@ Numba are left alone: it compiles what is written, not a checking wrapper. Prope
 day, unless a test names a number of its own.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -80,6 +81,20 @@ def warm_workers() -> None:
 
 @pytest.fixture(scope="module")
 def blank_pictures() -> Iterator[None]:
+    """Every picture that a test of the module writes is an empty one."""
+    with without_pictures():
+        yield
+
+
+@pytest.fixture
+def blank_pictures_here() -> Iterator[None]:
+    """Every picture that the test writes is an empty one."""
+    with without_pictures():
+        yield
+
+
+@contextlib.contextmanager
+def without_pictures() -> Iterator[None]:
     """Every picture that is written is an empty one: to draw those of a report takes longer than its comparison."""
     from matplotlib.figure import Figure
 

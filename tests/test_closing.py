@@ -56,7 +56,15 @@ def compare(kind: str, workers: int = 1, **options: Any) -> None:
     compare_in_python(tasks=[f"counted_env:{kind}-v0"], **options)
 
 
-@pytest.mark.parametrize("kind", ["Counted", "FailingStep", "FailingReset", "OneCopy", "Served"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Counted",
+        "FailingStep",
+        *(pytest.param(x, marks=pytest.mark.nightly) for x in ("FailingReset", "OneCopy")),
+        "Served",
+    ],
+)
 def test_a_comparison_closes_every_environment(kind: str) -> None:
     compare(kind, allow_nondeterminism=kind == "OneCopy")
     assert_all_are_closed()
@@ -82,6 +90,7 @@ def test_a_comparison_that_is_refused_closes_what_it_has_built(
     assert_all_are_closed()
 
 
+@pytest.mark.nightly
 def test_a_comparison_with_two_workers_closes_every_environment() -> None:
     compare("Counted", workers=2)
     assert_all_are_closed(least=8)

@@ -227,7 +227,9 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
     if outcome.result is not None and outcome.result.runs["final_return"].isna().all():
         hint = "mend what fails and run the same again with --retry-failed"
-        raise Refusal([f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"], 1)
+        raise Refusal(
+            [f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"], 1
+        )
     return 0
 
 

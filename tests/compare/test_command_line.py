@@ -558,6 +558,7 @@ def test_a_wrong_evaluator_gets_one_message(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.nightly
 def test_the_example_of_a_plant_of_ones_own_runs_compiled(tmp_path: Path) -> None:
     example = TESTS.parent / "experiments/own_plant"
     command = [

@@ -163,6 +163,7 @@ def test_what_is_written_is_read_to_the_last_digit_and_written_again_the_same(
     assert one == other
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_studies_with_other_methods_are_merged_and_others_are_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -460,8 +461,10 @@ def test_a_run_without_a_result_stands_in_the_tables_and_counts_as_the_worst() -
     [
         "ars[/x]",
         "$\\foo$",
-        "a|b",
-        *(pytest.param(x, marks=pytest.mark.nightly) for x in ("cma-es[sigma=0.5]", "a$b$c", "[red]x")),
+        *(
+            pytest.param(x, marks=pytest.mark.nightly)
+            for x in ("a|b", "cma-es[sigma=0.5]", "a$b$c", "[red]x")
+        ),
     ],
 )
 def test_labels_are_text_everywhere(label: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -496,6 +499,7 @@ def test_different_names_give_different_files() -> None:
     )
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_the_paths_of_failures_survive_reports_of_reports(failing: Path, tmp_path: Path) -> None:
     shutil.copytree(failing, tmp_path / "E")
     before = (tmp_path / "E/failures.csv").read_bytes()

@@ -210,6 +210,7 @@ def test_compiled_rollouts_give_the_tables_of_the_environments_own_step() -> Non
 
 
 @pytest.mark.usefixtures("warm_workers")
+@pytest.mark.nightly
 def test_threads_and_processes_change_nothing() -> None:
     small: dict[str, Any] = {"optimizers": ["cma-es", "whitened:reinforce"], "runs": 1}
     for task, kinds in (("CartPole-v1", ("auto", "compiled")), ("counting_env:Failing-v0", ("auto", "pool"))):

@@ -160,6 +160,7 @@ def wait_until(happened: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen within a minute")
 
 
+@pytest.mark.nightly
 def test_a_killed_comparison_goes_on_and_leaves_no_worker_behind(tmp_path: Path) -> None:
     kill_at_random(tmp_path, 1, SMALL)
 

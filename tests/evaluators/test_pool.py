@@ -173,7 +173,9 @@ def with_environment(env: Any, once: str) -> Any:
             1,
             marks=pytest.mark.nightly,  # the system writes what a core holds
         ),
-        (nasty.Killed, "its worker was killed (exit code -9), 3 times", 2),
+        pytest.param(
+            nasty.Killed, "its worker was killed (exit code -9), 3 times", 2, marks=pytest.mark.nightly
+        ),
         (nasty.Raises, "step: OddError: a leg broke", 0),
     ],
 )
@@ -248,6 +250,7 @@ def storm(kills: int, candidates: int, episodes: int, pause: float) -> None:
     assert 0.5 * kills < found.retried_rollouts <= kills
 
 
+@pytest.mark.nightly
 def test_killed_workers_change_nothing() -> None:
     storm(kills=12, candidates=5, episodes=8, pause=0.15)
 

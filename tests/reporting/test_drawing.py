@@ -102,7 +102,14 @@ WRITERS = [write_comparison, write_gradients, write_session, write_tuning]
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("latex could not be found"), FileNotFoundError("DejaVuSans.ttf"), MemoryError()]
+    "error",
+    [
+        RuntimeError("latex could not be found"),
+        *(
+            pytest.param(x, marks=pytest.mark.nightly)
+            for x in (FileNotFoundError("DejaVuSans.ttf"), MemoryError())
+        ),
+    ],
 )
 @pytest.mark.parametrize("write", WRITERS)
 def test_results_are_written_also_if_nothing_can_be_drawn(

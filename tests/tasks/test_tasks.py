@@ -58,6 +58,7 @@ def test_candidates_of_a_real_robot_do_not_meet_the_same_traversals() -> None:
 
 
 @pytest.mark.usefixtures("blank_pictures")
+@pytest.mark.nightly
 def test_the_default_comparison_leaves_out_what_cannot_search_a_controller(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,10 +183,7 @@ def test_a_tuning_full_of_slips_that_were_corrected_ends_like_one_without(
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.nightly] * (name in {"cma-es", "hill-climbing"}))
-        for name in METHODS
-    ],
+    [pytest.param(name, marks=[pytest.mark.nightly] * (name != "nelder-mead")) for name in METHODS],
 )
 def test_a_tuning_that_was_killed_after_any_event_continues_where_it_was(name: str) -> None:
     slips = ("undone", "amended later", "amended later", "failed", "amendment undone", "note it rains")
