@@ -190,6 +190,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.nightly
 def test_a_worker_that_is_killed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = study(
         optimizers=["cma-es", "reinforce"], tasks=["counting_env:Counting-v0"], rollouts=1000, runs=2

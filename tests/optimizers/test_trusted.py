@@ -20,6 +20,10 @@ ROUNDING = 1e-12
 BORDER = 0.15  # beyond which everything fails: no multiple of the reach
 
 
+#: By day the methods themselves, at night with their wrappers too.
+PLAIN_BY_DAY = [pytest.param(name, marks=[pytest.mark.nightly] * (" " in name)) for name in EVERY]
+
+
 def uphill(params: Array) -> Array:
     """Better and better along all axes, until it fails."""
     return np.where(params.max(axis=1) > BORDER, np.nan, params.sum(axis=1))
@@ -75,7 +79,7 @@ def test_an_optimum_ten_reaches_away_is_found(name: str) -> None:
     assert sphere(final.recommendation[None])[0] > -0.05  # from −D
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", PLAIN_BY_DAY)
 def test_a_large_reach_changes_no_bit(name: str) -> None:
     turns = 6 if name in BOUNDED else 12
     bare = proposals(EVERY[name], turns, domain=domain_of(name), noise=0.1)
