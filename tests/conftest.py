@@ -28,7 +28,7 @@ PACKAGE = Path(__file__).parent.parent / "policysearch"
 
 
 #: Folders whose modules are checked by day: the package's root, through which everything passes, and small ones.
-BY_DAY = (PACKAGE, PACKAGE / "optimizers", PACKAGE / "models", PACKAGE / "testing")
+BY_DAY = (PACKAGE, PACKAGE / "models")
 #: Modules with functions that Numba compiles, which a type checker must not wrap.
 COMPILED = {PACKAGE / "jit.py", PACKAGE / "policies/kernels.py", PACKAGE / "evaluators/loop.py"} | {
     path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")

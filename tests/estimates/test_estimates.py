@@ -36,6 +36,7 @@ def answer(request: Request) -> Estimates:
         for name in estimates.TRUTHS
     ],
 )
+@pytest.mark.nightly
 def test_a_closed_form_agrees_with_the_mean_of_many_rollouts(name: str) -> None:
     task = find_task(name)
     policy = task.make_policy()

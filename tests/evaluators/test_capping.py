@@ -61,6 +61,7 @@ def mean_cost(turns: Sequence[Generation], function: Callable[..., dict[str, flo
         ("random-search", noisy_cost, 0.9),
     ],
 )
+@pytest.mark.nightly
 def test_steps_are_saved_and_the_recommendation_is_as_good(name: str, function: Any, share: float) -> None:
     whole = search(name, FunctionEvaluator(function, SPACE, goal="minimise"))
     saving = search(name, Capped(FunctionEvaluator(function, SPACE, goal="minimise")))

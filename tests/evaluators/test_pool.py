@@ -211,6 +211,7 @@ def test_a_worker_that_leaks_is_replaced_between_rollouts(make_pool: Callable[..
     assert highest < limit + 25 * 2**20
 
 
+@pytest.mark.nightly
 def test_a_rollout_that_takes_all_memory_is_stopped(make_pool: Callable[..., PoolEvaluator]) -> None:
     made = make_pool(functools.partial(with_environment, nasty.Swells, ""), memory_limit=300 * 2**20)
     found = made.evaluate(proposal(PARAMS[:1]), KEY)

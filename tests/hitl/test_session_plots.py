@@ -268,6 +268,7 @@ def test_whatever_there_is_can_be_drawn_and_no_words_cover_others(
 
 
 @pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.nightly
 def test_no_words_cover_others_when_there_is_much(
     messy: Session, picture: Callable[[Session], Figure]
 ) -> None:

@@ -102,6 +102,7 @@ def test_the_gradient_is_the_derivative_also_when_no_matrix_is_diagonal(discount
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.9])
+@pytest.mark.nightly
 def test_the_optimum_is_reached_by_varying_gains_and_not_by_the_best_constant_one(discount: float) -> None:
     problem = dataclasses.replace(FULL, discount=discount)
     silent = np.full(2, -np.inf)

@@ -110,6 +110,7 @@ def test_equal_returns_make_no_step(name: str, value: float) -> None:
         for name in EPISODIC
     ],
 )
+@pytest.mark.nightly
 def test_a_search_on_episodes_improves_on_its_start(name: str) -> None:
     optimizer = ALL[name]
     if "reinforce" in name:

@@ -74,6 +74,7 @@ def test_the_bare_methods_go_further_into_what_fails(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["cma-es", "snes", "cross-entropy", "hill-climbing", "genetic", "finite-difference"]
 )
+@pytest.mark.nightly
 def test_an_optimum_ten_reaches_away_is_found(name: str) -> None:
     *_, final = generations(Trusted(DIRECT[name], 0.1), Values(), BOX, budget=Budget(1500), seed=1)
     assert sphere(final.recommendation[None])[0] > -0.05  # from −D

@@ -84,6 +84,7 @@ def test_what_the_environment_hands_out_is_not_its_own_state() -> None:
     assert spoiled.step(actions[1])[0] == pytest.approx(expected[2])
 
 
+@pytest.mark.nightly
 def test_the_mean_return_of_an_evaluation_is_the_expected_one_with_correlated_noise() -> None:
     problem = dataclasses.replace(FULL, discount=1.0)
     K, log_std = -0.3 * np.linalg.pinv(problem.B) @ problem.A, np.array([-1.5, -1.0])

@@ -86,6 +86,7 @@ def test_starts_transitions_and_rewards_have_the_frequencies_of_the_process() ->
     ],
     ids=["seen", "aliased", "grid", "chain"],
 )
+@pytest.mark.nightly
 def test_the_mean_return_of_an_evaluation_is_the_expected_one_and_its_scores_give_the_gradient(
     problem: MDP,
 ) -> None:
@@ -287,6 +288,7 @@ TASKS_HERE = ["bandit", "chain", "aliased-gridworld", "aliased-gridworld-history
 
 
 @pytest.mark.parametrize("name", TASKS_HERE)
+@pytest.mark.nightly
 def test_actions_at_random_return_what_the_task_says(name: str) -> None:
     task = TASKS[name]
     policy = task.make_policy()
