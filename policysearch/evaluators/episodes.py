@@ -188,7 +188,7 @@ class Lockstep:
         reasons: dict[int, str] = {}  # rows that fail now, and why
         if not np.isfinite(actions).all():
             for row in np.flatnonzero(~np.isfinite(actions).all(axis=1)).tolist():
-                reasons[row] = not_finite(self.obs[row], self.length[row])
+                reasons[row] = not_finite(self.obs[row], int(self.length[row]))
             self._end(reasons, {})
             return
         if self.proposal.moments:
