@@ -9,6 +9,7 @@ day, unless a test names a number of its own.
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
@@ -33,8 +34,8 @@ BY_DAY = (PACKAGE, PACKAGE / "models")
 COMPILED = {PACKAGE / "jit.py", PACKAGE / "policies/kernels.py", PACKAGE / "evaluators/loop.py"} | {
     path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")
 }
-#: Pydantic calls its validators with an object whose class cannot be asked for instances.
-NOT_CHECKED = {PACKAGE / "compare/study.py"}
+#: What beartype cannot check outside a class that it decorates: the objects of Pydantic's validators, and `Self`.
+NOT_CHECKED = {PACKAGE / name for name in ("compare/study.py", "compare/tables.py", "exoskeleton/human.py")}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,6 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(1)  # of NumPy, which a plugin of pytest has loaded
+    if config.getoption("--all-types"):  # modules that are not checked by day are compiled in another form
+        sys.pycache_prefix = str(PACKAGE.parent / ".nightly" / "bytecode")
     settings.register_profile("day", max_examples=25)
     settings.load_profile("default" if config.getoption("--all-types") else "day")
     checked = [
