@@ -56,10 +56,9 @@ def _of_environment(task: Task) -> Digests:
     """Of the code of an environment, or the version of its package, and of what it is built with."""
     spec = find_spec(task.env_id)
     entry: Any = imported(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
-    wrappers = [wrapper.entry_point for wrapper in spec.additional_wrappers]
-    found = functools.reduce(
-        Digests.__or__, (of_module(wrapper.partition(":")[0]) for wrapper in wrappers), Digests()
-    )
+    found = Digests()
+    for wrapper in spec.additional_wrappers:
+        found |= of_module(wrapper.entry_point.partition(":")[0])
     return found | of_object(entry if not spec.kwargs else functools.partial(entry, **spec.kwargs))
 
 

@@ -18,8 +18,10 @@ from policysearch.digests import code
 from policysearch.digests.code import hashed
 
 #: Values whose `repr` says all.
-_SIMPLE = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice, Enum, PurePath)
-_SIMPLE_TOO = (date, time, timedelta, Decimal, Fraction)
+_SIMPLE = (
+    type(None), bool, int, float, complex, str, bytes, type(...), range, Enum, PurePath,
+    date, time, timedelta, Decimal, Fraction,
+)  # fmt: skip
 #: Values of more parts than this are not digested (choice).
 MAX_PARTS = 100_000
 #: Values in fewer letters are kept as they are, for messages.
@@ -68,7 +70,7 @@ class Values:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise Unknown
-        if isinstance(value, (*_SIMPLE, *_SIMPLE_TOO)) and not isinstance(value, slice):
+        if isinstance(value, _SIMPLE):
             return repr(value)
         if isinstance(value, np.generic | np.ndarray):
             return self._array(np.asarray(value))
