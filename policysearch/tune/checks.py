@@ -42,7 +42,7 @@ def checked(
     Returns the tuning, which knows whether the start fails, and what readers have to know.
 
     What a rollout changes of the values that the plant holds is its state, and no part of what it is: `runs` gives
-    the digests before and after.
+    the digests after it.
 
     Raises:
         ValueError: if the same parameters and seed give different returns, unless that is allowed.
@@ -54,7 +54,7 @@ def checked(
     if settings.external or journal.rollouts:
         return tuning, []
     tuning.say("trying the start before the search")
-    first, files = runs(), _files(settings)
+    files = _files(settings)
     made = check(plant, tuning.space.domain.start, (settings.seed, "tune", "check"), sign_of(settings.goal))
     if isinstance(plant, ProgramEvaluator) and plant.workers > 1 and not reuse.allow_nondeterminism:
         _check_files(files, _files(settings), plant.workers)
@@ -62,7 +62,7 @@ def checked(
         tuning.say(f"the start fails: {made.failure}")
     if made.difference and not reuse.allow_nondeterminism:
         raise ValueError(f"{made.difference}; mend that, or allow it with --allow-nondeterminism")
-    digests = first.without_state(runs())
+    digests = journal.runs.without_state(runs())
     if digests.changing:
         journal.write("runs", digests.document())
     if digests.unknown:

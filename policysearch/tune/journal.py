@@ -46,11 +46,13 @@ class Journal:
         events: as they were when the folder was opened, without those that `retry` has made unknown.
         write: makes an event durable.
         remarks: what readers of the results have to know of the folder.
+        runs: the digests of what is run, as they were when the folder was opened.
     """
 
     events: list[Event]
     write: Callable[[str, Any], None]
     remarks: tuple[str, ...] = ()
+    runs: Digests = Digests()
 
     def of(self, *kinds: str) -> list[Event]:
         """The events of some kinds, in order."""
@@ -109,7 +111,7 @@ def opened(
         LedgerError: if it cannot be written.
     """
     if out is None:
-        yield Journal([], lambda kind, body: None)
+        yield Journal([], lambda kind, body: None, runs=runs)
         return
     folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ def opened(
             events.append((kind, body))
         if versions := OPTIMIZERS.versions(request["optimizer"]["method"]):
             write("session", versions)
-        yield Journal(in_force(events), write, _remarks(events))
+        yield Journal(in_force(events), write, _remarks(events), runs)
 
 
 def _first_events(
