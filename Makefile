@@ -6,11 +6,12 @@ BIN := .venv/bin
 # What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty clean
+.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty docs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
+	@echo "make docs      the documentation as a site in site/; read site/index.html in a browser"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
@@ -53,6 +54,16 @@ torch: .venv/torch
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bo]'
 	@touch $@
 
+# Why Sphinx: see docs/conf.py. Warnings, and links to pages or headings that do not exist, are errors.
+docs: .venv/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs site
+	@echo "wrote site/index.html"
+
+.venv/docs: .venv/ready
+	@echo "installing what builds the pages into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 # A part is a share of the tests by the hash of their names (see tests/conftest.py). That it has passed is a file named
 # after the commit; with uncommitted changes nothing is remembered.
 PARTS ?= 8
@@ -90,4 +101,4 @@ thirdparty: .venv-thirdparty/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-rliable .venv-thirdparty .nightly
+	rm -rf .venv .venv-rliable .venv-thirdparty .nightly build/doctrees site
