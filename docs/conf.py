@@ -1,9 +1,9 @@
 """How Sphinx builds these pages; `make docs` runs it.
 
-Sphinx with MyST (pages in Markdown) and the PyData theme. All three have many maintainers and several releases a year.
-Links to pages and headings that do not exist are warnings, and `-W` makes them errors. The built pages, with their
-scripts, fonts and search index, are local files that need neither a server nor a network. MkDocs 1 has had no release
-since 2024, Material for MkDocs is in maintenance, and its successor Zensical imports no plugins yet.
+Sphinx with MyST (pages in Markdown) and the PyData theme: all three have several releases a year. Links to pages and
+headings that do not exist are warnings, and `-W` makes them errors. The built pages, with their scripts, fonts and
+search index, are local files that need neither a server nor a network. MkDocs 1 has had no release since 2024,
+Material for MkDocs is in maintenance, and its successor Zensical imports no plugins yet.
 """
 
 import sys
