@@ -12,6 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from generator import write_all
+
 from policysearch import __version__
 
 project = "policysearch"
@@ -23,7 +25,7 @@ extensions = ["myst_parser"]
 exclude_patterns = ["generator"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 html_theme = "pydata_sphinx_theme"
@@ -39,3 +41,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
 }
+
+
+def setup(app: object) -> None:
+    """Write the generated pages before Sphinx looks for pages."""
+    write_all(HERE)
