@@ -215,7 +215,9 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     except LedgerRefused as error:
         raise Refusal([f"{error}; or pass --fresh to start over next to it"], MACHINE_TROUBLE) from error
     if outcome.result is None:
-        print("no run of the comparison has finished yet; there is nothing to report", file=sys.stderr)
+        none_here = f"--shard {arguments.shard}: no run of the study belongs to this part"
+        none_yet = "no run of the comparison has finished yet"
+        print(f"{none_yet if shard.part(study) else none_here}; there is nothing to report", file=sys.stderr)
     else:
         show.results(outcome.result, out)
         if arguments.plan:

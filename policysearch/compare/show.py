@@ -50,6 +50,11 @@ def plan(comparison: Comparison) -> None:
     table = verdict.plan(comparison)
     for task in comparison.tasks:
         part = table[table["task"] == task].drop(columns="task")
+        if part.empty:
+            console.print(
+                f"Plan for {task}: the leader has no run in common with another method", markup=False
+            )
+            continue
         formatted = part.assign(
             difference=part["difference"].map(number),
             effect=part["effect"].map(number),

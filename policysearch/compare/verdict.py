@@ -9,6 +9,10 @@ from policysearch.compare.statistics import iqm
 
 #: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
 SAFETY = 1.2
+#: Columns of `plan`.
+PLAN = (
+    "task", "leader", "against", "runs made", "difference", "effect", "runs needed", "without pairing", "rollouts",
+)  # fmt: skip
 
 
 def verdict(comparison: Comparison) -> str:
@@ -24,17 +28,33 @@ def of_task(comparison: Comparison, task: str) -> str:
     if not np.isfinite(iqm(comparison.final(task, leader))):
         return "No method has an interquartile mean: too many runs have no result, as the remarks say."
     table = against(comparison, task, leader)
-    runs = int(table["runs"].min())
-    same = [np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]]
-    lines = [_lead(comparison, task, leader, others, table[same]["y"].tolist())]
-    if runs < MIN_RUNS:
+    compared = set(table["y"])
+    same = np.array([np.array_equal(*comparison.paired(task, leader, y)) for y in table["y"]], dtype=bool)
+    lines = [_lead(comparison, task, leader, others, table["y"][same].tolist())]
+    if len(table) and table["runs"].max() < MIN_RUNS:
         lines.append(
-            f"Of {runs} runs no difference is significant at the 5 % level; {MIN_RUNS} are the fewest."
+            f"Of {_counts(table)} runs no difference is significant at the 5 % level; {MIN_RUNS} are the fewest."
         )
-    table = table[np.logical_not(same)]
+    table = table[~same]
     lines += _decided(table, leader)
-    lines += _undecided(table[table["better"] == ""], leader, task, runs)
+    lines += _undecided(table[table["better"] == ""], leader, task)
+    lines += _not_comparable(leader, [label for label in others if label not in compared])
     return " ".join(lines)
+
+
+def _not_comparable(leader: str, methods: list[str]) -> list[str]:
+    """The methods of which no run has the number of a run of the leader, as in a shard."""
+    if not methods:
+        return []
+    return [
+        f"{leader} has no run in common with {_listed(methods)}, so nothing can be said of the difference."
+    ]
+
+
+def _counts(table: pd.DataFrame) -> str:
+    """How many runs the pairs of a table have in common, where they differ from the fewest to the most."""
+    fewest, most = int(table["runs"].min()), int(table["runs"].max())
+    return str(most) if fewest == most else f"{fewest} to {most}"
 
 
 def _lead(comparison: Comparison, task: str, leader: str, others: list[str], equal: list[str]) -> str:
@@ -64,11 +84,15 @@ def _decided(table: pd.DataFrame, leader: str) -> list[str]:
     return lines
 
 
-def _undecided(table: pd.DataFrame, leader: str, task: str, runs: int) -> list[str]:
+def _undecided(table: pd.DataFrame, leader: str, task: str) -> list[str]:
     """The differences to the leader that may be chance, with the runs that would decide them."""
-    needed = [_needed(int(count), runs) for count in table["runs_needed"]]
+    needed = [
+        _needed(int(count), int(made))
+        for count, made in zip(table["runs_needed"], table["runs"], strict=True)
+    ]
     if not needed:
         return []
+    runs = _counts(table)
     if len(needed) == 1:
         return [
             f"{leader} and {table['y'].iloc[0]} cannot be distinguished on {task} with {runs} runs; {needed[0]} "
@@ -149,7 +173,7 @@ def plan(comparison: Comparison) -> pd.DataFrame:
                     "rollouts": rollouts,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(PLAN))
 
 
 def _safe(needed: int) -> int:

@@ -1,10 +1,12 @@
 """The report: what it says follows from the tables, it needs nothing but itself, and it can be written again."""
 
+import itertools
 import math
 import re
 import shlex
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Collection
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 
 import policysearch
+from policysearch.compare import show, statistics
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import StudyJournal
@@ -26,6 +29,8 @@ from policysearch.compare.run import Job
 from policysearch.compare.saved import load, load_all
 from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study, StudyError
+from policysearch.compare.tables import FAILURES, PURPOSES
+from policysearch.compare.tuning import TUNING_COLUMNS
 from policysearch.compare.verdict import against, plan, verdict
 from policysearch.compare.workers import Died
 from policysearch.optimizers import OPTIMIZERS
@@ -249,9 +254,8 @@ def runs_table(
         for row in runs
         for i in range(11)
     ]  # fmt: skip
-    empty = {
-        name: pd.DataFrame(columns=["task", "optimizer", "stage"]) for name in ("spent", "failures", "tuning")
-    }
+    columns = {"spent": PURPOSES, "failures": FAILURES, "tuning": TUNING_COLUMNS}
+    empty = {name: pd.DataFrame(columns=list(listed)) for name, listed in columns.items()}
     return Comparison(study, pd.DataFrame(runs), pd.DataFrame(curves), **empty)
 
 
@@ -285,6 +289,59 @@ def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     three = verdict(runs_table({"b": list(NOISE - 9), "a": list(NOISE), "c": list(NOISE[::-1])}))
     assert "a is better than b" in three
     assert "cannot be distinguished" in three
+
+
+def part_of(full: Comparison, jobs: Collection[tuple[str, int]]) -> Comparison:
+    """The comparison of some (method, run) only, as a shard holds them."""
+    held = [(row["optimizer"], row["run"]) in jobs for row in full.runs.to_dict("records")]
+    return Comparison(full.study, full.runs[held], full.curves, full.spent, full.failures, full.tuning)
+
+
+def test_methods_without_a_common_run_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    full = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5), "c": list(NOISE - 1)})
+    apart = part_of(full, {("a", 0), ("a", 3), ("b", 1), ("c", 2)})
+    assert verdict(apart) == (
+        "**lqr.** a has the highest interquartile mean after 300 rollouts. a has no run in common with c and b, so "
+        "nothing can be said of the difference."
+    )
+    assert plan(apart).empty
+    show.plan(apart)
+    assert "Plan for lqr: the leader has no run in common with another method" in capsys.readouterr().out
+    some = part_of(
+        full, {*(("a", run) for run in range(10)), *(("b", run) for run in range(8)), ("c", 0), ("c", 9)}
+    )
+    assert "a is better than b" in verdict(some)
+    assert "Of " not in verdict(some)  # of the ten runs a difference was significant
+    assert "a and c cannot be distinguished on lqr with 2 runs; 6 would" in verdict(some)
+    few = part_of(full, {("a", 0), ("a", 1), ("a", 2), ("b", 0), ("c", 0), ("c", 1)})
+    assert "Of 1 to 2 runs no difference is significant" in verdict(few)
+
+
+#: The jobs of a comparison of three methods in three runs, and all its parts.
+JOBS = [(label, run) for label in ("a", "b", "c") for run in range(3)]
+PARTS = [part for size in range(1, 10) for part in itertools.combinations(JOBS, size)]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([JOBS[:1], [JOBS[0], JOBS[4]], [JOBS[0], JOBS[3], JOBS[8]], JOBS[1:4]], id="some"),
+        pytest.param(PARTS, id="all", marks=pytest.mark.nightly),
+    ],
+)
+def test_any_part_of_a_comparison_has_a_report(
+    parts: list[Collection[tuple[str, int]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 8)  # their number is not what is tried
+    full = runs_table({"a": [0.0, 2.0, 1.0], "b": [1.0, float("nan"), 5.0], "c": [2.0, 2.0, 1.0]})
+    for held in parts:
+        part = part_of(full, held)
+        assert "lqr" in page(part)
+        assert latex_table(part)
+        show.plan(part)
+        assert "Plan for lqr" in capsys.readouterr().out
 
 
 def test_a_comparison_with_its_sides_exchanged_is_the_same() -> None:

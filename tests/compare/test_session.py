@@ -580,6 +580,19 @@ def test_shards_make_every_run_once_and_merge_to_the_whole(tmp_path: Path) -> No
     assert facts(conduct(chosen, tmp_path / "one")) == facts(whole)
 
 
+def test_a_shard_without_a_run_in_common_or_without_any_run_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--tasks", "lqr", "--optimizers", "cma-es", "ars", "--runs", "2", "--rollouts", "20"]
+    for shard, said in (
+        ("1/3", "has no run in common with"),
+        ("5/5", "no run of the study belongs"),
+    ):
+        assert main([*flags, "--workers", "1", "--shard", shard, "--out", str(tmp_path / shard[0])]) == 0
+        shown = capsys.readouterr()
+        assert said in " ".join((shown.out + shown.err).split())
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
