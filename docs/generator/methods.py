@@ -1,5 +1,6 @@
 """A page for every method of the registry, from its docstrings and fields."""
 
+import re
 import sys
 from collections.abc import Mapping
 
@@ -66,12 +67,18 @@ def _page(name: str, cls: type[Optimizer]) -> str:
 
 Class `policysearch.{cls.__name__}`: {(cls.__doc__ or "").strip()}
 {needs}
-{markdown.of_docstring(_module_doc(cls))}
+{_marked(markdown.of_docstring(_module_doc(cls)))}
 
 ## Hyperparameters
 
 {_hyperparameters(cls)}
 """
+
+
+def _marked(text: str) -> str:
+    """The text of a method with the words in bold that every method's text has."""
+    words = "Source|Defaults|Invariant to|When to use it|When not"
+    return re.sub(rf"^({words}):", r"\n**\1:**", text, flags=re.MULTILINE)
 
 
 def _hyperparameters(cls: type[Optimizer]) -> str:

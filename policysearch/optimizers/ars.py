@@ -7,11 +7,17 @@ reinforcement learning", algorithms 1 and 2.
     M ← M + α/(b σ_R) Σ_{k ≤ b} (r_(k)+ − r_(k)−) δ_(k)
 
 over the b directions with the largest max(r_k+, r_k−); σ_R is the standard deviation of the 2b returns
-used. b = N is the paper's V1, b < N V1-t; observations normalised by `whitened` make V2 and V2-t. Defaults:
-α = 0.02, ν = 0.03, N = 8 as in the authors' code. Equal returns (σ_R = 0) make no step.
+used. b = N is the paper's V1, b < N V1-t; observations normalised by `whitened` make V2 and V2-t.
+Equal returns (σ_R = 0) make no step.
+
+Defaults: α = 0.02, ν = 0.03, N = 8 as in the authors' code.
 
 Invariant to: constants added to returns, positive factors on returns, rotation of the parameters (in
 distribution).
+
+When to use it: for linear policies of robots that walk, as `whitened:ars`; and where a run must not end worse
+than it began.
+When not: with 100 rollouts or fewer, unless α is raised.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,13 @@ process of our own:
 ℓ serves all parameters, whose ranges are assumed to matter equally. Failed candidates count with their fitness; those
 that were not measured, or that failed before any return was known, do not.
 
+Defaults: eight candidates at the start are our choice.
+
 Invariant to: constants added to returns and positive factors on returns, up to rounding; units, through the bounds.
+
+When to use it: for up to about ten bounded parameters, and rollouts so expensive that seconds of computing for
+each do not matter.
+When not: with more than about 200 rollouts: the time for a candidate grows with the cube of their number.
 """
 
 import sys

@@ -12,8 +12,15 @@ get more episodes. It is not reliable for populations of five or fewer.
 `cma` finds that it has converged; otherwise the search ends there. The mean of an earlier run stays the
 recommendation until the latest generation of the running one does better, on average, than its last one.
 
+Defaults: those of `cma`; σ = 0.3 of a range is its author's advice.
+
 Invariant to: constants added to returns, monotone transformations of returns, rotation and, after
 adaptation, any affine transformation of the parameters.
+
+When to use it: as the first choice for 2 to about 100 parameters. With 30 to 100 rollouts smaller first steps
+are better: σ = 0.1, the default of `tune`.
+When not: for one parameter; for thousands, since C has d² numbers; where whole generations return the same,
+which `cma` takes for convergence (`restarts` helps).
 """
 
 import warnings

@@ -10,8 +10,13 @@ of the AIBO's parameters corresponds to a twelfth of each range). A = 0 leaves �
 estimates of the gradient can take the place of A: "central" differences along every axis (2d candidates)
 and "regression", the slope of a plane fitted to t random-sign perturbations (Peters & Schaal 2008).
 
+Defaults: t = 15 and η = 2 are the paper's; ε = 0.1 is our choice.
+
 Invariant to: constants added to returns, positive factors on returns, units. Tied to the axes, except
 regression with t ≫ d.
+
+When to use it: on machines where every step should have the same, small length.
+When not: to converge closely: the length of its steps does not shrink.
 """
 
 from dataclasses import dataclass

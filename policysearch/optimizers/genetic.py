@@ -6,8 +6,13 @@ et al. 2017, "Deep neuroevolution"). A child takes each gene from either parent 
 1989, uniform crossover) with probability `crossover_rate` (0.6: De Jong 1975), else it copies the first;
 then each gene is mutated by N(0, mutation_sigma²) with probability `mutation_rate`.
 
+Defaults: the crossover rate is De Jong's; all others are our choice.
+
 Invariant to: constants added to returns, monotone transformations of returns. Crossover ties it to the
 coordinate axes: it is not invariant to rotation.
+
+When to use it: with 300 rollouts and more, and where options are among the parameters.
+When not: with fewer rollouts, or where parameters depend strongly on one another.
 """
 
 from dataclasses import dataclass

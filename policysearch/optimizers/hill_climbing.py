@@ -8,8 +8,13 @@ learners that followed the AIBO experiment (Kohl & Stone 2004b, AAAI; recalled, 
 With `adapt`, the step follows the one-fifth success rule as in Hansen, Arnold & Auger 2015, "Evolution
 strategies", algorithm 4:  σ ← σ exp((1{moved} − 1/5) / √(d + 1)).
 
+Defaults: 15 neighbours are those of the gait study; σ = 0.1, a tenth of a bounded range, is our choice.
+
 Invariant to: constants added to returns, monotone transformations of returns, rotation of the parameters
 (in distribution); with `adapt` also, eventually, to their common scale.
+
+When to use it: with up to about 20 parameters and 30 to 300 rollouts, noisy or not.
+When not: in narrow, curved valleys, whose directions it does not learn.
 """
 
 from dataclasses import dataclass

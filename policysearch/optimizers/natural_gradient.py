@@ -14,8 +14,14 @@ It wants more episodes than parameters; with fewer it takes the shortest of its 
 
 Failed episodes are left out, so nothing is learned from a failure.
 
+Defaults: as above; N = 10 is our choice.
+
 Invariant to: positive factors on returns; without damping, also to any smooth change of the policy's
 parameters, as far as the conjugate gradients converge.
+
+When to use it: for networks with a reward at every step: of 1,000 rollouts on Pendulum it made more than any
+gradient-free method.
+When not: for controllers, and where hill climbing or CMA-ES solve the task within a few hundred rollouts.
 """
 
 from collections.abc import Sequence

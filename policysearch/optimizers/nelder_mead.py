@@ -10,8 +10,13 @@ A simplex of d + 1 points; in every iteration its worst point x_w is replaced. W
 with α = 1, γ = 2, β = δ = ½ as in the paper. Points outside the bounds are projected onto them. Values are
 never measured twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots.
 
+Defaults: α, γ, β and δ are the paper's; the edge of 0.5 is our choice.
+
 Invariant to: constants added to returns, monotone transformations of returns; with the simplex, affine
 transformations of the parameters.
+
+When to use it: with up to about ten parameters and returns without noise.
+When not: under noise, or with many parameters: the first simplex alone takes d + 1 rollouts.
 """
 
 from collections.abc import Generator

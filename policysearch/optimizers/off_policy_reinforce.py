@@ -10,7 +10,13 @@ with the product of all ratios for "trajectory" and "per-decision", and by steps
 
 n = 10 and the learning rate are those of `reinforce`; M = 3 and the threshold of 0.5 are our choice.
 
+Defaults: as above.
+
 Invariant to: with Adam, positive factors on returns.
+
+When to use it: where an episode costs much more than computing with it.
+When not: with long episodes, whose weights explode; expect no large gain: on CartPole and Pendulum it was not
+told apart from `reinforce`.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,13 @@ gradients", algorithm 2, with its α_m = 0.2 and α_σ = 0.1. The source divides
 distance to the best return known; here both are averaged over the pairs and divided by the standard
 deviation of the generation's returns, and σ changes by a factor, e^{±α_σ} per generation at most.
 
+Defaults: α_m and α_σ are the source's; 20 candidates, σ = 0.5 and the memory of b are our choice.
+
 Invariant to: constants added to returns, positive factors on returns, units.
+
+When to use it: to compare the likelihood ratio over parameters with the one over actions, or with larger
+learning rates.
+When not: with a few hundred rollouts and the source's learning rates: its steps are too small.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,10 @@ PyTorch; N = 10 episodes per step is our choice.
 Invariant to: constants added to the return of every episode, up to rounding: as a reward on the last step,
 with the baselines "step" (for episodes of equal length) and "mean" (with discount 1); not without a
 baseline. With Adam also to positive factors on returns. Not to rotation or scale of the parameters.
+
+When to use it: for stochastic policies whose every step has a reward, and where the best policy is stochastic.
+When not: for controllers, which are no distributions; on plateaus, where all returns are the same; with a few
+hundred rollouts, unless the learning rate is raised (0.1, say).
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,13 @@ Source: Schaul, Glasmachers & Schmidhuber 2011, "High dimensions and heavy tails
 strategies", algorithm 2, and Wierstra et al. 2014, table 1: λ = 4 + ⌊3 ln d⌋, η_m = 1, η_σ = (3 + ln d)/(5
 √d), u_k = max(0, ln(λ/2 + 1) − ln k)/Σ − 1/λ for rank k.
 
+Defaults: those of the sources; σ = 0.5 is our choice.
+
 Invariant to: constants added to returns, monotone transformations of returns, and units. Its diagonal ties
 it to the axes.
+
+When to use it: with hundreds of parameters and more, since time and memory grow with d only.
+When not: with 100 rollouts or fewer, or where parameters depend strongly on one another.
 """
 
 import math

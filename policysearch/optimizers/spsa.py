@@ -11,8 +11,13 @@ the first step moves each parameter by `first_step`, both as Spall 1998 recommen
 step that would move them further than `max_step` is shortened to it: one bad pair would otherwise throw θ
 to where every gradient is larger still (Spall leaves such steps out, "blocking"; we shorten them).
 
+Defaults: α, γ, A and a are Spall's; c, `first_step` and `max_step` are our choice.
+
 Invariant to: constants added to returns and positive factors on returns (through the choice of a), units.
 Random signs tie it to the axes.
+
+When to use it: with few noisy rollouts, or many parameters: a step takes two rollouts.
+When not: where a run must not end worse than it began: with 30 noisy rollouts a fifth of the runs did.
 """
 
 from dataclasses import dataclass
