@@ -2,7 +2,8 @@
 
     θ ← θ + Adam(ĝ),   ĝ = 1/N Σ_i Σ_t ρ-weights (G_it − b_it) ∇ log π(a_it | s_it; θ),   over N = M·n episodes
 
-The weights are those of `policysearch.gradients.off_policy`: by default the ratio of the single step
+Source: Precup, Sutton & Singh 2000, "Eligibility traces for off-policy policy evaluation", for the weights, which are
+those of `policysearch.gradients.off_policy`: by default the ratio of the single step
 ("first-order"), which ignores that other states are visited now; "per-decision" and "trajectory" do not,
 and their variance grows exponentially with the length of the episodes. A batch of n episodes whose
 effective sample size has fallen below `min_effective` of n is forgotten, whatever its age; it is counted
