@@ -7,11 +7,11 @@ reinforcement learning".
     θ ← θ + Adam(g − λθ)
 
 Centred ranks lie in [−½, ½]; equal returns share their mean rank, so that a generation of equal returns
-makes no step at all. σ = 0.02, learning rate 0.01 and weight decay λ = 0.005 are those of the authors'
-published Humanoid configuration (recalled, not verified), made for thousands of candidates per step: on a
-few hundred rollouts they are slow.
+makes no step at all.
 
-Defaults: as above; 20 candidates per step are our choice.
+Defaults: σ = 0.02, learning rate 0.01 and weight decay λ = 0.005 are those of the authors' published Humanoid
+configuration (recalled, not verified), made for thousands of candidates per step: on a few hundred rollouts
+they are slow. 20 candidates per step are our choice.
 
 Invariant to: constants added to returns, monotone transformations of returns. Adam ties it to the axes
 and its step does not scale with the parameters.

@@ -9,15 +9,13 @@ and their variance grows exponentially with the length of the episodes. A batch 
 effective sample size has fallen below `min_effective` of n is forgotten, whatever its age; it is counted
 with the product of all ratios for "trajectory" and "per-decision", and by steps for "first-order".
 
-n = 10 and the learning rate are those of `reinforce`; M = 3 and the threshold of 0.5 are our choice.
-
-Defaults: as above.
+Defaults: n = 10 and the learning rate are those of `reinforce`; M = 3 and the threshold of 0.5 are our choice.
 
 Invariant to: with Adam, positive factors on returns.
 
 When to use it: where an episode costs much more than computing with it.
-When not: with long episodes, whose weights explode; expect no large gain: on CartPole and Pendulum it was not
-told apart from `reinforce`.
+When not: with long episodes, whose weights explode; expect no large gain: on CartPole and Pendulum its
+returns were those of `reinforce`, within their intervals.
 """
 
 from collections.abc import Sequence
