@@ -2,9 +2,9 @@
 
     θ ← θ + √(2δ / xᵀFx) x,     F x = ĝ,     F the Fisher matrix with `damping` added to its diagonal
 
-Source: Kakade 2001; the conjugate gradients and the step of a given divergence δ as in Duan et al. 2016
-(TNPG) and Schulman et al. 2015, appendix C. The damping counts in the length of the step too, which therefore changes the
-policy by less than δ, to second order. Advantages are those of a state value fitted on the batch before, by
+Source: Kakade 2001; the conjugate gradients and the step of a given divergence δ as in Duan et al. 2016 (TNPG)
+and Schulman et al. 2015, appendix C. The damping counts in the length of the step too, which therefore changes
+the policy by less than δ, to second order. Advantages are those of a state value fitted on the batch before, by
 GAE.
 
 With solver "enac" the direction is the regression of episodic natural actor-critic instead (Peters & Schaal

@@ -2,10 +2,11 @@
 
     L(θ') = E_t[min(ρ_t A_t, clip(ρ_t, 1 − ε, 1 + ε) A_t)],     ρ_t = π_θ'(a_t|s_t)/π_θ(a_t|s_t)
 
-Source: Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7 and algorithm 1. Advantages are standardised within a minibatch and the gradient is cut to a norm of 0.5,
-as in common implementations. Policy and value are separate networks with an Adam each. A batch is N whole
-episodes, since whole episodes are what a budget of rollouts counts (the paper has 2,048 steps, cut
-anywhere). Failed episodes are left out, so nothing is learned from a failure.
+Source: Schulman, Wolski, Dhariwal, Radford & Klimov 2017, eq. 7 and algorithm 1. Advantages are standardised
+within a minibatch and the gradient is cut to a norm of 0.5, as in common implementations. Policy and value are
+separate networks with an Adam each. A batch is N whole episodes, since whole episodes are what a budget of
+rollouts counts (the paper has 2,048 steps, cut anywhere). Failed episodes are left out, so nothing is learned
+from a failure.
 
 Defaults: ε = 0.2 is that of section 6.1; Adam with 3·10⁻⁴, 10 epochs of minibatches of 64 steps, γ = 0.99 and
 λ = 0.95 are those of table 3 (MuJoCo); N = 10 is our choice.

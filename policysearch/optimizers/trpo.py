@@ -2,10 +2,9 @@
 
     maximise L(θ') = E[ρ A]  subject to  E[KL(π_θ ‖ π_θ')] ≤ δ,     ρ = π_θ'(a|s)/π_θ(a|s)
 
-Source: Schulman, Levine, Moritz, Jordan & Abbeel 2015, section 6 and appendix C. The
-step is that of `natural_gradient`; it is halved until the divergence on the batch is within δ
-*and* L has grown, ten times at most, and else not taken. The batch that is there answers both questions, so
-the line search costs no rollout.
+Source: Schulman, Levine, Moritz, Jordan & Abbeel 2015, section 6 and appendix C. The step is that of
+`natural_gradient`; it is halved until the divergence on the batch is within δ *and* L has grown, ten times at
+most, and else not taken. The batch that is there answers both questions, so the line search costs no rollout.
 
 Defaults: δ = 0.01 and 10 conjugate gradients are the paper's, damping 0.1 is that of its code, λ = 0.97 as in
 Schulman et al. 2016; N = 10 is our choice.
