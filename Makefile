@@ -6,12 +6,13 @@ BIN := .venv/bin
 # What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty docs clean
+.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty docs docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make test      lint, types and tests"
 	@echo "make docs      the documentation as a site in site/; read site/index.html in a browser"
+	@echo "make docs-outputs   run the blocks of all pages and write what they print (PAGES='docs/a.md' names some)"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
@@ -58,6 +59,10 @@ torch: .venv/torch
 docs: .venv/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs site
 	@echo "wrote site/index.html"
+
+# What the blocks of pages print, and pictures that they draw, are written into the pages again.
+docs-outputs: .venv/ready
+	$(BIN)/python tests/pages.py $(PAGES)
 
 .venv/docs: .venv/ready
 	@echo "installing what builds the pages into .venv ..."

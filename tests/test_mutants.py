@@ -65,7 +65,7 @@ def run(tree: Path, *tests: str) -> "subprocess.CompletedProcess[str]":
 def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of everything, in which the killers of all bugs that are planted now pass."""
     tree = tmp_path_factory.mktemp("mutants")
-    for folder in ("policysearch", "tests", "experiments"):
+    for folder in ("policysearch", "tests", "experiments", "docs"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md"):
         shutil.copy2(ROOT / file, tree / file)
