@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from problems import Walk
 
+from policysearch.tasks import Task
+
 
 class Counting(Walk):
     """A walk that appends a line to the file named by COUNTS for every episode that took a step."""
@@ -92,6 +94,9 @@ class Luck(OneNumber):
     def step(self, action: Any) -> Any:
         return 0, float(self.np_random.standard_normal()), True, False, {}
 
+
+#: A task that says what a failed report episode counts as.
+FRAGILE = Task("fragile", "Failing-v0", failure_return=-99.0)
 
 for _cls in (Counting, Exiting, Luck, OneWeight, Failing, Broken, OneNumber, Unbuildable, Words):
     gym.register(f"{_cls.__name__}-v0", entry_point=f"counting_env:{_cls.__name__}")

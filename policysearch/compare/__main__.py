@@ -227,7 +227,7 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     if outcome.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
-    if outcome.result is not None and outcome.result.runs["final_return"].isna().all():
+    if outcome.result is not None and outcome.result.nothing_usable:
         hint = "mend what fails and run the same again with --retry-failed"
         raise Refusal(
             [f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"], 1

@@ -7,6 +7,7 @@ import pandas as pd
 
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import NO_VERSIONS
+from policysearch.compare.reported import failed_share
 from policysearch.compare.verdict import budget_words
 from policysearch.reporting.tables import interval, number
 
@@ -20,7 +21,7 @@ def readable_table(comparison: Comparison) -> pd.DataFrame:
 def task_table(comparison: Comparison, task: str) -> pd.DataFrame:
     """The rows of a task, without columns that are 0 % throughout."""
     table = _task_rows(comparison, task)
-    zero = [name for name in ("failed", "clipped") if (table[name] == "0 %").all()]
+    zero = [name for name in ("failed", "failed in report", "clipped") if (table[name] == "0 %").all()]
     return table.drop(columns=zero)
 
 
@@ -43,6 +44,7 @@ def _task_rows(comparison: Comparison, task: str) -> pd.DataFrame:
                 "rollouts": number(mine["rollouts"].mean()),
                 "steps": f"{mine['steps'].mean():,.0f}",
                 "failed": f"{100 * entry['failure_rate']:.2g} %",
+                "failed in report": f"{100 * failed_share(mine, comparison.study.report_episodes):.2g} %",
                 "clipped": f"{100 * clipped.mean():.0f} %",
             }
         )

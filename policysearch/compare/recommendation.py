@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
+from policysearch.compare.reported import FAILED, failure_return, mean_return
 from policysearch.compare.run import Result, report_key
 from policysearch.compare.saved import FAILURES_FILE, RECOMMENDATIONS_FILE, FailedEpisode, Header, load, write
 from policysearch.compare.study import Study
@@ -77,6 +78,7 @@ def _header(study: Study, result: Result) -> Header:
         report_episodes=study.report_episodes,
         final_return=float(row["final_return"]),
         final_return_se=float(row["final_return_se"]),
+        failure_return=failure_return(study, task.name) if row.get(FAILED) else None,
         param_names=result.param_names,
     )
 
@@ -87,7 +89,7 @@ def replay(path: Path) -> tuple[Header, float]:
     key = report_key(header.seed, header.task, header.run)
     with header.make_evaluator() as evaluator, threadpool_limits(1):
         evaluation = evaluator.evaluate(held_out(params[None], header.report_episodes), key)
-    return header, float(evaluation.returns.mean(axis=1)[0])
+    return header, mean_return(evaluation.returns[0], header.failure_return)
 
 
 def replay_failure(path: Path) -> tuple[FailedEpisode, Failure | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from policysearch.compare import reported
 from policysearch.compare.study import Study
 from policysearch.core import Array, Evaluation, Failure, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
@@ -243,10 +244,10 @@ def run_job(
     finally:
         problem.evaluator.close()
     tally.add(proposal, report, key)
-    if report.failures:
-        tally.remarks.append(f"{len(report.failures)} report episodes failed: {report.failures[0].reason}")
     returns = dict(zip(rows, report.returns, strict=True))
     row, curve = _tables(study, job, tally, points, returns)
+    if report.failures:
+        tally.remarks.append(_failed(study, job, row, report))
     row["wall_seconds"] = round(time.perf_counter() - began, 3)
     spent, examples = tuple(tally.spent.values()), tuple(tally.examples)
     names = problem.policy.param_names
@@ -296,11 +297,13 @@ def _at(path: list[_Point], study: Study, task: str, unit: str, amount: int) -> 
     return [point for point in within if getattr(point, unit) <= amount][-1]
 
 
-def _standard_error(returns: Float[Array, "k"]) -> float:
-    if (returns == returns[0]).all():
-        return 0.0  # not what rounding leaves of it
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverged policy may be paid −1e200
-        return float(returns.std(ddof=1) / np.sqrt(returns.size))
+def _failed(study: Study, job: Job, row: dict[str, Any], report: Evaluation) -> str:
+    """Which report episodes failed, in words: those of the final recommendation, or else of earlier ones."""
+    reason = report.failures[0].reason
+    if not (failed := row.get(reported.FAILED, 0)):
+        return f"earlier recommendations failed in {len(report.failures)} report episodes: {reason}"
+    value = reported.failure_return(study, job.task)
+    return f"{reported.in_words(failed, study.report_episodes, value)}: {reason}"
 
 
 def _tables(
@@ -308,8 +311,8 @@ def _tables(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The row of runs.csv and the rows of curves.csv."""
     last, (unit, grid) = tally.path[-1], study.grid(job.task)
-    with np.errstate(over="ignore"):
-        means = [float(returns[point.recommendation.tobytes()].mean()) for point in points]
+    value = reported.failure_return(study, job.task)
+    means = [reported.mean_return(returns[point.recommendation.tobytes()], value) for point in points]
     final = returns[points[-1].recommendation.tobytes()]
     report = tally.spent["report"]
     names = _names(study, job)
@@ -326,8 +329,10 @@ def _tables(
         "start_return": means[0],
         "claimed_return": points[-1].best_seen,
         "final_return": means[-1],
-        "final_return_se": _standard_error(final),
+        "final_return_se": reported.standard_error(final, value),
     }
+    if failed := int(np.isnan(final).sum()):
+        row[reported.FAILED] = failed
     curve = [
         names
         | {"rollouts": point.rollouts, "steps": point.steps, unit: amount}

@@ -70,6 +70,7 @@ class Header(BaseModel):
     report_episodes: int
     final_return: float
     final_return_se: float
+    failure_return: float | None = None  # what failed episodes count as, if some did and it is declared
     param_names: tuple[str, ...]
     failed: FailedEpisode | None = None
 

@@ -79,6 +79,7 @@ class TaskChoice(BaseModel):
     normalise: tuple[float, float] | None = None  # returns that become 0 and 1 in profiles and targets
     options: dict[str, dict[str, Any]] = {}  # hyperparameters of rows, by label, on this task only
     env: dict[str, Any] | None = None  # arguments of the environment's constructor
+    failure_return: float | None = Field(None, allow_inf_nan=False)  # what a failed report episode counts as
 
     @field_validator("env")
     @classmethod
@@ -231,6 +232,7 @@ class Study(StudySettings):
             max_episode_steps=choice.max_episode_steps or task.max_episode_steps,
             env={**task.env, **(choice.env or {})},
             references={} if choice.env else task.references,  # of another environment
+            failure_return=task.failure_return if choice.failure_return is None else choice.failure_return,
         )
 
     def budget(self, task: str) -> Budget:

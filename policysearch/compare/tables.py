@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from policysearch.compare.reported import FAILED, with_counts
 from policysearch.compare.run import Result
 from policysearch.compare.saved import FAILURES_FILE, entry_name
 from policysearch.compare.session import StudySession
@@ -78,7 +79,9 @@ class Tables:
         failures = [row for result in ordered for row in _failures(result)]
         return cls(
             study,
-            pd.DataFrame([result.row | {"remarks": "; ".join(result.remarks)} for result in ordered]),
+            with_counts(
+                pd.DataFrame([result.row | {"remarks": "; ".join(result.remarks)} for result in ordered])
+            ),
             pd.DataFrame([row for result in ordered for row in result.curve]),
             pd.DataFrame(spent, columns=list(PURPOSES)),
             pd.DataFrame(failures, columns=list(FAILURES)),
@@ -117,7 +120,7 @@ class Tables:
         tables = {
             name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in FRAMES
         }
-        runs = tables["runs"]
+        runs = with_counts(tables["runs"])
         key = ["task", "optimizer", "run"]
         facts = runs.drop(columns=["wall_seconds"]).drop_duplicates()
         twice = facts[facts.duplicated(key, keep=False)]
@@ -150,6 +153,14 @@ class Tables:
     def _final(self) -> dict[tuple[str, str], "pd.Series[float]"]:
         groups = self.runs.groupby(["task", "optimizer"], sort=False)
         return {key: group.set_index("run")["final_return"].sort_index() for key, group in groups}  # type: ignore[misc]
+
+    @property
+    def nothing_usable(self) -> bool:
+        """Whether no recommendation finished a report episode: all failed, or the run has no result."""
+        usable = self.runs["final_return"].notna()
+        if FAILED in self.runs:
+            usable &= self.runs[FAILED] < self.study.report_episodes
+        return not usable.any()
 
     def has(self, task: str, label: str) -> bool:
         """Whether a method has runs on a task."""

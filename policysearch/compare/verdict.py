@@ -5,6 +5,7 @@ import pandas as pd
 
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MAX_RUNS, MIN_RUNS
+from policysearch.compare.reported import failed_share, failure_return, failures_in_words
 from policysearch.compare.statistics import iqm
 
 #: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
@@ -21,6 +22,11 @@ def verdict(comparison: Comparison) -> str:
 
 
 def of_task(comparison: Comparison, task: str) -> str:
+    """What the runs on a task support, and which report episodes failed."""
+    return " ".join([_differences(comparison, task), *_failures(comparison, task)])
+
+
+def _differences(comparison: Comparison, task: str) -> str:
     """The leader, the methods that it beats significantly, and those of which that cannot be said."""
     leader, others = ranking(comparison, task)
     if not others:
@@ -103,6 +109,14 @@ def _undecided(table: pd.DataFrame, leader: str, task: str) -> list[str]:
         f"With {runs} runs {leader} cannot be distinguished on {task} from {_listed(named)}; in brackets the "
         "runs that would be needed for the observed difference."
     ]
+
+
+def _failures(comparison: Comparison, task: str) -> list[str]:
+    """A sentence on the report episodes that failed on a task, if any did."""
+    runs, episodes = comparison.runs[comparison.runs["task"] == task], comparison.study.report_episodes
+    shares = {str(x): failed_share(mine, episodes) for x, mine in runs.groupby("optimizer", sort=False)}
+    said = failures_in_words(shares, failure_return(comparison.study, task))
+    return [said] if said else []
 
 
 def ranking(comparison: Comparison, task: str) -> tuple[str, list[str]]:

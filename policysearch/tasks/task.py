@@ -81,6 +81,9 @@ class Task:
     unit: str = ""  # of the return
     step: str = "steps"  # what a step is, in the plural
     env: Mapping[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor
+    failure_return: float | None = (
+        None  # what a failed report episode counts as; None: the lower of `normalise`
+    )
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
