@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policysearch.core import NO_FITNESS_YET, Domain, Evaluation, Moments, Policy, Proposal, Rollout
+from policysearch.core import (
+    NO_FITNESS_YET,
+    Domain,
+    Evaluation,
+    Moments,
+    Policy,
+    Proposal,
+    Rollout,
+)
 from policysearch.core import StochasticPolicy as Stochastic
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,14 +155,14 @@ def decorated(load: float) -> Callable[..., float]:
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda x: functools.partial(base, load=x), "base.load"),
-        (lambda x: functools.partial(functools.partial(base, load=x), more=1), "base.load"),
+        (lambda x: partial(base, load=x), "base.load"),
+        (lambda x: partial(partial(base, load=x), more=1), "base.load"),
         (closure, "load"),
         (with_default, "default of with_default.cost.load"),
         (decorated, "default of with_default.cost.load"),
         (lambda x: Plant(x).run, "Plant.load"),
         (Plant, "Plant.load"),
-        (lambda x: functools.partial(Plant(1.0).run, load=x), "Plant.run.load"),
+        (lambda x: partial(Plant(1.0).run, load=x), "Plant.run.load"),
     ],
 )
 def test_a_value_that_a_callable_holds_is_named(make: Callable[[float], Any], name: str) -> None:
@@ -257,7 +258,7 @@ def test_files_and_folders_are_digested_by_name(tmp_path: Path) -> None:
 
 def test_a_study_of_another_plant_is_refused_with_what_differs(tmp_path: Path) -> None:
     def at(load: float, **more: Any) -> Any:
-        plant = functools.partial(base, load=load)
+        plant = partial(base, load=load)
         return tune(plant, SPACE, 20, goal="minimise", report_rollouts=2, out=tmp_path, **more)
 
     first = at(2.0)
@@ -285,16 +286,43 @@ def test_the_state_of_a_plant_is_no_part_of_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_ledger_without_digests_continues_with_a_note(tmp_path: Path) -> None:
-    whole = tune(base, SPACE, 20, goal="minimise", report_rollouts=2, out=tmp_path / "new")
-    (tmp_path / "old").mkdir()
-    with Ledger(tmp_path / "old" / NAME) as old:
-        for event in read(tmp_path / "new" / NAME):
-            if event.kind not in ("runs", "check"):
-                old.append_text(event.kind, event.key, event.text)
+    tuned = partial(tune, base, SPACE, 40, "hill-climbing", goal="minimise", report_rollouts=2)
+    whole = tuned(out=tmp_path / "new")
+    as_by_0_1_0(tmp_path / "new", tmp_path / "old")
     for _ in range(2):
-        again = tune(base, SPACE, 20, goal="minimise", report_rollouts=2, out=tmp_path / "old")
+        again = tuned(out=tmp_path / "old")
         assert again.history.equals(whole.history)
         assert "begun by a version that kept no digest" in str(again)
+
+
+def as_by_0_1_0(new: Path, old: Path, name: str = NAME) -> None:
+    """A copy of a folder whose ledger has no digests."""
+    old.mkdir()
+    with Ledger(old / name) as ledger:
+        for event in read(new / name):
+            if event.kind not in ("runs", "check"):
+                ledger.append_text(event.kind, event.key, event.text)
+
+
+def test_what_another_revision_of_a_method_has_found_is_not_continued(tmp_path: Path) -> None:
+    tuned = partial(tune, base, SPACE, 20, "cma-es", goal="minimise", report_rollouts=2, out=tmp_path / "old")
+    whole = tuned(out=tmp_path / "new")
+    as_by_0_1_0(tmp_path / "new", tmp_path / "old")
+    with pytest.raises(OtherRun, match=r"revision of cma-es was 1, is 2\. Choose"):
+        tuned()
+    assert tuned(keep="ties were impossible").history.equals(whole.history)
+    assert tuned().history.equals(whole.history)  # it is the revision that is known now
+
+
+def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
+    compared = partial(compare, tasks="lqr", rollouts=60, runs=1, out=tmp_path / "old")
+    compared(optimizers="hill-climbing", out=tmp_path / "new")
+    as_by_0_1_0(tmp_path / "new", tmp_path / "old", "ledger.sqlite")
+    compared(optimizers=["hill-climbing", "snes"])
+    compared(optimizers=["hill-climbing", "snes"], runs=2)
+    as_by_0_1_0(tmp_path / "old", tmp_path / "older", "ledger.sqlite")
+    with pytest.raises(OtherRun, match=r"run now: revision of snes was 1, is 2\. Choose"):
+        compared(optimizers=["hill-climbing", "snes"], runs=2, out=tmp_path / "older")
 
 
 def test_what_failed_is_run_again_after_it_was_mended(

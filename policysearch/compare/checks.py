@@ -15,12 +15,13 @@ from policysearch.compare.journal import StudyJournal
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.workers import registered
 from policysearch.digests import Digests, of_files, of_module, of_object
+from policysearch.digests.agreement import revision
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.evaluators.interface import find_spec
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Told, Workers
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import OPTIMIZERS, revision_of
 from policysearch.registry import imported
 from policysearch.reuse import Reuse
 from policysearch.seeding import stream
@@ -49,6 +50,7 @@ def what_is_run(study: Study) -> Digests:
             found |= _of_environment(task)
     for choice in study.optimizers.values():
         found |= of_module(OPTIMIZERS.module_of(choice.method))
+        found |= revision(choice.method, revision_of(choice.build()))
     return found
 
 

@@ -109,7 +109,7 @@ class StudyJournal:
             session = environment() | study.plug_ins() | {"command": command}
             if self._ledger is not None:
                 self._agree(known, study)
-                session |= self._agree_on_runs(self._ledger, reuse, runs)
+                session |= self._agree_on_runs(self._ledger, study, reuse, runs)
                 self._ledger.append("session", (), session)
                 self._ledger.commit()
             self.sessions.append(session)
@@ -163,13 +163,14 @@ class StudyJournal:
         if document != known:
             self._ledger.append("study", (), document)
 
-    def _agree_on_runs(self, ledger: Ledger, reuse: Reuse, runs: Digests) -> dict[str, Any]:
+    def _agree_on_runs(self, ledger: Ledger, study: Study, reuse: Reuse, runs: Digests) -> dict[str, Any]:
         """Compare what is run with what was run; what the session says of it."""
         older = bool(self.past) and not self._runs
         if reuse.retry_failed and self._forget_failures():
             ledger.append("retry", (), {})
-        results = [past for past in self.past.values() if past.texts or past.result is not None]
-        for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=bool(results), failed=False):
+        labels = {job.optimizer for (_, job), past in self.past.items() if past.texts or past.result}
+        methods = {study.optimizers[label].method for label in labels}
+        for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=methods, failed=False):
             ledger.append(kind, (), body)
             self._kept += [body] if kind == "kept" else []
         said = remarks(self._kept, unknown=older)

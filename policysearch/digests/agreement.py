@@ -1,6 +1,6 @@
 """Whether a ledger holds results of what is to be run now: its recorded digests and those of now, compared."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,13 @@ class OtherRun(LedgerError):  # noqa: N818 - it states what was found
     exit_code = WRONG_REQUEST
 
 
+def revision(method: str, number: int = 1) -> Digests:
+    """The digest of a method of this package or of a plug-in: its number, which its author raises."""
+    return Digests({f"revision of {method}": str(number)})
+
+
 def agreed(
-    path: Path, known: list[Any], now: Digests, reuse: Reuse, *, results: bool, failed: bool
+    path: Path, known: list[Any], now: Digests, reuse: Reuse, *, results: Collection[str], failed: bool
 ) -> Iterator[tuple[str, Any]]:
     """The events, as kind and body, with which a ledger agrees to what is run now.
 
@@ -26,13 +31,15 @@ def agreed(
         known: the bodies of its events of the kind `runs`, in order.
         now: the digests of what is to be run.
         reuse: what the user has said.
-        results: whether the ledger holds any.
+        results: the methods of which the ledger holds any; the first revision of each where nothing else is known.
         failed: whether all of them have failed, so that --retry-failed is enough.
 
     Raises:
         OtherRun: if what is run has changed, and nothing says what is to be done.
     """
-    before = Digests.of(known[-1]) if known else Digests()
+    first = {name: text for method in results for name, text in revision(method).known.items()}
+    before = Digests({name: text for name, text in first.items() if name in now.known})
+    before |= Digests.of(known[-1]) if known else Digests()
     changed, now = before.differences(now), before.continued(now)
     if changed and results and reuse.keep is None:
         retry = ", --retry-failed to run again what has failed" if failed else ""

@@ -14,7 +14,14 @@ from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
 from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
-from policysearch.optimizers.registry import OPTIMIZERS, build, find_method, method_of, not_installed
+from policysearch.optimizers.registry import (
+    OPTIMIZERS,
+    build,
+    find_method,
+    method_of,
+    not_installed,
+    revision_of,
+)
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
 from policysearch.optimizers.snes import SNES
@@ -50,4 +57,5 @@ __all__ = [
     "find_method",
     "method_of",
     "not_installed",
+    "revision_of",
 ]

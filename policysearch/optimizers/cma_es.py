@@ -5,6 +5,11 @@ numbers come from our generator. Bounds are handled by `cma` too: it is given th
 Candidates that were not measured are not passed to it, unless fewer than μ (half of the population) were measured:
 then all are, the unmeasured ones with the median. The recommendation is the distribution's mean.
 
+Neither the size nor the unit of returns ends a search: `cma`'s tolerances of returns are relative to the range of the
+first generation that has one. A generation of equal returns says nothing of where to go: it is not passed to `cma`,
+and the step size grows by `WIDER`, up to the range of the parameters where they have one. `cma` ranks ties
+in the order of the candidates, which are independent draws.
+
 `noise_handling` adds the uncertainty handling of Hansen, Niederberger, Guzzella & Koumoutsakos 2009: a few
 candidates are evaluated twice and, when their ranks disagree, the step size grows and further candidates
 get more episodes. It is not reliable for populations of five or fewer.
@@ -34,11 +39,17 @@ from jaxtyping import Float
 from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
+#: The factor by which the step size grows after a generation of equal returns (choice), and its limit without bounds.
+WIDER, WIDEST = 1.5, 1e6
+#: `cma`'s tolerances, as shares of the range of the first generation that has one.
+TOLERANCES = {"tolfun": 1e-11, "tolfunhist": 1e-12}
+
 
 @dataclass(frozen=True)
 class CMAES:
     """Covariance matrix adaptation, with `cma`'s defaults."""
 
+    revision: ClassVar[int] = 2  # 2: equal returns widen the search, and no unit of returns ends it
     tunable: ClassVar[Ranges] = {"sigma": (0.03, 3.0)}
 
     sigma: float = 0.3  # initial step size, in scaled parameter units
@@ -56,7 +67,7 @@ class CMAES:
 
     def memory(self, d: int, o: int) -> int:
         """Bytes of C, its roots and eigenvectors, and of what computing these takes."""
-        return 9 * 8 * d**2  # as measured
+        return 6 * 8 * d**2
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Runs of `cma`, each with twice the population of the one before."""
@@ -72,13 +83,15 @@ class CMAES:
     def _strategy(self, domain: Domain, rng: np.random.Generator, population_size: int | None) -> Any:
         import cma  # noqa: PLC0415 - takes over a second
 
-        options = {
+        options: dict[str, Any] = {
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,
             "CMA_active": self.active,
             "verbose": -9,
             "verb_log": 0,
             "bounds": [domain.lower, domain.upper] if domain.bounded else [None, None],
+            **dict.fromkeys(TOLERANCES, 0),
+            "tolflatfitness": np.inf,
         }
         if population_size is not None:
             options["popsize"] = population_size
@@ -89,14 +102,19 @@ class CMAES:
     ) -> Generator[Proposal, Evaluation, "_Kept"]:
         """One run until `cma` stops it; returns the better of its mean and what was kept before."""
         noise = _NoiseHandling(domain.start.size, self.max_episodes) if self.noise_handling else None
-        episodes, own = 1, _Kept(domain.start, -np.inf)
+        episodes, own, widest = 1, _Kept(domain.start, -np.inf), 1.0 if domain.enclosed else WIDEST
         while not es.stop():
             sampled = es.ask()
             recommendation = own.mean if own.value >= kept.value else kept.mean
             diagnostics = {"sigma": float(es.sigma), "episodes": float(episodes)}
             evaluation = yield Proposal(np.array(sampled), recommendation, episodes, diagnostics=diagnostics)
+            fitness = evaluation.fitness[evaluation.measured]
             if evaluation.measured.size < 2 or not np.isfinite(evaluation.returns).any():
                 continue  # nothing to learn from, and `cma` would take equal values for convergence
+            if fitness.min() == fitness.max():
+                es.sigma = max(es.sigma, min(WIDER * es.sigma, widest))
+                continue
+            _set_tolerances(es, float(fitness.max() / 2 - fitness.min() / 2))
             enough = evaluation.measured.size >= es.sp.weights.mu
             told = evaluation.measured if enough else np.arange(len(sampled))
             points, fitness = [sampled[i] for i in told], evaluation.fitness[told]
@@ -111,6 +129,13 @@ class CMAES:
             _tell(es, points, fitness)
             own = _Kept(_mean(es), float(fitness.mean()))
         return own if own.value >= kept.value else kept
+
+
+def _set_tolerances(es: Any, half_range: float) -> None:
+    """Let `cma` end by returns that no longer differ, as seen from the first generation that has a range."""
+    if not es.opts["tolfun"]:
+        for name, share in TOLERANCES.items():
+            es.opts[name] = min(2 * share * half_range, np.finfo(float).max)
 
 
 def _tell(es: Any, sampled: Sequence[Float[Array, "d"]], fitness: Float[Array, "m"]) -> None:

@@ -11,6 +11,9 @@ parameters.
 
 Defaults: the noise is the paper's; 50 candidates, 10 elites and σ = 0.5 are our choice.
 
+Candidates as good as the last elite are elites too, with equal weights that sum to the places left for them. A
+generation of equal returns leaves the distribution as it is.
+
 Invariant to: constants added to returns, monotone transformations of returns, and units: rescaling a
 parameter with its start and σ changes nothing. The diagonal covariance ties it to the axes, the full one
 does not.
@@ -33,6 +36,7 @@ from policysearch.optimizers.checks import one_of, positive, within
 class CrossEntropy:
     """A Gaussian refitted to the elites of each generation."""
 
+    revision: ClassVar[int] = 2  # 2: ties at the last elite share its place
     tunable: ClassVar[Ranges] = {"population_size": (10, 100), "elites": (3, 20), "sigma": (0.05, 5.0)}
 
     population_size: int = 50
@@ -54,7 +58,7 @@ class CrossEntropy:
 
     def memory(self, d: int, o: int) -> int:
         """Bytes of a full covariance, and of what its root takes."""
-        return 8 * 8 * d**2 if self.covariance == "full" else 0
+        return 6 * 8 * d**2 if self.covariance == "full" else 0
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, select, refit."""
@@ -71,14 +75,29 @@ class CrossEntropy:
                 evaluation.ranking()
             )  # without unmeasured candidates, as long as there are enough others
             ranking = ranking[np.argsort(np.isin(ranking, evaluation.unmeasured), kind="stable")]
-            elite = candidates[ranking[: self.elites]]
+            ranking = ranking[: max(self.elites, evaluation.measured.size)]
             Z = self.noise * self.sigma**2 * max(1.0 - t / self.noise_generations, 0.0)
-            mean, root = elite.mean(axis=0), self._root(elite, Z)
+            ordered = evaluation.fitness[ranking]
+            if ordered[0] > ordered[-1]:
+                weights = elite_weights(ordered, self.elites)
+                elite, weights = candidates[ranking[weights > 0]], weights[weights > 0]
+                mean, root = self._refitted(elite, weights, Z)
             t += 1
 
-    def _root(self, elite: Float[Array, "e d"], Z: float) -> Array:
-        """The standard deviations of the elites, or a matrix whose square is their covariance, with Z added."""
+    def _refitted(
+        self, elite: Float[Array, "e d"], weights: Float[Array, "e"], Z: float
+    ) -> tuple[Float[Array, "d"], Array]:
+        """The mean of the elites, and their standard deviations or a root of their covariance, with Z added."""
+        mean = np.average(elite, axis=0, weights=weights)
         if self.covariance == "diagonal":
-            return np.sqrt(elite.var(axis=0) + Z)
-        values, vectors = np.linalg.eigh(np.cov(elite.T, bias=True) + Z * np.eye(elite.shape[1]))
-        return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+            return mean, np.sqrt(np.average((elite - mean) ** 2, axis=0, weights=weights) + Z)
+        covariance = np.cov(elite.T, bias=True, aweights=weights)
+        values, vectors = np.linalg.eigh(covariance + Z * np.eye(elite.shape[1]))
+        return mean, np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def elite_weights(ordered: Float[Array, "n"], elites: int) -> Float[Array, "n"]:
+    """The weight of every candidate, from the best to the worst: 1 for an elite, shares for ties at the end."""
+    last = ordered[elites - 1]
+    above, tied = ordered > last, ordered == last
+    return np.where(above, 1.0, np.where(tied, (elites - above.sum()) / tied.sum(), 0.0))

@@ -6,7 +6,9 @@ before them describe for elitist strategies). Fifteen neighbours per move, as in
 learners that followed the AIBO experiment (Kohl & Stone 2004b, AAAI; recalled, not verified).
 
 With `adapt`, the step follows the one-fifth success rule as in Hansen, Arnold & Auger 2015, "Evolution
-strategies", algorithm 4:  σ ← σ exp((1{moved} − 1/5) / √(d + 1)).
+strategies", algorithm 4, once for each of the n neighbours, of which a share p is better than the incumbent:
+
+    σ ← σ exp(n (p − 1/5) / √(d + 1))
 
 Defaults: 15 neighbours are those of the gait study; σ = 0.1, a tenth of a bounded range, is our choice.
 
@@ -41,6 +43,11 @@ class HillClimbing:
         within(self, 1, np.inf, "neighbours")
         positive(self, "sigma")
 
+    @property
+    def revision(self) -> int:
+        """2 with `adapt`: its rule counts every neighbour."""
+        return 2 if self.adapt else 1
+
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Perturb, compare, move."""
         incumbent, sigma, d = domain.start, self.sigma, domain.start.size
@@ -53,8 +60,9 @@ class HillClimbing:
             evaluation = yield Proposal(candidates, recommendation=incumbent, diagnostics={"sigma": sigma})
             i = int(evaluation.ranking()[0])
             has_incumbent = len(candidates) > self.neighbours
-            moved = i > 0 if has_incumbent else bool(evaluation.fitness[i] > known)
-            if has_incumbent or moved:
+            neighbours = evaluation.fitness[-self.neighbours :]
+            better = int((neighbours > (evaluation.fitness[0] if has_incumbent else known)).sum())
+            if has_incumbent or better:
                 incumbent, known = candidates[i], evaluation.fitness[i]
             if self.adapt:
-                sigma *= np.exp((moved - 0.2) / np.sqrt(d + 1))
+                sigma *= np.exp((better - self.neighbours / 5) / np.sqrt(d + 1))

@@ -58,6 +58,15 @@ OPTIMIZERS.update(
 )
 
 
+def revision_of(optimizer: Optimizer) -> int:
+    """The number of a method's `revision`, which is raised when the same seed gives other candidates; 1 without one.
+
+    That of a method around another one is the inner one's.
+    """
+    inner = getattr(optimizer, "optimizer", None)
+    return revision_of(inner) if inner is not None else int(getattr(optimizer, "revision", 1))
+
+
 def find_method(spec: str) -> type[Optimizer]:
     """The class of a method: a name of the registry, `module:Class`, or the name of an installed plug-in.
 

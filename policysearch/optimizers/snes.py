@@ -5,7 +5,8 @@
 
 Source: Schaul, Glasmachers & Schmidhuber 2011, "High dimensions and heavy tails for natural evolution
 strategies", algorithm 2, and Wierstra et al. 2014, table 1: λ = 4 + ⌊3 ln d⌋, η_m = 1, η_σ = (3 + ln d)/(5
-√d), u_k = max(0, ln(λ/2 + 1) − ln k)/Σ − 1/λ for rank k.
+√d), u_k = max(0, ln(λ/2 + 1) − ln k)/Σ − 1/λ for rank k. Candidates of equal fitness share their utilities, so that a
+generation of equal returns makes no step.
 
 Defaults: those of the sources; σ = 0.5 is our choice.
 
@@ -32,6 +33,7 @@ from policysearch.optimizers.checks import positive, within
 class SNES:
     """Natural gradient ascent on the expected utility of draws from a diagonal Gaussian."""
 
+    revision: ClassVar[int] = 2  # 2: equal candidates share their utilities
     tunable: ClassVar[Ranges] = {"sigma": (0.05, 5.0), "learning_rate": (0.1, 2.0)}
 
     population_size: int | None = None  # λ; None: 4 + ⌊3 ln d⌋
@@ -53,12 +55,21 @@ class SNES:
             evaluation = yield Proposal(
                 domain.clip(m + sigma * z), recommendation=m, diagnostics={"sigma": float(sigma.mean())}
             )
-            ranked = z[evaluation.ranking()]
+            ranking = evaluation.ranking()
+            ranked, shared = z[ranking], shared_by_ties(u, evaluation.fitness[ranking])
             # λ ∇ in the coordinates of z, where the Fisher matrix is diag(1, 2)
-            grad_m = population_size * parameter_space.mean_gradient(ranked, u, 1.0)
-            grad_log_std = population_size * parameter_space.log_std_gradient(ranked, u)
+            grad_m = population_size * parameter_space.mean_gradient(ranked, shared, 1.0)
+            grad_log_std = population_size * parameter_space.log_std_gradient(ranked, shared)
             m = domain.clip(m + self.learning_rate * sigma * grad_m)
             sigma = sigma * np.exp(eta_sigma / 2 * grad_log_std)
+
+
+def shared_by_ties(u: Float[Array, "n"], fitness: Float[Array, "n"]) -> Float[Array, "n"]:
+    """The utilities of candidates in the order of their fitness, equal ones with the mean of theirs."""
+    if fitness[0] == fitness[-1]:
+        return np.zeros_like(u)
+    _, group = np.unique(-fitness, return_inverse=True)
+    return np.asarray((np.bincount(group, u) / np.bincount(group))[group]) if group[-1] < u.size - 1 else u
 
 
 def utilities(population_size: int) -> Float[Array, "n"]:

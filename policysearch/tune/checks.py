@@ -7,25 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.digests import Digests, of_command, of_files, of_object
+from policysearch.digests.agreement import revision
 from policysearch.evaluators import ProgramEvaluator, Runner
 from policysearch.evaluators.functions import sign_of
 from policysearch.evaluators.repeatable import Check, check
+from policysearch.optimizers import revision_of
 from policysearch.reuse import Reuse
 from policysearch.tune.journal import Journal
 from policysearch.tune.options import TuneSettings
 from policysearch.tune.tuning import Tuning
 
 
-def what_is_run(things: Sequence[Any], settings: TuneSettings) -> Digests:
-    """The digests of functions and command lines, and of the files that they depend on.
+def what_is_run(things: Sequence[Any], tuning: Tuning) -> Digests:
+    """The digests of functions and command lines, of the files that they depend on, and the method's revision.
 
     Raises:
         ValueError: for a file that cannot be read.
     """
+    settings = tuning.settings
     directory = settings.directory or ""
     folder = Path() if "{" in directory else Path(directory)
     templates = [settings.template] if isinstance(settings.template, str) else settings.template or []
-    found = of_files([*settings.depends, *templates])
+    found = of_files([*settings.depends, *templates]) | revision(tuning.name, revision_of(tuning.method))
     for thing in things:
         if isinstance(thing, str):
             found |= of_command(thing.replace("{here}", str(Path.cwd())), folder)

@@ -152,7 +152,8 @@ def _first_events(
     known = [body for kind, body in events if kind == "runs"]
     records = list(_records(events))
     failed = bool(records) and all(map(_has_failed, records))
-    yield from agreed(path, known, runs, reuse, results=bool(records), failed=failed)
+    results = [wanted["optimizer"]["method"]] if records else []
+    yield from agreed(path, known, runs, reuse, results=results, failed=failed)
 
 
 def in_force(events: Sequence[Event]) -> list[Event]:

@@ -92,7 +92,7 @@ def test_an_optimum_on_the_bound_is_approached(name: str) -> None:
     "name",
     [
         "evolution-strategy", "ars", "ars top", "spsa", "finite-difference", "finite-difference central",
-        "finite-difference regression",
+        "finite-difference regression", "snes", "cross-entropy", "cma-es",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("value", [-7.25, 0.1])

@@ -23,7 +23,7 @@ from policysearch.optimizers import (
     Whitened,
 )
 from policysearch.optimizers.ppo import _Steps
-from policysearch.optimizers.snes import utilities
+from policysearch.optimizers.snes import shared_by_ties, utilities
 from policysearch.policies import Gaussian, Linear
 from policysearch.seeding import stream
 
@@ -314,6 +314,19 @@ def test_ppo_refuses_a_policy_with_memory() -> None:
 # Distributions over parameters -----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("fitness", "shared"),
+    [
+        ([9.0, 7.0, 3.0, 1.0], [0.5, 0.3, -0.2, -0.6]),
+        ([9.0, 7.0, 7.0, 1.0], [0.5, 0.05, 0.05, -0.6]),
+        ([9.0, 9.0, 1.0, 1.0], [0.4, 0.4, -0.4, -0.4]),
+        ([1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_candidates_of_equal_fitness_share_their_utilities(fitness: list[float], shared: list[float]) -> None:
+    assert shared_by_ties(np.array([0.5, 0.3, -0.2, -0.6]), np.array(fitness)) == pytest.approx(shared)
+
+
 def test_the_utilities_of_four_ranks_worked_by_hand() -> None:
     # ln 3 − ln k for k = 1, 2 (then 0): ln 3 and ln 1.5; sum ln 4.5; minus a quarter
     u = utilities(4)
@@ -394,11 +407,10 @@ def test_the_full_cross_entropy_refits_the_covariance_of_the_elites() -> None:
     returns = first.params @ np.array([1.0, 1.0]) - 10 * (first.params[:, 0] - first.params[:, 1]) ** 2
     search.send(Evaluation(first.params, returns[:, None], np.ones((40, 1), dtype=int)))
     elite = first.params[np.argsort(-returns)[:20]]
-    root = optimizer._root(elite, 0.0)
-    assert root @ root.T == pytest.approx(np.cov(elite.T, bias=True))
-    assert optimizer._root(elite, 0.3) @ optimizer._root(elite, 0.3).T == pytest.approx(
-        np.cov(elite.T, bias=True) + 0.3 * np.eye(2)
-    )
+    for Z in (0.0, 0.3):
+        mean, root = optimizer._refitted(elite, np.ones(20), Z)
+        assert mean == pytest.approx(elite.mean(axis=0))
+        assert root @ root.T == pytest.approx(np.cov(elite.T, bias=True) + Z * np.eye(2))
 
 
 def test_the_full_cross_entropy_learns_a_tilted_valley_that_the_diagonal_one_does_not() -> None:

@@ -25,6 +25,7 @@ from policysearch.optimizers import (
     Whitened,
 )
 from policysearch.optimizers.cma_es import _NoiseHandling
+from policysearch.optimizers.cross_entropy import elite_weights
 from policysearch.optimizers.evolution_strategy import centred_ranks
 from policysearch.policies import Linear
 from policysearch.seeding import stream
@@ -67,6 +68,30 @@ def test_the_noise_of_cross_entropy_decreases_by_generation_and_not_by_candidate
         proposal = search.send(evaluation)
         added.append(proposal.diagnostics["sigma"] ** 2 - spread)
     assert added == pytest.approx([1.0, 0.75, 0.5, 0.25, 0.0, 0.0], abs=1e-12)  # max(1 − t/4, 0)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "elites", "weights"),
+    [
+        ([4.0, 3.0, 2.0, 1.0], 2, [1, 1, 0, 0]),
+        ([5.0, 3.0, 3.0, 3.0, 1.0], 2, [1, 1 / 3, 1 / 3, 1 / 3, 0]),
+        ([3.0, 3.0, 1.0], 1, [0.5, 0.5, 0]),
+        ([3.0, 3.0, 1.0], 2, [1, 1, 0]),
+    ],
+)
+def test_candidates_as_good_as_the_last_elite_share_its_place(
+    ordered: list[float], elites: int, weights: list[float]
+) -> None:
+    assert elite_weights(np.array(ordered), elites) == pytest.approx(weights, abs=0)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_cross_entropy_is_refitted_to_all_that_are_as_good_as_the_last_elite(covariance: Any) -> None:
+    search = begin(CrossEntropy(population_size=4, elites=2, noise=0.0, covariance=covariance), [0.0, 0.0])
+    first = next(search)
+    second = search.send(told(first, [3.0, 3.0, 9.0, 0.0]))  # the weights are 1/2, 1/2 and 1
+    a, b, c = first.params[:3]
+    assert second.recommendation == pytest.approx((a / 2 + b / 2 + c) / 2)
 
 
 # Evolution strategy ----------------------------------------------------------------------------------
@@ -354,6 +379,19 @@ def test_the_one_fifth_rule_widens_after_a_success_and_narrows_after_a_failure()
     assert third.diagnostics["sigma"] == pytest.approx(np.exp(0.8 / 2 - 0.2 / 2))
 
 
+def test_the_one_fifth_rule_counts_every_neighbour() -> None:
+    search = begin(HillClimbing(neighbours=5, sigma=1.0, adapt=True), [0.0] * 3)
+    second = search.send(told(next(search), [0.0, 1.0, 2.0, -1.0, -1.0, 0.0]))  # two of five are better
+    assert second.diagnostics["sigma"] == pytest.approx(np.exp(5 * (2 / 5 - 1 / 5) / 2))
+    third = search.send(told(second, [2.0, 1.0, 1.0, 1.0, 1.0, 2.0]))
+    assert third.diagnostics["sigma"] == pytest.approx(1.0)
+    unmeasured = HillClimbing(neighbours=5, sigma=1.0, adapt=True, reevaluate=False)
+    search = begin(unmeasured, [0.0] * 3)
+    second = search.send(told(next(search), [0.0, 1.0, 2.0, -1.0, -1.0, 0.0]))
+    third = search.send(told(second, [1.0, 2.5, 2.5, 2.5, 0.0]))  # the incumbent, 2, is not among them
+    assert third.diagnostics["sigma"] == pytest.approx(np.exp(1 / 2) * np.exp((3 - 1) / 2))
+
+
 def test_the_elite_of_a_genetic_algorithm_survives_unchanged_and_is_measured_again() -> None:
     search = begin(Genetic(population_size=6, elites=2), [0.0] * 3)
     first = next(search)
@@ -490,6 +528,37 @@ def test_noise_handling_repeats_the_earliest_and_the_best_of_the_others() -> Non
     assert seen == {(0, 1), (0, 1, 4)}
 
 
+@pytest.mark.parametrize("unit", [2.0**-40, 1.0, 2.0**40])
+def test_the_unit_of_returns_changes_nothing_in_cma_es_and_ends_no_search(unit: float) -> None:
+    searches = [begin(CMAES(), [3.0, -2.0, 1.0]) for _ in range(2)]
+    pairs = [next(search) for search in searches]
+    for _ in range(60):
+        assert pairs[0].params.tobytes() == pairs[1].params.tobytes()
+        returns = -np.sum(pairs[0].params ** 2, axis=1)
+        pairs = [
+            search.send(told(proposal, (scale * returns).tolist()))
+            for search, proposal, scale in zip(searches, pairs, (1.0, unit), strict=True)
+        ]
+    with pytest.raises(StopIteration):  # it does end where nothing is left to be found
+        for _ in range(200):
+            pairs[1] = searches[1].send(
+                told(pairs[1], (-unit * np.sum(pairs[1].params ** 2, axis=1)).tolist())
+            )
+
+
+def test_equal_returns_widen_cma_es_up_to_the_ranges_and_do_not_end_it() -> None:
+    for domain, widest in [
+        (Domain(np.full(2, 0.4), np.zeros(2), np.ones(2)), 1.0),
+        (Domain.unbounded(np.full(2, 0.4)), 1e6),
+    ]:
+        search = CMAES(sigma=0.3).search(domain, stream(1))
+        proposal = next(search)
+        for turn in range(50):
+            assert proposal.diagnostics["sigma"] == pytest.approx(min(0.3 * 1.5**turn, widest))
+            assert (proposal.recommendation == 0.4).all()
+            proposal = search.send(told(proposal, [7.0] * len(proposal.params)))
+
+
 def test_a_restarted_cma_es_keeps_its_old_mean_only_until_the_new_run_does_better() -> None:
     def plateau(
         x: Array,
@@ -579,8 +648,8 @@ def test_a_whitened_search_that_ends_recommends_folded_parameters_and_survives_f
     proposal = search.send(nothing)  # not a single observation: nothing to normalise by
     assert np.isfinite(proposal.params).all()
     seen, end = Moments(10, np.array([1.0, 2.0]), 10 * np.array([4.0, 9.0])), None
-    while end is None:  # equal returns: cma stops by itself
-        values = np.zeros((len(proposal.params), 1))
+    while end is None:  # cma stops by itself
+        values = -np.sum(proposal.params**2, axis=1)[:, None]
         kept = proposal
         try:
             proposal = search.send(

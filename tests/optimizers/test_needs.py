@@ -11,7 +11,16 @@ from problems import WALKER
 
 import policysearch.optimizers
 from policysearch.core import Domain, Needs, Optimizer, Search, needs_of, tunable_of
-from policysearch.optimizers import OPTIMIZERS, RandomSearch, Repeated, Trusted, Whitened
+from policysearch.optimizers import (
+    CMAES,
+    OPTIMIZERS,
+    HillClimbing,
+    RandomSearch,
+    Repeated,
+    Trusted,
+    Whitened,
+    revision_of,
+)
 
 WRAPPERS: dict[type[Optimizer], Callable[[Optimizer], Optimizer]] = {
     Repeated: lambda inner: Repeated(inner, 2),
@@ -97,3 +106,9 @@ def test_needs_of_another_type_are_refused_with_what_is_expected() -> None:
 
     with pytest.raises(TypeError, match=r"needs: expected Needs\(...\), got 'scores', of "):
         needs_of(Trusted(Mistaken()))
+
+
+def test_the_revision_of_a_method_is_the_inner_ones() -> None:
+    assert revision_of(RandomSearch()) == 1
+    assert [revision_of(HillClimbing(adapt=adapt)) for adapt in (False, True)] == [1, 2]
+    assert revision_of(Repeated(Trusted(CMAES(), 0.5), 3)) == revision_of(CMAES()) == 2

@@ -544,8 +544,8 @@ def test_a_choice_that_nearly_no_try_changed_has_no_surface() -> None:
 
 
 def test_a_search_that_ends_by_itself_says_so() -> None:
-    result = tune(lambda params, seed: 0.0, SPACE, 200)
-    assert f"cma-es found nothing left to search after {len(result.history)} of 200 rollouts" in str(result)
+    result = tune(cost, SPACE, 2000, "cma-es", report_rollouts=2)
+    assert f"cma-es found nothing left to search after {len(result.history)} of 2000 rollouts" in str(result)
     assert "nothing left to search" not in str(tune(noisy, SPACE, 50))
 
 
