@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ PAGES = [
     if not any(page.is_relative_to(ROOT / "docs" / folder) for folder in GENERATED)
 ]
 FENCE = re.compile(
-    r"(?P<marks>(?:^<!-- [^\n]* -->\n)*)^(?P<indent> *)```(?P<language>[\w+-]+|\{[\w:-]+\})(?P<options>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
+    r"(?P<marks>(?:^ *<!-- [^\n]* -->\n)*)^(?P<indent> *)```(?P<language>[\w+-]+|\{[\w:-]+\})(?P<options>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 TABLE = re.compile(r"<!-- output: (?P<command>.*?) -->\n(?P<text>.*?)\n?<!-- /output -->", re.DOTALL)
@@ -61,6 +62,7 @@ class Block:
     marks: tuple[str, ...] = ()  # such as "by day: --runs 2"
     line: int = 0
     span: tuple[int, int] = (0, 0)  # of its text in the page
+    indent: str = ""
 
     @property
     def title(self) -> str | None:
@@ -72,6 +74,11 @@ class Block:
     def runs(self) -> bool:
         """Whether it is executed."""
         return self.title is None and "fragment" not in self.options and self.language in ("python", "sh")
+
+    def shows(self, block: "Block", text: str) -> bool:
+        """Whether it is what the block before it prints: nothing stands between them."""
+        between = text[block.span[1] : self.span[0]].replace("`", "").split()
+        return self.language == "text" and between == ["text"]
 
     def mark(self, name: str) -> str | None:
         """What a mark before the block says."""
@@ -94,18 +101,20 @@ class Run:
 
     page: Path
     folder: Path
+    text: str | None = None  # of the page, if not the one in its file
     full: bool = False  # also what is left to the night, without the arguments of the day
     names: dict[str, Any] = field(default_factory=dict)
 
     def outputs(self) -> Iterator[Output]:
         """What its blocks print, one after the other."""
-        blocks = blocks_of(self.page.read_text(encoding="utf-8"))
+        text = self.page.read_text(encoding="utf-8") if self.text is None else self.text
+        blocks = blocks_of(text)
         for block, following in zip(blocks, [*blocks[1:], None], strict=False):
             if block.title is not None:
                 self._place(block)
             elif block.runs and self._wanted(block):
                 printed = self._printed(block)
-                shown = following if following is not None and following.language == "text" else None
+                shown = following if following is not None and following.shows(block, text) else None
                 if self.full or block.mark("by day") is None:
                     yield Output(block, shown, printed)
 
@@ -212,7 +221,9 @@ def blocks_of(text: str) -> list[Block]:
         content = re.sub(f"^{indent}", "", match["text"], flags=re.MULTILINE)
         line = text.count("\n", 0, match.start("text")) + 1
         options = match["options"].strip()
-        found.append(Block(match["language"], options, content, tuple(marks), line, match.span("text")))
+        found.append(
+            Block(match["language"], options, content, tuple(marks), line, match.span("text"), indent)
+        )
     return found
 
 
@@ -268,23 +279,29 @@ def at_work(folder: Path, *, draw: bool = True) -> Iterator[None]:
 
 
 def written(page: Path) -> str:
-    """The text of a page with what its blocks print now."""
+    """The text of a page with the scripts next to it, and what its blocks print now."""
     text = page.read_text(encoding="utf-8")
+    for block in reversed(blocks_of(text)):
+        if block.title is not None and (kept := page.parent / block.title).is_file():
+            text = _replaced(text, block, kept.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name, at_work(Path(name)):
-        new = [
-            (shown.span, printed)
-            for _, shown, printed in Run(page, Path(name), full=True).outputs()
-            if shown is not None and not agrees(shown.text, printed)
-        ]
+        outputs = [*Run(page, Path(name), text, full=True).outputs()]
         for picture in Path(name).glob("*.png"):
             if f"]({picture.name})" in text:
                 shutil.copy2(picture, page.parent / picture.name)
-    for (first, last), printed in reversed(new):
-        lines = [line.rstrip() for line in printed.strip("\n").splitlines()]
-        text = text[:first] + "\n".join(lines) + "\n" + text[last:]
+    for _, shown, printed in reversed(outputs):
+        if shown is not None and not agrees(shown.text, printed):
+            lines = [line.rstrip() for line in printed.strip("\n").splitlines()]
+            text = _replaced(text, shown, "\n".join(lines) + "\n")
     for match, printed in reversed([*tables_of(text)]):
         text = text[: match.start("text")] + printed + text[match.end("text") :]
     return text
+
+
+def _replaced(text: str, block: Block, content: str) -> str:
+    """A page with another content of a block, as far from the margin as the block."""
+    first, last = block.span
+    return text[:first] + textwrap.indent(content, block.indent) + text[last:]
 
 
 def main() -> None:

@@ -56,6 +56,13 @@ def test_every_block_of_a_page_has_a_language_and_known_marks(page: Path) -> Non
             )
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "docs/tutorials/policy-gradients").glob("*.py")), ids=named)
+def test_a_script_of_a_concept_has_at_most_25_lines_and_a_small_picture(file: Path) -> None:
+    code = file.read_text(encoding="utf-8").split('"""', 2)[2]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+    assert file.with_suffix(".png").stat().st_size < 60_000
+
+
 PAGE = """# Page
 
 ```python
