@@ -7,7 +7,9 @@ import dataclasses
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tyro
@@ -15,6 +17,7 @@ from pydantic.fields import FieldInfo
 from tyro.conf import FlagCreatePairsOff, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
+import policysearch
 from policysearch import leftovers
 from policysearch.errors import INTERRUPTED, WRONG_REQUEST, CommandError
 
@@ -74,9 +77,47 @@ def import_from_here() -> None:
         sys.path.append(os.getcwd())
 
 
+@contextmanager
+def not_from_here() -> Iterator[None]:
+    """Import nothing from the present folder, in this process and in those that it starts.
+
+    It may be one that was received, and `python -m` puts it first. What PYTHONPATH names stays, as does the folder
+    of this package.
+    """
+    named = [os.path.abspath(place) for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    kept = {*named, str(Path(policysearch.__file__).parent.parent)}
+    path, safe = [*sys.path], os.environ.get("PYTHONSAFEPATH")
+    sys.path[:] = [place for place in path if os.path.abspath(place) != os.getcwd() or os.getcwd() in kept]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+
+
+def trusted(modules: Collection[str]) -> None:
+    """Import the modules of `--trust`.
+
+    Raises:
+        Refusal: for one that cannot be imported.
+    """
+    from policysearch.registry import import_module  # noqa: PLC0415 - not needed for `--help`
+
+    try:
+        for module in modules:
+            import_module(module)
+    except ValueError as error:
+        raise Refusal([f"--trust: {error}"]) from error
+
+
 def flag(metavar: str, default: str = "") -> Any:
     """A flag's placeholder, and its default in words."""
     return arg(metavar=metavar, help_behavior_hint=f"(default: {default})" if default else "")
+
+
+Trust = Annotated[list[str], flag("MODULE …")]
 
 
 def flags_of(model: Any, without: Collection[str] = ()) -> Callable[[type[T]], type[T]]:

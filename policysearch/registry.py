@@ -16,13 +16,19 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from functools import cache
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
+
+from policysearch.errors import CommandError
 
 T = TypeVar("T")
 
 #: The extras that install modules which not everybody needs.
 EXTRAS = {"torch": "torch", "optuna": "bo", "mujoco": "mujoco", "pygame": "video"}
+
+#: Modules of plug-ins that this process was asked to import, by a request or with `--trust`.
+_asked_for: set[str] = set()
 
 #: What registers the built-in wings, as `module:function`.
 WINGS = ("policysearch.aibo:register", "policysearch.exoskeleton:register")
@@ -42,10 +48,35 @@ def import_module(name: str) -> ModuleType:
         ValueError: if it cannot be imported, with what to do.
     """
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # whatever runs when it is imported
         advice = install_hint(error) or "install it, or name its folder in PYTHONPATH"
         raise ValueError(f"cannot import {name}: {type(error).__name__}: {error}; {advice}") from error
+    _asked_for.add(name)
+    return module
+
+
+def is_imported(module: str) -> bool:
+    """Whether a module was asked for and imported in this process; what a file names is imported in no other case."""
+    return module in _asked_for and module in sys.modules
+
+
+class NotTrusted(CommandError, ValueError):  # noqa: N818 - it is an answer
+    """A file names modules that are imported only if that was asked for."""
+
+
+def check_trusted(file: Path | str, modules: Iterable[str]) -> None:
+    """Check that the modules that a file names were imported because that was asked for.
+
+    Raises:
+        NotTrusted: naming those that were not.
+    """
+    if unknown := sorted({module for module in modules if not is_imported(module)}):
+        raise NotTrusted(
+            f"{file}: names {', '.join(unknown)}, which is not part of policysearch: modules that a file names are "
+            f"not imported; if you trust it, import it with --trust {' '.join(unknown)}, and name its folder in "
+            "PYTHONPATH, as the present folder is not searched"
+        )
 
 
 def install_hint(error: BaseException) -> str:
@@ -156,9 +187,15 @@ class Registry(MutableMapping[str, T], Generic[T]):
         module, colon, _ = spec.partition(":")
         return entry.module if entry else module if colon else ""
 
+    def outside(self, spec: str) -> list[str]:
+        """The module of a plug-in, in a list; none for what the package or an installed plug-in has."""
+        module = "" if spec in entry_points(self.group) else self.module_of(spec)
+        return [module] if module else []
+
     def is_at_hand(self, spec: str) -> bool:
-        """Whether `find` imports nothing for it but what is part of an installed package or imported already."""
-        return spec in self or spec in entry_points(self.group) or self.module_of(spec) in sys.modules
+        """Whether `find` imports nothing for it but an installed plug-in, or what was asked for and is imported."""
+        known = spec in self or spec in entry_points(self.group)
+        return known or is_imported(self.module_of(spec))
 
     def find(self, spec: str) -> T:
         """What a name or `module:Name` stands for.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +17,16 @@ from in_process import Finished, run
 from policysearch import registry
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.saved import Header, write
 from policysearch.compare.study import Study
+from policysearch.estimates.__main__ import main as gradients
+from policysearch.hitl.__main__ import main as hitl
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import read
 from policysearch.optimizers import OPTIMIZERS, build, find_method
 from policysearch.policies import MLP, Gaussian
+from policysearch.registry import NotTrusted
 from policysearch.space import Parameter, Space
 from policysearch.tasks import CONTROLLERS, TASKS, find_task, make_policy
 from policysearch.tune.api import tune
@@ -118,6 +123,117 @@ def test_a_result_is_replayed_and_reported_without_the_module_of_its_method(
     assert "optimizer gone:Guess: cannot import gone: ModuleNotFoundError" in again.stderr
     assert "install it, or name its folder in PYTHONPATH" in again.stderr
     assert f"the results in {tmp_path} were made with plug-in gone (unversioned)" in again.stderr
+
+
+#: A module that a received file names: it says that it was imported, and what it registers works.
+CANARY = """
+from pathlib import Path
+import gymnasium as gym
+from plug_in_samples import *
+gym.register("Received-v0", entry_point=Walk, max_episode_steps=5)
+(Path(__file__).parent / "imported").touch()
+"""
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The module in the present folder of `python -m`, and the file that it makes when it is imported."""
+    (tmp_path / "canary.py").write_text(CANARY)
+    forget(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path / "imported"
+    assert sys.path[:2] == [str(tmp_path), ""]  # as it was
+    assert "PYTHONSAFEPATH" not in os.environ
+    forget(tmp_path)
+
+
+def forget(folder: Path) -> None:
+    """As in a new process: the canary has not been imported."""
+    sys.modules.pop("canary", None)
+    registry._asked_for.discard("canary")
+    gym.registry.pop("Received-v0", None)
+    (folder / "imported").unlink(missing_ok=True)
+
+
+def test_what_was_received_is_reported_without_its_modules_and_replayed_with_those_that_are_trusted(
+    canary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = canary.parent / "out"
+    names = ["--tasks", "canary:Received-v0", "--policy", "canary:policy", "--optimizers", "canary:Guess"]
+    made = compared(received, *names)  # a program, which runs what it names
+    assert made.returncode == 0, made.stderr
+    assert canary.exists()
+    forget(canary.parent)
+    tables = [(received / f"{name}.csv").read_bytes() for name in ("runs", "summary", "curves")]
+    again = run(main, "report", str(received))
+    assert again.returncode == 0, again.stderr
+    assert "note: canary:Received-v0 was not imported" in again.stderr
+    assert [(received / f"{name}.csv").read_bytes() for name in ("runs", "summary", "curves")] == tables
+    file = str(received / "recommendations.npz")
+    refused = run(main, "replay", file)
+    assert refused.returncode == 2
+    assert "names canary, canary, which is not part of policysearch" not in refused.stderr
+    assert (
+        "names canary, which is not part of policysearch: modules that a file names are not" in refused.stderr
+    )
+    assert "import it with --trust canary" in refused.stderr
+    for command in (("report", str(received)), ("replay", file)):
+        refused = run(main, *command, "--trust", "canary")
+        assert refused.returncode == 2  # the present folder is not searched
+        assert "--trust: cannot import canary: ModuleNotFoundError" in refused.stderr
+    assert not canary.exists()
+    monkeypatch.setenv("PYTHONPATH", str(received.parent))
+    replayed = run(main, "replay", file, "--trust", "canary")
+    assert replayed.returncode == 0, replayed.stderr
+    assert "the same to the last digit" in replayed.stdout
+    assert "was not imported" not in run(main, "report", str(received)).stderr
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env_id": "canary:Received-v0"},
+        {"policy": "canary:policy"},
+        {"policy": "os:abort"},  # imported, but not because this process was asked to
+        {"person": "somebody", "task": "canary:TASK"},
+    ],
+)
+def test_a_file_cannot_name_what_is_imported(changes: dict[str, Any], canary: Path, tmp_path: Path) -> None:
+    head = Header(
+        task="lqr", env_id="CartPole-v1", policy="linear", deploy="mode", max_episode_steps=5, stochastic=False,
+        optimizer="ars", seed=0, run=0, report_episodes=20, final_return=0.0, final_return_se=0.0, param_names=("a",),
+    ).model_copy(update=changes)  # fmt: skip
+    file = write(tmp_path / "saved.npz", [(head, np.zeros(1))])
+    for use in (Header.make_policy, Header.make_evaluator):
+        with pytest.raises(NotTrusted, match="not part of policysearch"):
+            use(head)
+    for arguments in ([], ["--video", "clip.gif"]):
+        assert run(main, "replay", str(file), *arguments).returncode == 2
+    known = run(gradients, "lqr", "--at", str(file))
+    assert known.returncode == 2
+    assert not canary.exists()
+
+
+def test_a_received_session_does_not_choose_a_method_to_be_imported(
+    canary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(canary.parent)
+    with Session.begin(SessionPlan(optimizer="canary:Guess", bouts=10), canary.parent / "session.sqlite"):
+        pass
+    forget(canary.parent)
+    for command in ("report", folder), ("run", "--out", folder):
+        refused = run(hitl, *command)
+        assert refused.returncode == 2
+        assert "names canary, which is not part of policysearch" in refused.stderr
+    assert not canary.exists()
+    assert (
+        run(hitl, "run", "--out", folder, "--optimizer", "canary:Guess").returncode == 0
+    )  # at a closed prompt
+    forget(canary.parent)
+    monkeypatch.setenv("PYTHONPATH", folder)
+    assert run(hitl, "report", folder, "--trust", "canary").returncode == 0
 
 
 def test_a_task_of_ones_own_goes_by_the_name_that_it_is_asked_for_and_finds_its_environment() -> None:

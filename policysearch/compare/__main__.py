@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, Whole, flag, flags_of, import_from_here, parsed, running
+from policysearch.command_line import (
+    Refusal,
+    Trust,
+    Whole,
+    flag,
+    flags_of,
+    import_from_here,
+    not_from_here,
+    parsed,
+    running,
+    trusted,
+)
 from policysearch.compare.options import StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.reuse import Reuse
@@ -28,7 +39,8 @@ DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 Without flags, runs the quick study: every method that needs no extra on two small tasks, within two
 minutes. A study file and flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it
 happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command continues where it
-stopped, with the same numbers.
+stopped, with the same numbers. A study file is a program: it runs the modules that it names, also those of
+the present folder. `report` and `replay` import none that is not part of policysearch, unless --trust names it.
 
   python -m policysearch.compare --tasks Pendulum-v1 --optimizers cma-es ars reinforce --rollouts 1000
   python -m policysearch.compare --tasks CartPole-v1 --optimizers all --set cma-es.sigma=0.5 --runs 10
@@ -101,6 +113,9 @@ class ReplayArguments:
     video: Path | None = None
     """Also record the first of these episodes as an animated GIF."""
 
+    trust: Trust = dataclasses.field(default_factory=list)
+    """Modules outside policysearch that may be imported because the file names them; not from the present folder."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ReportArguments:
@@ -118,18 +133,23 @@ class ReportArguments:
     latex: Annotated[bool, flag("")] = False
     """Also write table.tex."""
 
+    trust: Trust = dataclasses.field(default_factory=list)
+    """Modules outside policysearch whose tasks declare reference returns; not from the present folder."""
+
 
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
 
     def command() -> int:
-        import_from_here()
         match argv[:1]:
             case ["replay"]:
-                return _replay(parsed(ReplayArguments, argv[1:], f"{PROGRAM} replay"))
+                with not_from_here():
+                    return _replay(parsed(ReplayArguments, argv[1:], f"{PROGRAM} replay"))
             case ["report"]:
-                return _report(parsed(ReportArguments, argv[1:], f"{PROGRAM} report"))
+                with not_from_here():
+                    return _report(parsed(ReportArguments, argv[1:], f"{PROGRAM} report"))
+        import_from_here()
         return _compare(parsed(Arguments, argv, PROGRAM, DESCRIPTION), argv)
 
     return running(command, "interrupted; the same command continues where it stopped")
@@ -238,12 +258,14 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
 def _report(arguments: ReportArguments) -> int:
     from policysearch.compare import report, show  # noqa: PLC0415 - heavy
     from policysearch.compare.comparison import Comparison  # noqa: PLC0415
+    from policysearch.tasks import TASKS  # noqa: PLC0415
 
     out = arguments.out or arguments.folders[0]
     if arguments.out is None and len(arguments.folders) > 1:
         raise Refusal(
             [f"--out: expected a folder for the report of {len(arguments.folders)} folders, got none"]
         )
+    trusted(arguments.trust)
     try:
         comparison = Comparison.merge([Comparison.read(folder) for folder in arguments.folders])
         report.write(comparison, out, latex=arguments.latex)
@@ -254,12 +276,17 @@ def _report(arguments: ReportArguments) -> int:
             [f"{error.filename or out}: cannot write: {error.strerror or error}"], MACHINE_TROUBLE
         ) from error
     show.results(comparison, out)
+    for name in comparison.tasks:
+        if (module := TASKS.module_of(name)) and not TASKS.is_at_hand(name):
+            hint = f"reference returns that it may declare are left out; with --trust {module} they are not"
+            print(f"note: {name} was not imported; {hint}", file=sys.stderr)
     return 0
 
 
 def _replay(arguments: ReplayArguments) -> int:
     from policysearch.compare import recommendation, saved, video  # noqa: PLC0415 - heavy
 
+    trusted(arguments.trust)
     try:
         found = saved.load(arguments.file)
         if found[0].failed is not None:

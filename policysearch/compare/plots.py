@@ -33,6 +33,7 @@ from policysearch.reporting.figures import (
     write_png,
 )
 from policysearch.reporting.files import write_text
+from policysearch.tasks import known_task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ def frame(comparison: Comparison, task: str) -> tuple[float, float]:
     """The range of returns that a task's pictures show; a method that is much worse than the start may leave it."""
     start = _start(comparison, task)
     unit, _ = comparison.study.grid(task)
-    values = [start, *comparison.study.task(task).references.values()]
+    values = [start, *comparison.study.task(task, known_task).references.values()]
     for label in comparison.labels:
         if comparison.has(task, label):
             values += iqm(comparison.curve(task, label, unit)[1]).tolist()
@@ -194,15 +195,17 @@ def _curves(
         if bands:
             low, high = curve_interval(values, comparison.study.seed, "curve", task, label, unit)
             axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
-    start, task_of = _start(comparison, task), comparison.study.task(task)
+    start, task_of = _start(comparison, task), comparison.study.task(task, known_task)
     axis.axhline(start, color=GREY, linewidth=0.8)
     axis.annotate("start", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
     for name, value in task_of.references.items():
         axis.axhline(value, color=GREY, linewidth=0.8, linestyle=(0, (1, 1)))
         axis.annotate(name, (0, value), xycoords=("axes fraction", "data"), **_SMALL, ha="left")
     axis.set_ylim(*limits)
-    runs = comparison.runs.loc[comparison.runs["task"] == task].groupby("optimizer").size().max()
-    axis.set_title(f"{task} ({task_of.policy}), {runs} runs", fontsize=10, loc="left")
+    mine = comparison.runs.loc[comparison.runs["task"] == task]
+    policy = mine["policy"].iloc[0] if "policy" in mine else task_of.policy
+    runs = mine.groupby("optimizer").size().max()
+    axis.set_title(f"{task} ({policy}), {runs} runs", fontsize=10, loc="left")
     axis.set_xlabel(task_of.step if unit == "steps" else unit)
     axis.set_ylabel(
         f"return of the recommendation ({task_of.unit})" if task_of.unit else "return of the recommendation"

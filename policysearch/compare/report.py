@@ -23,10 +23,12 @@ from policysearch.compare.readable import (
 )
 from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.registry import package_of
 from policysearch.reporting.figures import drawing
 from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
 from policysearch.reporting.tables import latex, markdown, number
+from policysearch.tasks import outside
 
 #: The most remarks, and failed episodes, that the page shows.
 MAX_LISTED = 20
@@ -89,7 +91,7 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
         remarks=noted[:MAX_LISTED],
         more_remarks=max(0, len(noted) - MAX_LISTED),
         failures=[
-            row | {"command": replay_command(str(row["file"]), out)}
+            row | {"command": replay_command(str(row["file"]), out, *_outside(comparison, str(row["task"])))}
             for row in comparison.failures.head(MAX_LISTED).to_dict("records")
         ],
         more_failures=max(0, len(comparison.failures) - MAX_LISTED),
@@ -144,10 +146,18 @@ def latex_table(comparison: Comparison) -> str:
     return latex(["method", *comparison.tasks], rows, "; ".join(commands(comparison)))
 
 
-def replay_command(file: str, out: Path | None = None) -> str:
-    """The command that shows a failed episode again."""
+def _outside(comparison: Comparison, task: str) -> list[str]:
+    """The modules outside the package that a replay of a run on a task needs."""
+    runs = comparison.runs[comparison.runs["task"] == task]
+    return outside(task, str(runs["policy"].iloc[0])) if "policy" in runs else []
+
+
+def replay_command(file: str, out: Path | None = None, *modules: str) -> str:
+    """The command that shows a failed episode again, to be run where modules outside any package are."""
     path = Path(file) if out is None else out / relative(file, out)
-    return f"python -m policysearch.compare replay {shlex.quote(str(path))}"
+    here = "PYTHONPATH=. " * any(package_of(module) is None for module in modules)
+    trust = ["--trust", *modules] if modules else []
+    return here + shlex.join(["python", "-m", "policysearch.compare", "replay", str(path), *trust])
 
 
 def command_line(arguments: list[str], module: str = "policysearch.compare") -> str:

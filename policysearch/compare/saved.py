@@ -24,8 +24,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import policysearch
 from policysearch.core import Array, Policy, StochasticPolicy
 from policysearch.evaluators import Runner
+from policysearch.registry import check_trusted
 from policysearch.reporting.files import atomic
-from policysearch.tasks import EvaluatorKind, Task, find_task, make_evaluator
+from policysearch.tasks import (
+    EvaluatorKind,
+    Task,
+    find_task,
+    make_evaluator,
+    outside,
+)
 
 RECOMMENDATIONS_FILE, FAILURES_FILE = "recommendations.npz", "failures.npz"
 #: The most that is read of one entry of a file, unpacked: tens of millions of parameters.
@@ -80,8 +87,17 @@ class Header(BaseModel):
         number = None if self.failed is None else self.failed.number
         return entry_name(self.task, self.optimizer, self.run, number)
 
+    def check_trusted(self) -> None:
+        """Check that the environment and the policy are parts of policysearch, or were asked for.
+
+        Raises:
+            NotTrusted: naming the modules that would have to be imported.
+        """
+        check_trusted(self.name, outside(self.task if self.person else self.env_id, self.policy))
+
     @property
     def _task(self) -> Task:
+        self.check_trusted()
         return Task(
             self.task,
             self.env_id,

@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -29,6 +29,7 @@ from policysearch.tasks import (
     Problem,
     Task,
     find_task,
+    known_task,
     make_evaluator,
     make_problem,
     parse_policy,
@@ -137,8 +138,8 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
-def _task_name(name: str) -> str:
-    find_task(name)
+def _task_name(name: str, info: ValidationInfo) -> str:
+    known_task(name) if info.context is SAVED else find_task(name)
     return name
 
 
@@ -222,9 +223,9 @@ class Study(StudySettings):
             raise StudyError(problems)
         return study, lines
 
-    def task(self, name: str) -> Task:
-        """A task with the study's choices applied."""
-        task, choice = find_task(name), self.tasks[name]
+    def task(self, name: str, find: Callable[[str], Task] = find_task) -> Task:
+        """A task with the study's choices applied; with `find=known_task` nothing is imported for it."""
+        task, choice = find(name), self.tasks[name]
         return dataclasses.replace(
             task,
             policy=choice.policy or self.policy or task.policy,
@@ -252,7 +253,7 @@ class Study(StudySettings):
     def references(self, task: str) -> tuple[float, float] | None:
         """The returns that become 0 and 1, if the study or the task declares them."""
         choice = self.tasks[task]
-        return choice.normalise or (None if choice.env else find_task(task).normalise)
+        return choice.normalise or (None if choice.env else known_task(task).normalise)
 
     @property
     def max_runs(self) -> int:

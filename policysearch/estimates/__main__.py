@@ -132,6 +132,8 @@ def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
         raise ValueError(
             f"{arguments.at}: expected parameters for {asked}, got {header.task} with {header.policy}"
         )
+    if arguments.policy is None:
+        header.check_trusted()
     task = replace(task, policy=header.policy)
     params = task.make_policy().start(stream(arguments.seed, "start", task.name, 0))
     params[: known.size] = known

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from policysearch.command_line import Refusal, import_from_here, parsed, running
+from policysearch.command_line import Refusal, import_from_here, not_from_here, parsed, running, trusted
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.hitl import flags
 from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
@@ -74,7 +74,8 @@ def _command(argv: list[str]) -> int:
         case ["simulate"]:
             return _simulate(_parsed(SimulateFlags, argv), argv)
         case ["report"]:
-            return _report(_parsed(ReportFlags, argv))
+            with not_from_here():
+                return _report(_parsed(ReportFlags, argv))
         case [] | ["-h"] | ["--help"]:
             print(DESCRIPTION)
             return 0
@@ -238,6 +239,7 @@ def _report(arguments: ReportFlags) -> int:
     from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
 
+    trusted(arguments.trust)
     if not has_begun(arguments.folder / LOG):
         begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
         raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
@@ -274,6 +276,7 @@ def _session(
             print(f"the log that was there is kept as {kept}", file=sys.stderr)
         session = Session.begin(plan, path)
     else:
+        flags.import_method(said)
         old = SessionView.of(path)
         if wrong := flags.differences(old.plan, said) + other(old):
             hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"

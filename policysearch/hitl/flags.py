@@ -3,13 +3,14 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Number, Refusal, Whole, flag, flags_of, settings
+from policysearch.command_line import Number, Refusal, Trust, Whole, flag, flags_of, settings
 from policysearch.hitl.options import PlanOptions
 from policysearch.provenance import changes
 
@@ -82,6 +83,9 @@ class ReportFlags:
     folder: Annotated[Positional[Path], arg(metavar="DIR")]
     """The folder of the session."""
 
+    trust: Trust = dataclasses.field(default_factory=list)
+    """Modules outside policysearch that may be imported because the plan names them; not from the present folder."""
+
 
 def given(flags: SessionFlags) -> dict[str, Any]:
     """The fields of the plan that the flags set.
@@ -93,6 +97,14 @@ def given(flags: SessionFlags) -> dict[str, Any]:
     said = {name: value for name in names if (value := getattr(flags, name, None)) is not None}
     options = settings(flags.set)
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
+
+
+def import_method(said: dict[str, Any]) -> None:
+    """Import the method that the flags name, if there is one: that the log names a plug-in is not enough."""
+    from policysearch.optimizers import find_method  # noqa: PLC0415 - heavy
+
+    with contextlib.suppress(ValueError):  # it is no part of the log either
+        find_method(said.get("optimizer", ""))
 
 
 def plan(said: dict[str, Any], others: dict[str, Any]) -> "SessionPlan":

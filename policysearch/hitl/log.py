@@ -26,6 +26,8 @@ from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.plan import SessionPlan
 from policysearch.ledger import Event, Ledger, LedgerRefused, read
+from policysearch.optimizers import OPTIMIZERS
+from policysearch.registry import check_trusted
 
 #: What undoing takes back.
 UNDOABLE = ("bout", "void", "skip", "amend", "retest", "finish")
@@ -107,6 +109,7 @@ def parsed(path: Path, events: Sequence[Event]) -> tuple[SessionPlan, list[Logge
 
     Raises:
         LedgerRefused: if these are not the events of a session.
+        NotTrusted: if the method would have to be imported and was not asked for.
     """
     with refusing(path):
         records: list[LoggedEvent] = [(event.kind, dict(event.body)) for event in events]
@@ -115,7 +118,10 @@ def parsed(path: Path, events: Sequence[Event]) -> tuple[SessionPlan, list[Logge
             raise ValueError(f"it begins with {kind!r}")
         if unknown := {kind for kind, _ in records[1:]} - (set(KINDS) - {"plan"}):
             raise ValueError(f"it has events of the kind {', '.join(sorted(unknown))}")
-        return SessionPlan.of({name: value for name, value in plan.items() if name != "at"}), records
+        document = {name: value for name, value in plan.items() if name != "at"}
+    check_trusted(path, OPTIMIZERS.outside(str(document.get("optimizer", ""))))
+    with refusing(path):
+        return SessionPlan.of(document), records
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from policysearch.tasks.problem import (
     make_evaluator,
     make_problem,
 )
-from policysearch.tasks.task import TASKS, Subject, Task, find_task
+from policysearch.tasks.task import TASKS, Subject, Task, find_task, known_task, outside
 
 __all__ = [
     "CONTROLLERS",
@@ -23,9 +23,11 @@ __all__ = [
     "Task",
     "find_task",
     "incompatibility",
+    "known_task",
     "make_evaluator",
     "make_policy",
     "make_problem",
+    "outside",
     "parse_policy",
     "policy_names",
 ]

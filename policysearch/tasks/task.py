@@ -165,6 +165,17 @@ def find_task(name: str) -> Task:
     return task
 
 
+def known_task(name: str) -> Task:
+    """As `find_task`, but without an import for what a file names: of a plug-in's task only the name is known."""
+    return find_task(name) if TASKS.is_at_hand(name) else Task(name, name)
+
+
+def outside(name: str, policy: str) -> list[str]:
+    """The modules of a task, or environment, and a policy that neither the package nor an installed plug-in has."""
+    _, controller, hidden = parse_policy(policy)
+    return [*TASKS.outside(name), *([] if hidden else CONTROLLERS.outside(controller))]
+
+
 def _from_plug_in(name: str) -> Task | None:
     """The task object that a plug-in's name stands for, if it does: its environment is found by its module."""
     module, env_id = TASKS.module_of(name), name.partition(":")[2]

@@ -207,8 +207,11 @@ def test_a_failed_episode_is_shown_again_by_the_command_in_the_report(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
-    commands = re.findall(r"<code>python -m policysearch.compare (replay .*?)</code>", text)
+    commands = re.findall(r"<code>PYTHONPATH=. python -m policysearch.compare (replay .*?)</code>", text)
     assert len(commands) >= 3
+    assert all(
+        command.endswith(" --trust counting_env") for command in commands
+    )  # the code is the user's own
     for command in (commands[0], commands[1], commands[-1]):
         assert main(shlex.split(unescape(command))) == 0
         said = capsys.readouterr().out

@@ -165,7 +165,9 @@ def test_a_recommendation_and_a_failure_of_the_first_version_are_replayed(
     assert (head.name, now) == ("lqr/random-search/0", head.final_return)
     assert main(["replay", str(path / "lqr/random-search/0")]) == 0
     assert "the same to the last digit" in capsys.readouterr().out
-    assert main(["replay", str(ASSETS / "failure_v1.npz")]) == 1  # the reason names another folder and line
+    assert (
+        main(["replay", str(ASSETS / "failure_v1.npz"), "--trust", "counting_env"]) == 1
+    )  # the reason names another folder and line
     assert "it fails:  step: RuntimeError: a leg broke" in capsys.readouterr().out
     assert load(ASSETS / "failure_v1.npz")[0].name == "counting_env:Failing-v0/random-search/0/0"
 
