@@ -1,12 +1,17 @@
 """The pages of `docs/`: what they are made from is complete, and what they list is what there is."""
 
+import re
+import runpy
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from test_package import BANNED
 
 import policysearch
 from policysearch import OPTIMIZERS
+from policysearch.compare.tables import FRAMES
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +37,45 @@ def test_every_page_stands_in_a_list_of_pages() -> None:
         index = (ROOT / "docs" / folder / "index.md").read_text(encoding="utf-8")
         assert "```{toctree}\n:glob:" in index
         assert "\n*\n" in index, f"docs/{folder}/index.md does not find new pages"
+
+
+@pytest.mark.parametrize(
+    ("script", "folder"),
+    [("classic_control/table.py", "classic_control"), ("benchmarks/speed_table.py", "benchmarks")],
+)
+def test_a_table_of_results_is_the_one_that_its_command_prints(script: str, folder: str) -> None:
+    page = (ROOT / "results" / folder / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- \w+ -->\n(.*?)\n<!-- /\w+ -->", page, re.DOTALL)
+    assert shown == [runpy.run_path(str(ROOT / "experiments" / script))["table"](ROOT / "results" / folder)]
+
+
+def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:
+    row = pd.read_csv(ROOT / "results/benchmarks/ledger_overhead.csv").iloc[0]
+    page = (ROOT / "docs/explanation/replay.md").read_text(encoding="utf-8")
+    assert f"[{row['percent_of_whole_command']:.1f} % of the wall time]" in page
+
+
+def test_every_folder_of_results_is_in_the_list_of_results() -> None:
+    page = (ROOT / "docs/results/index.md").read_text(encoding="utf-8")
+    for folder in (ROOT / "results").iterdir():
+        assert f"](studies/{folder.name}/" in page, f"docs/results/index.md does not name {folder.name}"
+
+
+def test_words_of_the_pages_are_those_of_the_field() -> None:
+    for path in (ROOT / "docs").rglob("*.md"):
+        if "studies" not in path.parts:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            assert not [line for line in lines if BANNED.search(line)], path
+
+
+def test_the_page_of_results_has_every_column() -> None:
+    page = (ROOT / "docs/reference/results-format.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `(\w+).csv`.*?\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE))
+    comparison = policysearch.compare(
+        tasks=["CartPole-v1"], optimizers=["cma-es", "ars"], rollouts=20, runs=1, tune=1, progress=False
+    )
+    assert sorted(sections) == sorted([*FRAMES, "summary", "pairs", "overall"])
+    for name, section in sections.items():
+        named = set(re.findall(r"`([\w]+)`", section))
+        missing = set(getattr(comparison, name).columns) - named
+        assert not missing, f"{name}.csv: no word on {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""The README's table of rollout speeds, from what `rollouts.py` wrote.
+"""The table of rollout speeds, from what `rollouts.py` wrote.
 
 python experiments/benchmarks/speed_table.py results/benchmarks
 """
