@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from generator import markdown, source
 from policysearch import OPTIMIZERS, Repeated, Trusted, Whitened
 from policysearch.core import Optimizer, needs_of, tunable_of
+from policysearch.optimizers import revision_of
 
 #: What can be put around a method, and how the command line writes it.
 AROUND = {"whitened": Whitened, "repeated": Repeated, "trusted": Trusted}
@@ -67,6 +68,8 @@ def _page(name: str, cls: type[Optimizer]) -> str:
 
 Class `policysearch.{cls.__name__}`: {(cls.__doc__ or "").strip()}
 {needs}
+Revision: {revision_of(cls())}. It is raised when the same seed gives other candidates.
+
 {_marked(markdown.of_docstring(_module_doc(cls)))}
 
 ## Hyperparameters
