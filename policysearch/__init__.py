@@ -52,6 +52,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         FiniteDifference,
         Genetic,
         HillClimbing,
+        LocalRegression,
         NaturalGradient,
         NelderMead,
         OffPolicyReinforce,
@@ -92,8 +93,8 @@ _PLACES = {
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
     "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
     "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
-    "FiniteDifference Genetic HillClimbing NaturalGradient NelderMead OffPolicyReinforce RandomSearch Reinforce "
-    "Repeated Trusted Whitened build",
+    "FiniteDifference Genetic HillClimbing LocalRegression NaturalGradient NelderMead OffPolicyReinforce "
+    "RandomSearch Reinforce Repeated Trusted Whitened build",
     "policies": "MLP PID CascadedPID EnergySwingUp Gaussian LQRWeights Linear PatternGenerator Softmax",
     "search": "AskTell Budget Generation SearchFailed generations",
     "seeding": "stream",
@@ -141,6 +142,7 @@ __all__ = [
     "HillClimbing",
     "LQRWeights",
     "Linear",
+    "LocalRegression",
     "NaturalGradient",
     "NelderMead",
     "OffPolicyReinforce",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import policysearch
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import ONE_PARAMETER, OPTIMIZERS
 
 PACKAGE = Path(policysearch.__file__).parent
 PATHS = {
@@ -159,7 +159,7 @@ LOGICAL_LINES = {
     "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 150, "registry": 111, "jit": 90,
     "space": 185, "constraints": 95, "configuration": 50, "command_line": 112, "plain_data": 30, "ledger": 190,
     "reuse": 30, "digests": 400,
-    "provenance": 50, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1210,
+    "provenance": 50, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1285,
     "ask_tell": 170, "search": 60, "wire": 95, "evaluators": 1940, "tasks": 296, "asking": 130, "reporting": 140,
     "compare": 2783, "testing": 270, "tune": 1640, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2156,
 }  # fmt: skip
@@ -187,9 +187,9 @@ def test_optimizers_know_no_environment() -> None:
             assert not any(module.startswith("gymnasium") for module in imported(tree)), name
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", [*OPTIMIZERS, *ONE_PARAMETER])
 def test_every_method_says_what_it_is_invariant_to(name: str) -> None:
-    module = sys.modules[OPTIMIZERS[name].__module__]
+    module = sys.modules[{**OPTIMIZERS, **ONE_PARAMETER}[name].__module__]
     assert "Invariant to:" in (module.__doc__ or "")
 
 

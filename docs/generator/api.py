@@ -26,8 +26,8 @@ PAGES = {
     "methods": (
         "Methods",
         "Optimizer OPTIMIZERS build Repeated Whitened Trusted RandomSearch HillClimbing NelderMead Genetic "
-        "CrossEntropy CMAES SNES PGPE FiniteDifference SPSA EvolutionStrategy ARS Reinforce OffPolicyReinforce "
-        "NaturalGradient TRPO PPO BayesianOptimization",
+        "CrossEntropy CMAES LocalRegression SNES PGPE FiniteDifference SPSA EvolutionStrategy ARS Reinforce "
+        "OffPolicyReinforce NaturalGradient TRPO PPO BayesianOptimization",
     ),
     "evaluators": (
         "Evaluators: what runs rollouts",

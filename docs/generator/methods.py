@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from generator import markdown, source
 from policysearch import OPTIMIZERS, Repeated, Trusted, Whitened
 from policysearch.core import Optimizer, needs_of, tunable_of
-from policysearch.optimizers import revision_of
+from policysearch.optimizers import ONE_PARAMETER, revision_of
 
+#: The methods by name.
+METHODS: dict[str, type[Optimizer]] = {**OPTIMIZERS, **ONE_PARAMETER}
 #: What can be put around a method, and how the command line writes it.
 AROUND = {"whitened": Whitened, "repeated": Repeated, "trusted": Trusted}
 WRITTEN = {
@@ -20,13 +22,13 @@ WRITTEN = {
 
 def pages() -> Mapping[str, str]:
     """A page for every method and for what can be put around one, and the list of them."""
-    written = {f"{name}.md": _page(name, cls) for name, cls in OPTIMIZERS.items()}
+    written = {f"{name}.md": _page(name, cls) for name, cls in METHODS.items()}
     written |= {f"{name}.md": _around(name, cls) for name, cls in AROUND.items()}
     return {"index.md": _list(), **written}
 
 
 def _list() -> str:
-    rows = [(f"[`{name}`]({name}.md)", _first(cls), _needs(cls)) for name, cls in OPTIMIZERS.items()]
+    rows = [(f"[`{name}`]({name}.md)", _first(cls), _needs(cls)) for name, cls in METHODS.items()]
     around = [(f"[{name}]({name}.md)", _first(cls), WRITTEN[name]) for name, cls in AROUND.items()]
     return f"""# Methods
 
@@ -40,7 +42,7 @@ is a step that matters: see [`Space`](../api/space.md). The page
 
 {markdown.table(("name", "what it does", "how it is written"), around)}
 
-{markdown.toctree(*OPTIMIZERS, *AROUND)}
+{markdown.toctree(*METHODS, *AROUND)}
 """
 
 
@@ -58,6 +60,7 @@ def _needs(cls: type[Optimizer]) -> str:
         "scores of the policy": needs.scores,
         "two bounds for every parameter": needs.bounds,
         f"the extra `{needs.extra}`": needs.extra,
+        "a single parameter": cls in ONE_PARAMETER.values(),
     }
     return ", ".join(text for text, needed in said.items() if needed)
 

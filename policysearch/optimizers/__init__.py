@@ -8,6 +8,7 @@ from policysearch.optimizers.evolution_strategy import EvolutionStrategy
 from policysearch.optimizers.finite_difference import FiniteDifference
 from policysearch.optimizers.genetic import Genetic
 from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.local_regression import LocalRegression
 from policysearch.optimizers.natural_gradient import NaturalGradient
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
@@ -15,6 +16,7 @@ from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
 from policysearch.optimizers.registry import (
+    ONE_PARAMETER,
     OPTIMIZERS,
     build,
     find_method,
@@ -33,6 +35,7 @@ from policysearch.optimizers.whitened import Whitened
 __all__ = [
     "ARS",
     "CMAES",
+    "ONE_PARAMETER",
     "OPTIMIZERS",
     "PGPE",
     "PPO",
@@ -45,6 +48,7 @@ __all__ = [
     "FiniteDifference",
     "Genetic",
     "HillClimbing",
+    "LocalRegression",
     "NaturalGradient",
     "NelderMead",
     "OffPolicyReinforce",

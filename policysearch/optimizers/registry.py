@@ -21,6 +21,7 @@ from policysearch.optimizers.evolution_strategy import EvolutionStrategy
 from policysearch.optimizers.finite_difference import FiniteDifference
 from policysearch.optimizers.genetic import Genetic
 from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.local_regression import LocalRegression
 from policysearch.optimizers.natural_gradient import NaturalGradient
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
@@ -57,6 +58,9 @@ OPTIMIZERS.update(
     }
 )
 
+#: Methods of a single parameter: `tune` has them, and comparisons, whose tasks have several, do not list them.
+ONE_PARAMETER: dict[str, type[Optimizer]] = {"local-regression": LocalRegression}
+
 
 def revision_of(optimizer: Optimizer) -> int:
     """The number of a method's `revision`, which is raised when the same seed gives other candidates; 1 without one.
@@ -73,7 +77,7 @@ def find_method(spec: str) -> type[Optimizer]:
     Raises:
         ValueError: for what cannot be found, or is no method.
     """
-    cls = OPTIMIZERS.find(spec)
+    cls = ONE_PARAMETER.get(spec) or OPTIMIZERS.find(spec)
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls) and hasattr(cls, "search")):
         raise ValueError(f"optimizer {spec}: expected a dataclass with search(domain, rng), got {cls!r}")
     try:
@@ -115,7 +119,7 @@ def method_of(optimizer: Any) -> tuple[str, dict[str, Any]]:
     if not (hasattr(cls, "search") and hasattr(cls, "__dataclass_fields__")):
         raise ValueError(f"optimizer: expected a name, such as cma-es, or a method, got {optimizer!r}")
     place = f"{cls.__module__}:{cls.__qualname__}"
-    name = next((name for name, known in OPTIMIZERS.items() if known is cls), place)
+    name = next((name for name, known in {**OPTIMIZERS, **ONE_PARAMETER}.items() if known is cls), place)
     if isinstance(optimizer, type):
         if any(_default(field) is ... for field in dataclasses.fields(cls)):
             raise ValueError(f"optimizer: expected a configured {cls.__name__}(...), or a name, got {cls}")

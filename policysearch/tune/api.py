@@ -180,11 +180,12 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
 
     CMA-ES, which starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven
     controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With
-    options to choose among it starts as usual, since small steps hardly leave the first. A single parameter,
-    which CMA-ES does not search, is left to hill climbing.
+    options to choose among it starts as usual, since small steps hardly leave the first. A single number, which
+    CMA-ES does not search, is left to local regression (`experiments/one_parameter/findings.md`), and a single
+    choice, whose options have no order, to hill climbing.
     """
     if len(space.searched) == 1:
-        return "hill-climbing", {}
+        return ("hill-climbing" if isinstance(space.searched[0], Choice) else "local-regression"), {}
     chooses = any(isinstance(parameter, Choice) for parameter in space.searched)
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 

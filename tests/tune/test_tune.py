@@ -315,7 +315,7 @@ def test_without_luck_the_best_candidate_is_recommended() -> None:
     assert tune(cost, at_best, 30, goal="minimise").values == {"kp": pytest.approx(20.0), "kd": 3.0}
 
 
-def test_cma_es_starts_with_small_steps_and_a_single_parameter_is_left_to_hill_climbing() -> None:
+def test_cma_es_starts_with_small_steps_and_a_single_parameter_has_methods_of_its_own() -> None:
     assert default_method(SPACE) == ("cma-es", {"sigma": 0.1})
     free = Space((Parameter("a", 0.0), Parameter("b", 0.0)))
     assert default_method(free) == ("cma-es", {})
@@ -323,8 +323,11 @@ def test_cma_es_starts_with_small_steps_and_a_single_parameter_is_left_to_hill_c
     assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, "cma-es").values
     assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, options={"sigma": 0.1}).values
     assert tune(cost, SPACE, 30).values != tune(cost, SPACE, 30, options={"sigma": 0.3}).values
-    one = tune(lambda params, seed: -((params["x"] - 3.0) ** 2), Space((Parameter("x", 0.0, -9.0, 9.0),)), 60)
-    assert one.values["x"] == pytest.approx(3.0, abs=0.5)
+    one = Space((Parameter("x", 0.0, -9.0, 9.0),))
+    assert default_method(one) == ("local-regression", {})
+    assert default_method(Space((Choice("filter", ("a", "b", "c"), "a"),))) == ("hill-climbing", {})
+    tuned = tune(lambda params, seed: -((params["x"] - 3.0) ** 2), one, 60)
+    assert tuned.values["x"] == pytest.approx(3.0, abs=0.05)
 
 
 def test_a_recommendation_at_a_bound_is_pointed_out_with_its_unit() -> None:
