@@ -28,6 +28,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+smartquotes = False  # `--list` is no dash
+
 html_theme = "pydata_sphinx_theme"
 html_title = "policysearch"
 html_static_path = ["_static"]

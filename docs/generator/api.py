@@ -129,10 +129,10 @@ def _directive(kind: str, text: str, module: str, body: str, colons: int = 6) ->
 
 def _class(module: str, node: ast.ClassDef, places: list[tuple[str, str]]) -> str:
     """A class with its fields, or the arguments of its constructor, and its public methods."""
-    parts = [markdown.of_docstring(ast.get_docstring(node))]
+    parts, arguments = [markdown.of_docstring(ast.get_docstring(node))], ""
     made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
     if made:
-        parts.insert(0, f"```python fragment\n{node.name}{source.signature(made[0], bound=True)}\n```")
+        arguments = source.signature(made[0], bound=True).removesuffix(" -> None")
     elif fields := source.fields(places):
         parts.append(_fields(fields))
     for method in source.methods(node):
@@ -140,7 +140,7 @@ def _class(module: str, node: ast.ClassDef, places: list[tuple[str, str]]) -> st
         kind = "property" if method.kind == "property" else "method"
         body = f"{options}\n{markdown.of_docstring(method.doc)}"
         parts.append(f":::::{{py:{kind}}} {method.name}{method.signature}\n{body}\n:::::")
-    return _directive("class", node.name, module, "\n\n".join(parts))
+    return _directive("class", node.name + arguments, module, "\n\n".join(parts))
 
 
 def _fields(fields: list[source.Field]) -> str:

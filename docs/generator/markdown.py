@@ -18,6 +18,8 @@ def of_docstring(text: str | None) -> str:
         if SECTION.match(line):
             body = _taken(lines, lambda text: not text or text.startswith(" "))
             out += ["", *_section(line, body), ""]
+        elif line.startswith(">>>"):
+            out += ["```pycon", line, *_taken(lines, bool), "```", ""]
         elif line.startswith(" ") and (not out or not out[-1]):
             block = [line, *_taken(lines, lambda text: not text or text.startswith(" "))]
             out += ["```text", *inspect.cleandoc("\n" + "\n".join(block)).splitlines(), "```", ""]
