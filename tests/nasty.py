@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from problems import Walk
 
@@ -148,3 +149,6 @@ class OnlyOnce(Walk):
         if os.environ.get("PARENT") != str(os.getpid()):
             os._exit(9)
         super().__init__()
+
+
+gym.register("Quits-v0", entry_point="nasty:Quits", max_episode_steps=5)

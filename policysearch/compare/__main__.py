@@ -246,6 +246,11 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
         raise Refusal([f"interrupted; what was run is kept. To continue: {again}"], INTERRUPTED)
     if outcome.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
+        lines += [
+            f"{died.job}: {died.crash}; to see it again: {report.replay_of(died.job, study, out)}"
+            for died in outcome.died
+            if died.crash is not None
+        ]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
     if outcome.result is not None and outcome.result.nothing_usable:
         hint = "mend what fails and run the same again with --retry-failed"

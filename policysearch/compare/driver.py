@@ -77,17 +77,23 @@ def run_study(
             updates.close()  # ends the workers
             interrupted = True
         result = CompareResult.of(session) if session.results else None
-        if result is not None and folder is not None:
+        if folder is not None and (session.results or session.died):
             _write(session, result, folder, latex=latex)
     return StudyOutcome(result, session.died, interrupted)
 
 
-def _write(session: StudySession, result: CompareResult, folder: Path, *, latex: bool) -> None:
+def _write(session: StudySession, result: CompareResult | None, folder: Path, *, latex: bool) -> None:
     """Write the report, the recommendations and the examples of failed episodes."""
     try:
-        recommendation.save(folder, session.tuned, session.results.values())
-        recommendation.save_failures(folder, session.tuned, session.results.values())
-        report.write(result, folder, latex=latex)
+        labels = {died.job.optimizer for died in session.died}
+        study = (
+            session.tuned if labels <= session.tuned.optimizers.keys() else session.drawn
+        )  # while it was tuned
+        died = [died.result(study) for died in session.died]
+        recommendation.save_failures(folder, study, [*session.results.values(), *died])
+        if result is not None:
+            recommendation.save(folder, session.tuned, session.results.values())
+            report.write(result, folder, latex=latex)
     except OSError as error:
         raise CannotWrite(
             f"{error.filename or folder}: cannot write: {error.strerror or error}; the runs are safe in the ledger: "

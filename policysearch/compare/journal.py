@@ -17,7 +17,7 @@ The stages are "tuning" and "final".
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
@@ -30,6 +30,7 @@ from policysearch.ledger import Ledger, LedgerError, LedgerRefused
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
 from policysearch.reuse import Reuse
+from policysearch.tasks import EvaluatorKind, is_compiled
 
 NAME = "ledger.sqlite"
 SECONDS_BETWEEN_COMMITS = 0.25
@@ -154,7 +155,9 @@ class StudyJournal:
         assert self._ledger is not None  # noqa: S101
         document = decode(encode(study.document()))
         if known is not None:
-            self.grown, changed = compare_studies(known, document)
+            alike = known | ({"evaluator": study.evaluator} if _rolls_alike(known, study) else {})
+            self.grown, changed = compare_studies(alike, document)
+            self.grown += changes((name, known[name], value) for name, value in alike.items())
             if changed:
                 raise StudyChanged(
                     f"{self._ledger.path}: holds another study; " + "; ".join(changed) + "\n"
@@ -245,11 +248,22 @@ class StudyJournal:
         return "; ".join(dict.fromkeys(changes(values)))
 
 
+def _rolls_alike(known: dict[str, Any], study: Study) -> bool:
+    """Whether the rollouts of the known evaluator have the same bits: if they are compiled on the same tasks."""
+    before: Any = known.get("evaluator")
+    if before not in get_args(EvaluatorKind):
+        return False
+    tasks = map(study.task, study.tasks)
+    return before == study.evaluator or all(
+        is_compiled(task, before) == is_compiled(task, study.evaluator) for task in tasks
+    )
+
+
 def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What a study has more than another, and what has changed, each in words.
 
-    More runs, methods or tasks leave every number that there is as it is, so they are growth; all else is
-    change. With sequential testing more runs are a change: the number of looks is part of the promise.
+    More runs, methods or tasks, or a first time-out, leave every number that there is as it is, so they are growth;
+    all else is change. With sequential testing more runs are a change: the number of looks is part of the promise.
     """
     grown, changed = [], []
     for name in {**old, **new}:
@@ -261,6 +275,8 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
             changed += [f"{name}.{label} is missing" for label in before or {} if label not in (after or {})]
             for label in [label for label in before or {} if label in (after or {})]:
                 changed += changes([(f"{name}.{label}", old[name][label], new[name][label])])
+        elif name == "rollout_timeout" and before is None:  # every recorded rollout has ended by itself
+            grown += changes([(name, before, after)])
         elif name == "runs" and not new.get("settle") and (after or 0) > (before or 0):
             grown += changes([(name, before, after)])
         else:

@@ -16,6 +16,7 @@ from policysearch.compare.run import Result, report_key
 from policysearch.compare.saved import FAILURES_FILE, RECOMMENDATIONS_FILE, FailedEpisode, Header, load, write
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Proposal
+from policysearch.evaluators.pool import STOPPED
 from policysearch.search import held_out
 from policysearch.space import Space
 
@@ -56,7 +57,8 @@ def _failures(study: Study, result: Result) -> Iterator[tuple[Header, Array]]:
             reason=failure.reason,
             number=number,
         )
-        yield _header(study, result).model_copy(update={"failed": failed}), example.params
+        changes = {"failed": failed} | ({"evaluator": "pool"} if failure.reason.startswith(STOPPED) else {})
+        yield _header(study, result).model_copy(update=changes), example.params
 
 
 def _header(study: Study, result: Result) -> Header:

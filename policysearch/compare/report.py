@@ -21,6 +21,9 @@ from policysearch.compare.readable import (
     tuned_rows,
     versions,
 )
+from policysearch.compare.run import Job
+from policysearch.compare.saved import FAILURES_FILE, entry_name
+from policysearch.compare.study import Study
 from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.registry import package_of
@@ -150,6 +153,14 @@ def _outside(comparison: Comparison, task: str) -> list[str]:
     """The modules outside the package that a replay of a run on a task needs."""
     runs = comparison.runs[comparison.runs["task"] == task]
     return outside(task, str(runs["policy"].iloc[0])) if "policy" in runs else []
+
+
+def replay_of(job: Job, study: Study, out: Path) -> str:
+    """The command that shows the first failed episode of a run again."""
+    name = entry_name(job.task, job.optimizer, job.run, 0)
+    return replay_command(
+        f"{out / FAILURES_FILE / name}", None, *outside(job.task, study.task(job.task).policy)
+    )
 
 
 def replay_command(file: str, out: Path | None = None, *modules: str) -> str:

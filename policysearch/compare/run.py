@@ -216,7 +216,11 @@ def execute(study: Study, job: Job, threads: int = 1) -> Result:
 
 
 def run_job(
-    study: Study, job: Job, threads: int = 1, known: Sequence[Record] = ()
+    study: Study,
+    job: Job,
+    threads: int = 1,
+    known: Sequence[Record] = (),
+    problem: Problem | None = None,
 ) -> Generator[Progress, None, Result]:
     """Search, then report the recommendations along the way on held-out episodes; a `Progress` per generation.
 
@@ -225,12 +229,13 @@ def run_job(
         job: the run.
         threads: of the evaluator; the numbers do not depend on it.
         known: the records of generations that were run before, which are replayed.
+        problem: that of the run, if it is not the study's.
 
     Raises:
         ReplayDiffers: if the search does not ask for what is recorded.
     """
     began = time.perf_counter()
-    problem = study.problem(job.task, job.optimizer, job.run, threads)
+    problem = problem or study.problem(job.task, job.optimizer, job.run, threads)
     try:
         tally = yield from _search(study, job, problem, known)
         unit, grid = study.grid(job.task)

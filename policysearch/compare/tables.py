@@ -70,7 +70,7 @@ class Tables:
             for i, task in enumerate(study.tasks)
             for j, label in enumerate(study.optimizers)
         }
-        died = [Result.without(study, died.job, died.reason) for died in session.died if session.results]
+        died = [died.result(study) for died in session.died if session.results]
         ordered = sorted(
             (*results.values(), *died), key=lambda r: (*place[r.job.task, r.job.optimizer], r.job.run)
         )

@@ -19,6 +19,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 from threadpoolctl import threadpool_limits
 
+from policysearch.compare.crash import Crash, find
 from policysearch.compare.run import Job, Progress, Result, run_job
 from policysearch.compare.study import Study
 from policysearch.evaluators.recorded import Record, ReplayDiffers
@@ -48,6 +49,15 @@ class Died:
 
     job: Job
     reason: str
+    crash: Crash | None = None  # the episode that did it, if it was found
+
+    def result(self, study: Study) -> Result:
+        """The rows of the run, which counts as worse than any other, with the episode that ended it."""
+        without = Result.without(study, self.job, self.reason)
+        if self.crash is None:
+            return without
+        example = self.crash.example
+        return replace(without, params=example.params, param_names=self.crash.names, examples=(example,))
 
 
 Event = list[Progress] | Result | Died | None
@@ -71,6 +81,7 @@ def run_all(work: Sequence[Work], workers: int) -> Iterator[Event]:
 
 
 def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[Event]:
+    explained: set[str] = set()  # tasks
     new: dict[Job, list[str]] = {job: [] for job in work}  # records, in case that the worker of a run dies
 
     def with_records(job: Job) -> Work:
@@ -92,7 +103,10 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
                 yield None
             elif isinstance(event, Lost):
                 if not event.again:
-                    yield _died(event)
+                    last = with_records(event.task)
+                    again = event.task.task in explained  # to find one of the same kind takes long
+                    yield _died(event, None if again else find(last.study, last.job, last.known))
+                    explained.add(event.task.task)
             else:
                 if event.done:
                     new[event.task].clear()
@@ -101,13 +115,14 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
                 yield event.value
 
 
-def _died(lost: Lost[Job]) -> Died:
+def _died(lost: Lost[Job], crash: Crash | None) -> Died:
     code = lost.code
     return Died(
         lost.task,
         f"its process ended {lost.times} times (exit code {code}; "
         f"{signal.Signals(-code).name if code and code < 0 else 'the environment ended it'}); "
-        "with --evaluator pool a rollout that ends its process counts as failed",
+        "with --evaluator pool a rollout that ends its process counts as failed, and this study continues",
+        crash,
     )
 
 

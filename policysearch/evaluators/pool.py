@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from policysearch.core import Evaluation, Proposal
+from policysearch.core import Evaluation, Failure, Proposal
 from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, collect, episode_seed
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Told, Workers
 from policysearch.seeding import Key
+
+#: How the reason of a failure begins if its process ended, or was ended.
+STOPPED = "the rollout was stopped"
 
 
 class PoolEvaluator(Runner):
@@ -93,11 +96,20 @@ class PoolEvaluator(Runner):
         evaluation = collect(proposal, outcomes)
         return replace(evaluation, retried_rollouts=evaluation.retried_rollouts + retried)
 
+    def first_stopped(self, proposal: Proposal, key: Key) -> Failure | None:
+        """The failure of a rollout that ends its worker, or lasts too long; the others are not waited for."""
+        running = self.workers.run(proposal.pairs, context=(proposal, key))
+        with contextlib.closing(running) as events:
+            for event in events:
+                if isinstance(event, Lost) and not event.again:
+                    return self._failed(event, key).failure
+        return None
+
     def _failed(self, lost: Lost[Pair], key: Key) -> Outcome:
         i, j = lost.task
         seed = episode_seed(key, i, j, common=self.inner.common_random_numbers)
         times = f", {lost.times} times" if lost.times > 1 else ""
-        return Outcome.failed(i, j, seed, f"the rollout was stopped: {lost.reason}{times}")
+        return Outcome.failed(i, j, seed, f"{STOPPED}: {lost.reason}{times}")
 
 
 def _has_raised(outcome: Outcome) -> bool:

@@ -9,6 +9,7 @@ from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy, 
 from policysearch.tasks.problem import (
     Problem,
     incompatibility,
+    is_compiled,
     make_evaluator,
     make_problem,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Task",
     "find_task",
     "incompatibility",
+    "is_compiled",
     "known_task",
     "make_evaluator",
     "make_policy",

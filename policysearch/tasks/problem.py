@@ -83,6 +83,15 @@ def make_evaluator(
     return PoolEvaluator(episodes, workers=threads, timeout=timeout) if kind == "pool" else episodes
 
 
+def is_compiled(task: Task, kind: EvaluatorKind) -> bool:
+    """Whether `make_evaluator` compiles the rollouts of a task; the others are to the last bit those of episodes."""
+    if task.person is not None or kind in ("episodes", "pool"):
+        return False
+    return kind == "compiled" or (
+        task.meet().simulator is not None and kernel_of(task.make_policy()) is not None
+    )
+
+
 def _episodes(task: Task, policy: Policy) -> EpisodeEvaluator:
     """What runs `policy` in copies of the task's environment.
 

@@ -172,6 +172,21 @@ def test_a_recommendation_and_a_failure_of_the_first_version_are_replayed(
     assert load(ASSETS / "failure_v1.npz")[0].name == "counting_env:Failing-v0/random-search/0/0"
 
 
+def test_an_episode_that_ended_its_process_is_replayed_in_another(tmp_path: Path) -> None:
+    study = Study.resolve({"tasks": ["counting_env:Failing-v0"], "optimizers": ["random-search"], "runs": 1})
+    result = execute(study, Job("counting_env:Failing-v0", "random-search", 0))
+    (example, *_), kinds = result.examples, []
+    for reason in (
+        "step: RuntimeError: a leg broke",
+        "the rollout was stopped: it ended its process (exit code 7)",
+    ):
+        failed = replace(example, failure=replace(example.failure, reason=reason))
+        file = save_failures(tmp_path, study, [replace(result, examples=(failed,))])
+        assert file is not None
+        kinds.append(load(file)[0].evaluator)
+    assert kinds == ["auto", "pool"]
+
+
 def test_runs_are_saved_in_the_order_of_the_study_and_failures_by_number(tmp_path: Path) -> None:
     task = "counting_env:Failing-v0"
     methods = ["random-search", "hill-climbing"]

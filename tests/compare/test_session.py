@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import NAME, StudyChanged, StudyJournal
 from policysearch.compare.run import Job, Result, execute
+from policysearch.compare.saved import load_all
 from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.verdict import verdict
@@ -244,10 +246,45 @@ def test_a_run_that_always_ends_its_process_has_no_result_and_disturbs_no_other(
     )
     assert "--evaluator pool" in said
     assert "Traceback" not in said
+    run = "random-search on counting_env:Exiting-v0, run 0"
+    shown = next(line for line in said.splitlines() if line.startswith(f"error: {run}: "))
+    assert "(exit code 7), 2 times; parameters " in shown
+    (header, params), *_ = load_all(tmp_path / "out/failures.npz")
+    assert header.failed is not None
+    assert f"candidate {header.failed.candidate}, episode {header.failed.episode}, seed " in shown
+    assert f"parameters {params[0]:.6g} " in shown
+    assert "to see it again: PYTHONPATH=. python -m policysearch.compare replay " in shown
+    failures = pd.read_csv(tmp_path / "out/failures.csv")
+    assert failures["candidate"].tolist() == [header.failed.candidate]
     runs = pd.read_csv(tmp_path / "out/runs.csv")
     assert runs["task"].tolist() == tasks
     assert np.isnan(runs["final_return"]).tolist() == [True, False]
     assert "no result: its process ended 3 times" in (tmp_path / "out/summary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.nightly
+def test_an_episode_that_ends_its_process_is_seen_again_by_the_command_and_another_evaluator_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--tasks",
+        "nasty:Quits-v0",
+        "--optimizers",
+        "random-search",
+        "--rollouts",
+        "30",
+        "--runs",
+        "1",
+    ]
+    flags += ["--workers", "2", "--out", str(tmp_path)]
+    assert main(flags) == 3  # without any result
+    command = capsys.readouterr().err.partition(
+        "to see it again: PYTHONPATH=. python -m policysearch.compare "
+    )[2]
+    assert main(shlex.split(command.splitlines()[0])) == 0  # in another process, as it ends its own
+    assert "it fails:  the rollout was stopped: " in capsys.readouterr().out
+    assert main([*flags, "--evaluator", "pool"]) == 0
+    assert pd.read_csv(tmp_path / "runs.csv")["failed_rollouts"].item() > 0
 
 
 def test_a_finished_run_is_never_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,6 +327,7 @@ def test_more_runs_methods_or_tasks_continue_a_study_and_change_none_of_its_numb
         ),
         ({"tasks": {"lqr": {"policy": "mlp"}}}, "tasks.lqr.policy was not set, is mlp"),
         ({"steps": 1000}, "steps was not set, is 1000"),
+        ({"evaluator": "episodes"}, "evaluator was auto, is episodes"),  # of compiled rollouts
     ],
 )
 def test_a_changed_study_is_refused_with_what_has_changed(
@@ -301,6 +339,27 @@ def test_a_changed_study_is_refused_with_what_has_changed(
         StudyJournal(tmp_path / "out", study(**change))
     assert "pass --fresh to start over (the old ledger is kept next to it)" in str(error.value)
     assert (tmp_path / "out" / NAME).read_bytes() == before
+
+
+def test_another_evaluator_of_the_same_bits_continues_a_study(tmp_path: Path) -> None:
+    walks = {"tasks": ["counting_env:Counting-v0"], "optimizers": ["random-search"], "runs": 1}
+    before = facts(conduct(study(**walks), tmp_path / "walks"))
+    for changed, kept in (
+        ({"evaluator": "episodes"}, ["evaluator was auto, is episodes"]),
+        ({"evaluator": "pool"}, ["evaluator was episodes, is pool"]),
+        ({"evaluator": "pool", "rollout_timeout": 9.0}, ["rollout_timeout was not set, is 9"]),
+    ):
+        with StudyJournal(tmp_path / "walks", study(**walks, **changed)) as journal:
+            assert journal.grown == kept
+    with pytest.raises(StudyChanged, match="rollout_timeout was 9, is 5"):
+        StudyJournal(tmp_path / "walks", study(**walks, evaluator="pool", rollout_timeout=5.0))
+    last = study(**walks, evaluator="pool", rollout_timeout=9.0)
+    assert facts(conduct(last, tmp_path / "walks")) == before
+    conduct(study(optimizers=["random-search"], runs=1), tmp_path / "compiled")
+    with StudyJournal(
+        tmp_path / "compiled", study(optimizers=["random-search"], runs=1, evaluator="compiled")
+    ) as same:
+        assert same.grown == ["evaluator was auto, is compiled"]
 
 
 def test_fresh_starts_over_and_keeps_the_old_ledger(
