@@ -294,7 +294,7 @@ def written(page: Path) -> str:
             lines = [line.rstrip() for line in printed.strip("\n").splitlines()]
             text = _replaced(text, shown, "\n".join(lines) + "\n")
     for match, printed in reversed([*tables_of(text)]):
-        text = text[: match.start("text")] + printed + text[match.end("text") :]
+        text = text[: match.start("text")] + printed + "\n" * (not match["text"]) + text[match.end("text") :]
     return text
 
 
