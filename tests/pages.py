@@ -38,7 +38,7 @@ GENERATED = (
     "reference/tasks",
     "results/studies",
 )
-PAGES = [
+PAGES = [ROOT / "README.md"] + [
     page
     for page in sorted((ROOT / "docs").rglob("*.md"))
     if not any(page.is_relative_to(ROOT / "docs" / folder) for folder in GENERATED)

@@ -4,7 +4,7 @@
     python experiments/benchmarks/act.py --table results/benchmarks   the table of it
 
 "act" is `policy.act` on arrays with one row, "compiled" the kernel that the rollouts use, called from Python, and
-"NumPy" the policy written out by hand. Each is called 200 times in a row; the least mean of 200 such rows counts. One thread.
+"NumPy" the policy written out by hand. Each is called 200 times in a row; the least mean of 200 such rows counts.
 """
 
 import argparse

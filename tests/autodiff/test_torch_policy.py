@@ -551,11 +551,9 @@ def test_a_policy_prints_its_configuration_and_is_replaced_by_its_fields() -> No
     assert isinstance(again.mode, TorchMap)
 
 
-def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-    code = next(
-        code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "TorchPolicy(" in code
-    )
-    exec(compile(code.replace("rollouts=200", "rollouts=20"), "README.md", "exec"), {})  # noqa: S102 - our own
+def test_the_example_of_the_page_on_networks_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parent.parent.parent / "docs/how-to/own-network.md"
+    code = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[0]
+    exec(compile(code, page.name, "exec"), {})  # noqa: S102 - our own
     said = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in said] == ["10", "20"]

@@ -74,7 +74,7 @@ def test_the_interval_of_ten_normal_runs_covers_the_truth_as_often_as_it_says() 
 
 @pytest.mark.nightly
 def test_the_interval_of_ten_skewed_runs_is_a_little_too_short() -> None:
-    """What the README states: 92 to 94 % for exponential and lognormal returns."""
+    """What the page on statistics states: 92 to 94 % for exponential and lognormal returns."""
     quantiles = np.linspace(0.25, 0.75, 200_001)
     for name in ("expon", "lognorm"):
         distribution = getattr(stats, name)(*([1.0] if name == "lognorm" else []))
