@@ -21,6 +21,7 @@ from typing import Any, get_args
 
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
+from policysearch.compare.tuning import row_of
 from policysearch.digests import Digests
 from policysearch.digests.agreement import agreed, remarks
 from policysearch.errors import WRONG_REQUEST
@@ -171,7 +172,11 @@ class StudyJournal:
         older = bool(self.past) and not self._runs
         if reuse.retry_failed and self._forget_failures():
             ledger.append("retry", (), {})
-        labels = {job.optimizer for (_, job), past in self.past.items() if past.texts or past.result}
+        labels = {
+            row_of(job.optimizer) if stage == "tuning" else job.optimizer
+            for (stage, job), past in self.past.items()
+            if past.texts or past.result
+        }
         methods = {study.optimizers[label].method for label in labels}
         for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=methods, failed=False):
             ledger.append(kind, (), body)
@@ -266,6 +271,9 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
     all else is change. With sequential testing more runs are a change: the number of looks is part of the promise.
     """
     grown, changed = [], []
+    known_to_grow = set() if new.get("settle") else {"runs"}
+    if old.get("rollout_timeout") is None:  # every recorded rollout has ended by itself
+        known_to_grow.add("rollout_timeout")
     for name in {**old, **new}:
         before, after = old.get(name), new.get(name)
         if before == after:
@@ -275,9 +283,7 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
             changed += [f"{name}.{label} is missing" for label in before or {} if label not in (after or {})]
             for label in [label for label in before or {} if label in (after or {})]:
                 changed += changes([(f"{name}.{label}", old[name][label], new[name][label])])
-        elif name == "rollout_timeout" and before is None:  # every recorded rollout has ended by itself
-            grown += changes([(name, before, after)])
-        elif name == "runs" and not new.get("settle") and (after or 0) > (before or 0):
+        elif name in known_to_grow and (before is None or before < (after or 0)):
             grown += changes([(name, before, after)])
         else:
             changed += changes([(name, before, after)])

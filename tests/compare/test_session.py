@@ -341,6 +341,12 @@ def test_a_changed_study_is_refused_with_what_has_changed(
     assert (tmp_path / "out" / NAME).read_bytes() == before
 
 
+def test_a_tuned_study_is_continued(tmp_path: Path) -> None:
+    small = {"optimizers": ["cma-es"], "rollouts": 12, "runs": 1, "tune": 1}
+    before = facts(conduct(study(**small), tmp_path))
+    assert facts(conduct(study(**small), tmp_path)) == before
+
+
 def test_another_evaluator_of_the_same_bits_continues_a_study(tmp_path: Path) -> None:
     walks = {"tasks": ["counting_env:Counting-v0"], "optimizers": ["random-search"], "runs": 1}
     before = facts(conduct(study(**walks), tmp_path / "walks"))
