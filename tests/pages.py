@@ -36,6 +36,7 @@ GENERATED = (
     "reference/methods",
     "reference/policies",
     "reference/tasks",
+    "results/gallery",
     "results/studies",
 )
 PAGES = [ROOT / "README.md"] + [

@@ -72,3 +72,21 @@ def test_the_page_of_results_has_every_column() -> None:
         named = set(re.findall(r"`([\w]+)`", section))
         missing = set(getattr(comparison, name).columns) - named
         assert not missing, f"{name}.csv: no word on {', '.join(missing)}"
+
+
+def test_the_gallery_has_every_picture_of_a_controller_and_every_study(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    from generator import gallery
+
+    text = gallery.pages()["index.md"]
+    shown = re.findall(r"\]\(\.\./\.\./\.\./(results/[^)]+)\)", text)
+    assert all((ROOT / picture).is_file() for picture in shown)
+    pictures = {*(ROOT / "results").glob("controllers/*.png"), *(ROOT / "results").glob("*/*/curves.png")}
+    pictures |= {*(ROOT / "results").glob("*/curves.png"), *(ROOT / "results").glob("lecture_claims/*.png")}
+    without = {"controllers/default_method.png", "controllers/study/curves.png", "aibo_gait/noise/curves.png"}
+    without |= {"aibo_gait/study/curves.png"}  # the page has the same as learning curves
+    missing = {str(p.relative_to(ROOT / "results")) for p in pictures} - without
+    assert not missing - {picture.removeprefix("results/") for picture in shown}
+    assert "| start | -8.68 | 0 |" in text

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from generator import api, commands, methods, policies, results, tasks
+from generator import api, commands, gallery, methods, policies, results, tasks
 
 #: What is written below `docs/`, and by what; git ignores these folders.
 WRITERS = {
@@ -12,6 +12,7 @@ WRITERS = {
     "reference/tasks": tasks.pages,
     "reference/api": api.pages,
     "results/studies": results.pages,
+    "results/gallery": gallery.pages,
 }
 
 
