@@ -24,8 +24,85 @@ def test_every_method_says_where_it_is_from_why_its_defaults_and_when_to_use_it(
     assert any(f"{year}" in doc for year in range(1945, 2030)), f"{name}: expected a source with its year"
 
 
-def test_every_public_name_is_on_one_page_of_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
+
+
+DOCSTRING = """Steps along an estimate.
+
+    θ ← θ + α ĝ
+    α  the step
+
+The estimate is unbiased.
+
+>>> 1 + 1
+2
+
+Raises:
+    ValueError: for a step that is
+        not positive.
+    TypeError: for a word.
+"""
+MARKDOWN = """Steps along an estimate.
+
+```text
+θ ← θ + α ĝ
+α  the step
+```
+
+The estimate is unbiased.
+
+```pycon
+>>> 1 + 1
+2
+```
+
+**Raises**
+
+- `ValueError`: for a step that is
+  not positive.
+- `TypeError`: for a word."""
+
+
+def test_formulas_examples_and_sections_of_a_docstring_are_blocks_and_lists() -> None:
+    from generator.markdown import of_docstring
+
+    assert of_docstring(DOCSTRING) == MARKDOWN
+
+
+def test_what_help_prints_is_a_table_without_line_breaks() -> None:
+    from generator.commands import pages
+
+    text = pages()["compare.md"]
+    assert "| `--rollouts N` | The budget of every search: episodes that it may spend. | 300 |" in text
+    assert (
+        "| `--tasks TASK …` | Gymnasium ids, also module:EnvId; names from --list; or module:TASK, a Task of"
+        in text
+    )
+    assert "─" not in text
+    assert "## policysearch hitl run" in pages()["hitl.md"]
+
+
+def test_fields_have_their_comments_and_what_a_factory_makes() -> None:
+    from generator.source import fields
+
+    found = {field.name: field for field in fields([("policysearch.core", "Evaluation")])}
+    assert (found["retried_rollouts"].default, found["retried_rollouts"].annotation) == ("0", "int")
+    assert found["retried_rollouts"].meaning.startswith("run again because their process was lost")
+    assert found["metrics"].default == "dict()"
+
+
+def test_links_of_a_page_of_results_lead_to_the_same_files_from_the_site() -> None:
+    from generator.results import PLACE, pages
+
+    for name, text in pages().items():
+        for link in re.findall(r"\]\(([^)#\s]+)", text):
+            target = (PLACE / name).parent / link
+            assert "://" in link or target.exists() or str(target.resolve().relative_to(PLACE)) in pages()
+
+
+def test_every_public_name_is_on_one_page_of_the_reference() -> None:
     from generator.api import PAGES
 
     listed = [name for _, names in PAGES.values() for name in names.split()]
