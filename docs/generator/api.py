@@ -79,8 +79,8 @@ def pages() -> Mapping[str, str]:
     text = f"""# Python API
 
 These names are public: they change only as the [versioning policy](../../project/versioning.md) says. Everything else
-may change without notice. A name is imported when it is first used, so `import policysearch` is fast. All names are typed:
-editors complete options, `compare`'s and `tune`'s keywords among them, and find misspelt ones.
+may change without notice. A name is imported when it is first used, so `import policysearch` is fast. All names are
+typed: editors complete options, `compare`'s and `tune`'s keywords among them, and find misspelt ones.
 
 {markdown.table(("page", "names"), rows)}
 
