@@ -25,7 +25,7 @@ def of_docstring(text: str | None) -> str:
             out += ["```text", *inspect.cleandoc("\n" + "\n".join(block)).splitlines(), "```", ""]
         else:
             out.append(line)
-    return "\n".join(out).strip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
 
 
 def _taken(lines: list[str], wanted: Callable[[str], bool]) -> list[str]:
