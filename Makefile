@@ -63,6 +63,12 @@ docs: .venv/docs
 # What the blocks of pages print, and pictures that they draw, are written into the pages again.
 docs-outputs: .venv/ready
 	$(BIN)/python tests/pages.py $(PAGES)
+	$(BIN)/python tests/notebooks.py
+
+.venv/notebooks: .venv/ready
+	@echo "installing what runs the notebooks into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	@touch $@
 
 .venv/docs: .venv/ready
 	@echo "installing what builds the pages into .venv ..."
@@ -71,6 +77,7 @@ docs-outputs: .venv/ready
 
 # A part is a share of the tests by the hash of their names (see tests/conftest.py). That it has passed is a file named
 # after the commit; with uncommitted changes nothing is remembered.
+nightly: .venv/notebooks
 PARTS ?= 8
 COMMIT := $(shell git diff --quiet HEAD 2>/dev/null && git rev-parse --short HEAD)
 nightly mutants: .venv/ready
