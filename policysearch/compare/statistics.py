@@ -21,6 +21,8 @@ from policysearch.seeding import stream
 
 RESAMPLES = 2000
 ALPHA = 0.05
+#: Numbers that are worked on at once; tables of thousands of runs are resampled in parts.
+PART = 2**19
 CAP = 3.0  # median sizes, of a single difference
 #: Up to this many runs all sign patterns are enumerated; beyond, as many are drawn.
 MAX_ENUMERATED, SIGN_PATTERNS = 13, 10_000
@@ -35,6 +37,10 @@ def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
     """
     from scipy.stats import trim_mean  # noqa: PLC0415 - takes a second
 
+    if values.size > PART and values.ndim > 1:  # it is copied several times
+        rows = values.reshape(-1, values.shape[-1])
+        parts = [iqm(part) for part in np.array_split(rows, min(len(rows), values.size // PART + 1))]
+        return np.concatenate(parts).reshape(values.shape[:-1])
     return np.asarray(trim_mean(np.where(np.isnan(values), -np.inf, values), 0.25, axis=-1))
 
 
@@ -66,7 +72,7 @@ def curve_interval(
         return nothing, nothing
     picks = stream(*key).integers(runs, size=(RESAMPLES // 4, runs))
     with np.errstate(invalid="ignore"):
-        low, high = np.quantile(iqm(curves[:, picks]), (0.025, 0.975), axis=1)
+        low, high = np.quantile(np.array([iqm(curve[picks]) for curve in curves]), (0.025, 0.975), axis=1)
     return low, high
 
 
@@ -154,7 +160,9 @@ def sign_patterns(runs: int, *key: int | str) -> Int[Array, "patterns runs"]:
     if runs <= MAX_ENUMERATED:
         numbers = np.arange(2 ** (runs - 1))[:, None]
         return 1 - 2 * (numbers >> np.arange(runs) & 1)
-    patterns = 1 - 2 * stream(*key).integers(2, size=(SIGN_PATTERNS, runs))
+    rng, patterns = stream(*key), np.empty((SIGN_PATTERNS, runs), dtype=np.int8)
+    for part in np.array_split(patterns, 20):  # eight bytes per sign would be too many
+        part[:] = 1 - 2 * rng.integers(2, size=part.shape)
     patterns[0] = 1
     return patterns
 
@@ -176,7 +184,10 @@ def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
     correction finds nothing where pairs are many and runs few. The joint step-down test flips the signs of whole
     runs, for all pairs alike, and compares each pair with the largest statistic of the undecided ones.
     """
-    flipped = sign_patterns(len(gaps), *key) @ capped(gaps)  # patterns × pairs; row 0 is what was observed
+    limited, parts = capped(gaps), np.array_split(sign_patterns(len(gaps), *key), 20)
+    flipped = np.concatenate(
+        [part @ limited for part in parts]
+    )  # patterns × pairs; row 0 is what was observed
     T = np.abs(flipped)
     at_least = T[0] - 1e-9 <= T
     p = at_least.mean(axis=0)

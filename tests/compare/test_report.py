@@ -5,6 +5,8 @@ import math
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Collection
 from html import unescape
@@ -429,6 +431,21 @@ def test_curves_keep_their_value_until_the_next_point_on_either_axis() -> None:
     grid, values = comparison.curve("lqr", "a", "steps")
     assert values[:, 0].tolist() == [7.0 if steps >= 15_000 else 1.0 for steps in grid]
     assert values[:, 1].tolist() == [7.0 if steps >= 30_000 else 2.0 for steps in grid]
+
+
+@pytest.mark.nightly
+def test_the_report_of_three_thousand_runs_needs_less_than_400_megabytes(tmp_path: Path) -> None:
+    returns = np.random.default_rng(0).normal(size=(3, 1000))
+    runs_table({label: list(values) for label, values in zip("abc", returns, strict=True)}).write(tmp_path)
+    code = (
+        "import resource, sys\nfrom policysearch.compare.__main__ import main\n"
+        "code = main(['report', sys.argv[1]])\n"
+        "print('bytes', 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\nsys.exit(code)"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(made.stdout.rpartition("bytes ")[2]) < 400e6
 
 
 def test_numbers_are_short() -> None:

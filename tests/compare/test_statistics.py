@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from policysearch.compare import statistics
 from policysearch.compare.power import effect_size, runs_needed, variance_removed_by_pairing
 from policysearch.compare.sequential import decide
 from policysearch.compare.statistics import (
@@ -310,3 +312,19 @@ def test_nothing_depends_on_global_randomness() -> None:
     assert np.random.get_state()[1].tobytes() == state  # type: ignore[index, union-attr] # noqa: NPY002
     np.random.seed(2)  # noqa: NPY002
     assert everything() == first
+
+
+def test_thousands_of_runs_are_resampled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves, gaps = stream("parts").normal(size=(11, 800)), stream("gaps").normal(size=(800, 2))
+    whole = iqm(curves)
+    tracemalloc.start()
+    try:
+        low, high = curve_interval(curves, "parts")
+        paired_tests(gaps, "parts")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (low < high).all()
+    assert peak < 35e6  # bytes; all resampled curves at once are as many, and are copied
+    monkeypatch.setattr(statistics, "PART", 3000)
+    assert (iqm(curves) == whole).all()
