@@ -57,7 +57,7 @@ torch: .venv/torch
 
 # Why Sphinx: see docs/conf.py. Warnings, and links to pages or headings that do not exist, are errors.
 docs: .venv/docs
-	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs site
+	$(BIN)/python -m sphinx -W --keep-going -q -E -a -b html -d build/doctrees docs site
 	@echo "wrote site/index.html"
 
 # What the blocks of pages print, and pictures that they draw, are written into the pages again.

@@ -10,17 +10,17 @@ from policysearch.tasks.policies import CONTROLLERS
 
 #: Names of a general policy, and where it is described.
 GENERAL = {
-    "linear": (Linear, "`linear`; `softmax-linear` and `gaussian-linear` name the head too"),
-    "mlp": (MLP, "`mlp` (16 units), `mlp:32,32`; `softmax-mlp`, `gaussian-mlp`"),
-    "softmax": (Softmax, "the head for discrete actions; `tabular` is softmax of a table"),
-    "gaussian": (Gaussian, "the head for continuous actions"),
+    "linear": (Linear, "Names: `linear`; `softmax-linear` and `gaussian-linear` name the head too"),
+    "mlp": (MLP, "Names: `mlp` (16 units), `mlp:32,32`; `softmax-mlp` and `gaussian-mlp` name the head too"),
+    "softmax": (Softmax, "The head for discrete actions. The policy `tabular` is the softmax of a table"),
+    "gaussian": (Gaussian, "The head for continuous actions"),
 }
 
 
 def pages() -> Mapping[str, str]:
     """One page."""
     general = [
-        f"### {name}\n\nNames: {names}.\n\n{markdown.of_docstring(_doc(cls))}"
+        f"### {name}\n\n{names}.\n\n{markdown.of_docstring(_doc(cls))}"
         for name, (cls, names) in GENERAL.items()
     ]
     controllers = [_controller(name) for name in CONTROLLERS]

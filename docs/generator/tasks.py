@@ -16,16 +16,17 @@ def pages() -> Mapping[str, str]:
     rows = [
         (
             markdown.code(task.name),
-            markdown.code(task.env_id),
             markdown.code(task.policy),
-            task.deploy,
-            task.unit,
-            ", ".join(f"{name} {value:.6g}" for name, value in task.references.items()),
-            " … ".join(f"{value:.6g}" for value in task.normalise or ()),
+            ", ".join(f"{name}: {value:.4g}" for name, value in task.references.items()),
+            " … ".join(f"{value:.4g}" for value in task.normalise or ()),
         )
         for task in tasks
     ]
-    header = ("task", "environment", "policy", "deployed", "unit of the return", "references", "0 … 1")
+    places = [
+        (markdown.code(task.name), markdown.code(task.env_id) or "a simulated person", task.deploy, task.unit)
+        for task in tasks
+        if task.env_id != task.name
+    ]
     described: dict[str, list[str]] = {}
     for task in tasks:
         if doc := _doc(task):
@@ -38,7 +39,11 @@ actions. Any other Gymnasium environment is a task by its id, with a linear poli
 which the pictures show. `0 … 1` are the returns that count as 0 and 1 where tasks are put on one scale; a study file
 sets others with `normalise = [low, high]`.
 
-{markdown.table(header, rows)}
+{markdown.table(("task", "policy", "references", "0 … 1"), rows)}
+
+Tasks whose environment has another name, how they are deployed, and the unit of their return where it has one:
+
+{markdown.table(("task", "environment", "deployed", "unit"), places)}
 
 {chr(10).join(section + chr(10) for section in sections)}"""
     return {"index.md": text}
