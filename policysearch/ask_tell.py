@@ -22,7 +22,8 @@ class _FitnessOfFailure:
         self.worst, self.best = np.inf, -np.inf
 
     def fill(self, evaluation: Evaluation) -> Evaluation:
-        mean = evaluation.returns.mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = evaluation.returns.mean(axis=1)
         finite = mean[np.isfinite(mean)]
         if finite.size:
             self.worst = min(self.worst, float(finite.min()))
@@ -62,10 +63,8 @@ class Conversation:
         self._take(next(self._search))
 
     def _take(self, proposal: Proposal | None, recommendation: Float[Array, "d"] | None = None) -> None:
-        if proposal is not None:
-            params, recommendation = proposal.params.copy(), proposal.recommendation.copy()
-            proposal = replace(proposal, params=params, recommendation=recommendation)
-        self.proposal, self.recommendation = proposal, np.array(recommendation)
+        latest = recommendation if proposal is None else proposal.recommendation
+        self.proposal, self.recommendation = proposal, np.array(latest)
 
     def send(self, evaluation: Evaluation) -> None:
         """Tell the search what has come of its proposal."""

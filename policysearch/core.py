@@ -99,7 +99,7 @@ class Domain:
     """What an optimizer may know about its parameters: where to start, and the bounds.
 
     Coordinates are scaled: one unit is a step that matters, equally in every direction (see
-    `policysearch.space`). Bounds may be infinite.
+    `policysearch.space`). Bounds may be infinite. The arrays are copied, and cannot be changed in place.
 
     Raises:
         ValueError: for a start that is not a finite vector, or bounds that do not contain it.
@@ -118,6 +118,9 @@ class Domain:
             raise ValueError(
                 f"start[{i}]: expected {self.lower[i]:g} <= start <= {self.upper[i]:g}, got {self.start[i]:g}"
             )
+        for name in ("start", "lower", "upper"):
+            object.__setattr__(self, name, getattr(self, name).copy())
+            getattr(self, name).flags.writeable = False
 
     @classmethod
     def unbounded(cls, start: Float[Array, "d"]) -> "Domain":
@@ -142,7 +145,7 @@ class Domain:
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What an optimizer asks an evaluator to run next.
+    """What an optimizer asks an evaluator to run next. Its arrays are copies of those that it is made of.
 
     Raises:
         ValueError: if `params` is not an n × d matrix with n >= 1, or `episodes` is below 1.
@@ -167,6 +170,8 @@ class Proposal:
             raise ValueError(f"params: expected n >= 1 rows of d numbers, got shape {self.params.shape}")
         if self.episodes < 1:
             raise ValueError(f"episodes: expected at least 1, got {self.episodes}")
+        object.__setattr__(self, "params", self.params.copy())
+        object.__setattr__(self, "recommendation", self.recommendation.copy())
 
     @property
     def cost(self) -> int:
@@ -241,7 +246,8 @@ class Evaluation:
         one gets the median of the finite values, which is neutral; where there are none, that of a failure.
         """
         returns = self.returns
-        mean = returns[:, 0] if returns.shape[1] == 1 else returns.mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # a mean that no float holds is that of a failure
+            mean = returns[:, 0] if returns.shape[1] == 1 else returns.mean(axis=1)
         finite = np.isfinite(mean)
         if finite.all():
             return mean

@@ -25,12 +25,15 @@ class Annealing:
     cooling: float = 0.98  # of the temperature, in every generation
 
     def search(self, domain, rng):
-        """Propose, accept or not, cool down."""
-        x, fitness, temperature = domain.start, -np.inf, self.temperature
+        """Propose, accept or not, cool down; the best is recommended."""
+        candidate = x = best = domain.start
+        fitness, highest, temperature = -np.inf, -np.inf, self.temperature
         while True:
+            evaluation = yield Proposal(candidate[None], recommendation=best)
+            for value in evaluation.fitness[evaluation.measured]:
+                if value >= fitness or rng.random() < np.exp((value - fitness) / temperature):
+                    x, fitness = candidate, value
+                if value > highest:
+                    best, highest = candidate, value
             candidate = domain.clip(x + self.sigma * rng.standard_normal(x.size))
-            evaluation = yield Proposal(candidate[None], recommendation=x)
-            gain = evaluation.fitness[0] - fitness
-            if evaluation.measured.size and (gain >= 0 or rng.random() < np.exp(gain / temperature)):
-                x, fitness = candidate, evaluation.fitness[0]
             temperature *= self.cooling

@@ -65,7 +65,7 @@ def standardised(weights: Sequence[Float[Array, "_"]]) -> list[Float[Array, "_"]
     """
     flat = np.concatenate(weights)
     mean, std = flat.mean(), flat.std()
-    return [(w - mean) / std if std > 1e-12 * (1 + abs(mean)) else np.zeros_like(w) for w in weights]
+    return [(w - mean) / std if std > 1e-12 * abs(mean) else np.zeros_like(w) for w in weights]
 
 
 @dataclass(frozen=True, eq=False)

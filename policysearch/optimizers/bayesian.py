@@ -3,7 +3,8 @@
     f ~ GP(0, k),   y_i = f(θ_i) + noise,   next: argmax_θ E[max(f(θ) − max_i y_i, 0)]
 
 Source: Jones, Schonlau & Welch 1998 (expected improvement), through optuna's `GPSampler`: its logarithm (Ament et
-al. 2023), a Matern 5/2 kernel and a length per parameter. One candidate per proposal, after a startup design: the
+al. 2023), a Matern 5/2 kernel and a length per parameter. It is told the returns in units of a power of two, since it
+takes small ones for equal. One candidate per proposal, after a startup design: the
 start and a Latin hypercube (McKay, Beckman & Conover 1979). Every parameter needs two bounds.
 
 The recommendation is not the candidate with the highest return but the one with the highest posterior mean, of a
@@ -81,12 +82,11 @@ class BayesianOptimization:
 
 
 class _Trials:
-    """What is known of the candidates, and optuna's study of it, whose parameters are those of the unit cube."""
+    """What is known of the candidates, and optuna's sampler, whose parameters are those of the unit cube."""
 
     def __init__(self, domain: Domain, seed: int) -> None:
         with _quiet_optuna() as optuna:
-            sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1)
-            self._study = optuna.create_study(sampler=sampler, direction="maximize")
+            self._sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=1)
             unit = optuna.distributions.FloatDistribution(0.0, 1.0)
         self._ranges = {str(i): unit for i in range(domain.start.size)}
         self._domain, self._span = domain, np.maximum(domain.upper - domain.lower, sys.float_info.min)
@@ -97,28 +97,24 @@ class _Trials:
     def ask(self) -> Float[Array, "d"]:
         """The most promising candidate."""
         with _quiet_optuna() as optuna:
-            trial = self._study.ask(self._ranges)
-            self._study.tell(
-                trial, state=optuna.trial.TrialState.FAIL
-            )  # what comes of it is added as a new one
+            study = optuna.create_study(sampler=self._sampler, direction="maximize")
+            exponent = np.frexp(np.ptp(self.values))[1]
+            for u, value in zip(self.points, np.ldexp(self.values, -exponent).tolist(), strict=True):
+                params = dict(zip(self._ranges, u.tolist(), strict=True))
+                study.add_trial(
+                    optuna.trial.create_trial(params=params, distributions=self._ranges, value=value)
+                )
+            trial = study.ask(self._ranges)
         u = np.array([trial.params[name] for name in self._ranges])
         return self._domain.clip(self._domain.lower + self._span * u)
 
     def tell(self, candidates: Float[Array, "n d"], evaluation: Evaluation) -> None:
         """Take note of candidates that were measured, or that failed when the fitness of a failure is known."""
-        with _quiet_optuna() as optuna:
-            for i in evaluation.measured:
-                if evaluation.fitness[i] == NO_FITNESS_YET:
-                    continue
-                value = float(np.clip(evaluation.fitness[i], -MAX_VALUE, MAX_VALUE))
-                u = np.clip((candidates[i] - self._domain.lower) / self._span, 0.0, 1.0)
+        for i in evaluation.measured:
+            if evaluation.fitness[i] != NO_FITNESS_YET:
                 self.params.append(candidates[i])
-                self.points.append(u)
-                self.values.append(value)
-                params = dict(zip(self._ranges, u.tolist(), strict=True))
-                self._study.add_trial(
-                    optuna.trial.create_trial(params=params, distributions=self._ranges, value=value)
-                )
+                self.points.append(np.clip((candidates[i] - self._domain.lower) / self._span, 0.0, 1.0))
+                self.values.append(float(np.clip(evaluation.fitness[i], -MAX_VALUE, MAX_VALUE)))
 
     def best(self) -> Float[Array, "d"]:
         """The candidate with the highest posterior mean."""

@@ -24,8 +24,7 @@ adaptation, any affine transformation of the parameters.
 
 When to use it: as the first choice for 2 to about 100 parameters. With 30 to 100 rollouts smaller first steps
 are better: σ = 0.1, the default of `tune`.
-When not: for one parameter; for thousands, since C has d² numbers; where whole generations return the same,
-which `cma` takes for convergence (`restarts` helps).
+When not: for one parameter; for thousands, since C has d² numbers.
 """
 
 import warnings
@@ -127,7 +126,8 @@ class CMAES:
                     es.sigma *= noise.update(fitness, again.fitness[again.measured], twice)
                     episodes = noise.episodes
             _tell(es, points, fitness)
-            own = _Kept(_mean(es), float(fitness.mean()))
+            with np.errstate(over="ignore"):  # of returns like −1e308
+                own = _Kept(_mean(es), float(fitness.mean()))
         return own if own.value >= kept.value else kept
 
 

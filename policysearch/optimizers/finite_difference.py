@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
-from policysearch.core import Domain, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Proposal, Ranges, Search
 from policysearch.gradients import finite_difference as estimate
 from policysearch.optimizers.checks import positive, within
 
@@ -60,12 +61,16 @@ class FiniteDifference:
                 signs = np.concatenate([np.eye(d), -np.eye(d)])
             candidates = domain.clip(theta + self.epsilon * signs)
             evaluation = yield Proposal(candidates, recommendation=theta)
-            if self.variant == "kohl-stone":
-                A = estimate.kohl_stone(signs, evaluation.fitness)
-            elif self.variant == "regression":
-                A = estimate.regression(signs, evaluation.fitness)
-            else:
-                A = estimate.central(evaluation.fitness[:d], evaluation.fitness[d:], self.epsilon)
-            length = float(np.sqrt(A @ A))
-            if length > 0:
+            with np.errstate(over="ignore", invalid="ignore"):  # returns like −1e200 make no step
+                A = self._gradient(signs, evaluation.fitness)
+                length = float(np.sqrt(A @ A))
+            if 0 < length < np.inf:
                 theta = domain.clip(theta + self.step_size * self.epsilon * A / length)
+
+    def _gradient(self, signs: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Float[Array, "d"]:
+        if self.variant == "kohl-stone":
+            return estimate.kohl_stone(signs, fitness)
+        if self.variant == "regression":
+            return estimate.regression(signs, fitness)
+        plus, minus = np.split(fitness, 2)
+        return estimate.central(plus, minus, self.epsilon)

@@ -26,7 +26,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search, just_below
 from policysearch.optimizers.checks import positive, within
 
 
@@ -96,5 +96,5 @@ def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposa
 def _values(evaluation: Evaluation) -> Float[Array, "n"]:
     """The fitness; vertices that were not measured come last, and so are the first to be replaced."""
     f = evaluation.fitness.copy()
-    f[list(evaluation.unmeasured)] = np.nextafter(f.min(), -np.inf)
+    f[list(evaluation.unmeasured)] = just_below(float(f.min()), -np.inf)
     return f

@@ -38,6 +38,7 @@ class OffPolicyReinforce:
     """Gradient ascent from the rollouts of several past policies."""
 
     needs: ClassVar[Needs] = Needs(scores=True, kept_rollouts=True)
+    revision: ClassVar[int] = 2  # 2: Adam's ε counts in units of the first gradient
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
 
     episodes: int = 10  # n, new ones per step
@@ -57,7 +58,7 @@ class OffPolicyReinforce:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, remember them, step along the gradient of all that still count."""
-        theta, adam = domain.start, Adam(self.learning_rate)
+        theta, adam = domain.start, Adam(self.learning_rate, unit=0.0)
         kept: list[tuple[Rollout, ...]] = []
         diagnostics: dict[str, float] = {}
         while True:

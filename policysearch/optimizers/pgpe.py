@@ -66,7 +66,12 @@ class PGPE:
             if not np.isfinite(evaluation.returns).any():
                 continue  # nothing is known: b is not to be learned from stand-ins
             r_plus, r_minus = np.split(evaluation.fitness, 2)
-            mean, spread = float(evaluation.fitness.mean()), float(evaluation.fitness.std())
+            with np.errstate(
+                over="ignore", invalid="ignore"
+            ):  # of returns like −1e200: an infinite spread makes no step
+                mean, spread = float(evaluation.fitness.mean()), float(evaluation.fitness.std())
+            if not np.isfinite(spread):
+                continue
             b = mean if b is None else b
             if spread > RESOLUTION * abs(mean):
                 differences, averages = (

@@ -37,6 +37,7 @@ class PPO:
     """Minibatch ascent that stops paying once the policy has changed by a factor of 1 ± ε."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
+    revision: ClassVar[int] = 2  # 2: small advantages are standardised too
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (1e-4, 0.1), "epochs": (2, 20)}
 
     episodes: int = 10  # N per batch
@@ -106,7 +107,7 @@ class _Steps:
     obs: Float[Array, "T o"]
     actions: Float[Array, "T a"]
     log_prob: Float[Array, "T"]  # under the policy that drew them
-    A: Float[Array, "T"]
+    A: Float[Array, "T"]  # in the units of the value network
     targets: Float[Array, "T"]  # A + V, in the units of the value network
     inputs: Float[Array, "T i"]  # of the value network
 
@@ -120,7 +121,7 @@ class _Steps:
             np.concatenate([rollout.obs for rollout in rollouts]),
             np.concatenate([rollout.actions for rollout in rollouts]),
             np.concatenate([r.policy.log_prob(r.params, r.obs, r.actions) for r in rollouts]),
-            A,
+            A / value.scale,
             (A + V - value.mean) / value.scale,
             np.concatenate([value.inputs(rollout) for rollout in rollouts]),
         )

@@ -40,6 +40,7 @@ class Reinforce:
     """Stochastic gradient ascent on the expected return, by the score function."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
+    revision: ClassVar[int] = 2  # 2: Adam's ε counts in units of the first gradient
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0)}
 
     episodes: int = 10  # N per step
@@ -72,7 +73,7 @@ class Reinforce:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, estimate the gradient, step."""
-        theta, adam = domain.start, Adam(self.learning_rate)
+        theta, adam = domain.start, Adam(self.learning_rate, unit=0.0)
         value: values.Value | None = None
         diagnostics: dict[str, float] = {}
         while True:

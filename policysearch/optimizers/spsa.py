@@ -60,9 +60,10 @@ class SPSA:
             evaluation = yield Proposal(candidates, recommendation=theta)
             y = evaluation.fitness
             y_plus, y_minus = y[: self.pairs], y[self.pairs :]
-            g = finite_difference.simultaneous(delta, y_plus, y_minus, c_k)
-            size = float(np.abs(g).sum()) / d
-            if size == 0:
+            with np.errstate(over="ignore"):  # of returns like −1e308: an infinite gradient makes no step
+                g = finite_difference.simultaneous(delta, y_plus, y_minus, c_k)
+                size = float(np.abs(g).sum()) / d
+            if not 0 < size < np.inf:
                 continue
             if a == 0:
                 a = self.first_step * (1 + A) ** self.alpha / size

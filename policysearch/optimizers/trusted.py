@@ -10,10 +10,10 @@ region grows with what works. A row inside it is run as it is, to the last bit. 
 final one too, is the point that it last worked as; any other is projected in the same way.
 
 The inner optimizer takes the evaluation for that of its own rows. The return of a projected row is reduced by the
-spread of its generation's returns for every `reach` that the row was outside. So the search returns to the region,
-and fewer rows have to be projected. Without this penalty (a constant extension), rows on the same side of the region
-look alike: CMA-ES fails twice as often near a border beyond which every candidate fails, and simplexes collapse.
-Methods whose steps are much larger than `reach` lose by it, most of all random search.
+spread of its generation's returns (where these are equal, of all so far) for every `reach` that it was outside. So
+the search returns to the region, and fewer rows have to be projected. Without this penalty (a constant extension),
+rows on the same side of the region look alike: CMA-ES fails twice as often near a border beyond which every candidate
+fails, and simplexes collapse. Methods whose steps are much larger than `reach` lose by it, most of all random search.
 
 Whole numbers and options change where their coordinate crosses a border: between two of them there is no small step,
 whatever the reach. A point that worked once and fails later still counts as one that has worked.
@@ -49,25 +49,34 @@ class Trusted:
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search with its proposals brought close to what has worked."""
         search, region = self.optimizer.search(domain, rng), _Region(domain, self.reach)
-        proposal, spread = next(search), 1.0
+        proposal, spread, seen = next(search), 0.0, np.empty(0)
         while True:
             params = np.array([region.nearby(row) for row in proposal.params])
             recommendation = region.recommended(proposal.recommendation)
             evaluation = yield replace(proposal, params=params, recommendation=recommendation)
             region.learn(proposal.params, params, np.isfinite(evaluation.returns).all(axis=1))
             outside = np.abs(domain.clip(proposal.params) - params).max(axis=1) / self.reach
-            spread = _spread(evaluation.returns, spread)
-            told = replace(evaluation, returns=evaluation.returns - spread * outside[:, None])
+            seen = _ends(evaluation.returns, seen)
+            spread = _spread(evaluation.returns, spread) or _spread(seen, 0.0)
+            with np.errstate(over="ignore"):  # of returns like −1e308, which then count as failures
+                told = replace(evaluation, returns=evaluation.returns - spread * outside[:, None])
             try:
                 proposal = search.send(told if outside.any() else evaluation)
             except StopIteration as end:
                 return region.recommended(np.asarray(end.value))
 
 
-def _spread(returns: Float[Array, "n k"], before: float) -> float:
+def _ends(returns: Float[Array, "n k"], before: Float[Array, "_"]) -> Float[Array, "_"]:
+    """The smallest and the largest finite return so far; nothing while there is none."""
+    known = np.append(before, returns[np.isfinite(returns)])
+    return np.array([known.min(), known.max()]) if known.size else known
+
+
+def _spread(returns: Float[Array, "*n"], before: float) -> float:
     """The range of the finite returns of a generation, or that of an earlier one if it has none."""
     finite = returns[np.isfinite(returns)]
-    spread = float(np.ptp(finite)) if finite.size else 0.0
+    with np.errstate(over="ignore"):
+        spread = float(np.ptp(finite)) if finite.size else 0.0
     return spread if 0.0 < spread < np.inf else before
 
 

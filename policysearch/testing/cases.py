@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from policysearch.core import Domain, Evaluation, Evaluator, Optimizer, Proposal, needs_of
+from policysearch.search import Budget, generations
 from policysearch.seeding import stream
-from policysearch.testing.problems import BOX, FREE, Values, walk
+from policysearch.testing.problems import BOX, FREE, Values, sphere, walk
 
 #: Generations of a search that is compared with another one.
 GENERATIONS = 6
@@ -23,11 +24,13 @@ class Case:
 
     That is a function of four parameters; for a method that needs scores or observations, it is episodes of a
     linear-Gaussian policy. A method that needs bounds has them, and shorter searches, as it models what it is told.
+    One that refuses four parameters, and says that it expects 1 parameter, has one.
     """
 
     optimizer: Optimizer
     domain: Domain
     on_episodes: bool
+    bounds_needed: bool
     generations: int  # of a search in which something may go wrong
     budgets: tuple[int, ...]  # in rollouts
 
@@ -37,15 +40,24 @@ class Case:
         optimizer: Optimizer = method() if isinstance(method, type) else method
         needs = needs_of(optimizer)
         domain = BOX if needs.bounds else FREE
-        first = next(optimizer.search(domain, stream(0)))
+        try:
+            first = next(optimizer.search(domain, stream(0)))
+        except ValueError as error:
+            if "1 parameter" not in str(error):
+                raise
+            domain = Domain(domain.start[:1], domain.lower[:1], domain.upper[:1])
+            first = next(optimizer.search(domain, stream(0)))
         on_episodes = needs.scores or first.sample or first.record or first.moments
         least = 3 * first.cost if needs.bounds else max(100, 3 * first.cost)
         budgets = (least,) if needs.bounds else (least, least + 57)
-        return cls(optimizer, domain, on_episodes, 8 if needs.bounds or on_episodes else 20, budgets)
+        return cls(
+            optimizer, domain, on_episodes, needs.bounds, 8 if needs.bounds or on_episodes else 20, budgets
+        )
 
-    def evaluator(self) -> Evaluator:
-        """What runs the proposals."""
-        return walk() if self.on_episodes else Values(noise=0.1)
+    def evaluator(self, factor: float = 1.0) -> Evaluator:
+        """What runs the proposals; returns are multiplied by the factor."""
+        function = Values(lambda params: factor * sphere(params), noise=0.1 * factor)
+        return walk(factor=factor) if self.on_episodes else function
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,14 @@ def expect_sound(case: Case, conversation: Conversation) -> None:
         )
         wrong = {name: x for name, x in proposal.diagnostics.items() if not np.isfinite(x)}
         expect(not wrong, "finite diagnostics", wrong)
+
+
+def expect_improved(case: Case, evaluator: Evaluator, rollouts: int) -> None:
+    """Raise AssertionError unless a search of the function `sphere` takes a fifth off the loss of its start."""
+    budget = Budget(rollouts if len(case.budgets) > 1 else case.budgets[0])
+    made = list(generations(case.optimizer, evaluator, case.domain, budget=budget, seed=1))
+    start, end = sphere(np.array([case.domain.start, made[-1].recommendation]))
+    expect(bool(end > 0.8 * start), f"a return above {0.8 * start:.4g}", f"{end:.4g}")
 
 
 def failing(evaluation: Evaluation, generation: int, share: float) -> Evaluation:

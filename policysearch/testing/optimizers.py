@@ -2,27 +2,30 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from policysearch.core import Domain, Evaluation, Evaluator, Proposal, needs_of, tunable_of
+from policysearch.core import Array, Domain, Evaluation, Evaluator, Proposal, needs_of, tunable_of
 from policysearch.plain_data import encode
-from policysearch.search import Budget, Generation, SearchFailed, generations
+from policysearch.search import Budget, generations
 from policysearch.seeding import Key, stream
+from policysearch.testing import returns
 from policysearch.testing.cases import (
     Case,
     Conversation,
     expect,
+    expect_improved,
     expect_same,
     expect_sound,
     failing,
     partly_measured,
     same,
 )
-from policysearch.testing.problems import D, Values, sphere, walk
+from policysearch.testing.problems import Values
 
 
 def check_hyperparameters(case: Case) -> None:
@@ -70,17 +73,15 @@ def check_replay(case: Case) -> None:
 
 
 def check_arguments(case: Case) -> None:
-    """Nothing that was given or proposed is ever changed."""
+    """Nothing that was given or told is ever changed."""
     start = case.domain.start.copy()
     start.flags.writeable = False
-    kept: list[tuple[Proposal, bytes, bytes]] = []
 
-    class Keeping:
+    class Guarding:
         def __init__(self, inner: Evaluator) -> None:
             self.inner = inner
 
         def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-            kept.append((proposal, proposal.params.tobytes(), proposal.recommendation.tobytes()))
             evaluation = self.inner.evaluate(proposal, key)
             rewards = [rollout.rewards for episodes in evaluation.rollouts for rollout in episodes]
             for array in (evaluation.params, evaluation.returns, evaluation.steps, *rewards):
@@ -88,10 +89,22 @@ def check_arguments(case: Case) -> None:
             return evaluation
 
     given = replace(case, domain=replace(case.domain, start=start))
-    Conversation.of(given, evaluator=Keeping(case.evaluator()))
-    for proposal, params, recommendation in kept:
-        unchanged = (proposal.params.tobytes(), proposal.recommendation.tobytes()) == (params, recommendation)
-        expect(unchanged, "a proposal that stays as it was", proposal.params)
+    Conversation.of(given, evaluator=Guarding(case.evaluator()))
+
+
+def check_aliasing(case: Case) -> None:
+    """Whoever changes in place what a search has proposed, was given or was told changes no search."""
+    known = Conversation.of(case)
+    start = case.domain.start.copy()
+    search = case.optimizer.search(replace(case.domain, start=start), stream(3))
+    again, proposal = list[Proposal](), next(search)
+    for told in known.told[: len(known.asked) - 1]:
+        again.append(replace(proposal))
+        evaluation = replace(told, params=told.params.copy(), returns=told.returns.copy())
+        start[:] = proposal.params[:] = proposal.recommendation[:] = 1e6
+        proposal = search.send(evaluation)
+        evaluation.params[:] = evaluation.returns[:] = 1e6
+    expect_same(known.asked, [*again, proposal])
 
 
 def check_global_randomness(case: Case) -> None:
@@ -123,46 +136,36 @@ def check_budget(case: Case) -> None:
 
 def check_bounds(case: Case) -> None:
     """Proposals and recommendations stay within the bounds, also where the optimum is on them."""
-    bounded = replace(case, domain=Domain(np.full(D, 0.5), np.zeros(D), np.ones(D)))
+    d = case.domain.start.size
+    bounded = replace(case, domain=Domain(np.full(d, 0.5), np.zeros(d), np.ones(d)))
     evaluator = Values(lambda x: np.sum(x, axis=1))
     expect_sound(bounded, Conversation.of(bounded, case.generations, evaluator=evaluator))
 
 
-def check_failed_episodes(case: Case) -> None:
-    """Episodes without a return leave every proposal finite."""
-    expect_sound(
-        case, Conversation.of(case, case.generations, seed=5, change=functools.partial(failing, share=0.4))
-    )
-
-
-def check_failed_search(case: Case) -> None:
-    """A search in which everything fails is stopped, and proposes until then."""
-
-    class Failing:
-        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-            shape = (len(proposal.params), proposal.episodes)
-            none = tuple(() for _ in proposal.params) if proposal.record else ()
-            return Evaluation(
-                proposal.params, np.full(shape, np.nan), np.zeros(shape, dtype=int), rollouts=none
-            )
-
-    made: list[Generation] = []
+def check_one_parameter(case: Case) -> None:
+    """A single parameter is searched as several are, or refused with the number that is needed."""
+    single = replace(case, domain=Domain(*(array[:1] for array in _ends(case.domain))))
     try:
-        for generation in generations(case.optimizer, Failing(), case.domain, budget=Budget(10_000), seed=1):
-            made.append(generation)
-    except SearchFailed:
-        spent = [generation.rollouts for generation in made]
-        expect(len(made) >= 3, "at least three generations", len(made))
-        expect(spent[-1] >= 10, "at least 10 rollouts", spent[-1])
-        expect(len(made) == 3 or spent[-2] < 10, "no generation after three and 10 rollouts", len(made))
+        next(single.optimizer.search(single.domain, stream(0)))
+    except ValueError as error:
+        expect("at least" in str(error), "an error with the number of parameters that is needed", error)
         return
-    raise AssertionError(f"expected a search that is stopped as failed, got one of {len(made)} generations")
+    expect_sound(single, Conversation.of(single, case.generations, evaluator=Values()))
+    expect_improved(single, Values(), 400)
 
 
-def check_equal_returns(case: Case) -> None:
-    """Equal returns leave every proposal finite."""
-    evaluator = walk(factor=0.0) if case.on_episodes else Values(lambda x: np.full(len(x), 3.0))
-    expect_sound(case, Conversation.of(case, case.generations, evaluator=evaluator))
+def check_corners(case: Case) -> None:
+    """A search that starts in a corner of its bounds stays within them, and leaves the corner for what is better."""
+    d = min(case.domain.start.size, 2)
+    lower, upper = np.array([-2.0, -1.0])[:d], np.array([3.0, 5.0])[:d]
+    for signs in itertools.product((False, True), repeat=d):
+        corner = replace(case, domain=Domain(np.where(signs, upper, lower), lower, upper))
+        expect_sound(corner, Conversation.of(corner, case.generations, evaluator=Values()))
+        expect_improved(corner, Values(), 800)
+
+
+def _ends(domain: Domain) -> tuple[Array, Array, Array]:
+    return domain.start, domain.lower, domain.upper
 
 
 def check_candidates_left_out(case: Case) -> None:
@@ -188,21 +191,14 @@ def check_candidates_left_out(case: Case) -> None:
         )
 
 
-def check_improvement(case: Case) -> None:
-    """Returns are maximised: a search on a sphere ends nearer to its top than it has started."""
-    budget = Budget(2000 if len(case.budgets) > 1 else case.budgets[0])
-    made = list(generations(case.optimizer, Values(), case.domain, budget=budget, seed=1))
-    start, end = sphere(np.array([case.domain.start, made[-1].recommendation]))
-    expect(bool(end > 0.8 * start), f"a return above {0.8 * start:.4g}", f"{end:.4g}")
-
-
 def check_ending(case: Case) -> None:
     """A search can be closed at any time; one that ends by itself returns its recommendation."""
     search = case.optimizer.search(case.domain, stream(3))
     search.send(case.evaluator().evaluate(next(search), (3, 0)))
     search.close()
     end = Conversation.of(case).end
-    expect(end is None or np.shape(end) == (D,), f"a last recommendation of shape ({D},)", end)
+    shape = case.domain.start.shape
+    expect(end is None or np.shape(end) == shape, f"a last recommendation of shape {shape}", end)
 
 
 #: The checks by name.
@@ -215,15 +211,23 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "global randomness": check_global_randomness,
     "budget": check_budget,
     "bounds": check_bounds,
-    "failed episodes": check_failed_episodes,
-    "failed search": check_failed_search,
-    "equal returns": check_equal_returns,
+    "failed episodes": returns.check_failed_episodes,
+    "failed search": returns.check_failed_search,
+    "equal returns": returns.check_equal_returns,
+    "unit of returns": returns.check_unit_of_returns,
+    "aliasing": check_aliasing,
     "ending": check_ending,
     "candidates left out": check_candidates_left_out,
-    "improvement": check_improvement,
+    "large returns": returns.check_large_returns,
+    "plateau": returns.check_plateau,
+    "one parameter": check_one_parameter,
+    "corners": check_corners,
+    "improvement": returns.check_improvement,
 }
 #: Those of methods that search a function, without episodes of a policy.
-ON_FUNCTIONS = ("bounds", "candidates left out", "improvement")
+ON_FUNCTIONS = (
+    "bounds", "candidates left out", "large returns", "plateau", "one parameter", "corners", "improvement",
+)  # fmt: skip
 
 
 def check_optimizer(method: Any) -> None:

@@ -34,6 +34,18 @@ def told(proposal: Proposal, returns: Any, **options: Any) -> Evaluation:
     return Evaluation(proposal.params, values, np.ones(values.shape, dtype=int), **options)
 
 
+@pytest.mark.parametrize("unit", [2.0**-60, 2.0**60])
+def test_the_unit_of_the_returns_changes_no_candidate(unit: float) -> None:
+    def candidates(unit: float) -> bytes:
+        search = begin()
+        proposal = next(search)
+        for _ in range(2):
+            proposal = search.send(told(proposal, unit * sphere(proposal.params)))
+        return bytes(proposal.params.tobytes() + proposal.recommendation.tobytes())
+
+    assert candidates(unit) == candidates(1.0)
+
+
 def test_it_proposes_what_optunas_sampler_proposes_and_tells_it_no_unmeasured_candidate() -> None:
     seed = int(stream(1).integers(2**31))
     ranges = {str(i): optuna.distributions.FloatDistribution(0.0, 1.0) for i in range(D)}

@@ -22,22 +22,42 @@ from problems import (
 )
 
 from policysearch.core import Domain, Optimizer, Proposal
-from policysearch.optimizers import OPTIMIZERS
-from policysearch.search import AskTell, Budget, generations
+from policysearch.optimizers import CMAES, OPTIMIZERS, SNES, HillClimbing, NelderMead, Repeated, Trusted
+from policysearch.search import AskTell, Budget, SearchFailed, generations
 from policysearch.seeding import stream
 from policysearch.testing import optimizer_checks
 from policysearch.testing.cases import same
 from policysearch.testing.optimizers import CHECKS, ON_FUNCTIONS
 
-EVERY = ALL | BOUNDED
+#: Methods around others; those for policies are in `ALL`.
+WRAPPED: dict[str, Optimizer] = {
+    "repeated cma-es": Repeated(CMAES(), 2),
+    "trusted cma-es": Trusted(CMAES()),
+    "trusted hill-climbing": Trusted(HillClimbing()),
+    "trusted nelder-mead": Trusted(NelderMead()),
+    "trusted repeated snes": Trusted(Repeated(SNES(), 2)),
+}
+EVERY = ALL | BOUNDED | WRAPPED
 #: What the checks are made for by day: every method as it is, and those that wrap another one. Variants are for the night.
 BY_DAY = {*OPTIMIZERS, "repeated random-search", "whitened cma-es", "whitened reinforce"}
 #: Of a method that models what it is told, which takes seconds, these checks.
-OF_BOUNDED = ("needs", "replay", "bounds", "failed episodes")
+OF_BOUNDED = ("needs", "replay", "bounds", "failed episodes", "equal returns")
+
+
+#: Of methods around others, which have their own tests, this one.
+OF_WRAPPED = ("equal returns",)
+#: By day, the unit of episodes' returns is the matter of `test_invariances`, and corners that of few methods.
+OF_FEW = {
+    "unit of returns": {*DIRECT, "reinforce"},
+    "aliasing": {*DIRECT, "reinforce"},
+    "corners": {"cma-es", "hill-climbing", "nelder-mead"},
+}
 
 
 def by_day(name: str, check: str) -> bool:
-    return check in OF_BOUNDED if name in BOUNDED else name in BY_DAY
+    if name in BOUNDED or name in WRAPPED:
+        return check in (OF_BOUNDED if name in BOUNDED else OF_WRAPPED)
+    return name in BY_DAY and name in OF_FEW.get(check, {name})
 
 
 every_quick = pytest.mark.parametrize(
@@ -134,6 +154,19 @@ def test_ask_and_tell_give_the_same_search_as_generations(name: str) -> None:
         assert same(outside.ask(), turn.proposal)
         outside.tell(turn.evaluation)
         assert outside.recommendation.tobytes() == turn.recommendation.tobytes()
+
+
+@pytest.mark.parametrize("name", [name for name in DIRECT if name in OPTIMIZERS])
+def test_a_search_in_which_everything_fails_ends_alike_from_inside_and_outside(name: str) -> None:
+    made, failing = [], Values(failing=1.0)
+    with pytest.raises(SearchFailed):
+        for generation in generations(DIRECT[name], failing, FREE, budget=Budget(10_000), seed=2, label="x"):
+            made.append(generation)
+    outside = AskTell(DIRECT[name], FREE, 2, "x")
+    for _ in made:
+        outside.tell(failing.evaluate(outside.ask(), (1,)))
+    with pytest.raises(SearchFailed):
+        outside.ask()
 
 
 BAD = [

@@ -14,12 +14,12 @@ from policysearch.testing import check_optimizer, optimizer_checks
 
 @dataclass(frozen=True)
 class Climber:
-    """A step from the best so far; the faulty ones below differ in one thing."""
+    """The best so far and steps from it; the faulty ones below differ in one thing."""
 
     sigma: float = 0.3
 
     def step(self, x: Any, domain: Domain, rng: Any) -> Any:
-        return domain.clip(x + self.sigma * rng.standard_normal((4, x.size)))
+        return np.vstack([x, domain.clip(x + self.sigma * rng.standard_normal((4, x.size)))])
 
     def value(self, evaluation: Any) -> Any:
         return evaluation.fitness
@@ -85,12 +85,72 @@ class Sorting(Climber):
         return evaluation.fitness
 
 
-class InPlace(Climber):
+class Retaining(Climber):
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
-        mean = domain.start.copy()
+        told: Any = []
         while True:
-            yield Proposal(mean + rng.standard_normal((4, mean.size)), mean)
-            mean += 0.01
+            scale = 1 / (1 + sum(abs(returns.sum()) for returns in told))
+            evaluation = yield Proposal(scale * self.step(domain.start, domain, rng), domain.start)
+            told.append(evaluation.returns)
+
+
+class Eager(Climber):
+    def step(self, x: Any, domain: Domain, rng: Any) -> Any:
+        return super().step(x, domain, rng)[1:]
+
+
+class Absolute(Climber):
+    def value(self, evaluation: Any) -> Any:
+        return np.round(evaluation.fitness, 9)
+
+
+class Converging(Climber):
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        search = super().search(domain, rng)
+        proposal = next(search)
+        while True:
+            evaluation = yield proposal
+            proposal = search.send(evaluation)
+            if np.isfinite(evaluation.returns).all() and np.ptp(evaluation.returns) < 1e-9:
+                return proposal.recommendation
+
+
+class Squaring(Climber):
+    def value(self, evaluation: Any) -> Any:
+        return -(evaluation.fitness**2)
+
+
+class Narrowing(Climber):
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        best, known, scale = domain.start, -np.inf, 1.0
+        while True:
+            candidates = best + scale * (self.step(best, domain, rng) - best)
+            evaluation = yield Proposal(candidates, best)
+            scale *= 1.0 if np.ptp(evaluation.fitness) > 0 else 0.1
+            i = int(evaluation.ranking()[0])
+            if evaluation.fitness[i] > known:
+                best, known = candidates[i], evaluation.fitness[i]
+
+
+class Paired(Climber):
+    def step(self, x: Any, domain: Domain, rng: Any) -> Any:
+        steps = super().step(x, domain, rng)
+        steps[:, 1] += 0.0
+        return steps
+
+
+class Forward(Climber):
+    def step(self, x: Any, domain: Domain, rng: Any) -> Any:
+        return np.vstack([x, domain.clip(x + self.sigma * np.abs(rng.standard_normal((4, x.size))))])
+
+
+class Excusing(Climber):
+    def search(self, domain: Domain, rng: np.random.Generator) -> Search:
+        while True:
+            candidates = self.step(domain.start, domain, rng)
+            evaluation = yield Proposal(candidates, domain.start)
+            while not np.isfinite(evaluation.returns).any():
+                evaluation = yield Proposal(self.step(domain.start, domain, rng), candidates[1])
 
 
 class Legacy(Climber):
@@ -181,12 +241,21 @@ FAULTS = [
     (Deaf, "seeds", "expected other proposals with another seed, got the same"),
     (Remembering, "replay", "expected the same proposals, got another one in generation [0]"),
     (Sorting, "arguments", "expected no error, got ValueError: sort array is read-only"),
-    (InPlace, "arguments", "expected a proposal that stays as it was, got "),
+    (Retaining, "aliasing", "expected the same proposals, got another one in generation ["),
     (Legacy, "global randomness", "expected an unchanged global generator, got another state"),
     (Spending, "budget", "expected "),
     (Unbounded, "bounds", "expected parameters from [0. 0. 0. 0.] to [1. 1. 1. 1.], got "),
     (Averaging, "failed episodes", "expected finite parameters, got "),
     (Averaging, "equal returns", ""),
+    (Eager, "equal returns", "expected the start where all returns are 3.0, got ["),
+    (Converging, "equal returns", "expected a search that continues where all returns are 3.0, got one that"),
+    (Converging, "unit of returns", "expected 21 proposals with returns × 1e-12, got 1"),
+    (Absolute, "unit of returns", "expected a recommendation that moves with returns × 1e-12, got none"),
+    (Squaring, "large returns", "expected no error, got RuntimeWarning: overflow encountered in square"),
+    (Narrowing, "plateau", "expected a return above -3.2, got -"),
+    (Paired, "one parameter", "expected no error, got IndexError: index 1 is out of bounds"),
+    (Forward, "corners", "expected a return above -16, got -"),
+    (Excusing, "failed search", "expected the start, as all else has failed, got ["),
     (Quitting, "failed search", "expected a search that is stopped as failed, got one of 1 generations"),
     (Insisting, "ending", "expected no error, got RuntimeError: generator ignored GeneratorExit"),
     (Scalar, "ending", "expected a last recommendation of shape (4,), got 1.0"),
@@ -214,7 +283,7 @@ def test_every_check_finds_a_fault_and_a_sound_method_passes_all() -> None:
 
 
 def test_the_first_fault_ends_the_checks() -> None:
-    with pytest.raises(AssertionError, match="improvement: expected a return above"):
+    with pytest.raises(AssertionError, match="failed search: expected the start"):
         check_optimizer(Minimising)
 
 
