@@ -1,5 +1,6 @@
 """The pages of `docs/`: what they are made from is complete, and what they list is what there is."""
 
+import importlib
 import re
 import runpy
 import sys
@@ -12,6 +13,7 @@ from test_package import BANNED
 import policysearch
 from policysearch import OPTIMIZERS
 from policysearch.compare.tables import FRAMES
+from policysearch.tasks.policies import CONTROLLERS
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +29,16 @@ def test_every_method_says_where_it_is_from_why_its_defaults_and_when_to_use_it(
 @pytest.fixture(autouse=True)
 def _generator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "docs"))
+
+
+def test_every_policy_and_controller_says_when_to_use_it() -> None:
+    makers = [getattr(make, "func", make) for make in CONTROLLERS.values()]
+    modules = {"linear", "mlp", "gaussian", "softmax"} | {make.__self__.__module__ for make in makers}
+    assert len(modules) >= 11
+    for name in modules:
+        doc = importlib.import_module(name if "." in name else f"policysearch.policies.{name}").__doc__ or ""
+        assert "\nWhen to use it: " in doc, name
+        assert "\nWhen not: " in doc, name
 
 
 DOCSTRING = """Steps along an estimate.

@@ -28,6 +28,12 @@ def of_docstring(text: str | None) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
 
 
+def marked(text: str) -> str:
+    """A text with the words in bold that begin the same part of every method and policy."""
+    words = "Source|Defaults|Invariant to|When to use it|When not"
+    return re.sub(rf"^({words}):", r"\n**\1:**", text, flags=re.MULTILINE)
+
+
 def _taken(lines: list[str], wanted: Callable[[str], bool]) -> list[str]:
     taken = []
     while lines and wanted(lines[0]):

@@ -1,6 +1,5 @@
 """A page for every method of the registry, from its docstrings and fields."""
 
-import re
 import sys
 from collections.abc import Mapping
 
@@ -73,18 +72,12 @@ Class `policysearch.{cls.__name__}`: {(cls.__doc__ or "").strip()}
 {needs}
 Revision: {revision_of(cls())}. It is raised when the same seed gives other candidates.
 
-{_marked(markdown.of_docstring(_module_doc(cls)))}
+{markdown.marked(markdown.of_docstring(_module_doc(cls)))}
 
 ## Hyperparameters
 
 {_hyperparameters(cls)}
 """
-
-
-def _marked(text: str) -> str:
-    """The text of a method with the words in bold that every method's text has."""
-    words = "Source|Defaults|Invariant to|When to use it|When not"
-    return re.sub(rf"^({words}):", r"\n**\1:**", text, flags=re.MULTILINE)
 
 
 def _hyperparameters(cls: type[Optimizer]) -> str:

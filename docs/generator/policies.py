@@ -20,7 +20,7 @@ GENERAL = {
 def pages() -> Mapping[str, str]:
     """One page."""
     general = [
-        f"### {name}\n\n{names}.\n\n{markdown.of_docstring(_doc(cls))}"
+        f"### {name}\n\n{names}.\n\n{markdown.marked(markdown.of_docstring(_doc(cls)))}"
         for name, (cls, names) in GENERAL.items()
     ]
     controllers = [_controller(name) for name in CONTROLLERS]
@@ -57,7 +57,7 @@ def _controller(name: str) -> str:
         [
             f"### {name}",
             f"Class `{type(policy).__name__}`, task [`{task.name}`](../tasks/index.md).",
-            markdown.of_docstring(_doc(type(policy))),
+            markdown.marked(markdown.of_docstring(_doc(type(policy)))),
             markdown.table(header, rows, "llrrrl"),
         ]
     )

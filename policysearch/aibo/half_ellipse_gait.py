@@ -20,6 +20,9 @@ gait of the paper would have to slide forward); heights end at the centre of the
 foot outward as it goes forward. One unit of a search is 12 ε, so that 1/12 is the paper's perturbation; bounds
 are ±6 ε, and for the time 0.55 to 0.85 s and for the fraction 0.25 to 0.75 (modelling choices; the front x offset
 of the paper's learned gait lies 0.4 ε beyond).
+
+When to use it: to repeat the study of Kohl & Stone, as a controller of twelve parameters with noise and falls.
+When not: for other robots: its kinematics are those of the ERS-210.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

@@ -17,6 +17,9 @@ of it: a straight line from 0 at heel strike to b at the onset, another from b a
 (The code that it ships overwrites both lines with zero.) Here the bias is an option, without one by default.
 
 Which laws are feasible, and where their ranges come from: `policysearch.exoskeleton.torque_law`.
+
+When to use it: for ankle exoskeletons whose torque is a function of the moment of the stride.
+When not: for devices with several joints, or laws that react within a stride.
 """
 
 import math

@@ -14,6 +14,9 @@ Source of the structure: Bouabdallah, Noth & Siegwart 2004, "PID vs LQ control t
 quadrotor", as recalled, not verified.
 
 State: X and Z.
+
+When to use it: for vehicles that accelerate by tilting.
+When not: for plants with another structure: write the two loops for them in the same way.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

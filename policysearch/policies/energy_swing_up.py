@@ -10,6 +10,9 @@ the angle φ from upright (rad), its speed φ̇ (rad/s), and the energy (J) of a
 
 within the limits of the torque, so that dE/dt = u φ̇ takes E to 0. A pendulum that hangs at rest is pushed on as if
 φ̇ were positive.
+
+When to use it: for pendulums whose torque is too small to lift them at once.
+When not: where friction takes more energy than a swing brings in.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

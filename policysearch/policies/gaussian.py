@@ -4,6 +4,9 @@
     ∂/∂μ = z/σ,   ∂/∂ℓ_i = z_i² − 1
 
 Parameters: those of the mean, then ℓ, which does not depend on the observation. The mode is the mean.
+
+When to use it: for continuous actions and methods with scores; other methods search its mode.
+When not: where the best policy is deterministic and the method needs no scores: search the mean alone.
 """
 
 from dataclasses import dataclass

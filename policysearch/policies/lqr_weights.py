@@ -9,6 +9,10 @@ Riccati equation":
     A ← A W A,   G ← G + A W G Aᵀ,   H ← H + Aᵀ H W A,   W = (I + G H)⁻¹      from G = B Bᵀ, H = Q; H → P
 
 so that a rollout needs no call of Python. State: K, and whether it is there: it is computed once per episode.
+
+When to use it: where a linear model is known and all of the state is measured: a few weights have meaning where
+gains have none.
+When not: where the state is not measured, or the plant is far from linear in what it does.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

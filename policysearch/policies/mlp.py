@@ -5,6 +5,10 @@
 Parameters: W_1 row by row, b_1, W_2, b_2, …. The weights start at random, N(0, 1/fan-in) (LeCun et al.
 1998, "Efficient BackProp"), the last layer a hundredth of that, so that the first actions are near zero;
 zero itself would be a saddle at which every gradient through the hidden layers vanishes.
+
+When to use it: where a linear policy is not enough; 16 units are enough for classic control.
+When not: with budgets of a few hundred rollouts and gradient-free methods, if a linear policy or a controller
+will do.
 """
 
 from collections.abc import Iterator

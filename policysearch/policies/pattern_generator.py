@@ -19,6 +19,10 @@ follow the midpoint rule, which makes no error once they are locked.
 
 State: θ_i, r_i, r_i', x and x'. Observed as in Gymnasium's Swimmer with n joints: the heading, n joint angles, two
 speeds, the rate of the heading, n joint speeds.
+
+When to use it: for periodic gaits of chains and legs: few parameters, and smooth motions from the first
+rollout.
+When not: where the motion has to react to what is observed: it is blind but for the joint angles of its servo.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

@@ -19,6 +19,9 @@ Rules of Ziegler & Nichols 1942, "Optimum settings for automatic controllers", f
     slope R of the step response, its lag L:  kp = 1.2 / (R L),  Ti = 2 L,       Td = L / 2
 
 They have no filter: τ = Td / 10 is Åström & Hägglund's.
+
+When to use it: for one measured output and one input, of a plant that settles by itself or nearly so.
+When not: with several outputs that influence one another: use a cascade, or weights of a quadratic cost.
 """
 
 # mypy: disable-error-code="name-defined, no-untyped-def, no-untyped-call, call-arg, var-annotated"

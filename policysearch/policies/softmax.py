@@ -5,6 +5,9 @@
 The logits y come from a linear map (of one-hot observations: the tabular policy) or a network. Several
 discrete actions are independent given the observation, each with its own block of logits. Actions are
 indices held as floats. The mode takes the largest logit, the first of equals.
+
+When to use it: for discrete actions; `tabular` for observations that are one of a few cells.
+When not: for continuous actions.
 """
 
 from dataclasses import dataclass
