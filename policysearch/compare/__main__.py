@@ -51,6 +51,9 @@ the present folder. `report` and `replay` import none that is not part of policy
   python -m policysearch.compare report DIR1 DIR2 --out BOTH
   python -m policysearch.compare replay DIR/recommendations.npz/TASK/METHOD/RUN --video clip.gif
 
+A method is called better where the paired runs are not exchangeable (a sign-flip test of all pairs, with an
+error in at most 5 % of studies on a task). That is no statement about means; the report says where these differ.
+
 Open DIR/report.html (all of it on one page) or summary.md; there are also curves.png, tables (runs.csv,
 curves.csv, summary.csv, pairs.csv, …), study.toml (runs the same study again), recommendations.npz and
 failures.npz (parameters that replay reproduces).

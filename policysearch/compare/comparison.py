@@ -94,9 +94,7 @@ class Comparison(Tables):
             if not one.size:
                 continue
             gap = statistics.differences(one, other)
-            key = (self.study.seed, "pairs", task, x, y)
-            low, high = statistics.improvement_interval(one, other, *key)
-            effect, unpaired = power.effect_size(gap), power.unpaired_effect_size(one, other)
+            low, high = statistics.improvement_interval(one, other)
             rows.append(
                 {
                     "task": task,
@@ -107,16 +105,24 @@ class Comparison(Tables):
                     "ci_low": low,
                     "ci_high": high,
                     "difference": float(gap.mean()),
-                    "effect": effect,
-                    "runs_needed": power.runs_needed(effect),
-                    "runs_needed_unpaired": power.runs_needed(unpaired, paired=False),
+                    "effect": power.effect_size(gap),
                     "variance_removed": power.variance_removed_by_pairing(one, other),
                 }
             )
         table = pd.DataFrame(rows, columns=list(PAIRS))
         listed = [(row["x"], row["y"]) for row in rows]
         tests = self._tests(task, listed) if listed else {"p": [], "p_holm": [], "p_joint": [], "better": []}
-        return table.assign(**tests)
+        return table.assign(**self._needed(task, listed), **tests)
+
+    def _needed(self, task: str, listed: list[tuple[str, str]]) -> dict[str, Any]:
+        """Runs that each pair needs, paired as they are and if they were not."""
+        finals, key = [self.paired(task, x, y) for x, y in listed], (self.study.seed, "power", task)
+        made = np.array([one.size for one, _ in finals], dtype=int)
+        apart = {pair: pd.Series(power.unpaired(*both)) for pair, both in zip(listed, finals, strict=True)}
+        return {
+            "runs_needed": power.runs_needed(self._gaps(task, listed), made, *key),
+            "runs_needed_unpaired": power.runs_needed(pd.DataFrame(apart).to_numpy(dtype=float), made, *key),
+        }
 
     def _decided(self, task: str) -> dict[tuple[str, str], float]:
         """What sequential testing has found: the sign of every pair that is decided, else 0."""

@@ -40,8 +40,8 @@ class StudySettings(BaseModel):
     """First search every method's hyperparameters with N runs per task, on seeds of their own."""
 
     settle: Annotated[int, Field(ge=0), flag("G")] = 0
-    """Make groups of --runs until every pair of methods is decided, at most G; equal methods are called different
-    with a probability of 5 % at most, on each task."""
+    """Make groups of --runs until every pair of methods is decided, at most G; exchangeable methods are called
+    different with a probability of 5 % at most, on each task."""
 
     seed: Annotated[int, Field(ge=0), flag("S")] = 0
     """Seed of the study; the same seed gives the same tables."""

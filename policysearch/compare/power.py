@@ -1,20 +1,32 @@
 """How many runs a difference needs, and what pairing saves of them.
 
-Source: Colas, Sigaud & Oudeyer 2019, "A hitchhiker's guide to statistical comparisons of reinforcement learning
-algorithms": the power of a t-test by the noncentral t distribution.
+A pair is decided jointly with all others (`statistics.paired_tests`), so the power of a study follows from no formula
+for one pair. It is simulated: a study of n runs draws n of the runs that were made, all pairs together, with
+replacement, and is tested as the report tests it.
+
+Statistics of studies larger than the largest simulated one are its own, moved by the growth of their mean,
+μ/ρ (√n − √n₀), where μ and ρ are mean and root mean square of the capped differences.
 """
 
-from functools import cache
-
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
+from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
-from policysearch.compare.statistics import ALPHA
+from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns
 from policysearch.core import Array
+from policysearch.seeding import stream
 
 POWER = 0.8
 #: The fewest runs that can show a difference at the 5 % level, and the largest number that is recommended.
 MIN_RUNS, MAX_RUNS = 6, 10_000
+#: Runs of the studies that are simulated, and of those whose statistics follow from the largest of them.
+SIMULATED = (6, 8, 11, 16, 24, 36, 54)
+MOVED = (85, 140, 230, 400, 700, 1300, 2500, 5000, 10_000)
+#: Simulated studies of each size, the sign patterns that test each, and the most statistics held at a time.
+STUDIES, PATTERNS, MAX_CELLS = 200, 300, 1_000_000
+
+ROUNDING = 1e-5  # of a statistic in single precision
 
 
 def effect_size(gap: Float[Array, "runs"]) -> float:
@@ -27,41 +39,112 @@ def effect_size(gap: Float[Array, "runs"]) -> float:
     return float(np.copysign(np.inf, gap.mean())) if gap.any() else 0.0
 
 
-def unpaired_effect_size(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> float:
-    """Mean difference in pooled standard deviations of the methods themselves."""
-    if x.size < 2:
-        return float("nan")
-    pooled = float(np.sqrt((x.var(ddof=1) + y.var(ddof=1)) / 2))
-    return float((x.mean() - y.mean()) / pooled) if pooled > 0 else float("nan")
+def runs_needed(
+    gaps: Float[Array, "rows pairs"], made: Int[Array, "pairs"], *key: int | str
+) -> Int[Array, "pairs"]:
+    """Runs per method that decide each pair with a probability of 80 %, if further runs differ as these do.
 
+    At least 6, the fewest that can decide at all, and at most `MAX_RUNS`, which reads "as many or more". Differences
+    that are drawn from m have (m − 1)/m of the variance that m differences show; the number is raised by as much.
 
-def runs_needed(effect: float, *, paired: bool = True) -> int:
-    """Runs per method that show a difference of `effect` standard deviations with 80 % power at the 5 % level.
-
-    Of the differences where runs are paired, else of the methods' own pooled standard deviation (t-tests, Colas
-    et al. 2019); at most `MAX_RUNS`, which reads "as many or more". The fewest that can decide at all are 6.
+    Args:
+        gaps: differences of runs (`statistics.differences`, `unpaired`); NaN where a pair has no more.
+        made: how many runs each pair has made.
+        key: names the random numbers.
     """
-    if not np.isfinite(effect) or effect == 0:
-        return MAX_RUNS if not np.isinf(effect) else MIN_RUNS
-    return _runs_needed(float(f"{abs(effect):.4g}"), paired)
+    needed, enough = np.full(made.shape, MAX_RUNS), made >= 2
+    if enough.any():
+        raw = _simulated(_filled(gaps[:, enough]), *key)
+        raised = np.where(raw > MIN_RUNS, raw * made[enough] / (made[enough] - 1), raw)
+        needed[enough] = np.minimum(np.ceil(raised), MAX_RUNS)
+    return needed
 
 
-@cache
-def _runs_needed(effect: float, paired: bool) -> int:
-    from scipy.stats import nct, norm, t  # noqa: PLC0415
+def _simulated(gaps: Float[Array, "rows pairs"], *key: int | str) -> Float[Array, "pairs"]:
+    """The size of studies that draw from these differences at which each pair is decided with the power wanted."""
+    found = list[list[float]]()
+    for runs in SIMULATED:
+        found += power(gaps, runs, (runs,), *key).tolist()
+        if min(found[-1]) >= POWER:
+            break
+    else:
+        found += power(gaps, SIMULATED[-1], MOVED, *key).tolist()
+    sizes = np.array([*SIMULATED, *MOVED][: len(found)], dtype=float)
+    return np.array([_first(sizes, curve) for curve in np.maximum.accumulate(found).T])
 
-    def power(n: Array) -> Array:
-        df = n - 1 if paired else 2 * n - 2
-        shift = effect * np.sqrt(n if paired else n / 2)
-        return np.asarray(nct.sf(t.ppf(1 - ALPHA / 2, df), df, shift))
 
-    normal = (1 if paired else 2) * ((norm.ppf(1 - ALPHA / 2) + norm.ppf(POWER)) / effect) ** 2
-    low = int(min(max(MIN_RUNS, normal), MAX_RUNS))  # the t distribution asks for two or three more
-    high = min(low + 10, MAX_RUNS)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(np.array(float(middle))) >= POWER else (middle + 1, high)
-    return low
+def power(
+    gaps: Float[Array, "runs pairs"], runs: int, sizes: tuple[int, ...], *key: int | str
+) -> Float[Array, "sizes pairs"]:
+    """The share of simulated studies that decide each pair.
+
+    Args:
+        gaps: the differences that studies draw from, without NaN.
+        runs: of the studies that are drawn.
+        sizes: of the studies that are spoken of, as large as those or larger.
+        key: names the random numbers.
+    """
+    rng, found = stream(*key, runs), np.zeros((len(sizes), gaps.shape[1]))
+    signs = sign_patterns(runs) if runs < 10 else 1 - 2 * rng.integers(2, size=(PATTERNS, runs))
+    signs[0] = 1
+    growth = capped(gaps).sum(axis=0) / np.sqrt(len(gaps))
+    at_once = max(1, MAX_CELLS // (len(signs) * gaps.shape[1]))
+    for begin in range(0, STUDIES, at_once):
+        drawn = rng.integers(len(gaps), size=(min(at_once, STUDIES - begin), runs))
+        unit = capped(gaps[drawn]).astype(np.float32).swapaxes(1, 2)
+        with threadpool_limits(1):  # threads wait for each other where products are small
+            flipped = unit @ signs.T.astype(np.float32)
+        observed, others = flipped[..., 0].copy(), np.abs(flipped[..., 1:])
+        for i, size in enumerate(sizes):
+            moved = observed + growth * (np.sqrt(size) - np.sqrt(runs))
+            found[i] += decided(np.abs(moved), others).sum(axis=0)
+    return found / STUDIES
+
+
+def decided(
+    T: Float[Array, "studies pairs"], flipped: Float[Array, "studies pairs patterns"]
+) -> Bool[Array, "studies pairs"]:
+    """Whether each pair of each study has a joint p value of at most 5 % (`statistics.paired_tests`).
+
+    Args:
+        T: the observed statistics.
+        flipped: those of all sign patterns but the observed.
+    """
+    found = np.zeros(T.shape, dtype=bool)
+    allowed = int(ALPHA * (flipped.shape[2] + 1))
+    some = np.arange(len(T)) if allowed else np.empty(0, dtype=int)  # studies in which more may be found
+    while some.size:
+        largest = (flipped[some] * ~found[some][..., None]).max(axis=1)
+        boundary = np.partition(largest, -allowed, axis=1)[:, -allowed]
+        new = (T[some] - ROUNDING > boundary[:, None]) & ~found[some]
+        found[some] |= new
+        some = some[new.any(axis=1) & ~found[some].all(axis=1)]
+    return found
+
+
+def _filled(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
+    """The differences with those of each pair again, in order, where it has none."""
+    filled = gaps.copy()
+    for column in filled.T:
+        missing = np.isnan(column)
+        column[missing] = np.resize(column[~missing], int(missing.sum()))
+    return filled
+
+
+def _first(sizes: Float[Array, "n"], powers: Float[Array, "n"]) -> float:
+    """The size at which the power reaches `POWER`: its normal quantile is taken as linear in √n between two sizes."""
+    enough = np.flatnonzero(powers >= POWER)
+    if not enough.size or enough[0] == 0:
+        return float(sizes[0]) if enough.size else float(MAX_RUNS)
+    i = slice(enough[0] - 1, enough[0] + 1)
+    quantiles = ndtri(np.clip(powers[i], 0.5 / STUDIES, 1 - 0.5 / STUDIES))
+    return float(np.interp(ndtri(POWER), quantiles, np.sqrt(sizes[i])) ** 2)
+
+
+def unpaired(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array, "_"]:
+    """The differences of runs that are not paired: of each run of x and up to ten other runs of y."""
+    shifts = range(1, min(x.size, 11))
+    return np.concatenate([differences(x, np.roll(y, shift)) for shift in shifts]) if x.size > 1 else x - y
 
 
 def variance_removed_by_pairing(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> float:

@@ -7,9 +7,19 @@ import pandas as pd
 
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import NO_VERSIONS
+from policysearch.compare.power import MIN_RUNS
 from policysearch.compare.reported import failed_share
+from policysearch.compare.statistics import coverage
 from policysearch.compare.verdict import budget_words
 from policysearch.reporting.tables import interval, number
+
+#: What the reports say of the word.
+BETTER = (
+    "“Better” is said of paired runs: were two methods exchangeable, the differences of their runs could as well "
+    "have had other signs, and in at most 5 % of studies would any such pair of a task be called so. It is not said "
+    "of means: a method that is usually better and sometimes fails badly may be called better; where the means do "
+    "not say the same, the verdict adds it."
+)
 
 
 def readable_table(comparison: Comparison) -> pd.DataFrame:
@@ -111,16 +121,19 @@ def facts(comparison: Comparison) -> list[str]:
     if study.settle:
         lines.append(
             f"Sequential: groups of {study.runs} runs, at most {study.settle}, until all pairs are decided; "
-            "calling equal methods different has a probability of at most 5 % on each task, over all its pairs "
-            "and looks."
+            "calling exchangeable methods different has a probability of at most 5 % on each task, over all its "
+            "pairs and looks."
         )
     lines.append(
         f"The final return is that of the recommendation on held-out episodes ({study.report_episodes} per run), "
-        "never a value that the search saw: interquartile mean over the runs (IQM) with its bootstrap interval. "
+        "never a value that the search saw: interquartile mean over the runs (IQM) with its bootstrap interval"
+        f"{covered(comparison)}. "
         "“anytime” is the mean return of the recommendation over the whole budget, “claimed − final” says by how "
         "much the search’s best value overstates it, “start” is the starting policy, d the number of "
         "parameters searched."
     )
+    if len(comparison.labels) > 1:
+        lines.append(BETTER)
     for name, label in (("checks", "Tried before the first run"), ("remark", "Note")):
         said = dict.fromkeys(session.get(name) for session in comparison.sessions)
         lines += [f"{label}: {line}." for line in said if line]
@@ -129,6 +142,14 @@ def facts(comparison: Comparison) -> list[str]:
     if mixed := [name for name in names if len({known[name] for known in what if name in known}) > 1]:
         lines.append(f"Note: not the same in all parts of the study: {', '.join(mixed)}.")
     return lines
+
+
+def covered(comparison: Comparison) -> str:
+    """How often 95 % intervals cover at most, where so few runs were made that it is less; else nothing."""
+    runs = int(comparison.summary["runs"].min())
+    if runs < 2 or coverage(runs) == coverage(MIN_RUNS):
+        return ""
+    return f"; with {runs} runs a 95 % interval covers at most {100 * coverage(runs):.0f} %"
 
 
 def overall_words(comparison: Comparison) -> str:

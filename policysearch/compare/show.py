@@ -10,7 +10,7 @@ from rich.console import Console
 from policysearch.compare import verdict
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MAX_RUNS
-from policysearch.compare.readable import remarks, task_table
+from policysearch.compare.readable import covered, remarks, task_table
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.reporting.tables import number, terminal
@@ -33,7 +33,7 @@ def results(comparison: Comparison, out: Path) -> None:
         console.print(f"note: {len(noted) - MAX_NOTES} more in {out / 'summary.md'}", markup=False)
     console.print(
         "final return: the recommendation on held-out episodes, interquartile mean over runs; anytime: its mean over "
-        "the budget; claimed − final: what the search's best noisy value overstates",
+        "the budget; claimed − final: what the search's best noisy value overstates" + covered(comparison),
         style="dim",
     )
     console.print(
@@ -66,8 +66,9 @@ def plan(comparison: Comparison) -> None:
         )
         console.print(pairing_line(comparison, task), markup=False)
     console.print(
-        "effect: mean difference in its standard deviations; runs needed: for 80 % power at the 5 % level, and a "
-        "fifth more, because few runs estimate the deviation badly. More runs: the same command with --runs N. Or "
+        "effect: mean difference in its standard deviations; runs needed: so many decide the pair in 80 % of "
+        "simulated studies that draw from these runs, tested with all other pairs. More runs: the same command with "
+        "--runs N. Or "
         "as many as the comparison needs, with an error of at most 5 %: another folder and --settle G, groups of "
         "--runs until every pair is decided.",
         style="dim",

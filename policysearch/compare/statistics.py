@@ -1,15 +1,16 @@
 """Statistics of the runs of a comparison, with their intervals and tests.
 
 Sources: interquartile mean, stratified bootstrap, probability of improvement and performance profiles as
-Agarwal et al. 2021 ("Deep RL at the edge of the statistical precipice") and their `rliable` define them;
-Holm 1979; the joint sign-flip test after Romano & Wolf 2005.
+Agarwal et al. 2021 ("Deep RL at the edge of the statistical precipice") and their `rliable` define them; the level of
+the bootstrap after Hesterberg 2015 ("What teachers should know about the bootstrap"); the interval of a probability
+of improvement after Newcombe 2006 (Statistics in Medicine 25, 559, method 5); Holm 1979; the joint sign-flip test
+after Romano & Wolf 2005.
 
 Runs are paired: run r of every method has the same episodes and the same start. So methods are compared by
 the differences of their paired runs, and runs are resampled together. A run without a result (NaN) counts as
 worse than any number. Every resampling is seeded by a key, as `policysearch.seeding.stream` has it.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,8 @@ RESAMPLES = 2000
 ALPHA = 0.05
 #: Numbers that are worked on at once; tables of thousands of runs are resampled in parts.
 PART = 2**19
+#: How many runs the model of the variance of a probability of improvement weighs as much as.
+MODEL_RUNS = 20
 CAP = 3.0  # median sizes, of a single difference
 #: Up to this many runs all sign patterns are enumerated; beyond, as many are drawn.
 MAX_ENUMERATED, SIGN_PATTERNS = 13, 10_000
@@ -45,34 +48,53 @@ def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
 
 
 def bootstrap_interval(values: Float[Array, "runs"], *key: int | str) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the IQM; NaN for a single run."""
+    """95 % bootstrap interval of the IQM; NaN for a single run. It covers `coverage(runs)`."""
     return stratified_interval([values], lambda strata: iqm(strata[0]), *key)
 
 
 def stratified_interval(
     strata: Sequence[Float[Array, "_"]], statistic: Statistic, *key: int | str
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic whose runs are resampled within each stratum (task)."""
+    """95 % interval of a statistic whose runs are resampled within each stratum (task); see `tail`."""
     if min(values.size for values in strata) < 2:
         return float("nan"), float("nan")
+    outside = tail([values.size for values in strata])
     rng = stream(*key)
     resampled = [values[rng.integers(values.size, size=(RESAMPLES, values.size))] for values in strata]
-    with np.errstate(invalid="ignore"):  # between −∞ and a number
-        low, high = np.quantile(statistic(resampled), (0.025, 0.975))
+    low, high = np.quantile(statistic(resampled), (outside, 1 - outside), method="nearest")
     return float(low), float(high)
+
+
+def tail(runs: Sequence[int]) -> float:
+    """The share of resampled statistics on either side of a 95 % interval, for runs of each stratum (task).
+
+    Less than 2.5 %, because few runs show less spread than there is: the quantile is Student's t where the bootstrap
+    alone takes the normal one (Hesterberg 2015). With several strata it is larger by √(n/(n − 1)), by which
+    resampling within strata of n runs is too narrow; the IQM of a single stratum needs no more than t.
+    """
+    from scipy.special import ndtr, stdtrit  # noqa: PLC0415 - takes a while
+
+    freedom, fewest = sum(runs) - len(runs), min(runs)
+    quantile = stdtrit(freedom, 1 - ALPHA / 2) * (np.sqrt(fewest / (fewest - 1)) if len(runs) > 1 else 1.0)
+    return float(ndtr(-quantile))
+
+
+def coverage(runs: int) -> float:
+    """How often the 95 % interval of an IQM covers: with few runs all may lie on one side, in 2^(1−runs)."""
+    return min(1 - ALPHA, 1 - 2.0 ** (1 - runs))
 
 
 def curve_interval(
     curves: Float[Array, "points runs"], *key: int | str
 ) -> tuple[Float[Array, "points"], Float[Array, "points"]]:
-    """Pointwise 95 % intervals of the IQM of curves; whole runs are resampled (500 times, enough for a picture)."""
+    """Pointwise 95 % intervals of the IQM of curves; whole runs are resampled (1000 times, enough for a picture)."""
     runs = curves.shape[1]
     if runs < 2:
         nothing = np.full(len(curves), np.nan)
         return nothing, nothing
-    picks = stream(*key).integers(runs, size=(RESAMPLES // 4, runs))
-    with np.errstate(invalid="ignore"):
-        low, high = np.quantile(np.array([iqm(curve[picks]) for curve in curves]), (0.025, 0.975), axis=1)
+    picks, outside = stream(*key).integers(runs, size=(RESAMPLES // 2, runs)), tail([runs])
+    resampled = np.array([iqm(curve[picks]) for curve in curves])
+    low, high = np.quantile(resampled, (outside, 1 - outside), axis=1, method="nearest")
     return low, high
 
 
@@ -91,16 +113,35 @@ def probability_of_improvement(x: Float[Array, "n"], y: Float[Array, "m"]) -> fl
     return float(_wins(x, y).mean())
 
 
-def improvement_interval(
-    x: Float[Array, "runs"], y: Float[Array, "runs"], *key: int | str
-) -> tuple[float, float]:
-    """95 % percentile interval of the probability of improvement; paired runs are resampled together."""
+def improvement_interval(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> tuple[float, float]:
+    """95 % interval of the probability of improvement of paired runs: those p from which the estimate is not too far.
+
+        (p̂ − p)² ≤ z² s V(p),   V(p) = p (1 − p) (1 + (n − 1) ((1 − p)/(2 − p) + p/(1 + p)))/n²
+
+    V is the variance of Newcombe's method 5; s compares it at p̂ with the variance that the paired runs show,
+    shrunk towards 1 as if `MODEL_RUNS` further runs had shown V. So all wins do not give an interval of no width.
+    """
+    from scipy.optimize import brentq  # noqa: PLC0415 - takes a while
+    from scipy.special import ndtri  # noqa: PLC0415
+
     runs = x.size
     if runs < 2:
         return float("nan"), float("nan")
-    times = stream(*key).multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES)
-    low, high = np.quantile(((times @ _wins(x, y)) * times).sum(axis=1) / runs**2, (0.025, 0.975))
+    wins = _wins(x, y)
+    estimate, observed = float(wins.mean()), (wins.mean(axis=1) + wins.mean(axis=0)).var(ddof=1) / runs
+    model = _variance_of_improvement(min(max(estimate, 0.5 / runs), 1 - 0.5 / runs), runs)
+    scale = ndtri(1 - ALPHA / 2) ** 2 * (runs * observed / model + MODEL_RUNS) / (runs + MODEL_RUNS)
+
+    def too_far(p: float) -> float:
+        return float((estimate - p) ** 2 - scale * _variance_of_improvement(p, runs))
+
+    low = brentq(too_far, 0.0, min(estimate, 1 - 1e-9)) if estimate > 0 else 0.0
+    high = brentq(too_far, max(estimate, 1e-9), 1.0) if estimate < 1 else 1.0
     return float(low), float(high)
+
+
+def _variance_of_improvement(p: float, runs: int) -> float:
+    return p * (1 - p) * (1 + (runs - 1) * ((1 - p) / (2 - p) + p / (1 + p))) / runs**2
 
 
 def _wins(x: Float[Array, "n"], y: Float[Array, "m"]) -> Float[Array, "n m"]:
@@ -134,7 +175,7 @@ def differences(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array
     return np.where(np.isnan(y) & ~np.isnan(x), np.inf, gap)
 
 
-def capped(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
+def capped(gaps: Float[Array, "*studies runs pairs"]) -> Float[Array, "*studies runs pairs"]:
     """Each column's differences, no larger than `CAP` times their median size, scaled to unit length.
 
     NaN, where a pair has no such run, becomes 0; zeros do not count for the median. So one diverged run, or one
@@ -143,13 +184,24 @@ def capped(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
     """
     gaps = np.where(np.isnan(gaps), 0.0, gaps)
     size = np.abs(gaps)
-    with np.errstate(over="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all zero: no median
-        limit = CAP * np.nanmedian(np.where(size > 0, size, np.nan), axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        limit = CAP * _median_of_positive(size)
     size = np.where(np.isinf(limit), np.isinf(size), np.minimum(size, limit))
-    size = size / np.maximum(size.max(axis=0), 1e-300)
-    length = np.sqrt((size**2).sum(axis=0))
+    size = size / np.maximum(size.max(axis=-2, keepdims=True), 1e-300)
+    length = np.sqrt((size**2).sum(axis=-2, keepdims=True))
     return np.divide(np.sign(gaps) * size, length, out=np.zeros(gaps.shape), where=length > 0)
+
+
+def _median_of_positive(size: Float[Array, "*studies runs pairs"]) -> Float[Array, "*studies 1 pairs"]:
+    """The median over the runs of the sizes that are not 0; 0 where all are."""
+    ordered = np.sort(size, axis=-2)
+    zeros = (size == 0).sum(axis=-2, keepdims=True)
+    positive, last = size.shape[-2] - zeros, size.shape[-2] - 1
+    below, above = (
+        np.take_along_axis(ordered, np.minimum(zeros + half // 2, last), axis=-2)
+        for half in (positive - 1, positive)
+    )
+    return np.where(below == above, below, 0.5 * below + 0.5 * above)
 
 
 def sign_patterns(runs: int, *key: int | str) -> Int[Array, "patterns runs"]:
@@ -196,6 +248,22 @@ def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
     joint = np.empty_like(p)
     joint[order] = np.maximum.accumulate((largest >= T[0, order] - 1e-9).mean(axis=0))
     return Tests(p, holm(p), joint, np.sign(flipped[0]))
+
+
+def mean_interval(gap: Float[Array, "runs"]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of paired differences; infinite where one of them is, or of one run."""
+    from scipy.special import stdtrit  # noqa: PLC0415 - takes a while
+
+    if gap.size < 2 or not np.isfinite(gap).all():
+        return -np.inf, np.inf
+    half = stdtrit(gap.size - 1, 1 - ALPHA / 2) * gap.std(ddof=1) / np.sqrt(gap.size)
+    return float(gap.mean() - half), float(gap.mean() + half)
+
+
+def disasters(gap: Float[Array, "runs"]) -> int:
+    """Runs in which x is worse than y by more than `CAP` median differences: those of which the tests see a part."""
+    with np.errstate(over="ignore"):
+        return int((gap < -CAP * float(_median_of_positive(np.abs(gap)[:, None])[0, 0])).sum())
 
 
 def holm(p: Float[Array, "m"]) -> Float[Array, "m"]:

@@ -6,10 +6,9 @@ import pandas as pd
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MAX_RUNS, MIN_RUNS
 from policysearch.compare.reported import failed_share, failure_return, failures_in_words
-from policysearch.compare.statistics import iqm
+from policysearch.compare.statistics import differences, disasters, iqm, mean_interval
+from policysearch.reporting.tables import interval, number
 
-#: A standard deviation that was itself estimated from few runs is apt to be too small (Colas et al. 2019).
-SAFETY = 1.2
 #: Columns of `plan`.
 PLAN = (
     "task", "leader", "against", "runs made", "difference", "effect", "runs needed", "without pairing", "rollouts",
@@ -43,6 +42,7 @@ def _differences(comparison: Comparison, task: str) -> str:
         )
     table = table[~same]
     lines += _decided(table, leader)
+    lines += _means(comparison, task, table[table["better"] != ""], leader)
     lines += _undecided(table[table["better"] == ""], leader, task)
     lines += _not_comparable(leader, [label for label in others if label not in compared])
     return " ".join(lines)
@@ -80,7 +80,8 @@ def _decided(table: pd.DataFrame, leader: str) -> list[str]:
     if len(beaten):
         names = _listed(beaten["y"].tolist())
         lines.append(
-            f"{leader} is better than {names} (at most a 5 % chance of any error among all pairs on this task)."
+            f"{leader} is better than {names}: paired runs are not exchangeable (at most a 5 % chance of any error "
+            "among all pairs on this task)."
         )
     if len(above):
         names = _listed(above["y"].tolist())
@@ -88,6 +89,27 @@ def _decided(table: pd.DataFrame, leader: str) -> list[str]:
             f"Run by run, though, it loses to {names}, with the same certainty: a few runs make its mean."
         )
     return lines
+
+
+def _means(comparison: Comparison, task: str, decided: pd.DataFrame, leader: str) -> list[str]:
+    """The decided pairs of which the means do not say the same: their mean difference may as well be negative."""
+    found = []
+    for y, better in zip(decided["y"], decided["better"], strict=True):
+        other = y if better == leader else leader
+        gap = differences(*comparison.paired(task, better, other))
+        low, high = mean_interval(gap)
+        if low > 0:
+            continue
+        mean = f"is {number(gap.mean())} in the mean ({interval(low, high)})"
+        said = mean if np.isfinite(gap).all() else "has no mean"
+        counts = f"{disasters(gap)} of {gap.size} runs against {disasters(-gap)}"
+        found.append(f"{better} less {other} {said}, with disasters in {counts}")
+    if not found:
+        return []
+    return [
+        f"The means do not say so: {'; '.join(found)} (a disaster: worse than the other method by more than three "
+        "median differences, of which the test counts three)."
+    ]
 
 
 def _undecided(table: pd.DataFrame, leader: str, task: str) -> list[str]:
@@ -164,15 +186,15 @@ def pairing_line(comparison: Comparison, task: str) -> str:
 def plan(comparison: Comparison) -> pd.DataFrame:
     """What it would take to distinguish the leader of each task from every other method, judged by these runs.
 
-    Runs per method for 80 % power at the 5 % level, with a fifth more because the variance is estimated, and the
-    rollouts of both methods' searches.
+    Runs per method that decide the pair in 80 % of studies, jointly with all other pairs, and the rollouts of both
+    methods' searches.
     """
     rows = []
     for task in comparison.tasks:
         leader, _ = ranking(comparison, task)
         spent = comparison.runs[comparison.runs["task"] == task].groupby("optimizer")["rollouts"].mean()
         for pair in against(comparison, task, leader).to_dict("records"):
-            runs, unpaired = _safe(int(pair["runs_needed"])), _safe(int(pair["runs_needed_unpaired"]))
+            runs = int(pair["runs_needed"])
             rollouts = int(runs * (spent[leader] + spent[pair["y"]]))
             rows.append(
                 {
@@ -183,20 +205,15 @@ def plan(comparison: Comparison) -> pd.DataFrame:
                     "difference": pair["difference"],
                     "effect": pair["effect"],
                     "runs needed": runs,
-                    "without pairing": unpaired,
+                    "without pairing": int(pair["runs_needed_unpaired"]),
                     "rollouts": rollouts,
                 }
             )
     return pd.DataFrame(rows, columns=list(PLAN))
 
 
-def _safe(needed: int) -> int:
-    """A fifth more than is needed."""
-    return min(MAX_RUNS, int(np.ceil(SAFETY * needed)))
-
-
 def _needed(needed: int, runs: int) -> str:
-    """Runs that are needed; as many as there are would do for one pair, but not among so many."""
+    """Runs that are needed; "more than" where as many as there are would do in most studies, but not in this one."""
     if needed >= MAX_RUNS:
         return f"{MAX_RUNS:,} or more"
     return str(needed) if needed > runs else f"more than {runs}"

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 import policysearch
-from policysearch.compare import show, statistics
+from policysearch.compare import power, show, statistics
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.journal import StudyJournal
@@ -270,8 +270,8 @@ NOISE = np.array([0.31, -0.52, 0.11, 0.83, -0.24, 0.05, -0.77, 0.46, -0.13, 0.62
 def test_the_verdict_says_what_the_numbers_support_and_no_more() -> None:
     clear = verdict(runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 5)}))
     assert (
-        "**lqr.** a has the highest interquartile mean after 300 rollouts. a is better than b (at most a 5 % chance"
-        in clear
+        "**lqr.** a has the highest interquartile mean after 300 rollouts. a is better than b: paired runs are "
+        "not exchangeable (at most a 5 % chance" in clear
     )
     close = runs_table({"a": list(NOISE), "b": list(NOISE[::-1] - 0.3)})
     needed = int(close.pairs["runs_needed"].iloc[0])
@@ -340,6 +340,7 @@ def test_any_part_of_a_comparison_has_a_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 8)  # their number is not what is tried
+    monkeypatch.setattr(power, "STUDIES", 2)
     full = runs_table({"a": [0.0, 2.0, 1.0], "b": [1.0, float("nan"), 5.0], "c": [2.0, 2.0, 1.0]})
     for held in parts:
         part = part_of(full, held)
@@ -347,6 +348,41 @@ def test_any_part_of_a_comparison_has_a_report(
         assert latex_table(part)
         show.plan(part)
         assert "Plan for lqr" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "said"),
+    [
+        (list(NOISE), list(NOISE[::-1] - 5), None),
+        (
+            [9.0] * 11 + [-50.0],
+            [2.0] * 12,
+            "a less b is 2.083 in the mean (-4.950 … 9.117), with disasters in 2 of 24",
+        ),
+        (
+            [9.0] * 11 + [math.nan],
+            [2.0] * 12,
+            "a less b has no mean, with disasters in 2 of 24 runs against 0",
+        ),
+        ([9.0] * 11 + [5.0], [2.0] * 12, None),
+    ],
+)
+def test_a_verdict_says_where_the_means_do_not_say_the_same(
+    winner: list[float], loser: list[float], said: str | None
+) -> None:
+    text = verdict(runs_table({"a": winner * 2, "b": loser * 2}))
+    assert "a is better than b: paired runs are not exchangeable" in text
+    assert (said or "") in text
+    assert ("The means do not say so" in text) == (said is not None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"), [(1, ""), (2, "at most 50 %"), (5, "at most 94 %"), (6, ""), (10, "")]
+)
+def test_the_report_says_how_often_intervals_of_few_runs_cover(runs: int, said: str) -> None:
+    text = page(runs_table({"a": list(NOISE[:runs]), "b": list(NOISE[:runs] - 1)}))
+    assert (f"with {runs} runs a 95 % interval covers {said}" in text) == bool(said)
+    assert ("a 95 % interval covers" in text) == bool(said)
 
 
 def test_a_comparison_with_its_sides_exchanged_is_the_same() -> None:
@@ -367,11 +403,7 @@ def test_a_plan_gives_runs_and_rollouts_and_what_pairing_saves() -> None:
     assert (row["leader"], row["against"]) == ("a", "b")
     gap = NOISE[::-1] + 0.2
     assert row["effect"] == pytest.approx(gap.mean() / gap.std(ddof=1))
-    assert (
-        row["runs needed"]
-        == math.ceil(1.2 * comparison.pairs["runs_needed"].iloc[0])
-        < row["without pairing"]
-    )
+    assert row["runs needed"] == comparison.pairs["runs_needed"].iloc[0] < row["without pairing"]
     assert row["rollouts"] == row["runs needed"] * 600
     assert 0.9 < comparison.pairs["variance_removed"].iloc[0] < 1.0
 
