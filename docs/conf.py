@@ -6,8 +6,11 @@ search index, are local files that need neither a server nor a network. MkDocs 1
 Material for MkDocs is in maintenance, and its successor Zensical imports no plugins yet.
 """
 
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -45,6 +48,16 @@ html_theme_options = {
 }
 
 
-def setup(app: object) -> None:
+#: A block that is a file: its name is in the first line.
+FILE = re.compile(r'^```([\w+-]+) title="([^"]+)"$', re.MULTILINE)
+
+
+def _named(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Show the names of files above their blocks."""
+    source[0] = FILE.sub(r"```{code-block} \1\n:caption: \2\n", source[0])
+
+
+def setup(app: Sphinx) -> None:
     """Write the generated pages before Sphinx looks for pages."""
     write_all(HERE)
+    app.connect("source-read", _named)
