@@ -3,6 +3,7 @@
 Only light modules are imported here, so that `--help` answers at once.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -20,6 +21,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 import policysearch
 from policysearch import leftovers
 from policysearch.errors import INTERRUPTED, WRONG_REQUEST, CommandError
+from policysearch.streams import guarded
 
 T = TypeVar("T")
 
@@ -35,7 +37,12 @@ class Refusal(CommandError):  # noqa: N818 - it is an answer
 def parsed(flags: type[T], argv: list[str], program: str, description: str | None = None) -> T:
     """The command line as an instance of `flags`; ends the process for `--help` and what cannot be read."""
     config = (FlagCreatePairsOff,)
-    return tyro.cli(flags, args=argv, prog=program, description=description, config=config)
+    out, errors = (getattr(each, "rich_proxied_file", each) for each in (sys.stdout, sys.stderr))
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):  # its own colours are not replaced
+        return tyro.cli(flags, args=argv, prog=program, description=description, config=config)
 
 
 def running(command: Callable[[], int], interrupted: str = "interrupted") -> int:
@@ -46,7 +53,8 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
     before, code = leftovers.alive(), 1
     os.environ["MPLBACKEND"] = "agg"  # pictures need no window, and a notebook's backend may not be installed
     try:
-        code = _exit_code(command, interrupted)
+        with guarded():
+            code = _exit_code(command, interrupted)
     finally:
         left = leftovers.alive() - before
         leftovers.end_children(left, leftovers.GRACE)
@@ -55,11 +63,6 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
 
 
 def _exit_code(command: Callable[[], int], interrupted: str) -> int:
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="replace"
-            )  # a character that the terminal lacks does not stop a command
     try:
         return command()
     except KeyboardInterrupt:

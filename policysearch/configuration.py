@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from policysearch.files import read_bytes
+from policysearch.plain_data import decode
 from policysearch.registry import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
@@ -16,6 +18,10 @@ M = TypeVar("M", bound=BaseModel)
 Goal = Literal["maximise", "minimise"]
 #: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
 EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
+#: The most bytes of a TOML file, and the most points in one line: a name of n parts takes n² steps to read.
+MAX_DOCUMENT, MAX_DOTS = 2 * 2**20, 10_000
+#: The most mistakes that are listed.
+MAX_MISTAKES = 50
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
@@ -43,9 +49,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is in another encoding, or no TOML.
+        ValueError: if it is in another encoding, too large, or no TOML.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path, MAX_DOCUMENT)
+    if sum(line.count(b".") ** 2 for line in raw.splitlines()) > MAX_DOTS**2:
+        raise ValueError(f"expected at most {MAX_DOTS:,} points in a line")
     marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return tomllib.loads(raw.decode("utf-16" if marked else "utf-8-sig"))
@@ -57,6 +65,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         zeros = "; it has zero bytes, as UTF-16 has: save it as UTF-8" if b"\0" in raw and not marked else ""
         raise ValueError(f"not valid TOML: {error}{zeros}") from error
+    except RecursionError:
+        raise ValueError("not valid TOML: nested too deeply") from None
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no JSON.
+    """
+    try:
+        return decode(read_bytes(path).decode())
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def check_keywords(function: str, given: Iterable[str], known: Collection[str]) -> None:
@@ -75,8 +98,8 @@ def messages(error: ValidationError, known: list[str], within: Mapping[str, list
         known: names of options.
         within: the names of those of a section's entries, by the section.
     """
-    lines = []
-    for finding in error.errors():
+    lines, findings = list[str](), error.errors()
+    for finding in findings[:MAX_MISTAKES]:
         place = ".".join(str(part) for part in finding["loc"] if part not in ("[key]",))
         if finding["type"] == "extra_forbidden":
             names = within.get(str(finding["loc"][0]), known) if len(finding["loc"]) > 2 else known
@@ -87,7 +110,8 @@ def messages(error: ValidationError, known: list[str], within: Mapping[str, list
         plain = finding["type"] != "value_error" and isinstance(given, str | int | float)
         got = f", got {given!r}" if plain else ""
         lines.append(f"{place}: {message}{got}" if place else message)
-    return lines
+    more = len(findings) - MAX_MISTAKES
+    return [*lines, f"and {more} more mistakes"] if more > 0 else lines
 
 
 def _in_words(finding: Any) -> str:

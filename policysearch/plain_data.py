@@ -21,7 +21,10 @@ def decode(text: str) -> Any:
     Raises:
         ValueError: for text that `encode` does not write, such as JSON's NaN.
     """
-    return json.loads(text, object_hook=_number, parse_constant=_refuse_constant)
+    try:
+        return json.loads(text, object_hook=_number, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _without_numpy(value: Any) -> Any:
@@ -46,7 +49,8 @@ def _plain(value: Any) -> Any:
 
 
 def _number(found: dict[str, Any]) -> Any:
-    return float(found["float"]) if found.keys() == {"float"} else found
+    number = found.keys() == {"float"} and found["float"] in ("nan", "inf", "-inf")
+    return float(found["float"]) if number else found
 
 
 def _refuse_constant(text: str) -> None:

@@ -47,6 +47,34 @@ def test_nothing_is_unpickled_or_evaluated(name: str) -> None:
                     assert keyword.value.value is False
 
 
+#: Calls that open a file for writing, and the modules that may make them.
+WRITERS = {
+    "write_text": set[str](), "write_bytes": set[str](), "to_csv": {"reporting.tables"},
+    "savez_compressed": {"compare.saved"}, "savefig": {"reporting.figures"}, "mkstemp": set[str](),
+    "open": {"files", "streams", "ledger.lock", "ledger.storage"}, "fdopen": set[str](),
+}  # fmt: skip
+#: Input files of a user's program, in a folder that was made for them.
+WRITERS["write_text"].add("evaluators.programs")
+WRITERS["write_bytes"].add("evaluators.programs")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_files_are_opened_for_writing_in_one_place(name: str) -> None:
+    for node in ast.walk(MODULES[name]):
+        if not isinstance(node, ast.Call) or ast.unparse(node.func) == "write_text":  # that of `files`
+            continue
+        called = ast.unparse(node.func).rpartition(".")[2]
+        modes = [ast.unparse(argument) for argument in (*node.args, *(k.value for k in node.keywords))]
+        reads = called == "open" and not any(re.fullmatch("'[wax]b?\\+?'|os.O_.*", mode) for mode in modes)
+        if called in WRITERS and not reads:
+            assert name.removeprefix("policysearch.") in WRITERS[called], ast.unparse(node)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_consoles_show_control_characters(name: str) -> None:
+    assert "rich.console.Console" not in imported(MODULES[name])  # that of `policysearch.reporting.console`
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_global_randomness_is_not_used(name: str) -> None:
     for node in ast.walk(MODULES[name]):
@@ -62,8 +90,8 @@ def test_global_randomness_is_not_used(name: str) -> None:
 
 #: The parts of the package, in the order of their imports: a part imports earlier ones only.
 ENGINE = (
-    "callable_package", "errors", "leftovers", "seeding", "policy", "core", "registry", "jit", "space", "constraints",
-    "configuration", "command_line", "plain_data", "ledger", "reuse", "digests", "provenance", "models",
+    "callable_package", "visible", "files", "errors", "leftovers", "seeding", "policy", "core", "registry", "jit", "space", "constraints",
+    "plain_data", "configuration", "streams", "command_line", "ledger", "reuse", "digests", "provenance", "models",
     "policies", "simulators", "gradients", "optimizers", "ask_tell", "search", "wire", "evaluators", "tasks", "asking",
     "reporting", "compare", "testing",
 )  # fmt: skip

@@ -37,8 +37,8 @@ from policysearch.compare.comparison import Comparison
 from policysearch.compare.saved import RECOMMENDATIONS_FILE, entry_name, load
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.core import Array
+from policysearch.files import replacing, write_text
 from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
-from policysearch.reporting.files import atomic, write_text
 
 TASK, PAPERS_METHOD = "aibo-gait", "finite-difference"
 TRAVERSALS, HOURS = 1035, 3.0  # of Kohl & Stone's experiment, with three robots
@@ -320,7 +320,7 @@ def film(gaits: list[tuple[Gait, Walk]], path: Path) -> None:
         images.append(image)
     palette = images[0].quantize(GIF_COLOURS)
     first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    with atomic(path) as part:
+    with replacing(path) as part:
         first.save(
             part, format="gif", save_all=True, append_images=others, loop=0,
             duration=round(1000 * GIF_STRIDE * FRAME),
@@ -329,7 +329,7 @@ def film(gaits: list[tuple[Gait, Walk]], path: Path) -> None:
 
 def save(figure: Any, out: Path, name: str, *, vector: bool = True, dpi: int = 130) -> None:
     """Write a figure as PNG and as SVG."""
-    with atomic(out / f"{name}.png") as part:
+    with replacing(out / f"{name}.png") as part:
         figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
     if vector:
         write_text(out / f"{name}.svg", svg(figure, name))

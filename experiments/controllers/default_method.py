@@ -56,9 +56,9 @@ from default_method_searches import (
 )  # fmt: skip
 
 from policysearch.compare.statistics import iqm
+from policysearch.files import write_text
 from policysearch.provenance import environment
 from policysearch.reporting.figures import COLOURS, figure_of
-from policysearch.reporting.files import write_text
 from policysearch.tasks import TASKS
 
 PAGE = """# The default method of `tune`

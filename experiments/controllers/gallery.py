@@ -36,9 +36,9 @@ from policysearch.compare.statistics import iqm
 from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.runner import episode_seed
+from policysearch.files import replacing, write_text
 from policysearch.optimizers import CMAES
 from policysearch.reporting.figures import COLOURS, figure_of
-from policysearch.reporting.files import atomic, write_text
 from policysearch.search import Budget, generations, held_out
 from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
@@ -256,7 +256,7 @@ def few_colours(drawn: io.BytesIO | Path, path: Path) -> None:
     palette.putpalette(np.rint(np.concatenate(shades)).astype(int).ravel().tolist())
     with Image.open(drawn) as image:
         few = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
-    with atomic(path) as partial:
+    with replacing(path) as partial:
         few.save(partial, format="PNG", optimize=True)
 
 

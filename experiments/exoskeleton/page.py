@@ -14,6 +14,7 @@ import pandas as pd
 
 import policysearch
 from policysearch.exoskeleton.respirometry import TAU
+from policysearch.files import write_text
 from policysearch.hitl import plots
 from policysearch.hitl import report as session_report
 from policysearch.hitl.log import PACKAGES
@@ -22,7 +23,6 @@ from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.provenance import versions
 from policysearch.reporting.figures import COLOURS, figure_of, svg, write_png
-from policysearch.reporting.files import write_text
 
 PUBLISHED, PUBLISHED_SD = (
     24.2,

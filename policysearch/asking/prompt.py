@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from policysearch.visible import visible
+
 NEAR = 0.6  # similarity from which on a command is suggested for a word (choice)
 
 
@@ -38,7 +40,7 @@ class Prompt:
 
     def line(self, prompt: str) -> str:
         """The next line, without the white space around it."""
-        self.typed = self._read(f"{prompt} > ").strip()
+        self.typed = self._read(f"{visible(prompt)} > ").strip()
         return self.typed
 
     def answer(self, prompt: str, commands: Collection[str], expected: str) -> Reply:

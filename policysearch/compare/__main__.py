@@ -196,14 +196,13 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
     import tomli_w  # noqa: PLC0415
 
     from policysearch.compare import journal  # noqa: PLC0415 - heavy
+    from policysearch.files import check_writable  # noqa: PLC0415
     from policysearch.ledger import set_aside  # noqa: PLC0415
 
     existing = out / "study.toml"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".policysearch-write-test"
-        probe.write_text("")
-        probe.unlink()
+        check_writable(out)
         written = existing.read_text(encoding="utf-8") if existing.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal([f"--out {out}: cannot write there: {error}"]) from error

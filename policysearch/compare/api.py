@@ -47,8 +47,8 @@ def compare(
     folder = None if out is None else Path(out)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        if reuse.fresh:
-            set_aside(folder / NAME)
+        if reuse.fresh and (kept := set_aside(folder / NAME)) and progress:
+            say(f"the ledger that was there is kept as {kept}")
     outcome = run_study(resolved, folder, workers, watch=progress, reuse=reuse)
     if outcome.interrupted:
         raise KeyboardInterrupt

@@ -21,7 +21,8 @@ from policysearch.compare import power, statistics
 from policysearch.compare.session import decisions_of, pairs
 from policysearch.compare.tables import FRAMES, Tables, relative
 from policysearch.core import Array
-from policysearch.reporting.files import write_text
+from policysearch.files import write_text
+from policysearch.reporting.tables import csv
 
 #: Normalised returns at which rollouts-to-target are counted, and the fewest tasks that are pooled.
 TARGETS, MIN_TASKS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0), 3
@@ -217,7 +218,7 @@ class Comparison(Tables):
             if name == "failures":
                 frame = frame.assign(file=[relative(str(file), folder) for file in frame["file"]])
             if len(frame) or name in ("runs", "curves", "summary"):
-                write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+                write_text(folder / f"{name}.csv", csv(frame))
             else:
                 (folder / f"{name}.csv").unlink(missing_ok=True)
 

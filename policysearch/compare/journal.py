@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from policysearch.compare.bodies import body_of, record_of
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import row_of
@@ -27,7 +28,7 @@ from policysearch.digests.agreement import agreed, remarks
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
 from policysearch.evaluators.repeatable import Check
-from policysearch.ledger import Ledger, LedgerError, LedgerRefused
+from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
 from policysearch.reuse import Reuse
@@ -49,19 +50,19 @@ class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
 class Past:
     """What is known of a run."""
 
-    texts: list[str] = field(default_factory=list)  # of its records
+    generations: list[Event] = field(default_factory=list)
     result: Result | None = None
 
     @property
     def failed(self) -> int | None:
         """The index of the first generation with a failed rollout; None if there is none."""
         failed = (i for i, record in enumerate(self.records) if record.get("failures"))
-        report = len(self.texts) if self.result is not None and self.result.examples else None
+        report = len(self.generations) if self.result is not None and self.result.examples else None
         return next(failed, report)
 
     def without_failures(self) -> "Past":
         """What is known before the first failure."""
-        return self if self.failed is None else Past(self.texts[: self.failed])
+        return self if self.failed is None else Past(self.generations[: self.failed])
 
     @property
     def records(self) -> list[Record]:
@@ -70,10 +71,7 @@ class Past:
         Raises:
             LedgerRefused: if the ledger has something else in their place.
         """
-        try:
-            return [decode(text) for text in self.texts]
-        except ValueError as error:
-            raise LedgerRefused(f"the ledger is damaged: a generation is not one: {error}") from error
+        return [record_of(event) for event in self.generations]
 
 
 class StudyJournal:
@@ -126,23 +124,23 @@ class StudyJournal:
         study = None
         for event in self._ledger.events if self._ledger is not None else ():
             try:
+                if event.kind == "generation":
+                    self._of(event.key).generations.append(event)
+                    continue
+                body = body_of(event)
                 if event.kind == "study":
-                    study = event.body
+                    study = body
                 elif event.kind == "session":
-                    self.sessions.append(event.body)
-                elif event.kind == "generation":
-                    self._of(event.key).texts.append(event.text)
+                    self.sessions.append(body)
                 elif event.kind == "run":
-                    self._of(event.key).result = Result.from_document(event.body)
+                    self._of(event.key).result = Result.from_document(body)
                 elif event.kind in ("runs", "kept"):
-                    (self._runs if event.kind == "runs" else self._kept).append(event.body)
+                    (self._runs if event.kind == "runs" else self._kept).append(body)
                 elif event.kind == "retry":
                     self._forget_failures()
-                elif event.kind == "check":
-                    self.checks[str(event.key[0])] = Check(**event.body)
                 else:
-                    raise ValueError(f"unknown kind {event.kind!r}")
-            except (TypeError, ValueError, KeyError, AttributeError) as error:
+                    self.checks[str(event.key[0])] = Check.of(body)
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
                 path = self._ledger.path if self._ledger is not None else ""
                 raise LedgerRefused(f"{path}: event {event.number} is not one of a study: {error}") from error
         return study
@@ -175,7 +173,7 @@ class StudyJournal:
         labels = {
             row_of(job.optimizer) if stage == "tuning" else job.optimizer
             for (stage, job), past in self.past.items()
-            if past.texts or past.result
+            if past.generations or past.result
         }
         methods = {study.optimizers[label].method for label in labels}
         for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=methods, failed=False):

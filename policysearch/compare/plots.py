@@ -17,6 +17,7 @@ from policysearch.compare.comparison import TARGETS, Comparison
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.compare.tuning import values_of
 from policysearch.core import tunable_of
+from policysearch.files import write_text
 from policysearch.optimizers import OPTIMIZERS, find_method
 from policysearch.reporting.figures import (
     BLUE,
@@ -32,7 +33,6 @@ from policysearch.reporting.figures import (
     svg,
     write_png,
 )
-from policysearch.reporting.files import write_text
 from policysearch.tasks import known_task
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -16,6 +15,7 @@ from policysearch.compare.statistics import iqm
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
 from policysearch.compare.workers import Died
+from policysearch.reporting.console import Console
 from policysearch.reporting.tables import terminal
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
@@ -35,7 +35,7 @@ def announce_known(session: StudySession) -> None:
     if not past:
         return
     finished = sum(entry.result is not None for entry in past.values())
-    begun = sum(entry.result is None and bool(entry.texts) for entry in past.values())
+    begun = sum(entry.result is None and bool(entry.generations) for entry in past.values())
     say(f"continuing what is there: {finished} runs finished, {begun} begun")
     for line in journal.grown:
         say(f"  {line}")

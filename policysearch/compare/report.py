@@ -26,9 +26,9 @@ from policysearch.compare.saved import FAILURES_FILE, entry_name
 from policysearch.compare.study import Study
 from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.files import write_text
 from policysearch.registry import package_of
 from policysearch.reporting.figures import drawing
-from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
 from policysearch.reporting.tables import latex, markdown, number
 from policysearch.tasks import outside

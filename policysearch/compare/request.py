@@ -1,7 +1,6 @@
 """What was asked for on the command line or from Python, as a study; or an error that lists everything wrong."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from policysearch.command_line import setting_value
 from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
-from policysearch.configuration import read_toml
+from policysearch.configuration import read_json, read_toml
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, method_of
 from policysearch.plain_data import encode
@@ -118,7 +117,7 @@ def _row_of(optimizer: Optimizer) -> dict[str, Any]:
 def plug_ins_of(folder: Path) -> list[str]:
     """A line that names the plug-ins with which the results in a folder were made, if there were any."""
     try:
-        sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        sessions = read_json(folder / "environment.json")
         named = {f"{name} ({version})": None for session in sessions for name, version in session.items()
                  if name.startswith("plug-in ")}  # fmt: skip
     except (OSError, ValueError, AttributeError, TypeError):

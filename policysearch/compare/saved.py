@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,8 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import policysearch
 from policysearch.core import Array, Policy, StochasticPolicy
 from policysearch.evaluators import Runner
+from policysearch.files import replacing
 from policysearch.registry import check_trusted
-from policysearch.reporting.files import atomic
 from policysearch.tasks import (
     EvaluatorKind,
     Task,
@@ -39,6 +40,8 @@ RECOMMENDATIONS_FILE, FAILURES_FILE = "recommendations.npz", "failures.npz"
 MAX_BYTES = 512 * 1024 * 1024
 #: The largest place of a candidate or an episode that a file may name.
 MAX_INDEX = 100_000
+#: The most steps of an episode that a file may ask for.
+MAX_STEPS = 10_000_000
 #: The most names that a message lists.
 MAX_LISTED = 10
 
@@ -65,7 +68,7 @@ class Header(BaseModel):
     env_id: str
     policy: str
     deploy: Literal["mode", "sample"]
-    max_episode_steps: int
+    max_episode_steps: int = Field(ge=0, le=MAX_STEPS)
     evaluator: EvaluatorKind = "auto"
     common_random_numbers: bool = True
     person: str | None = None
@@ -74,7 +77,7 @@ class Header(BaseModel):
     optimizer: str
     seed: int
     run: int
-    report_episodes: int
+    report_episodes: int = Field(ge=0, le=MAX_INDEX)
     final_return: float
     final_return_se: float
     failure_return: float | None = None  # what failed episodes count as, if some did and it is declared
@@ -115,9 +118,17 @@ class Header(BaseModel):
         return policy.mode if isinstance(policy, StochasticPolicy) and not self.stochastic else policy
 
     def make_evaluator(self) -> Runner:
-        """The evaluator that reported the return."""
+        """The evaluator that reported the return.
+
+        Raises:
+            ValueError: if the environment cannot be made.
+        """
         who = (self.seed, "person", self.task, self.run)
-        return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)
+        try:
+            return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)
+        except (gymnasium.error.Error, TypeError, OverflowError) as error:
+            why = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{self.task}: the environment {self.env_id!r} cannot be made: {why}") from error
 
 
 class Contents(BaseModel):
@@ -157,7 +168,7 @@ def write(path: Path, saved: Sequence[tuple[Header, Array]]) -> Path:
     text = Contents.of(header for header, _ in saved).model_dump_json()
     entries: dict[str, Any] = {"header": np.array(text)} | {str(i): x for i, (_, x) in enumerate(saved)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as partial, partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez_compressed(file, **entries)
     return path
 

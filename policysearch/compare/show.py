@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 
 from policysearch.compare import verdict
 from policysearch.compare.comparison import Comparison
@@ -13,6 +12,7 @@ from policysearch.compare.power import MAX_RUNS
 from policysearch.compare.readable import covered, remarks, task_table
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.optimizers import OPTIMIZERS
+from policysearch.reporting.console import Console
 from policysearch.reporting.tables import number, terminal
 from policysearch.tasks import CONTROLLERS, TASKS, policy_names
 

@@ -9,9 +9,7 @@ parts that were run on different machines or at different times.
 """
 
 import csv
-import json
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,7 +26,10 @@ from policysearch.compare.saved import FAILURES_FILE, entry_name
 from policysearch.compare.session import StudySession
 from policysearch.compare.study import SAVED, Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
+from policysearch.configuration import read_json, read_toml
 from policysearch.core import Array
+from policysearch.files import MAX_TABLE_BYTES, open_text
+from policysearch.visible import original
 
 FRAMES = ("runs", "curves", "spent", "failures", "tuning")
 PURPOSES = (
@@ -97,10 +98,9 @@ class Tables:
             ValueError: if the folder does not hold the tables of a comparison.
         """
         try:
-            data = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
-            study = Study.model_validate(data, context=SAVED)
+            study = Study.model_validate(read_toml(folder / "study.toml"), context=SAVED)
             frames = {name: _read_table(folder / f"{name}.csv", name) for name in FRAMES}
-            sessions = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            sessions = read_json(folder / "environment.json")
             if not isinstance(sessions, list) or not all(isinstance(entry, dict) for entry in sessions):
                 raise ValueError("environment.json: expected a list of sessions")
         except (OSError, ValueError, KeyError) as error:
@@ -253,8 +253,11 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
     if name in empty and not path.exists():
         return pd.DataFrame(columns=list(empty[name]))
     needed = {"runs": RUNS, "curves": CURVES}.get(name) or empty[name]
-    with path.open(encoding="utf-8", newline="") as file:
-        table = pd.DataFrame(list(csv.DictReader(file)))
+    try:
+        with open_text(path, MAX_TABLE_BYTES) as file:
+            table = pd.DataFrame(list(csv.DictReader(file))).map(original).rename(columns=original)
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from error
     if None in table.columns or table.isna().any(axis=None):
         raise ValueError(f"{path.name}: a row has more or fewer entries than the table has columns")
     missing = [column for column in needed if column not in table]

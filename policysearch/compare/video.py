@@ -9,6 +9,7 @@ import numpy as np
 from policysearch.compare.run import report_key
 from policysearch.compare.saved import load
 from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.files import replacing
 from policysearch.search import held_out
 
 
@@ -48,9 +49,12 @@ def record(path: Path, video: Path) -> int:
     palette = sample.quantize(256)  # one for all frames: what does not move is stored once
     images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in kept]
     video.parent.mkdir(parents=True, exist_ok=True)
-    images[0].save(
-        video, save_all=True, append_images=images[1:], duration=round(1000 * stride / fps), loop=0
+    kind, duration = (
+        Image.registered_extensions().get(video.suffix.lower(), "GIF"),
+        round(1000 * stride / fps),
     )
+    with replacing(video) as file:
+        images[0].save(file, kind, save_all=True, append_images=images[1:], duration=duration, loop=0)
     return int(evaluation.steps.sum())
 
 

@@ -18,6 +18,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 import policysearch
+from policysearch.files import open_bytes
 
 #: Fields of a syntax tree that say nothing of what the code does.
 _IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
@@ -30,6 +31,17 @@ def hashed(data: str | bytes) -> str:
     return hashlib.sha256(data.encode(errors="surrogatepass") if isinstance(data, str) else data).hexdigest()[
         :16
     ]
+
+
+def hashed_file(path: Path) -> str:
+    """The digest of what a file holds, read in parts.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is something else than a file.
+    """
+    with open_bytes(path, sys.maxsize) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def plain(node: Any) -> str:
@@ -147,7 +159,7 @@ class Module:
     def digest(self) -> str:
         """Of its syntax tree; of its bytes where it has none."""
         tree = self.tree
-        return hashed(self.path.read_bytes() if tree is None else plain(tree))
+        return hashed_file(self.path) if tree is None else hashed(plain(tree))
 
     @property
     def tree(self) -> ast.Module | None:

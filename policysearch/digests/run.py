@@ -133,13 +133,13 @@ def of_files(names: Sequence[str | Path], folder: Path = Path()) -> Digests:
         try:
             if path.is_dir():
                 files = sorted(each for each in path.rglob("*") if each.is_file())
-                held = [f"{each.relative_to(path)} {code.hashed(each.read_bytes())}" for each in files]
+                held = [f"{each.relative_to(path)} {code.hashed_file(each)}" for each in files]
                 known[f"folder {path}"] = code.hashed("\n".join(held))
             else:
-                known[f"file {path}"] = code.hashed(path.read_bytes())
-        except OSError as error:
-            place = error.filename or path
-            raise ValueError(f"depends: cannot read {place}: {error.strerror or error}") from error
+                known[f"file {path}"] = code.hashed_file(path)
+        except (OSError, ValueError) as error:
+            place, why = getattr(error, "filename", None) or path, getattr(error, "strerror", None) or error
+            raise ValueError(f"depends: cannot read {place}: {why}") from error
     return Digests(known)
 
 

@@ -64,12 +64,12 @@ def main(argv: "list[str] | None" = None) -> int:
 
 
 def _run(arguments: Arguments, argv: "list[str]") -> int:
-    from rich.console import Console  # noqa: PLC0415 - heavy, as the others
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     from policysearch.compare.report import command_line  # noqa: PLC0415
     from policysearch.estimates import report  # noqa: PLC0415
     from policysearch.provenance import environment  # noqa: PLC0415
+    from policysearch.reporting.console import Console  # noqa: PLC0415 - heavy, as the others
     from policysearch.reporting.tables import terminal  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
@@ -92,11 +92,11 @@ def _run(arguments: Arguments, argv: "list[str]") -> int:
         why = f"{error.filename or out}: cannot write: {error.strerror}"
         raise Refusal([why], MACHINE_TROUBLE) from error
     text = report.readable(found)
-    console.print(report.title(found))
+    console.print(report.title(found), markup=False)
     console.print(terminal(text.columns, text.itertuples(index=False), left=text.columns, wrap=False))
     for line in report.verdict(found):
-        console.print(line)
-    console.print(f"picture and tables: {out / 'estimates.md'}")
+        console.print(line, markup=False)
+    console.print(f"picture and tables: {out / 'estimates.md'}", markup=False)
     return 0
 
 
@@ -142,10 +142,10 @@ def _recommended(arguments: Arguments, task: "Task") -> "tuple[Task, Any]":
 
 def _watched(request: "Request") -> "Estimates":
     """The answer, with a progress bar in a terminal and a line every ten seconds elsewhere."""
-    from rich.console import Console  # noqa: PLC0415 - heavy
     from rich.progress import Progress  # noqa: PLC0415
 
     from policysearch.estimates.measurement import CannotMeasure, Estimates, measured  # noqa: PLC0415
+    from policysearch.reporting.console import Console  # noqa: PLC0415 - heavy
 
     console, said = Console(stderr=True), time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

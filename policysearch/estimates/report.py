@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from policysearch.estimates.measurement import Estimates
+from policysearch.files import write_text
 from policysearch.gradients.estimators import FROM_ROLLOUTS
 from policysearch.reporting.figures import COLOURS, DASHES, drawing, figure_of, legend, svg, write_png
-from policysearch.reporting.files import atomic, write_text
-from policysearch.reporting.tables import markdown
+from policysearch.reporting.tables import csv, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,8 +130,7 @@ def write(found: Estimates, out: Path, command: str, environment: dict[str, Any]
         OSError: if the folder cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with atomic(out / "estimates.csv") as partial:
-        found.table.to_csv(partial, index=False, float_format="%.6g")
+    write_text(out / "estimates.csv", csv(found.table, float_format="%.6g"))
     versions = ", ".join(f"{name} {value}" for name, value in environment.items() if name != "process")
     text = [
         f"# {title(found)}",

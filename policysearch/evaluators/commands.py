@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.evaluators.calls import CUTOFF_NAMES
+from policysearch.files import read_bytes
 from policysearch.space import Space
 
 RESERVED = ("seed", "hopeless", "json")  # what no parameter may be called
@@ -117,9 +118,10 @@ def _arguments(command: str, space: Space, directory: str | None) -> list[Text]:
 
 def _template(name: str, space: Space) -> Text:
     try:
-        lines = Path(name).read_bytes().decode(errors="surrogateescape").splitlines(keepends=True)
-    except OSError as error:
-        raise ValueError(f"template: expected a file, got {name!r}: {error.strerror or error}") from error
+        lines = read_bytes(Path(name)).decode(errors="surrogateescape").splitlines(keepends=True)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"template: expected a file, got {name!r}: {why}") from error
     parts = (_text(line, space, f"template: {name}, line {i}") for i, line in enumerate(lines, 1))
     return [part for text in parts for part in text]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
 from policysearch.errors import MACHINE_TROUBLE, CommandError
@@ -49,6 +50,8 @@ class Recorded:
         known = self._records[self._index]
         if known["proposal"] != digest(proposal):
             raise ReplayDiffers(f"generation {self._index} asks for other parameters than it did before")
+        if np.shape(known["returns"]) != (len(proposal.params), proposal.episodes):
+            raise ReplayDiffers(f"generation {self._index} has another number of returns than it asks for")
         evaluation = recall(proposal, known)
         if proposal.record or (isinstance(self.inner, Runner) and self.inner.sequential):
             again = self.inner.evaluate(proposal, key)
@@ -88,6 +91,45 @@ def record(proposal: Proposal, evaluation: Evaluation) -> Record:
         "moments": [moments.count, moments.mean.tolist(), moments.M2.tolist()] if moments else [],
     }
     return kept | {name: value for name, value in more.items() if value}
+
+
+class _Kept(BaseModel):
+    """The types of a record."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    proposal: str
+    purpose: str
+    returns: list[list[float]]
+    steps: list[list[int]]
+    failures: list[list[str | int]] = []
+    clipped_steps: int = 0
+    retried_rollouts: int = 0
+    unmeasured: list[int] = []
+    metrics: dict[str, list[list[float]]] = {}
+    moments: list[float | list[float]] = []
+
+
+def checked(kept: Any) -> Record:
+    """The record, if it is one.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    try:
+        found = _Kept.model_validate(kept)
+    except ValidationError as error:
+        raise ValueError(first_mistake(error)) from error
+    tables: list[Sequence[Sequence[float]]] = [found.returns, found.steps, *found.metrics.values()]
+    if len({tuple(map(len, table)) for table in tables}) != 1 or len(set(map(len, found.returns))) != 1:
+        raise ValueError("expected a return and steps for every candidate and episode")
+    _ = [Failure(*entry) for entry in found.failures]  # type: ignore[arg-type]
+    return dict(kept)
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first of the mistakes that pydantic has found, in short."""
+    found = error.errors()[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}".removeprefix(": ")
 
 
 def recall(proposal: Proposal, kept: Record) -> Evaluation:

@@ -6,7 +6,9 @@ results depend on the number of workers and cannot be repeated. These rollouts a
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +38,19 @@ class Check:
     failure: str = ""
     difference: str = ""
     skipped: str = ""
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Check":
+        """The check that an event of a ledger holds.
+
+        Raises:
+            TypeError: if it holds something else.
+        """
+        found = cls(**body)
+        for each in fields(cls):
+            if type(getattr(found, each.name)) is not type(each.default):
+                raise TypeError(f"{each.name}: expected {type(each.default).__name__}")
+        return found
 
     @property
     def words(self) -> str:

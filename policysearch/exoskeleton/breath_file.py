@@ -14,7 +14,10 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, Breaths, brockway
+from policysearch.files import open_bytes, open_text
 
+#: The most that is read of a file: some days of breaths.
+MAX_BYTES = 2**24
 POWER, VOLUMES = ("time_s", "power_W_per_kg"), ("time_s", "vo2_ml_min", "vco2_ml_min")
 
 
@@ -61,7 +64,7 @@ def read_breaths(path: str | Path, mass: float | None = None) -> Breaths:
         ValueError: the file, line, what was expected there and what was found.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        with open_text(Path(path), MAX_BYTES, "utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             rows = [(reader.line_num, row) for row in reader if row]
     except UnicodeDecodeError as error:
@@ -72,6 +75,8 @@ def read_breaths(path: str | Path, mass: float | None = None) -> Breaths:
         raise ValueError(
             f"{path}, line {reader.line_num}: expected comma-separated values, got: {error}"
         ) from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     columns = _Columns(path, rows[0][1] if rows else [], mass)
     table = np.empty((len(rows) - 1, len(columns.names)))
     for i, (line, row) in enumerate(rows[1:]):
@@ -105,12 +110,16 @@ class BreathFile:
         A last line without its end is left for later.
 
         Raises:
-            ValueError: for columns that are missing, volumes without a mass, or a file that has become shorter.
+            ValueError: for columns that are missing, volumes without a mass, a file that has become shorter or too
+                long, and what is no file.
         """
         try:
-            data = self.path.read_bytes()
+            with open_bytes(self.path, MAX_BYTES) as file:
+                data = file.read()
         except FileNotFoundError:
             data = b""
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
         if len(data) < self._read:
             raise ValueError(
                 f"{self.path}: expected a file that grows, got {len(data)} bytes after {self._read}"

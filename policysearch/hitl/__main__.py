@@ -151,9 +151,8 @@ def _simulate(arguments: SimulateFlags, argv: list[str]) -> int:
 
 
 def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
-    from rich.console import Console  # noqa: PLC0415 - heavy
-
     from policysearch.hitl import live, report  # noqa: PLC0415
+    from policysearch.reporting.console import Console  # noqa: PLC0415 - heavy
 
     seed = flags.given(arguments).get("seed", 0)
     new = live.PersonName(arguments.people or PEOPLE, arguments.number or 0, seed)
@@ -190,10 +189,12 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
 
 def _simulate_many(arguments: SimulateFlags) -> int:
     import pandas as pd  # noqa: PLC0415 - heavy
-    from rich.console import Console  # noqa: PLC0415
     from rich.progress import track  # noqa: PLC0415
 
+    from policysearch.files import write_text  # noqa: PLC0415
     from policysearch.hitl import simulate  # noqa: PLC0415
+    from policysearch.reporting.console import Console  # noqa: PLC0415
+    from policysearch.reporting.tables import csv  # noqa: PLC0415
 
     plan, count = flags.plan(flags.given(arguments), {}), arguments.participants or 0
     people, workers = arguments.people or PEOPLE, arguments.workers or os.cpu_count() or 1
@@ -206,7 +207,7 @@ def _simulate_many(arguments: SimulateFlags) -> int:
     table = simulate.summary(rows)
     for name, frame in (("participants", rows), ("curve", curve), ("summary", table)):
         try:
-            frame.to_csv(arguments.out / f"{name}.csv", index=False)
+            write_text(arguments.out / f"{name}.csv", csv(frame))
         except OSError as error:
             raise Refusal([f"{arguments.out / name}.csv: cannot write: {error}"], MACHINE_TROUBLE) from error
     _show_study(table, plan, people, count)
@@ -215,8 +216,7 @@ def _simulate_many(arguments: SimulateFlags) -> int:
 
 
 def _show_study(table: "pd.DataFrame", plan: "SessionPlan", people: str, count: int) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
+    from policysearch.reporting.console import Console  # noqa: PLC0415
     from policysearch.reporting.tables import terminal  # noqa: PLC0415
 
     title = f"{count} of {people}, {plan.optimizer}, {plan.bouts} bouts of {plan.minutes:g} min"

@@ -17,13 +17,13 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, Breaths, Estimate, running
 from policysearch.hitl.agenda import Bout
+from policysearch.reporting.console import Console
 
 MAX_TICK = 5.0  # s between two ticks, and of difference between the clocks
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0

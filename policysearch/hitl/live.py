@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -16,6 +16,7 @@ from policysearch.hitl.log import Entry
 from policysearch.hitl.people import SimulatedPerson, walk_to_the_end
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView, cells
+from policysearch.reporting.console import Console
 from policysearch.reporting.tables import terminal
 
 SECONDS_BETWEEN_TABLES = 0.1

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSensitivity, sensitivity
+from policysearch.files import write_text
 from policysearch.hitl import plots
 from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import UNDOABLE, Entry
 from policysearch.hitl.plots import result
 from policysearch.hitl.view import SessionView, cells, in_words
-from policysearch.reporting.files import write_text
 from policysearch.reporting.page import drawn, render
+from policysearch.reporting.tables import csv
 
 PICTURES = (
     ("law_over_stride", "The recommended law, the reference law, and the laws that were tried"),
@@ -47,7 +48,7 @@ def write(session: SessionView, out: Path) -> Path:
         OSError: if a file cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("bouts.csv", session.table().to_csv(index=False)), ("report.html", page(session))):
+    for name, text in (("bouts.csv", csv(session.table())), ("report.html", page(session))):
         write_text(out / name, text)
     return out / "report.html"
 

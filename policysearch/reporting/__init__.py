@@ -1,1 +1,1 @@
-"""How results are shown: figures, tables, pages, and files that are written atomically."""
+"""How results are shown: figures, tables and pages."""

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.reporting.files import atomic
+from policysearch.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,8 +79,8 @@ def write_png(path: Path, figure: "Figure") -> None:
     buffer = io.BytesIO()
     with own_style({}):
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    with atomic(path) as partial:
-        partial.write_bytes(buffer.getvalue())
+    with replacing(path) as file:
+        file.write(buffer.getvalue())
 
 
 @contextmanager

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from policysearch.visible import inert
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -53,6 +55,20 @@ def terminal(
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table
+
+
+def csv(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """A data frame as comma-separated values, of which a spreadsheet computes none (`policysearch.visible.inert`)."""
+    table = table.copy(deep=False)
+    table.columns = pd.Index([_inert(name) for name in table.columns])
+    for place, (_, column) in enumerate(table.items()):
+        if column.dtype.kind not in "biufc":
+            table.isetitem(place, pd.Series([_inert(cell) for cell in column], dtype=object).to_numpy())
+    return table.to_csv(index=False, lineterminator="\n", float_format=float_format)
+
+
+def _inert(cell: Any) -> Any:
+    return inert(cell) if isinstance(cell, str) else cell
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -97,8 +97,8 @@ def _run(arguments: Arguments, out: Path) -> int:
 
     try:
         result = _tuned(arguments, out)
-        print(result)
-        print(_written(result, out))
+        where = _written(result, out)
+        print(f"{result}\n{where}")
         return 0 if result.usable else 1
     except ValueError as error:
         raise Refusal([str(error)]) from error
@@ -139,18 +139,19 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
 
 def _written(result: "TuneResult", out: Path) -> str:
     """Write the files of a result, and remove those of an earlier one; returns a message that says where they are."""
+    from policysearch.files import write_text  # noqa: PLC0415
     from policysearch.reporting.figures import write_png  # noqa: PLC0415 - heavy
-    from policysearch.reporting.files import write_text  # noqa: PLC0415
+    from policysearch.reporting.tables import csv  # noqa: PLC0415
 
     tables = {"history.csv": result.history}
     if result.perturbed:
         tables["robustness.csv"] = result.robustness
     if result.sensitivity is not None:
         tables["sensitivity.csv"] = result.sensitivity.slices
-    texts = {name: table.to_csv(index=False, lineterminator="\n") for name, table in tables.items()}
+    texts = {name: csv(table) for name, table in tables.items()}
     texts["result.txt"] = f"{result}\n"
     for name, text in texts.items():
-        write_text(out / name, text.encode(errors="replace").decode())
+        write_text(out / name, text)
     try:
         pictures = {f"{name}.png": figure for name, figure in result.pictures().items()}
         for name, figure in pictures.items():

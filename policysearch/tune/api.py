@@ -73,14 +73,14 @@ def tune(
     if isinstance(function, Prompt):
         if perturb or settings.sensitivity_rollouts:
             raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
-        with opened(out, request, reuse, what_is_run([], tuning)) as journal:
+        with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:
             return _by_a_person(tuning, function, settings, journal)
     with ExitStack() as stack:
         runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
         plant = stack.enter_context(runner(function))
         plants = {name: (run, stack.enter_context(runner(run))) for name, run in perturb.items()}
         runs = partial(what_is_run, [function, *perturb.values(), typed], tuning)
-        journal = stack.enter_context(opened(out, request, reuse, runs()))
+        journal = stack.enter_context(opened(out, request, tuning.say, reuse, runs()))
         if known := journal.rollouts:
             tuning.say(f"{known} rollouts are known from {out}: they are not run again")
         tuning, said = checked(tuning, journal, plant, runs, reuse)

@@ -26,13 +26,17 @@ from policysearch.digests import Digests
 from policysearch.digests.agreement import agreed, remarks
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.functions import NOT_RUN
-from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
-from policysearch.ledger import Ledger, LedgerError, set_aside
+from policysearch.evaluators.recorded import Record, Recorded, checked, digest, recall, record
+from policysearch.evaluators.repeatable import Check
+from policysearch.ledger import Event as LedgerEvent
+from policysearch.ledger import Ledger, LedgerError, LedgerRefused, set_aside
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes
 from policysearch.reuse import Reuse
 from policysearch.seeding import Key
+from policysearch.tune import tries
+from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
 Event = tuple[str, Any]  # kind and body
@@ -101,9 +105,15 @@ class OtherRequest(LedgerError):  # noqa: N818 - it states what was found
 
 @contextmanager
 def opened(
-    out: str | Path | None, request: Mapping[str, Any], reuse: Reuse = Reuse(), runs: Digests = Digests()
+    out: str | Path | None,
+    request: Mapping[str, Any],
+    say: Say,
+    reuse: Reuse = Reuse(),
+    runs: Digests = Digests(),
 ) -> Iterator[Journal]:
     """The journal of a request; without a folder it keeps nothing.
+
+    A ledger that was there and is set aside is named by `say`.
 
     Raises:
         OtherRequest: if the folder holds another one.
@@ -115,8 +125,8 @@ def opened(
         return
     folder = Path(out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    if reuse.fresh:
-        set_aside(folder / NAME)
+    if reuse.fresh and (kept := set_aside(folder / NAME)):
+        say(f"the ledger that was there is kept as {kept}")
     with Ledger(folder / NAME) as ledger:
 
         def write(kind: str, body: Any) -> None:
@@ -124,7 +134,7 @@ def opened(
             ledger.commit()
 
         wanted = decode(encode(request))
-        events = [(event.kind, event.body) for event in ledger.events]
+        events = [(event.kind, _body(ledger.path, event)) for event in ledger.events]
         if events:
             _check(ledger.path, events[0][1], wanted)
         for kind, body in _first_events(ledger.path, events, wanted, reuse, runs):
@@ -133,6 +143,30 @@ def opened(
         if versions := OPTIMIZERS.versions(request["optimizer"]["method"]):
             write("session", versions)
         yield Journal(in_force(events), write, _remarks(events), runs)
+
+
+def _body(path: Path, event: LedgerEvent) -> Any:
+    """The body of an event of a tuning.
+
+    Raises:
+        LedgerRefused: if it is not what its kind has.
+    """
+    try:
+        body = event.body
+        if event.kind == "generation":
+            return checked(body)
+        if event.kind == "after":
+            question, held = body["question"], checked(body["record"])
+            return {"question": str(question), "record": held}
+        if event.kind == "check":
+            return vars(Check.of(body))
+        if event.kind in tries.KINDS:
+            return tries.checked(event.kind, body)
+        if not isinstance(body, dict):
+            raise ValueError(f"expected a table, got {body!r:.40}")
+    except (TypeError, ValueError, LookupError) as error:
+        raise LedgerRefused(f"{path}: event {event.number} is not one of a tuning: {error}") from error
+    return body
 
 
 def _first_events(

@@ -8,6 +8,7 @@ from typing import Any
 from policysearch.asking.answers import EventLog, LoggedEvent, Write, in_memory
 from policysearch.asking.prompt import aligned, number, refused
 from policysearch.evaluators.functions import Answer
+from policysearch.ledger import LedgerRefused
 from policysearch.space import Space
 from policysearch.tune.words import formatted, labelled
 
@@ -78,7 +79,9 @@ class Answers(EventLog):
         held: dict[str, Try] = {}
         for _, kind, body in self.in_force:
             question, numbers = body["question"], body.get("numbers", {})
-            before = held.get(question, self.tries[question])
+            before = held.get(question) or self.tries.get(question)
+            if before is None:
+                raise LedgerRefused(f"the ledger is damaged: {kind} is of {question}, which has no answer")
             held[question] = replace(
                 before,
                 numbers={**before.numbers, **numbers},
@@ -86,6 +89,25 @@ class Answers(EventLog):
                 reason=body["reason"],
             )
         return held
+
+
+def checked(kind: str, body: Any) -> Mapping[str, Any]:
+    """The body of an event of this kind, if it is one.
+
+    Raises:
+        ValueError: if it has other types.
+    """
+    texts = {"undo": (), "note": ("text",)}.get(kind, ("question", "reason"))
+    tables = ("values",) if kind in TRIES else ()
+    numbers = body.get("numbers", {}) if isinstance(body, dict) else None
+    if (
+        numbers is None
+        or not all(isinstance(body.get(name), str) for name in texts)
+        or not all(isinstance(body.get(name), dict) for name in tables)
+        or not all(isinstance(number, int | float) for number in dict(numbers).values())
+    ):
+        raise ValueError(f"expected {', '.join((*texts, *tables))}, got {body!r:.60}")
+    return dict(body)
 
 
 def read(line: str) -> tuple[dict[str, float], str]:

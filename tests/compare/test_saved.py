@@ -34,6 +34,18 @@ def header(name: str, params: int = 3, **changes: Any) -> Header:
     return Header(**facts | changes)
 
 
+FACTS = json.loads(header("lqr/ars/0").model_dump_json(exclude={"format", "param_names"})) | {
+    "param_names": 0
+}
+
+
+@pytest.mark.parametrize("env_id", ["", "x", "[[", "../../etc/passwd"])
+def test_an_environment_that_cannot_be_made_is_named(env_id: str, tmp_path: Path) -> None:
+    named = header("lqr/ars/0", 2, env_id=env_id)
+    with pytest.raises(ValueError, match=re.escape(f"lqr: the environment {env_id!r} cannot be made")):
+        named.make_evaluator()
+
+
 def vectors() -> list[tuple[Header, Any]]:
     return [(header(name, 3 + i % 2), np.arange(3.0 + i % 2) + i) for i, name in enumerate(NAMES)]
 
@@ -144,6 +156,14 @@ def test_one_hostile_entry_does_not_hide_the_others(file: Path, monkeypatch: pyt
         ({"stray": 1}, "stray: Extra inputs are not permitted"),
         ({"entries": [{"task": "lqr"}]}, "expected a saved recommendation"),
         ({"param_names": []}, "expected a saved recommendation"),
+        (
+            {"entries": [{**FACTS, "report_episodes": 10**9}]},
+            "report_episodes: Input should be less than or equal",
+        ),
+        (
+            {"entries": [{**FACTS, "max_episode_steps": 10**30}]},
+            "max_episode_steps: Input should be less than",
+        ),
         ({"param_names": [["w[0]"], ["w[0]"]]}, "expected 1 parameters, got shape (3,)"),
     ],
 )

@@ -1,5 +1,6 @@
 """A study that is kept: it goes on where it stopped, with the same numbers, and never mixes with another."""
 
+import errno
 import json
 import os
 import random
@@ -586,11 +587,17 @@ def test_a_full_disk_while_running_ends_with_exit_code_3_and_nothing_is_lost(
 
 @pytest.mark.parametrize("name", ["runs.csv", "report.html", "curves.svg"])
 def test_a_disk_that_is_full_when_the_report_is_written_loses_nothing(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = _made(tmp_path / "out")
-    target = out / f"{name}.part"
-    target.symlink_to("/dev/full")
+    replace = Path.replace
+
+    def full(self: Path, target: Path) -> Path:
+        if target.name == name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(self), None, str(target))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
     arguments = [
         "--tasks",
         "lqr",
@@ -605,8 +612,9 @@ def test_a_disk_that_is_full_when_the_report_is_written_loses_nothing(
     ]
     assert main([*arguments, "--out", str(out)]) == 3
     said = capsys.readouterr().err
-    assert "cannot write: No space left on device; the runs are safe in the ledger" in said
-    target.unlink()
+    assert f"{out / name}: cannot write: No space left on device; the runs are safe in the ledger" in said
+    assert not list(out.glob(".*.part"))
+    monkeypatch.undo()
     assert main([*arguments, "--out", str(out)]) == 0
     assert "continuing what is there: 1 runs finished" in capsys.readouterr().err
 

@@ -1,6 +1,7 @@
 """The report of a session: its numbers are the session's, it needs nothing but itself, and it can be written again."""
 
 import csv
+import errno
 import itertools
 import re
 from collections.abc import Callable, Mapping
@@ -309,13 +310,31 @@ def test_bouts_csv_is_the_sessions_table(session: Session, written: Path) -> Non
             assert row[name] == ("" if value in ("", None) or str(value) == "nan" else str(value)), name
 
 
+def test_a_report_obeys_no_name_and_no_reason(tmp_path: Path) -> None:
+    session = Session.begin(SessionPlan(participant="</script>\x1b]0;owned\x07", bouts=8), clock=clock())
+    session.void("=cmd|' /C calc'!A0", 1.0)
+    session.note("@SUM(1)\x9b2J")
+    page = report.write(session, tmp_path).read_text(encoding="utf-8")
+    table = (tmp_path / "bouts.csv").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x06\x08\x0b-\x1f\x7f-\x9f]", page + table)
+    assert "</script>\\u001b" not in page
+    assert ",'=cmd|" in table
+
+
+def unwritable(_: Path, target: Path) -> None:
+    raise PermissionError(
+        errno.EACCES, "Permission denied", "a file that is not there yet", None, str(target)
+    )
+
+
 def test_a_page_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
     session = Session.begin(SHORT, clock=clock())
     before = report.write(session, tmp_path).read_bytes()
     session.measured(4.4)
-    (tmp_path / "report.html.part").mkdir()
-    with pytest.raises(IsADirectoryError):
-        report.write(session, tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", unwritable)
+        with pytest.raises(PermissionError, match=r"bouts\.csv"):
+            report.write(session, tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
 
 

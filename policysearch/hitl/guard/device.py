@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from policysearch.files import begun
+
 
 @runtime_checkable
 class Device(Protocol):
@@ -27,7 +29,7 @@ class SimulatedAnkle:
 
     def __init__(self, log: str, stride_time: float = 1.1) -> None:  # s
         self.stride_time, self._start = stride_time, time.monotonic()
-        self._log = Path(log).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115 - `close` does
+        self._log = begun(Path(log))
 
     def stride(self) -> float:
         """The moment of the stride now, in %."""

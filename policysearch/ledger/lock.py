@@ -1,0 +1,94 @@
+"""The lock of a ledger: a file next to it, which the operating system unlocks when its owner dies."""
+
+import contextlib
+import fcntl
+import os
+import platform
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from policysearch.ledger.errors import LedgerBusy, LedgerError
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Lock:
+    """A file that is locked until it is released or the process ends.
+
+    Raises:
+        LedgerBusy: if another process has locked it.
+        LedgerError: if it cannot be made or locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        while True:
+            self._file = self._opened(path)
+            try:
+                self._take(path)
+            except BaseException:
+                os.close(self._file)
+                raise
+            if self.is_current:
+                break
+            os.close(self._file)  # its owner has just removed it
+        os.truncate(self._file, 0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        with contextlib.suppress(OSError):  # a full disk: nameless, but locked
+            os.write(self._file, f"process {os.getpid()} on {platform.node()}, since {since},".encode())
+
+    def _opened(self, path: Path) -> int:
+        try:
+            file = os.open(self._path, _FLAGS, 0o644)
+        except OSError as error:
+            why = "is a link: remove it" if self._path.is_symlink() else error.strerror
+            raise LedgerError(f"{path}: cannot open the ledger: {self._path.name}: {why}") from error
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # what is written to it would go elsewhere
+            os.close(file)
+            raise LedgerError(
+                f"{path}: cannot open the ledger: {self._path.name} is no file of its own: remove it"
+            )
+        return file
+
+    def _take(self, path: Path) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            owner = os.read(self._file, 200).decode(errors="replace") or "another process"
+            raise LedgerBusy(f"{path}: {owner} is writing to it; wait, or choose another folder") from error
+        except OSError as error:
+            why = f"cannot be locked: {error.strerror}; choose a folder on a local disk, which has locks"
+            raise LedgerError(f"{path}: {why}") from error
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is locked is still the one under that name."""
+        try:
+            return os.path.samestat(os.fstat(self._file), self._path.lstat())
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Remove the file, unless it has become another process's, then the lock on it."""
+        if self.is_current:  # its own
+            with contextlib.suppress(OSError):  # the medium has become read-only: unlocked, but there
+                self._path.unlink()
+        os.close(self._file)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Exclude other writers of a ledger.
+
+    Raises:
+        LedgerBusy: if another process writes to it.
+    """
+    lock = Lock(path)
+    try:
+        yield
+    finally:
+        lock.release()
