@@ -185,11 +185,11 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: that raises the number.
 LOGICAL_LINES = {
     "callable_package": 10, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 152, "registry": 111, "jit": 90,
-    "space": 185, "constraints": 95, "configuration": 50, "command_line": 112, "plain_data": 30, "ledger": 190,
+    "space": 185, "constraints": 95, "configuration": 62, "command_line": 114, "plain_data": 32, "ledger": 360,
     "reuse": 30, "digests": 400,
     "provenance": 50, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1305,
-    "ask_tell": 170, "search": 60, "wire": 95, "evaluators": 1942, "tasks": 300, "asking": 130, "reporting": 140,
-    "compare": 2980, "testing": 355, "tune": 1640, "estimates": 400, "aibo": 470, "exoskeleton": 500, "hitl": 2156,
+    "ask_tell": 170, "search": 60, "wire": 95, "evaluators": 1979, "tasks": 300, "asking": 130, "reporting": 142,
+    "compare": 3026, "testing": 355, "tune": 1667, "estimates": 400, "aibo": 470, "exoskeleton": 501, "hitl": 2161,
 }  # fmt: skip
 
 
