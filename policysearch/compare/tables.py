@@ -255,11 +255,12 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
     needed = {"runs": RUNS, "curves": CURVES}.get(name) or empty[name]
     try:
         with open_text(path, MAX_TABLE_BYTES) as file:
-            table = pd.DataFrame(list(csv.DictReader(file))).map(original).rename(columns=original)
+            table = pd.DataFrame(list(csv.DictReader(file)))
     except (csv.Error, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from error
     if None in table.columns or table.isna().any(axis=None):
         raise ValueError(f"{path.name}: a row has more or fewer entries than the table has columns")
+    table = table.map(original).rename(columns=original)
     missing = [column for column in needed if column not in table]
     if missing:
         raise ValueError(f"{path.name}: no column {', '.join(missing)}")
