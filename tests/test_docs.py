@@ -179,3 +179,10 @@ def test_the_gallery_has_every_picture_of_a_controller_and_every_study(
     missing = {str(p.relative_to(ROOT / "results")) for p in pictures} - without
     assert not missing - {picture.removeprefix("results/") for picture in shown}
     assert "| start | -8.68 | 0 |" in text
+
+
+def test_what_the_changelog_says_of_a_version_stays() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert text.index("## [Unreleased]") < text.index("## [0.1.0] - 2026-11-21")
+    released = text.split("## [0.1.0]")[1]
+    assert released.count("\n- ") == 18, "new lines belong to [Unreleased], above [0.1.0]"
