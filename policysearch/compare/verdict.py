@@ -92,13 +92,16 @@ def _decided(table: pd.DataFrame, leader: str) -> list[str]:
 
 
 def _means(comparison: Comparison, task: str, decided: pd.DataFrame, leader: str) -> list[str]:
-    """The decided pairs of which the means do not say the same: their mean difference may as well be negative."""
+    """The decided pairs of which the means do not say the same.
+
+    The mean difference is negative; or it may be, and the better method has disasters of its own.
+    """
     found = []
     for y, better in zip(decided["y"], decided["better"], strict=True):
         other = y if better == leader else leader
         gap = differences(*comparison.paired(task, better, other))
         low, high = mean_interval(gap)
-        if low > 0:
+        if low > 0 or (gap.mean() > 0 and not disasters(gap)):
             continue
         mean = f"is {number(gap.mean())} in the mean ({interval(low, high)})"
         said = mean if np.isfinite(gap).all() else "has no mean"

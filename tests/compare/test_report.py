@@ -365,6 +365,7 @@ def test_any_part_of_a_comparison_has_a_report(
             "a less b has no mean, with disasters in 2 of 24 runs against 0",
         ),
         ([9.0] * 11 + [5.0], [2.0] * 12, None),
+        ([9.0] * 12, [2.0] * 11 + [-80.0], None),  # a disaster of the other method
     ],
 )
 def test_a_verdict_says_where_the_means_do_not_say_the_same(
