@@ -6,7 +6,7 @@ BIN := .venv/bin
 # What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help compare test lint types tests torch nightly mutants rliable thirdparty docs docs-outputs clean
+.PHONY: help compare test lint types tests torch nightly mutants kills rliable thirdparty docs docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs      the documentation as a site in site/; read site/index.html in a browser"
 	@echo "make docs-outputs   run the blocks of all pages and write what they print (PAGES='docs/a.md' names some)"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
+	@echo "make kills     2,000 kills of commands at random times, continued where it was stopped"
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
 	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
@@ -92,6 +93,10 @@ endif
 
 WHAT_nightly := --all-types -m "nightly or not nightly" --deselect tests/test_mutants.py::test_the_planted_bug_is_killed
 WHAT_mutants := -m nightly tests/test_mutants.py
+
+# Runs of which a command is killed up to three times each; those that this commit has made are not made again.
+kills: .venv/ready
+	PYTHONPATH=.:tests $(BIN)/python tests/crash_random.py 0 1000 .nightly/kills-$(COMMIT)
 
 rliable: .venv-rliable/ready
 	.venv-rliable/bin/pytest -q tests/rliable_oracle.py

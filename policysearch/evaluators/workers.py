@@ -75,7 +75,7 @@ class Workers(Generic[T]):
         self._ahead, self._hint = ahead, hint
         self._failed_starts, self._suspicion = 0, Suspicion()
         util.Finalize(self, end_all, (self.living,), exitpriority=1)  # if it is forgotten, or at exit
-        CONTEXT.set_forkserver_preload([__name__, setup.__module__])
+        CONTEXT.set_forkserver_preload(["policysearch.fork_server", __name__, setup.__module__])
 
     def __enter__(self) -> "Workers[T]":
         return self

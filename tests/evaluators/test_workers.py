@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,32 @@ def test_an_exception_of_a_task_is_raised_with_its_traceback() -> None:
         list(crew.run(["x"], context=0))
     assert "in square" in raised.value.__notes__[0]
     assert crew.living == []
+
+
+SERVING = """
+import sys, time
+from multiprocessing import forkserver
+forkserver.set_forkserver_preload(["policysearch.fork_server", "slowly"])
+forkserver.ensure_running()
+print(forkserver._forkserver._forkserver_pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the server ends after its imports")
+def test_a_server_that_still_imports_ends_with_its_process(tmp_path: Path) -> None:
+    (tmp_path / "slowly.py").write_text("import time\nopen('begun', 'w').close()\ntime.sleep(60)\n")
+    places = os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])
+    environment = os.environ | {"PYTHONPATH": places}
+    command = [sys.executable, "-c", SERVING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path, env=environment) as process:
+        assert process.stdout is not None
+        server = Path("/proc", process.stdout.readline().decode().strip())
+        wait_until((tmp_path / "begun").exists)
+        process.kill()
+    wait_until(lambda: not server.exists() or "Z" in (server / "stat").read_text().rpartition(")")[2][:3])
+
+
+def test_the_server_of_the_workers_ends_with_this_process() -> None:
+    Workers(squares, (), 1)
+    assert forkserver._forkserver._preload_modules[0] == "policysearch.fork_server"  # type: ignore[attr-defined]
