@@ -2,12 +2,13 @@
 
 People think in N·m and seconds; optimizers should see coordinates in which one unit matters equally
 everywhere. A `Space` translates. With lower and upper bound, the optimizer's coordinate runs from 0 to 1
-over the range; otherwise one unit is `step` of the parameter. On a logarithmic scale the same holds of the
-logarithm (a `step` of 1 is then a factor of e).
+over the range; otherwise one unit is `step` of the parameter, without it the size of the start, and 1 where that is
+0. On a logarithmic scale the same holds of the logarithm: one unit is `step`, or a factor of e.
 
 Whole numbers are rounded after the translation, halves up. A choice among options is a coordinate from 0 to 1 in
-equal parts, one per option, whose value is the option's index. A parameter with equal bounds, or a single option, is
-held: it has its value and no coordinate. `space_of` reads a space from a dataclass:
+equal parts, one per option, whose value is the option's index; so are whole numbers with at most `FEW` values, such
+as a switch from 0 to 1. A parameter with equal bounds, or a single option, is held: it has its value and no
+coordinate. `space_of` reads a space from a dataclass:
 
     @dataclass
     class Gains:
@@ -18,7 +19,7 @@ held: it has its value and no coordinate. `space_of` reads a space from a datacl
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -27,6 +28,9 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain
+
+#: Whole numbers of at most so many values share the coordinate equally, as options do (choice).
+FEW = 5
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Parameter:
     upper: float = math.inf
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
-    step: float | None = None  # what one unit of the optimizer is; None: the range if bounded, else 1
+    step: float | None = (
+        None  # what one unit of the optimizer is; None: the range if bounded, else |start|, or 1
+    )
     integer: bool = False  # whole numbers only; needs two bounds
 
     def __post_init__(self) -> None:
@@ -72,6 +78,17 @@ class Parameter:
         """Whether there is only one value."""
         return self.lower == self.upper
 
+    @property
+    def few(self) -> bool:
+        """Whether it is a whole number with at most `FEW` values, on a linear scale and without a step of its own."""
+        return self.integer and self.upper - self.lower < FEW and self.scale == "linear" and self.step is None
+
+    @property
+    def unit_of_start(self) -> bool:
+        """Whether one unit of the optimizer is the size of the start, as nothing else says what it is."""
+        bounded = math.isfinite(self.lower) and math.isfinite(self.upper)
+        return self.step is None and self.scale == "linear" and not bounded and self.start != 0
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -88,6 +105,8 @@ class Choice:
     unit: ClassVar[str] = ""
     scale: ClassVar[Literal["linear", "log"]] = "linear"
     integer: ClassVar[bool] = True
+    few: ClassVar[bool] = True
+    unit_of_start: ClassVar[bool] = False
     lower: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
@@ -163,7 +182,7 @@ class Space:
     def _margin(
         self,
     ) -> Array:  # by which coordinates go beyond the bounds: an option is as wide as the others
-        return np.array([0.5 if isinstance(parameter, Choice) else 0.0 for parameter in self.searched])
+        return np.array([0.5 if parameter.few else 0.0 for parameter in self.searched])
 
     @cached_property
     def bounds(self) -> tuple[Float[Array, "d"], Float[Array, "d"]]:
@@ -184,7 +203,7 @@ class Space:
         bounded = np.isfinite(lower) & np.isfinite(upper)
         origin = np.where(bounded, lower, 0.0)
         width = np.subtract(upper, lower, out=np.ones_like(upper), where=bounded)
-        steps = [parameter.step for parameter in self.searched]
+        steps = [abs(float(p.start)) if p.unit_of_start else p.step for p in self.searched]
         unit = np.array([w if s is None else s for w, s in zip(width, steps, strict=True)])
         return origin, unit
 
@@ -279,11 +298,6 @@ def _said(parameter: Parameter | Choice, value: float) -> Any:
     if isinstance(parameter, Choice):
         return parameter.options[int(value)]
     return int(value) if parameter.integer else value
-
-
-def unbounded(names: Sequence[str], start: Float[Array, "d"]) -> Space:
-    """A space of plain numbers, for the weights of a policy."""
-    return Space(tuple(Parameter(name, float(x)) for name, x in zip(names, start, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from policysearch.space import Bounds, Choice, Parameter, Space, space_of, unbounded
+from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 
 
 @st.composite
@@ -71,9 +71,14 @@ def test_the_range_of_a_bounded_parameter_is_one_unit_unless_there_is_a_step(par
 @pytest.mark.parametrize(
     ("options", "moved"),
     [
-        ({"start": 3.0}, 4.0),  # one of the parameter's own units
+        ({"start": 3.0}, 6.0),  # the size of the start
+        ({"start": -3.0}, 0.0),
+        ({"start": 8000.0, "upper": 9000.0}, 9000.0),
+        ({"start": 1e-5, "lower": 0.0}, 2e-5),
+        ({"start": 0.0}, 1.0),  # one of the parameter's own units, as nothing is known
+        ({"start": 3.0, "step": 1.0}, 4.0),
         ({"start": 3.0, "step": 0.25}, 3.25),
-        ({"start": 3.0, "lower": 1.0}, 4.0),
+        ({"start": 3.0, "lower": 1.0}, 6.0),
         ({"start": 3.0, "lower": 1.0, "upper": 9.0, "step": 0.5}, 3.5),
         ({"start": 3.0, "scale": "log"}, 3.0 * math.e),
         ({"start": 3.0, "scale": "log", "step": math.log(2.0)}, 6.0),
@@ -140,17 +145,11 @@ def test_a_space_refuses_two_parameters_of_one_name() -> None:
         Space((Parameter("a", 0.0), Parameter("b", 0.0), Parameter("a", 1.0)))
 
 
-def test_the_weights_of_a_policy_need_a_name_each() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        unbounded(["a", "b"], np.zeros(3))
-    assert unbounded(["a", "b"], np.array([1.0, 2.0])).named(np.array([3.0, 4.0])) == {"a": 3.0, "b": 4.0}
-
-
 # Whole numbers and choices ---------------------------------------------------------------------------
 
 
 @settings(deadline=None)
-@given(st.integers(-50, 50), st.integers(1, 60), st.booleans(), st.floats(-0.5, 1.5))
+@given(st.integers(-50, 50), st.integers(5, 60), st.booleans(), st.floats(-0.5, 1.5))
 def test_a_whole_number_is_the_nearest_to_what_a_plain_one_would_be(
     lower: int, width: int, log: bool, coordinate: float
 ) -> None:
@@ -177,9 +176,24 @@ def test_halves_are_rounded_up(lower: int, value: float, whole: int) -> None:
     assert space.named(np.array([value - lower, 0.5])) == {"n": whole, "x": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "equally"),
+    [(0, 1, True), (1, 4, True), (-2, 2, True), (1, 6, False), (0, 100, False)],
+)
+def test_whole_numbers_with_few_values_share_the_coordinate_equally(
+    lower: int, upper: int, equally: bool
+) -> None:
+    space = Space((Parameter("n", lower, lower, upper, integer=True),))
+    n = upper - lower + 1
+    found = [space.named(np.array([z]))["n"] for z in (np.arange(20 * n) + 0.5) / (20 * n)]
+    shares = [found.count(value) for value in range(lower, upper + 1)]
+    assert (len(set(shares)) == 1) == equally
+    assert space.domain.start[0] == pytest.approx(0.5 / n if equally else 0.0)
+
+
 @pytest.mark.parametrize("options", [("a", "b"), ("a", "b", "c"), (0.1, 10.0, "auto", True)])
 def test_the_options_of_a_choice_share_its_coordinate_equally(options: tuple[Any, ...]) -> None:
-    space = Space((Parameter("x", 2.0), Choice("mode", options, options[-1])))
+    space = Space((Parameter("x", 2.0, step=1.0), Choice("mode", options, options[-1])))
     m = len(options)
     fine = (np.arange(60 * m) + 0.5) / (60 * m)
     found = [space.named(np.array([0.0, z]))["mode"] for z in fine]
@@ -230,7 +244,7 @@ def test_what_is_named_finds_its_way_back() -> None:
     space = space_of(Gains)
     values = {"filter": "none", "kp": 10.0, "offset": -3.0, "window": 9}  # in any order
     coordinates = space.of_names(values)
-    assert coordinates == pytest.approx(np.array([2 / 3, 1.0, 0.25, -3.0]))
+    assert coordinates == pytest.approx(np.array([2 / 3, 1.0, 0.25, -6.0]))
     assert space.named(coordinates) == pytest.approx(values)
     with pytest.raises(ValueError, match="values: expected kp, window, filter, offset, got kp, extra"):
         space.of_names({"kp": 1.0, "extra": 2.0})

@@ -7,8 +7,10 @@ A simplex of d + 1 points; in every iteration its worst point x_w is replaced. W
     contract  x_c = c + β(x − c)      if x_r is below all other points; x is the better of x_r and x_w
     shrink    x_i ← x_b + δ(x_i − x_b) if x_c is no better than that x; all points but the best x_b
 
-with α = 1, γ = 2, β = δ = ½ as in the paper. Points outside the bounds are projected onto them. Values are
-never measured twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots.
+with α = 1, γ = 2, β = δ = ½ as in the paper. Points outside the bounds are projected onto them; a simplex that
+has become flat by that could not leave its plane, and is replaced by one as large around its best point (compare
+Luersen & Le Riche 2004, "Globalized Nelder–Mead method for engineering optimization"). Values are never measured
+twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots.
 
 Defaults: α, γ, β and δ are the paper's; the edge of 0.5 is our choice.
 
@@ -29,11 +31,15 @@ from jaxtyping import Float
 from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search, just_below
 from policysearch.optimizers.checks import positive, within
 
+#: A simplex is flat whose smallest extent is this share of its largest (choice).
+FLAT = 1e-8
+
 
 @dataclass(frozen=True)
 class NelderMead:
     """Reflection, expansion, contraction and shrinkage of a simplex."""
 
+    revision: ClassVar[int] = 2  # 2: a simplex that bounds have made flat is replaced
     tunable: ClassVar[Ranges] = {"edge": (0.05, 5.0)}
 
     edge: float = 0.5  # initial simplex: start + edge along each coordinate, in scaled parameter units
@@ -53,13 +59,18 @@ class NelderMead:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Move the simplex uphill."""
-        simplex = self._initial(domain)
+        simplex = np.vstack([domain.start, self._around(domain, domain.start, self.edge)])
         evaluation = yield Proposal(simplex, recommendation=domain.start)
         f = _values(evaluation)
         d = domain.start.size
         while True:
             order = np.argsort(-f, kind="stable")  # best first, worst last
             simplex, f = simplex[order], f[order]
+            if _flat(simplex):
+                simplex[1:] = self._around(domain, simplex[0], float(np.ptp(simplex, axis=0).max()))
+                evaluation = yield Proposal(simplex[1:].copy(), recommendation=simplex[0])
+                f[1:] = _values(evaluation)
+                continue
             x_b, x_w, c = simplex[0], simplex[d], simplex[:d].sum(axis=0) / d
             x = domain.clip(c + self.reflection * (c - x_w))
             f_x = yield from _measure(x, x_b)
@@ -81,11 +92,17 @@ class NelderMead:
                     evaluation = yield Proposal(simplex[1:].copy(), recommendation=x_b)
                     f[1:] = _values(evaluation)
 
-    def _initial(self, domain: Domain) -> Float[Array, "n d"]:
-        """The start, and the start moved by `edge` along each axis, backwards where a bound is near."""
-        start = domain.start
-        edges = np.where(start + self.edge <= domain.upper, self.edge, -self.edge)
-        return np.vstack([start, domain.clip(start + np.diag(edges))])
+    def _around(self, domain: Domain, x: Float[Array, "d"], edge: float) -> Float[Array, "d d"]:
+        """The point moved by `edge` along each axis; backwards where a bound is near and there is more room."""
+        back = (x + edge > domain.upper) & (x - domain.lower >= domain.upper - x)
+        return domain.clip(x + np.diag(np.where(back, -edge, edge)))
+
+
+def _flat(simplex: Float[Array, "n d"]) -> bool:
+    """Whether the corners lie, but for rounding, in fewer dimensions than there are parameters."""
+    edges = simplex[1:] - simplex[0]
+    size = np.abs(edges).max()
+    return bool(size > 0 and np.linalg.svd(edges / size, compute_uv=False)[-1] < FLAT)
 
 
 def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposal, Evaluation, float]:

@@ -30,6 +30,9 @@ from jaxtyping import Bool, Float
 from policysearch.core import Array, Domain, Needs, Optimizer, Search, needs_of
 from policysearch.optimizers.checks import positive
 
+#: As a share of the returns themselves, a range that is rounding.
+ROUNDING = 1e-12
+
 
 @dataclass(frozen=True)
 class Trusted:
@@ -73,11 +76,12 @@ def _ends(returns: Float[Array, "n k"], before: Float[Array, "_"]) -> Float[Arra
 
 
 def _spread(returns: Float[Array, "*n"], before: float) -> float:
-    """The range of the finite returns of a generation, or that of an earlier one if it has none."""
+    """The range of the finite returns of a generation, or that of an earlier one if it has none, or rounding only."""
     finite = returns[np.isfinite(returns)]
     with np.errstate(over="ignore"):
         spread = float(np.ptp(finite)) if finite.size else 0.0
-    return spread if 0.0 < spread < np.inf else before
+    rounding = ROUNDING * float(np.abs(finite).max(initial=0.0))
+    return spread if rounding < spread < np.inf else before
 
 
 class _Region:

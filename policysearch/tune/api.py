@@ -20,7 +20,7 @@ from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import Unseeded
 from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
 from policysearch.reuse import Reuse
-from policysearch.space import Choice, Space, space_of
+from policysearch.space import Space, space_of
 from policysearch.tune import ask, tries
 from policysearch.tune.checks import checked, what_is_run
 from policysearch.tune.journal import Journal, opened
@@ -180,13 +180,13 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
 
     CMA-ES, which starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven
     controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With
-    options to choose among it starts as usual, since small steps hardly leave the first. A single number, which
-    CMA-ES does not search, is left to local regression (`experiments/one_parameter/findings.md`), and a single
-    choice, whose options have no order, to hill climbing.
+    options, or whole numbers of few values, it starts as usual, since small steps hardly leave the first. A single
+    number, which CMA-ES does not search, is left to local regression (`experiments/one_parameter`), and a single
+    choice, or whole number of few values, to hill climbing.
     """
     if len(space.searched) == 1:
-        return ("hill-climbing" if isinstance(space.searched[0], Choice) else "local-regression"), {}
-    chooses = any(isinstance(parameter, Choice) for parameter in space.searched)
+        return ("hill-climbing" if space.searched[0].few else "local-regression"), {}
+    chooses = any(parameter.few for parameter in space.searched)
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 
 

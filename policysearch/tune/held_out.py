@@ -70,9 +70,8 @@ class HeldOut:
         """The improvement, its interval, and whether the difference is significant, in one sentence."""
         mean, low, high = self.improvement
         (failed, start_failed), k = self.failed, len(self.returns)
-        lost = (
-            f"; it failed on {failed} of {k}, the start on {start_failed}" if failed or start_failed else ""
-        )
+        lost = f"; failed in {failed} of {k} report episodes, the start in {start_failed}"
+        lost = lost if failed or start_failed else ""
         if not np.isfinite(mean):
             return f"not compared: too few seeds on which both succeeded{lost}"
         said = (

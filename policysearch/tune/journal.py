@@ -39,6 +39,8 @@ from policysearch.tune import tries
 from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
+#: What a ledger calls the translation of coordinates to parameters (`policysearch.tune.checks.scales_revision`).
+SCALES = "scales of parameters"
 Event = tuple[str, Any]  # kind and body
 
 
@@ -186,7 +188,7 @@ def _first_events(
     known = [body for kind, body in events if kind == "runs"]
     records = list(_records(events))
     failed = bool(records) and all(map(_has_failed, records))
-    results = [wanted["optimizer"]["method"]] if records else []
+    results = [wanted["optimizer"]["method"], SCALES] if records else []
     yield from agreed(path, known, runs, reuse, results=results, failed=failed)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from policysearch.configuration import Goal
 from policysearch.core import Array
 from policysearch.evaluators.functions import NOT_RUN, sign_of
-from policysearch.space import Choice, Space
+from policysearch.space import Space
 from policysearch.tune import plots
 from policysearch.tune.held_out import HeldOut, mean_of
 from policysearch.tune.pareto import front
@@ -24,6 +24,7 @@ from policysearch.tune.words import formatted, stated, with_interval
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+VARIED = 0.05  # of its range: less is hardly varied (choice)
 AT_BOUND = 0.01  # of its range: a value so near to a bound might be better beyond it (choice)
 
 
@@ -110,6 +111,21 @@ class TuneResult:
         means = np.array([candidate.ret for candidate in self.completed])
         return Surface.fit(self.space, params, sign_of(self.goal) * means, self.recommendation)
 
+    @cached_property
+    def hardly_varied(self) -> tuple[str, ...]:
+        """The parameters that the search hardly varied, so that little is known of them.
+
+        Their tried values span less than `VARIED` of the range between their bounds, or of a unit of the search where
+        they do not have two; of options and whole numbers with few values, only one was tried.
+        """
+        tried = [rollout.coordinates for rollout in self.rollouts if not rollout.reason.startswith(NOT_RUN)]
+        if not tried:
+            return ()
+        width = self.space.domain.upper - self.space.domain.lower
+        share = np.ptp(as_run(self.space, np.array(tried)), axis=0) / np.where(np.isfinite(width), width, 1.0)
+        pairs = zip(self.space.searched, share.tolist(), strict=True)
+        return tuple(p.name for p, x in pairs if (x == 0 if p.few else x < VARIED))
+
     def front(self, x: str, y: str = "return") -> pd.DataFrame:
         """The candidates to which no other is better in both of two quantities.
 
@@ -167,6 +183,7 @@ class TuneResult:
             [
                 *_recommended(self),
                 *_at_bounds(self),
+                *_hardly_varied(self),
                 *_worth(self),
                 *_search(self),
                 *_around(self),
@@ -205,7 +222,7 @@ def _at_bounds(result: TuneResult) -> Iterator[str]:
     """A line for every number that the search has moved to one of its bounds, or nearly so."""
     domain, here = result.space.domain, as_run(result.space, result.recommendation)
     for i, p in enumerate(result.space.searched):
-        if isinstance(p, Choice) or result.values[p.name] == result.start[p.name]:
+        if p.few or result.values[p.name] == result.start[p.name]:
             continue
         near = AT_BOUND * (domain.upper[i] - domain.lower[i])
         near = near if np.isfinite(near) else AT_BOUND
@@ -216,11 +233,21 @@ def _at_bounds(result: TuneResult) -> Iterator[str]:
                 break
 
 
+def _hardly_varied(result: TuneResult) -> Iterator[str]:
+    """A line for every parameter of which little is known."""
+    for name in result.hardly_varied:
+        texts = [formatted(rollout.values[name]) for rollout in result.rollouts]
+        where = f"at {texts[0]}" if len({*texts}) == 1 else f"near {formatted(result.start[name])}"
+        yield f"{name} was tried {where} only, so that little is known of it: more rollouts or other bounds help"
+
+
 def _worth(result: TuneResult) -> Iterator[str]:
     held_out = result.held_out
     mean, start = (formatted(m) for m in held_out.means)
     yield f"on {len(held_out.returns)} held-out seeds: {mean}, the start {start} ({result.goal}d)"
     yield held_out.verdict
+    if result.values == result.start:
+        yield "nothing better than the start was found: it stays the recommendation"
     for name, (values, start_values) in held_out.metrics.items():
         yield f"{name}: {formatted(mean_of(values))}, the start {formatted(mean_of(start_values))}"
     for name, changed in result.perturbed.items():

@@ -14,7 +14,7 @@ from policysearch.core import Array, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
-from policysearch.tune.held_out import HeldOut
+from policysearch.tune.held_out import HeldOut, paired
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
@@ -23,6 +23,8 @@ from policysearch.tune.words import stated
 
 #: A loss of at most this share of the improvement, and of the return itself, does not matter (choice).
 WORTH = 0.05
+#: What failed in a larger share of the report episodes is not recommended if anything else did not (choice).
+MAX_FAILED = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ class Tuning:
     ) -> TuneResult:
         """Search, then evaluate the recommendation and the start on held-out seeds.
 
-        With `compare_best` so is the best candidate of the search. Where returns do not depend on the seed, the best
-        of the three is recommended.
+        With `compare_best` so is the best candidate of the search. `_recommended` says which of them is recommended.
         """
         goal = self.settings.goal
         rollouts, recommendation, note = self._search(search)
@@ -69,15 +70,15 @@ class Tuning:
             rows.append(best.coordinates)
         self.say(f"evaluating the recommendation and the start on {episodes} held-out seeds")
         evaluation = self._held_out(report, np.array(rows), episodes)
-        chosen = _best_without_luck(evaluation.returns) if compare_best else 0
-        luckier = len(rows) == 3 and not chosen
+        chosen = _recommended(evaluation.returns)
+        luckier = len(rows) == 3 and chosen != 2
         return TuneResult(
             self.space,
             goal,
             rows[chosen],
             tuple(rollouts),
             HeldOut.of(evaluation, goal, chosen),
-            best_seen_held_out=HeldOut.of(evaluation, goal, 2, 0) if luckier else None,
+            best_seen_held_out=HeldOut.of(evaluation, goal, 2, chosen) if luckier else None,
             metrics=self.settings.metrics,
             note=note,
         )
@@ -154,11 +155,21 @@ def all_failed(rollouts: Sequence[Measurement]) -> bool:
     return all(reasons) and not all(reason.startswith(NOT_RUN) for reason in reasons)
 
 
-def _best_without_luck(returns: Float[Array, "n k"]) -> int:
-    """The best candidate, the first of equal ones, where none depends on the seed; else the first."""
-    if not np.isfinite(returns).all() or np.ptp(returns, axis=1).any():
-        return 0
-    return int(returns[:, 0].argmax())
+def _recommended(returns: Float[Array, "n k"]) -> int:
+    """Which candidate is recommended: 0 that of the search, 1 the start, 2 the best one seen, if it is another.
+
+    Those that failed in more than half of the episodes are not considered, unless all did. Where returns do not
+    depend on the seed, the best of the others is recommended. Where they do, the best one seen may be luck: the
+    search's own is taken, if it is better than the start in the mean. The start stays where nothing is better.
+    """
+    failed = (~np.isfinite(returns)).mean(axis=1)
+    sound = [i for i in (1, 0, 2) if i < len(returns) and failed[i] <= max(MAX_FAILED, failed.min())]
+    finite = [row[np.isfinite(row)] for row in returns]
+    if not any(np.ptp(row) for row in finite if row.size):
+        return max(sound, key=lambda i: finite[i].max(initial=-np.inf))
+    if 0 not in sound:
+        return sound[-1]
+    return 1 if 1 in sound and paired(returns[0] - returns[1])[0] <= 0 else 0
 
 
 class _Progress:

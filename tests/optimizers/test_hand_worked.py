@@ -1,12 +1,14 @@
 """One step of every update rule, worked by hand from the published pseudocode."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from problems import WALKER, walk
+from problems import WALKER, Values, walk
 
 from policysearch.core import Array, Domain, Evaluation, Moments, Needs, Optimizer, Proposal
 from policysearch.gradients import finite_difference as estimate
@@ -22,12 +24,14 @@ from policysearch.optimizers import (
     NelderMead,
     RandomSearch,
     Reinforce,
+    Trusted,
     Whitened,
 )
 from policysearch.optimizers.cma_es import _NoiseHandling
 from policysearch.optimizers.cross_entropy import elite_weights
 from policysearch.optimizers.evolution_strategy import centred_ranks
 from policysearch.policies import Linear
+from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 
 
@@ -338,6 +342,25 @@ def test_nelder_mead_shrinks_towards_the_best_when_the_contraction_fails() -> No
     assert shrunk.params == pytest.approx(np.array([[0.5, 0.0], [0.0, 0.5]]))
     following = search.send(told(shrunk, [2.0, 1.0]))
     assert following.params == pytest.approx(np.array([[0.5, -0.5]]))
+
+
+@pytest.mark.parametrize("corner", list(itertools.product((0.0, 1.0), repeat=3)))
+@pytest.mark.parametrize("reach", [math.inf, 0.1])
+def test_nelder_mead_leaves_every_corner_of_the_bounds_and_of_what_is_safe(
+    corner: tuple[float, ...], reach: float
+) -> None:
+    best = np.array([0.3, 0.4, 0.2])
+    domain = Domain(np.array(corner), np.zeros(3), np.ones(3))
+    method = NelderMead() if reach == math.inf else Trusted(NelderMead(), reach)
+    evaluator = Values(lambda x: -((x - best) ** 2).sum(axis=1))
+    *_, last = generations(method, evaluator, domain, budget=Budget(150), seed=0)
+    assert last.recommendation == pytest.approx(best, abs=0.02)
+
+
+def test_the_first_simplex_of_nelder_mead_is_not_flat_where_the_bounds_are_nearer_than_its_edge() -> None:
+    domain = Domain(np.array([0.0, 0.2, 0.3]), np.zeros(3), np.full(3, 0.3))
+    corners = next(NelderMead().search(domain, stream(0))).params
+    assert corners[1:] - corners[0] == pytest.approx(np.diag([0.3, -0.2, -0.3]))
 
 
 def test_nelder_mead_shrinks_towards_a_best_point_that_is_not_the_origin() -> None:

@@ -11,7 +11,7 @@ from policysearch.optimizers import LocalRegression, build, method_of
 from policysearch.optimizers.local_regression import _loess
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key, stream
-from policysearch.testing.cases import Case
+from policysearch.testing import optimizer_checks
 from policysearch.testing.optimizers import CHECKS
 
 UNIT = Domain(np.array([0.1]), np.array([0.0]), np.array([1.0]))
@@ -116,10 +116,6 @@ def test_it_has_a_name_although_comparisons_do_not_list_it() -> None:
     assert method_of(LocalRegression(points=5))[0] == "local-regression"
 
 
-#: Those that have no problem of their own with four parameters.
-CHECKED = sorted(CHECKS.keys() - {"bounds", "improvement", "ending"})
-
-
-@pytest.mark.parametrize("check", CHECKED)
-def test_it_passes_the_public_checks_with_one_parameter(check: str) -> None:
-    CHECKS[check](Case(LocalRegression(), UNIT, False, 8, (60, 117)))
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_passes_the_public_checks(check: str) -> None:
+    dict(optimizer_checks(LocalRegression))[check]()

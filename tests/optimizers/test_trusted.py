@@ -11,6 +11,7 @@ from policysearch.ask_tell import Conversation
 from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, Search
 from policysearch.evaluators import FunctionEvaluator
 from policysearch.optimizers import CMAES, RandomSearch, Reinforce, Repeated, Trusted
+from policysearch.optimizers.trusted import _spread
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
 from policysearch.space import Choice, Parameter, Space
@@ -163,7 +164,11 @@ def test_what_lies_outside_the_bounds_counts_as_what_is_run_there() -> None:
 
 def test_of_an_option_and_a_whole_number_only_the_coordinate_is_held_back() -> None:
     space = Space(
-        (Parameter("n", 1, 1, 5, integer=True), Choice("mode", ("a", "b"), "a"), Parameter("x", 0.0, 0, 1))
+        (
+            Parameter("n", 1, 1, 5, integer=True, step=4.0),
+            Choice("mode", ("a", "b"), "a"),
+            Parameter("x", 0.0, 0, 1),
+        )
     )
     met: list[dict[str, Any]] = []
 
@@ -202,6 +207,12 @@ def test_what_had_to_be_brought_inside_is_told_less_by_the_spread_for_every_reac
         search.send(told)
     gap = abs(float(told.returns[1, 0] - told.returns[0, 0]))
     np.testing.assert_allclose(heard[1].returns, told.returns - [[0.0], [2.5 * gap]])
+
+
+def test_a_range_that_is_rounding_is_no_spread() -> None:
+    assert _spread(np.array([[0.1 + 0.2], [0.3]]), 5.0) == 5.0
+    assert _spread(np.array([[1.0], [1.5]]), 5.0) == 0.5
+    assert _spread(np.array([[np.nan]]), 5.0) == 5.0
 
 
 def test_it_goes_around_other_wrappers_and_methods_that_need_scores() -> None:

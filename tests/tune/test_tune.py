@@ -99,7 +99,7 @@ def test_a_function_that_fails_one_time_in_five_ends_in_a_sound_recommendation(k
     lost = int(np.isnan(result.held_out.returns).sum())
     assert 0 < lost < 20
     assert (
-        f"better than the start where both succeeded; it failed on {lost} of 40, the start on {lost}"
+        f"better than the start where both succeeded; failed in {lost} of 40 report episodes, the start in {lost}"
         in str(result)
     )
 
@@ -383,7 +383,7 @@ def test_changed_plants_are_tried_on_the_same_fresh_seeds() -> None:
     assert table.loc["as before", "improvement"] == table.loc["as it is", "improvement"]
     assert "on twice the load: " in str(result)
     said = "the start no return; not compared: too few seeds on which both succeeded"
-    assert f"{said}; it failed on 0 of 20, the start on 20" in str(result)
+    assert f"{said}; failed in 0 of 20 report episodes, the start in 20" in str(result)
 
 
 def test_values_beside_the_recommendation_are_tried_if_asked_for() -> None:
