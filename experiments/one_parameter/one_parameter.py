@@ -1,6 +1,6 @@
 """Which method `policysearch.tune` takes for one parameter: writes `findings.md`.
 
-    python experiments/one_parameter/one_parameter.py                 20 seeds, about three minutes of one core
+    python experiments/one_parameter/one_parameter.py                 20 seeds, about three minutes of one idle core
     python experiments/one_parameter/one_parameter.py --seeds 2       a first look
 
 Each method searches each function as `tune` would. The recommendations after 30 and 100 rollouts are scored without
