@@ -117,12 +117,14 @@ def checked(kept: Any) -> Record:
     """
     try:
         found = _Kept.model_validate(kept)
+        _ = [Failure(*entry) for entry in found.failures]  # type: ignore[arg-type]
     except ValidationError as error:
         raise ValueError(first_mistake(error)) from error
+    except TypeError as error:
+        raise ValueError(f"failures: {error}") from error
     tables: list[Sequence[Sequence[float]]] = [found.returns, found.steps, *found.metrics.values()]
     if len({tuple(map(len, table)) for table in tables}) != 1 or len(set(map(len, found.returns))) != 1:
         raise ValueError("expected a return and steps for every candidate and episode")
-    _ = [Failure(*entry) for entry in found.failures]  # type: ignore[arg-type]
     return dict(kept)
 
 
