@@ -73,9 +73,9 @@ def test_the_optimum_is_found_without_noise(
 
 
 def test_under_noise_the_optimum_is_found_by_averaging() -> None:
-    # the start is worth −0.4, a rollout has a noise of 0.1; random search's best of 120 is off by more than this
+    # the start is worth −0.4, a rollout has a noise of 0.1; with 4 neighbours only the error would be 0.09
     errors = [found(lambda x: -((x - 0.73) ** 2), UNIT, 0.1, 120, seed) - 0.73 for seed in range(5)]
-    assert np.mean(np.square(errors)) < 0.1**2
+    assert np.mean(np.square(errors)) < 0.06**2
     assert np.max(np.abs(errors)) < 0.25
 
 
