@@ -29,6 +29,7 @@ RESULT: dict[str, Any] = {"job": ["lqr", "ars", 0], "row": {}, "curve": [], "par
 ODD = ("null", "5", "[]", '"text"', '{"float":"nan"}', '{"a":{"a":1}}', DEEP)
 RECORDS = [
     *ODD, "{}",
+    encode(RECORD | {"returns": [[1.0], [2.0, 3.0]], "steps": [[1], [2, 3]]}),
     *(
         encode(RECORD | {name: value})
         for name, values in {
