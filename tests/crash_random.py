@@ -50,7 +50,7 @@ def cost(params: dict[str, float], seed: int) -> float:
 def tuning(out: Path) -> None:
     out.mkdir(exist_ok=True)
     result = tune(cost, SPACE, 60, "cma-es", out=out)
-    (out / "result.csv").write_text(result.history.to_csv() + str(result.best), encoding="utf-8")
+    (out / "result.csv").write_text(result.history.to_csv(), encoding="utf-8")
 
 
 def simulating(out: Path) -> None:
