@@ -12,6 +12,7 @@ from jaxtyping import Float
 from policysearch.compare.study import Study
 from policysearch.core import Array
 from policysearch.reporting.tables import number
+from policysearch.tasks import known_task
 
 #: The column of runs.csv that says how many of a run's report episodes failed; it is there if any failed.
 FAILED = "failed_episodes"
@@ -19,7 +20,7 @@ FAILED = "failed_episodes"
 
 def failure_return(study: Study, task: str) -> float | None:
     """What a failed report episode counts as on a task; None where the task declares nothing."""
-    declared, references = study.task(task).failure_return, study.references(task)
+    declared, references = study.task(task, known_task).failure_return, study.references(task)
     return references[0] if declared is None and references is not None else declared
 
 

@@ -5,10 +5,11 @@ numbers come from our generator. Bounds are handled by `cma` too: it is given th
 Candidates that were not measured are not passed to it, unless fewer than μ (half of the population) were measured:
 then all are, the unmeasured ones with the median. The recommendation is the distribution's mean.
 
-Neither the size nor the unit of returns ends a search: `cma`'s tolerances of returns are relative to the range of the
-first generation that has one. A generation of equal returns says nothing of where to go: it is not passed to `cma`,
-and the step size grows by `WIDER`, up to the range of the parameters where they have one. `cma` ranks ties
-in the order of the candidates, which are independent draws.
+Neither the size nor the unit of returns ends a search: `cma`'s tolerances of returns are not used, that of the
+parameters is `TOLX`. A generation of equal returns says nothing of where to go: it is not passed to `cma`, and the
+step size grows by `WIDER`, up to the range of the parameters where they have one. Where the step size is below `FINE`
+of the first, equal returns mean that nothing is left to be found. `cma` ranks ties in the order of the candidates,
+which are independent draws.
 
 `noise_handling` adds the uncertainty handling of Hansen, Niederberger, Guzzella & Koumoutsakos 2009: a few
 candidates are evaluated twice and, when their ranks disagree, the step size grows and further candidates
@@ -44,8 +45,8 @@ from policysearch.optimizers.checks import positive, within
 
 #: The factor by which the step size grows after a generation of equal returns (choice), and its limit without bounds.
 WIDER, WIDEST = 1.5, 1e6
-#: `cma`'s tolerances, as shares of the range of the first generation that has one.
-TOLERANCES = {"tolfun": 1e-11, "tolfunhist": 1e-12}
+#: Shares of the first step size (choices): where steps in all parameters end a search, and where equal returns do.
+TOLX, FINE = 1e-9, 1e-3
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ class CMAES:
             "verbose": -9,
             "verb_log": 0,
             "bounds": [domain.lower, domain.upper] if domain.bounded else [None, None],
-            **dict.fromkeys(TOLERANCES, 0),
+            "tolx": TOLX,
+            "tolfun": 0,
+            "tolfunhist": 0,
             "tolflatfitness": np.inf,
         }
         if population_size is not None:
@@ -115,9 +118,10 @@ class CMAES:
             if evaluation.measured.size < 2 or not np.isfinite(evaluation.returns).any():
                 continue  # nothing to learn from, and `cma` would take equal values for convergence
             if fitness.min() == fitness.max():
+                if es.sigma < FINE * self.sigma:
+                    break
                 es.sigma = max(es.sigma, min(WIDER * es.sigma, widest))
                 continue
-            _set_tolerances(es, float(fitness.max() / 2 - fitness.min() / 2))
             enough = evaluation.measured.size >= es.sp.weights.mu
             told = evaluation.measured if enough else np.arange(len(sampled))
             points, fitness = [sampled[i] for i in told], evaluation.fitness[told]
@@ -133,13 +137,6 @@ class CMAES:
             with np.errstate(over="ignore"):  # of returns like −1e308
                 own = _Kept(_mean(es), float(fitness.mean()))
         return own if own.value >= kept.value else kept
-
-
-def _set_tolerances(es: Any, half_range: float) -> None:
-    """Let `cma` end by returns that no longer differ, as seen from the first generation that has a range."""
-    if not es.opts["tolfun"]:
-        for name, share in TOLERANCES.items():
-            es.opts[name] = min(2 * share * half_range, np.finfo(float).max)
 
 
 def _tell(es: Any, sampled: Sequence[Float[Array, "d"]], fitness: Float[Array, "m"]) -> None:

@@ -582,6 +582,24 @@ def test_equal_returns_widen_cma_es_up_to_the_ranges_and_do_not_end_it() -> None
             proposal = search.send(told(proposal, [7.0] * len(proposal.params)))
 
 
+def test_equal_returns_end_a_search_whose_steps_have_become_small() -> None:
+    search = begin(CMAES(), [3.0, -2.0, 1.0])
+    proposal = next(search)
+    with pytest.raises(StopIteration) as end:  # 1 + x² is 1 where x is below 1e-8
+        for _ in range(200):
+            proposal = search.send(told(proposal, (-1 - np.sum(proposal.params**2, axis=1)).tolist()))
+    assert proposal.diagnostics["sigma"] > 1e-9 * 0.3
+    assert np.abs(end.value.value).max() < 1e-7
+
+
+def test_a_first_generation_with_huge_returns_does_not_end_the_search() -> None:
+    search = begin(CMAES(), [3.0, -2.0, 1.0])
+    proposal = search.send(told(next(search), [-1e43, -1.0, -2.0, -3.0, -4.0, -5.0, -6.0]))
+    for _ in range(40):
+        proposal = search.send(told(proposal, (-np.sum(proposal.params**2, axis=1)).tolist()))
+    assert np.abs(proposal.recommendation).max() < 0.1
+
+
 def test_a_restarted_cma_es_keeps_its_old_mean_only_until_the_new_run_does_better() -> None:
     def plateau(
         x: Array,

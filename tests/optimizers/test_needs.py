@@ -14,6 +14,7 @@ from policysearch.core import Domain, Needs, Optimizer, Search, needs_of, tunabl
 from policysearch.optimizers import (
     CMAES,
     OPTIMIZERS,
+    Genetic,
     HillClimbing,
     RandomSearch,
     Repeated,
@@ -109,6 +110,6 @@ def test_needs_of_another_type_are_refused_with_what_is_expected() -> None:
 
 
 def test_the_revision_of_a_method_is_the_inner_ones() -> None:
-    assert revision_of(RandomSearch()) == 1
+    assert revision_of(Genetic()) == 1
     assert [revision_of(HillClimbing(adapt=adapt)) for adapt in (False, True)] == [1, 2]
     assert revision_of(Repeated(Trusted(CMAES(), 0.5), 3)) == revision_of(CMAES()) == 2
