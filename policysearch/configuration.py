@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from policysearch.files import read_bytes
-from policysearch.plain_data import decode
 from policysearch.registry import did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
@@ -77,6 +76,8 @@ def read_json(path: Path) -> Any:
         ValueError: if it is no JSON.
     """
     try:
+        from policysearch.plain_data import decode  # noqa: PLC0415 - NumPy, which `--help` does without
+
         return decode(read_bytes(path).decode())
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error

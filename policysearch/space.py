@@ -87,7 +87,7 @@ class Parameter:
     def unit_of_start(self) -> bool:
         """Whether one unit of the optimizer is the size of the start, as nothing else says what it is."""
         bounded = math.isfinite(self.lower) and math.isfinite(self.upper)
-        return self.step is None and self.scale == "linear" and not bounded and self.start != 0
+        return self.step is None and self.scale == "linear" and not bounded and abs(self.start) > 1e-100
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def test_a_replay_of_an_environment_that_has_changed_closes_it(
         run(main, "replay", str(saved / RECOMMENDATION), *more).returncode
         for more in ((), ("--video", "clip.gif"))
     }
-    assert codes <= {1, 2}
+    assert codes <= ({0, 1, 2} if kind == "FailingStep" else {1, 2})  # its other episodes are the same
     assert_all_are_closed()
 
 

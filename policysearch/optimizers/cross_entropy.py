@@ -58,7 +58,7 @@ class CrossEntropy:
 
     def memory(self, d: int, o: int) -> int:
         """Bytes of a full covariance, and of what its root takes."""
-        return 6 * 8 * d**2 if self.covariance == "full" else 0
+        return 8 * 8 * d**2 if self.covariance == "full" else 0
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, select, refit."""

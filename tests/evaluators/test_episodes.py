@@ -456,7 +456,7 @@ def test_moments_merge_to_those_of_everything() -> None:
 
 # Functions -------------------------------------------------------------------------------------------
 
-SPACE = Space((Parameter("kp", start=1.0, lower=0.1, upper=10.0, scale="log"), Parameter("kd", start=0.5)))
+SPACE = Space((Parameter("kp", start=1.0, lower=0.1, upper=10.0, scale="log"), Parameter("kd", start=1.0)))
 
 
 def test_a_function_is_given_named_values_and_the_seed_of_the_episode() -> None:

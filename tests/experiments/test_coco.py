@@ -1,6 +1,5 @@
 """Methods next to the same methods by others: the score, and the published page."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def study(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(ROOT / "experiments/coco"))
-    monkeypatch.delitem(sys.modules, "study", raising=False)
-    return __import__("study")
+    return __import__("coco")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,6 +1,6 @@
 """Methods of this package next to the same methods by others, on the functions of COCO.
 
-python experiments/coco/study.py [METHOD ...] [--instances 10] [--budget 100]
+python experiments/coco/coco.py [METHOD ...] [--instances 10] [--budget 100]
 
 The functions are the 24 noiseless ones of Hansen, Finck, Ros & Auger 2009, "Real-parameter black-box optimization
 benchmarking 2009: noiseless functions definitions", as `cma.bbobbenchmarks` has them, in 2, 5 and 10 dimensions. Both
@@ -41,7 +41,7 @@ point reaches; the difference is ours less the peer's, with Student's 95 % inter
 
 {table}
 
-`python experiments/coco/study.py` repeats it; its docstring says how. [scores.csv](scores.csv) has a row for each
+`python experiments/coco/coco.py` repeats it; its docstring says how. [scores.csv](scores.csv) has a row for each
 function, dimension and instance.
 """
 
