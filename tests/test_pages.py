@@ -18,7 +18,15 @@ def check(page: Path, folder: Path, *, full: bool) -> None:
                 assert agrees(shown.text, printed), f"{named(page)}:{source.line} prints\n{printed}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+#: Pages that take over two seconds by day.
+SLOW = ("docs/how-to/coming-from.md",)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.nightly] * (named(page) in SLOW)) for page in PAGES],
+    ids=named,
+)
 def test_the_blocks_of_a_page_run_and_print_what_it_shows(page: Path, tmp_path: Path) -> None:
     check(page, tmp_path, full=False)
 

@@ -314,6 +314,7 @@ def test_what_another_revision_of_a_method_has_found_is_not_continued(tmp_path: 
     assert tuned().history.equals(whole.history)  # it is the revision that is known now
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
     compared = partial(compare, tasks="lqr", rollouts=60, runs=1, out=tmp_path / "old")
     compared(optimizers="hill-climbing", out=tmp_path / "new")

@@ -141,7 +141,7 @@ def progress(optimizer: Optimizer, rotated: bool, seed: int) -> float:
     [
         pytest.param("cma-es", True, marks=pytest.mark.nightly),
         ("cross-entropy", False),
-        ("cross-entropy full", True),
+        pytest.param("cross-entropy full", True, marks=pytest.mark.nightly),
     ],
 )
 def test_rotation_matters_in_distribution_only_where_the_covariance_is_diagonal(

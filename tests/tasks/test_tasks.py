@@ -88,7 +88,10 @@ def test_a_replayed_controller_is_shown_by_name_and_unit(
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.nightly) if n == "swimmer-cpg" else n for n in BEST_KNOWN.index],
+    [
+        pytest.param(n, marks=pytest.mark.nightly) if n in ("swimmer-cpg", "cart-pole-lqr") else n
+        for n in BEST_KNOWN.index
+    ],
 )
 def test_what_is_known_of_a_controllers_task_is_what_the_experiment_found(name: str) -> None:
     known, task = BEST_KNOWN.loc[name], find_task(name)

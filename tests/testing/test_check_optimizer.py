@@ -304,6 +304,7 @@ def test_the_global_generator_is_left_as_it_was() -> None:
     assert before[2] == after[2]
 
 
+@pytest.mark.nightly  # by day, the tutorial does
 def test_the_example_of_a_method_of_ones_own_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "experiments/own_method")
     check_optimizer(__import__("annealing").Annealing)
