@@ -8,7 +8,8 @@
 A case is a few command lines in a folder of their own, and the tables that they leave there; only command lines and
 files are used, so that the package may change inside. Columns of times are left out. The package is the one next to
 this script unless PYTHONPATH names another. Other versions of NumPy or Numba, and other processors, may give other
-bits. The ledgers in `tests/assets` that are continued were made by `make_digest_assets.py` with version 0.1.0.
+bits. The ledgers in `tests/assets` were made by `make_digest_assets.py` with version 0.1.0, and one by the second revisions
+of the methods with scores.
 """
 
 import argparse
@@ -290,7 +291,7 @@ CASES = {
         (f"{LEDGER_STUDY} --runs 3{KEPT}",), assets={"out/ledger.sqlite": "ledger_0_1_0.sqlite"}
     ),
     "continued ledger of scores": Case(
-        (f"{SCORE_STUDY} --runs 3",), assets={"out/ledger.sqlite": "ledger_scores_0_1_0.sqlite"}
+        (f"{SCORE_STUDY} --runs 3",), assets={"out/ledger.sqlite": "ledger_scores_2.sqlite"}
     ),
     "tune": Case(
         ("tune plant:cost --goal minimise --rollouts 60 --sensitivity-rollouts 24 --workers 2 --out out",),

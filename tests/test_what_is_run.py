@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import shutil
 import subprocess
 import sys
 import threading
@@ -324,6 +325,14 @@ def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
     as_by_0_1_0(tmp_path / "old", tmp_path / "older", "ledger.sqlite")
     with pytest.raises(OtherRun, match=r"run now: revision of snes was 1, is 2\. Choose"):
         compared(optimizers=["hill-climbing", "snes"], runs=2, out=tmp_path / "older")
+
+
+def test_a_ledger_of_0_1_0_is_not_continued_by_methods_that_search_otherwise_now(tmp_path: Path) -> None:
+    shutil.copy(Path(__file__).parent / "assets/ledger_scores_0_1_0.sqlite", tmp_path / "ledger.sqlite")
+    names = ["reinforce", "off-policy-reinforce", "natural-gradient", "ppo", "random-search"]
+    tasks = ["CartPole-v1", "rock-paper-scissors"]
+    with pytest.raises(OtherRun, match="revision of reinforce was 1, is 2"):
+        compare(tasks=tasks, optimizers=names, rollouts=40, runs=2, out=tmp_path)
 
 
 def test_what_failed_is_run_again_after_it_was_mended(
