@@ -325,7 +325,7 @@ def test_from_any_torque_a_stop_ends_within_the_stop_time(
         clock.now += dt
         check(before, guard.tick(farthest), clock.now - last, limits)
         assert abs(guard.torque) <= abs(before)
-    assert abs(guard.torque) <= 1e-9 * size
+    assert abs(guard.torque) <= 1e-9 * size + 1e-300  # the smallest numbers have no parts
     assert run(guard, clock, farthest, 1, dt) == [0.0]
 
 
