@@ -245,6 +245,7 @@ def test_a_reset_tilts_gravity_sets_the_friction_of_the_carpet_and_stands_the_ro
     assert other._world.friction[0, 0] == pytest.approx(0.8)
 
 
+@pytest.mark.nightly
 def test_an_episode_does_not_depend_on_those_before_it() -> None:
     fresh, used = begin(PLAIN), begin(draw(stream(5)))
     for _ in walking(used, FALLS):
@@ -296,6 +297,7 @@ def test_the_first_gait_walks_without_falling_below_the_speed_of_its_feet() -> N
     assert evaluation.returns.mean() < 2 * 48.93 / (0.5 * 0.704)  # 278 mm/s, if no foot slipped
 
 
+@pytest.mark.nightly
 def test_traversals_of_one_gait_differ_by_some_millimetres_per_second() -> None:
     speeds = traversals(START, 40, "noise")
     assert 4.0 < speeds.std(ddof=1) < 15.0

@@ -224,6 +224,7 @@ def test_threads_and_processes_change_nothing() -> None:
 
 
 @pytest.mark.usefixtures("warm_workers")
+@pytest.mark.nightly
 def test_a_recommendation_is_replayed_by_the_evaluator_that_reported_it(tmp_path: Path) -> None:
     for kind in ("episodes", "pool", "compiled"):
         chosen = study(tasks=["Acrobot-v1"], optimizers=["random-search"], rollouts=10, evaluator=kind)

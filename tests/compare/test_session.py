@@ -808,6 +808,7 @@ def test_replay_differs_is_sent_by_a_worker_too(tmp_path: Path) -> None:
         list(run_all([Work(chosen, Job("lqr", "cma-es", run), known) for run in range(2)], workers=2))
 
 
+@pytest.mark.nightly
 def test_tables_do_not_depend_on_the_order_in_which_runs_end(tmp_path: Path) -> None:
     chosen = study(optimizers=["random-search", "ars", "reinforce"], tune=6, rollouts=60)
     for workers in (1, 2):

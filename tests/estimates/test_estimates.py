@@ -113,6 +113,7 @@ def test_the_numbers_of_a_row_are_those_of_the_estimates_worked_by_hand() -> Non
     ] == pytest.approx(13 / 5)
 
 
+@pytest.mark.nightly
 def test_unbiased_estimators_are_found_to_be_and_a_biased_one_is_found_out() -> None:
     names = ["whole return", "whole return, own average", "reward-to-go, average per step"]
     found = answer(

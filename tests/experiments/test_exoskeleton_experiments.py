@@ -95,6 +95,7 @@ def test_pairs_that_do_not_determine_the_effects_are_refused() -> None:
         SCRIPT["logit"](X, y)
 
 
+@pytest.mark.nightly
 def test_every_design_gives_feasible_generations_of_its_own() -> None:
     found = {}
     for design in SCRIPT["DESIGNS"]:
@@ -137,6 +138,7 @@ def test_biases_are_those_of_people_who_start_to_walk(tmp_path: Path) -> None:
         assert abs(row.simulated - row.closed_form) < 4 * row.error + random_intervals
 
 
+@pytest.mark.nightly
 def test_the_calibration_writes_every_number_and_a_page_that_shows_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -140,7 +140,7 @@ def progress(optimizer: Optimizer, rotated: bool, seed: int) -> float:
     ("name", "invariant"),
     [
         pytest.param("cma-es", True, marks=pytest.mark.nightly),
-        ("cross-entropy", False),
+        pytest.param("cross-entropy", False, marks=pytest.mark.nightly),
         pytest.param("cross-entropy full", True, marks=pytest.mark.nightly),
     ],
 )
