@@ -6,8 +6,7 @@ Only light modules are imported here, so that it answers at once.
 import sys
 from importlib import import_module
 
-from policysearch import __version__
-from policysearch.command_line import Refusal, running
+from policysearch.command_line import Refusal, running, show_version
 from policysearch.registry import did_you_mean
 
 #: The module of a command, and what the command does.
@@ -36,7 +35,7 @@ def _start(argv: list[str]) -> int:
                 print(f"  policysearch {name:10} {what}")
             return 0
         case ["--version", *_]:
-            print(f"policysearch {__version__}")
+            show_version()
             return 0
         case [name, *rest] if name in COMMANDS:
             return int(import_module(f"{COMMANDS[name][0]}.__main__").main(rest))

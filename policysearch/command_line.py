@@ -35,7 +35,10 @@ class Refusal(CommandError):  # noqa: N818 - it is an answer
 
 
 def parsed(flags: type[T], argv: list[str], program: str, description: str | None = None) -> T:
-    """The command line as an instance of `flags`; ends the process for `--help` and what cannot be read."""
+    """The command line as an instance of `flags`; `--help`, `--version` and what cannot be read end the process."""
+    if argv[:1] == ["--version"]:
+        show_version()
+        raise SystemExit(0)
     config = (FlagCreatePairsOff,)
     out, errors = (getattr(each, "rich_proxied_file", each) for each in (sys.stdout, sys.stderr))
     with (
@@ -43,6 +46,11 @@ def parsed(flags: type[T], argv: list[str], program: str, description: str | Non
         contextlib.redirect_stderr(errors),
     ):  # its own colours are not replaced
         return tyro.cli(flags, args=argv, prog=program, description=description, config=config)
+
+
+def show_version() -> None:
+    """Print name and version of the package."""
+    print(f"policysearch {policysearch.__version__}")
 
 
 def running(command: Callable[[], int], interrupted: str = "interrupted") -> int:

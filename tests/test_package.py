@@ -186,7 +186,7 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 LOGICAL_LINES = {
     "visible": 15, "files": 65, "streams": 48,
     "callable_package": 10, "fork_server": 30, "errors": 10, "leftovers": 40, "seeding": 20, "policy": 40, "core": 152, "registry": 111, "jit": 90,
-    "space": 191, "constraints": 95, "configuration": 65, "command_line": 115, "plain_data": 35, "ledger": 365,
+    "space": 191, "constraints": 95, "configuration": 65, "command_line": 119, "plain_data": 35, "ledger": 365,
     "reuse": 30, "digests": 400,
     "provenance": 50, "models": 190, "policies": 850, "simulators": 1040, "gradients": 420, "optimizers": 1318,
     "ask_tell": 170, "search": 60, "wire": 95, "evaluators": 1980, "tasks": 300, "asking": 130, "reporting": 145,

@@ -1,6 +1,7 @@
 """What users import and start: `policysearch.__all__`, and the command `policysearch`."""
 
 import ast
+import importlib.metadata
 import inspect
 import subprocess
 import sys
@@ -70,8 +71,21 @@ def test_the_command_lists_the_commands_a_line_each() -> None:
         assert [line.split()[1] for line in done.stdout.splitlines()[2:]] == list(COMMANDS)
 
 
-def test_the_command_says_its_version() -> None:
-    assert in_process.run(main, "--version") == (0, f"policysearch {policysearch.__version__}\n", "")
+@pytest.mark.parametrize(
+    "command",
+    [(), *[(name,) for name in COMMANDS], ("compare", "report"), ("compare", "replay"), ("hitl", "run")],
+)
+def test_every_command_says_the_version(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        code = main([*command, "--version"])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert (code, *capsys.readouterr()) == (0, f"policysearch {policysearch.__version__}\n", "")
+
+
+def test_extras_do_not_pin() -> None:
+    asked_for = importlib.metadata.requires("policysearch") or []
+    assert not [requirement for requirement in asked_for if "==" in requirement.partition(";")[0]]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def pages() -> Mapping[str, str]:
     text = f"""# Commands
 
 Every command is also a module: `policysearch compare` is `python -m policysearch.compare`. All of them end with one
-of the [exit codes](../exit-codes.md). `policysearch --version` prints the version.
+of the [exit codes](../exit-codes.md). `--version` prints the version, of the package and of every command.
 
 {markdown.table(("command", "what it does"), rows)}
 

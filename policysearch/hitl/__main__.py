@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from policysearch.command_line import Refusal, import_from_here, not_from_here, parsed, running, trusted
+from policysearch.command_line import (
+    Refusal,
+    import_from_here,
+    not_from_here,
+    parsed,
+    running,
+    show_version,
+    trusted,
+)
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.hitl import flags
 from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
@@ -78,6 +86,9 @@ def _command(argv: list[str]) -> int:
                 return _report(_parsed(ReportFlags, argv))
         case [] | ["-h"] | ["--help"]:
             print(DESCRIPTION)
+            return 0
+        case ["--version"]:
+            show_version()
             return 0
     expected = f"expected one of {', '.join(COMMANDS)}, got {argv[0]!r}"
     raise Refusal([f"{expected}; {hint}" if (hint := did_you_mean(argv[0], COMMANDS)) else expected])
