@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -112,15 +113,9 @@ def test_a_worker_that_is_stopped_closes_what_it_holds_and_ends_its_children(tmp
 
 @pytest.mark.nightly
 def test_a_comparison_with_two_workers_ends_the_processes_that_are_left() -> None:
-    flags = [
-        "--tasks",
-        "counted_env:Abandoned-v0",
-        "--optimizers",
-        "random-search",
-        "hill-climbing",
-        "--rollouts",
-        "20",
-    ]
+    flags = shlex.split(
+        "--tasks counted_env:Abandoned-v0 --optimizers random-search hill-climbing --rollouts 20"
+    )
     arguments = [*flags, "--runs", "1", "--workers", "2", "--out", "out"]
     assert run(main, *arguments).returncode == 0
     assert_all_are_closed(least=8)
@@ -198,17 +193,7 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
 
 @pytest.mark.nightly
 def test_ctrl_c_closes_the_environments_of_the_workers() -> None:
-    flags = [
-        "--optimizers",
-        "random-search",
-        "hill-climbing",
-        "--rollouts",
-        "100000",
-        "--workers",
-        "2",
-        "--out",
-        "out",
-    ]
+    flags = shlex.split("--optimizers random-search hill-climbing --rollouts 100000 --workers 2 --out out")
     process = started("-m", "policysearch.compare", "--tasks", "counted_env:Served-v0", "--runs", "1", *flags)
     before, built = "", Path("built.txt")
     while (

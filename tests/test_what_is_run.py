@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -426,16 +427,7 @@ def test_a_comparison_of_an_edited_environment_is_refused_with_what_differs(
     Path(tmp_path / "edited_mine.py").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    asked = [
-        "--tasks",
-        "edited_mine:EditedMine-v0",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "10",
-        "--out",
-        "o",
-    ]
+    asked = shlex.split("--tasks edited_mine:EditedMine-v0 --optimizers random-search --rollouts 10 --out o")
     assert compare_main([*asked, "--runs", "1", "--workers", "2"]) == 0
     assert "EditedMine-v0: 4 rollouts, not charged." in Path("o/summary.md").read_text(encoding="utf-8")
     Path(tmp_path / "edited_mine.py").write_text(text.replace("= 1.0", "= 1000.0"), encoding="utf-8")

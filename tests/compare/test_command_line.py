@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -411,18 +412,7 @@ def test_a_study_file_with_five_mistakes_gets_five_messages(
 def test_a_folder_that_cannot_be_written_or_holds_another_study_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quick = [
-        "--tasks",
-        "lqr",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "10",
-        "--runs",
-        "1",
-        "--workers",
-        "1",
-    ]
+    quick = shlex.split("--tasks lqr --optimizers random-search --rollouts 10 --runs 1 --workers 1")
     (tmp_path / "file").write_text("in the way")
     assert main([*quick, "--out", str(tmp_path / "file" / "out")]) == 2
     assert "cannot write there" in capsys.readouterr().err

@@ -71,16 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A comparison of one method whose episodes fail, whose report is soon written again."""
     out = tmp_path_factory.mktemp("failing") / "out"
-    flags = [
-        "--tasks",
-        "counting_env:Failing-v0",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "40",
-        "--runs",
-        "2",
-    ]
+    flags = shlex.split("--tasks counting_env:Failing-v0 --optimizers random-search --rollouts 40 --runs 2")
     assert main([*flags, "--workers", "1", "--out", str(out)]) == 0
     return out
 

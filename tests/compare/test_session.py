@@ -88,28 +88,10 @@ def test_a_comparison_killed_at_fifty_points_goes_on_to_the_same_tables(label: s
     crash_matrix(50, tmp_path, [label])
 
 
-SMALL = [
-    "--tasks",
-    "counting_env:Counting-v0",
-    "--rollouts",
-    "60",
-    "--runs",
-    "2",
-    "--optimizers",
-    "cma-es",
-    "off-policy-reinforce",
-]
-LARGE = [
-    "--tasks",
-    "lqr",
-    "counting_env:Counting-v0",
-    "--rollouts",
-    "150",
-    "--runs",
-    "3",
-    "--optimizers",
-    "all",
-]
+SMALL = shlex.split(
+    "--tasks counting_env:Counting-v0 --rollouts 60 --runs 2 --optimizers cma-es off-policy-reinforce"
+)
+LARGE = shlex.split("--tasks lqr counting_env:Counting-v0 --rollouts 150 --runs 3 --optimizers all")
 QUICK: list[str] = []
 
 
@@ -267,16 +249,7 @@ def test_a_run_that_always_ends_its_process_has_no_result_and_disturbs_no_other(
 def test_an_episode_that_ends_its_process_is_seen_again_by_the_command_and_another_evaluator_continues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = [
-        "--tasks",
-        "nasty:Quits-v0",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "30",
-        "--runs",
-        "1",
-    ]
+    flags = shlex.split("--tasks nasty:Quits-v0 --optimizers random-search --rollouts 30 --runs 1")
     flags += ["--workers", "2", "--out", str(tmp_path)]
     assert main(flags) == 3  # without any result
     command = capsys.readouterr().err.partition(
@@ -372,18 +345,7 @@ def test_another_evaluator_of_the_same_bits_continues_a_study(tmp_path: Path) ->
 def test_fresh_starts_over_and_keeps_the_old_ledger(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = [
-        "--tasks",
-        "lqr",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "20",
-        "--runs",
-        "1",
-        "--workers",
-        "1",
-    ]
+    small = shlex.split("--tasks lqr --optimizers random-search --rollouts 20 --runs 1 --workers 1")
     out = tmp_path / "out"
     assert main([*small, "--out", str(out)]) == 0
     old = read(out / NAME)
@@ -486,17 +448,7 @@ def test_a_damaged_ledger_gets_one_message_and_is_left_alone(
     path = tmp_path / "out" / NAME
     prepare(path)
     before = path.read_bytes()
-    arguments = [
-        "--tasks",
-        "lqr",
-        "--optimizers",
-        "random-search",
-        "cma-es",
-        "--rollouts",
-        "40",
-        "--runs",
-        "2",
-    ]
+    arguments = shlex.split("--tasks lqr --optimizers random-search cma-es --rollouts 40 --runs 2")
     assert main([*arguments, "--out", str(tmp_path / "out")]) == code
     said = capsys.readouterr().err
     assert message in said
@@ -510,17 +462,7 @@ def test_a_second_comparison_in_the_same_folder_is_refused_with_exit_code_4(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with StudyJournal(_made(tmp_path / "out"), study()):
-        arguments = [
-            "--tasks",
-            "lqr",
-            "--optimizers",
-            "random-search",
-            "cma-es",
-            "--rollouts",
-            "40",
-            "--runs",
-            "2",
-        ]
+        arguments = shlex.split("--tasks lqr --optimizers random-search cma-es --rollouts 40 --runs 2")
         for more in ([], ["--fresh"]):
             assert main([*arguments, *more, "--out", str(tmp_path / "out")]) == 4
             assert f"process {os.getpid()} on" in capsys.readouterr().err
@@ -580,18 +522,7 @@ def test_a_disk_that_is_full_when_the_report_is_written_loses_nothing(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    arguments = [
-        "--tasks",
-        "lqr",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "20",
-        "--runs",
-        "1",
-        "--workers",
-        "1",
-    ]
+    arguments = shlex.split("--tasks lqr --optimizers random-search --rollouts 20 --runs 1 --workers 1")
     assert main([*arguments, "--out", str(out)]) == 3
     said = capsys.readouterr().err
     assert f"{out / name}: cannot write: No space left on device; the runs are safe in the ledger" in said
@@ -862,17 +793,6 @@ def test_processes_that_cannot_be_started_are_a_message(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "start", refuse)
-    arguments = [
-        "--tasks",
-        "lqr",
-        "--optimizers",
-        "random-search",
-        "--rollouts",
-        "20",
-        "--runs",
-        "2",
-        "--workers",
-        "2",
-    ]
+    arguments = shlex.split("--tasks lqr --optimizers random-search --rollouts 20 --runs 2 --workers 2")
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 3
     assert "worker processes cannot start: [Errno 11]" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -572,20 +573,7 @@ def test_a_session_killed_at_a_prompt_continues_with_the_same_law_and_has_one_op
 
 # ------------------------------------------------------------------------------------------- simulated people
 
-FEW = [
-    "--bouts",
-    "8",
-    "--minutes",
-    "1",
-    "--baseline",
-    "1",
-    "--validation",
-    "1",
-    "--averaged",
-    "1",
-    "--seed",
-    "3",
-]
+FEW = shlex.split("--bouts 8 --minutes 1 --baseline 1 --validation 1 --averaged 1 --seed 3")
 
 
 def test_a_simulated_session_killed_at_a_bout_continues_with_the_same_numbers(
