@@ -41,10 +41,8 @@ def parsed(flags: type[T], argv: list[str], program: str, description: str | Non
         raise SystemExit(0)
     config = (FlagCreatePairsOff,)
     out, errors = (getattr(each, "rich_proxied_file", each) for each in (sys.stdout, sys.stderr))
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(errors),
-    ):  # its own colours are not replaced
+    # Its own colours are not replaced.
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         return tyro.cli(flags, args=argv, prog=program, description=description, config=config)
 
 
@@ -106,6 +104,8 @@ def not_from_here() -> Iterator[None]:
         sys.path[:] = path
         if safe is None:
             del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
 
 
 def trusted(modules: Collection[str]) -> None:

@@ -161,7 +161,7 @@ class Proposal:
     cutoff: float = -np.inf  # a return below which an episode may be stopped early
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
     origin: str = ""  # generation and search of `search.AskTell`, for its token
-    hopeless: InitVar[float | None] = None  # the old name of `cutoff`, until the next release
+    hopeless: InitVar[float | None] = None  # the old name of `cutoff`, removed in 0.3
 
     def __post_init__(self, hopeless: float | None) -> None:
         if hopeless is not None:
@@ -221,9 +221,8 @@ class Evaluation:
     retried_rollouts: int = 0  # run again because their process was lost; not part of the budget
     unmeasured: tuple[int, ...] = ()  # candidates that were not measured
     failed_fitness: float = NO_FITNESS_YET  # when this generation alone cannot tell; set by the search loop
-    metrics: Mapping[str, Float[Array, "n k"]] = field(
-        default_factory=dict
-    )  # other measurements; NaN where there is none
+    #: Other measurements by name; NaN where there is none.
+    metrics: Mapping[str, Float[Array, "n k"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for i in self.unmeasured:

@@ -48,9 +48,7 @@ class Parameter:
     upper: float = math.inf
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
-    step: float | None = (
-        None  # what one unit of the optimizer is; None: the range if bounded, else |start|, or 1
-    )
+    step: float | None = None  # one unit of the optimizer; None: the range if bounded, else |start|, or 1
     integer: bool = False  # whole numbers only; needs two bounds
 
     def __post_init__(self) -> None:
@@ -179,9 +177,8 @@ class Space:
         return np.array([parameter.integer for parameter in self.searched])
 
     @cached_property
-    def _margin(
-        self,
-    ) -> Array:  # by which coordinates go beyond the bounds: an option is as wide as the others
+    def _margin(self) -> Array:
+        """By which coordinates go beyond the bounds: an option at the end is as wide as the others."""
         return np.array([0.5 if parameter.few else 0.0 for parameter in self.searched])
 
     @cached_property

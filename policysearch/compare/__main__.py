@@ -298,19 +298,20 @@ def _replay(arguments: ReplayArguments) -> int:
         found = saved.load(arguments.file)
         if found[0].failed is not None:
             return _replay_failure(arguments)
-        header, now = recommendation.replay(arguments.file)
+        replayed = recommendation.replay(arguments.file)
+        header = replayed.header
         print(
             f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}, "
             f"{header.policy} policy"
         )
         print(f"reported return {header.final_return!r} ± {header.final_return_se:.4g} (standard error)")
-        print(f"replayed return {now!r}")
+        print(f"replayed return {replayed.final_return!r}")
+        if header.failed_episodes or replayed.failed_episodes:
+            print(f"failed report episodes {header.failed_episodes}, now {replayed.failed_episodes}")
         for line in recommendation.in_words(*found):
             print(f"  {line}")
-        equal = recommendation.same(header.final_return, now)
-        print(
-            "the same to the last digit" if equal else "DIFFERENT: another version, machine or environment?"
-        )
+        said = "the same to the last digit", "DIFFERENT: another version, machine or environment?"
+        print(said[not replayed.same])
         if arguments.video is not None:
             steps = video.record(arguments.file, arguments.video)
             print(f"video of the first episode, {steps} steps: {arguments.video}")
@@ -318,7 +319,7 @@ def _replay(arguments: ReplayArguments) -> int:
         raise Refusal([str(error)]) from error
     except OSError as error:
         raise Refusal([f"{arguments.video}: cannot write: {error}"], MACHINE_TROUBLE) from error
-    return 0 if equal else 1
+    return 0 if replayed.same else 1
 
 
 def _replay_failure(arguments: ReplayArguments) -> int:

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,17 +82,40 @@ def _header(study: Study, result: Result) -> Header:
         final_return=float(row["final_return"]),
         final_return_se=float(row["final_return_se"]),
         failure_return=failure_return(study, task.name) if row.get(FAILED) else None,
+        failed_episodes=int(row.get(FAILED) or 0),
         param_names=result.param_names,
     )
 
 
-def replay(path: Path) -> tuple[Header, float]:
-    """The header, and the return that its parameters give now on the very same episodes."""
+@dataclass(frozen=True)
+class Replayed:
+    """The report episodes of a saved recommendation, run again.
+
+    Attributes:
+        header: what was saved.
+        final_return: the return that its parameters give now.
+        failed_episodes: how many of them fail now.
+    """
+
+    header: Header
+    final_return: float
+    failed_episodes: int
+
+    @property
+    def same(self) -> bool:
+        """Whether the return is the same to the last digit, and as many episodes failed where that was kept."""
+        failed = self.header.failed_episodes in (None, self.failed_episodes)
+        return failed and same(self.header.final_return, self.final_return)
+
+
+def replay(path: Path) -> Replayed:
+    """The parameters of a file on the very episodes of the report."""
     header, params = load(path)
     key = report_key(header.seed, header.task, header.run)
     with header.make_evaluator() as evaluator, threadpool_limits(1):
         evaluation = evaluator.evaluate(held_out(params[None], header.report_episodes), key)
-    return header, mean_return(evaluation.returns[0], header.failure_return)
+    returns = evaluation.returns[0]
+    return Replayed(header, mean_return(returns, header.failure_return), int(np.isnan(returns).sum()))
 
 
 def replay_failure(path: Path) -> tuple[FailedEpisode, Failure | None]:

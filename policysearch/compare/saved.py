@@ -81,6 +81,7 @@ class Header(BaseModel):
     final_return: float
     final_return_se: float
     failure_return: float | None = None  # what failed episodes count as, if some did and it is declared
+    failed_episodes: int | None = Field(default=None, ge=0, le=MAX_INDEX)  # of the report's; None: not kept
     param_names: tuple[str, ...]
     failed: FailedEpisode | None = None
 

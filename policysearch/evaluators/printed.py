@@ -22,9 +22,8 @@ _BLANK = f"{string.whitespace}\xa0\0\ufeff"
 _NUMBER = re.compile(
     r"[+-]?(\d+\.?\d*|\.\d+)([ed][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
 )
-_ESCAPES = re.compile(
-    r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\))"
-)  # of a terminal: colours, titles
+#: Of a terminal: colours, titles.
+_ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\))")
 _HINT = 'print the return alone on the last line, as 0.42 or as {"return": 0.42}'
 
 

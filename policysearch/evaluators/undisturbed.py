@@ -66,7 +66,6 @@ def _settings() -> dict[str, Any]:
 
 def _set(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
-        with suppress(
-            OSError, ValueError, TypeError
-        ):  # no folder any more; not the main thread; a handler of C
+        # There may be no folder any more, another thread than the main one, a handler of C.
+        with suppress(OSError, ValueError, TypeError):
             _SETTINGS[name][1](value)

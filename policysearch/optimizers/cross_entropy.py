@@ -71,9 +71,8 @@ class CrossEntropy:
             evaluation = yield Proposal(
                 candidates, recommendation=mean, diagnostics={"sigma": float(std.mean())}
             )
-            ranking = (
-                evaluation.ranking()
-            )  # without unmeasured candidates, as long as there are enough others
+            # Without unmeasured candidates, as long as there are enough others.
+            ranking = evaluation.ranking()
             ranking = ranking[np.argsort(np.isin(ranking, evaluation.unmeasured), kind="stable")]
             ranking = ranking[: max(self.elites, evaluation.measured.size)]
             Z = self.noise * self.sigma**2 * max(1.0 - t / self.noise_generations, 0.0)

@@ -66,18 +66,15 @@ class PGPE:
             if not np.isfinite(evaluation.returns).any():
                 continue  # nothing is known: b is not to be learned from stand-ins
             r_plus, r_minus = np.split(evaluation.fitness, 2)
-            with np.errstate(
-                over="ignore", invalid="ignore"
-            ):  # of returns like −1e200: an infinite spread makes no step
+            # Of returns like −1e200 the spread is infinite; it makes no step.
+            with np.errstate(over="ignore", invalid="ignore"):
                 mean, spread = float(evaluation.fitness.mean()), float(evaluation.fitness.std())
             if not np.isfinite(spread):
                 continue
             b = mean if b is None else b
             if spread > RESOLUTION * abs(mean):
-                differences, averages = (
-                    (r_plus - r_minus) / (2 * spread),
-                    ((r_plus + r_minus) / 2 - b) / spread,
-                )
+                differences = (r_plus - r_minus) / (2 * spread)
+                averages = ((r_plus + r_minus) / 2 - b) / spread
                 # σ² ∇_m and ∇_{ln σ}: the natural units of a Gaussian's mean and spread
                 m = domain.clip(
                     m + self.learning_rate * sigma**2 * parameter_space.mean_gradient(z, differences, sigma)

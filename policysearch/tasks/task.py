@@ -81,9 +81,7 @@ class Task:
     unit: str = ""  # of the return
     step: str = "steps"  # what a step is, in the plural
     env: Mapping[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor
-    failure_return: float | None = (
-        None  # what a failed report episode counts as; None: the lower of `normalise`
-    )
+    failure_return: float | None = None  # of a failed report episode; None: the lower of `normalise`
 
     def episode_steps(self) -> int:
         """The limit on steps per episode that applies."""
@@ -111,9 +109,8 @@ class Task:
             return make()
         except Exception as error:  # the user's code may raise anything
             said = in_one_line(f"cannot build {self.env_id}", error)
-            if (
-                isinstance(error, NOT_INSTALLED) and "mujoco" in str(error).lower()
-            ):  # it names Gymnasium's extra
+            names_extra = "mujoco" in str(error).lower()  # that of Gymnasium, not ours
+            if isinstance(error, NOT_INSTALLED) and names_extra:
                 said = f"cannot build {self.env_id}: it needs MuJoCo: pip install 'policysearch[mujoco]'"
                 said += ", or take the reduced model, aibo-gait-reduced" if "Aibo" in self.env_id else ""
             raise ValueError(said) from error

@@ -1,5 +1,6 @@
 """What is reported of recommendations that fail in some of their report episodes."""
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,12 @@ def test_a_run_that_fails_in_some_report_episodes_has_a_return_which_is_replayed
     assert result.row[FAILED] == failed
     assert math.isfinite(result.row["start_return"])
     assert f"failed in {failed} of 20 report episodes" in result.remarks[-1]
-    header, now = replay(save(tmp_path, chosen, [result]))
-    assert now == header.final_return == result.row["final_return"]
+    replayed = replay(save(tmp_path, chosen, [result]))
+    assert replayed.final_return == replayed.header.final_return == result.row["final_return"]
+    assert (replayed.failed_episodes, replayed.same) == (failed, True)
+    assert not dataclasses.replace(replayed, failed_episodes=failed - 1).same  # though the rest agree
+    forgotten = replayed.header.model_copy(update={"failed_episodes": None})
+    assert dataclasses.replace(replayed, header=forgotten).same
 
 
 def test_failures_are_said_in_words() -> None:

@@ -189,8 +189,9 @@ def test_a_saved_recommendation_reproduces_its_return_to_the_last_digit(
     chosen = study(tasks={WALK: task}, optimizers=[label])
     result = execute(chosen, Job(WALK, label, 1))
     path = save(tmp_path, chosen, [result])
-    header, now = replay(path)
-    assert now == header.final_return == result.row["final_return"]
+    replayed = replay(path)
+    header = replayed.header
+    assert replayed.final_return == header.final_return == result.row["final_return"]
     assert load(path)[1].tobytes() == result.params.tobytes()
     assert header.param_names == result.param_names
     assert len(header.param_names) == result.params.size
@@ -229,5 +230,5 @@ def test_a_recommendation_is_replayed_by_the_evaluator_that_reported_it(tmp_path
     for kind in ("episodes", "pool", "compiled"):
         chosen = study(tasks=["Acrobot-v1"], optimizers=["random-search"], rollouts=10, evaluator=kind)
         path = save(tmp_path / kind, chosen, [execute(chosen, Job("Acrobot-v1", "random-search", 0))])
-        header, now = replay(path)
-        assert (header.evaluator, now) == (kind, header.final_return)
+        replayed = replay(path)
+        assert (replayed.header.evaluator, replayed.same) == (kind, True)

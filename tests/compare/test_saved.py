@@ -181,8 +181,8 @@ def test_a_recommendation_and_a_failure_of_the_first_version_are_replayed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = ASSETS / "recommendation_v1.npz"
-    head, now = replay(path)
-    assert (head.name, now) == ("lqr/random-search/0", head.final_return)
+    replayed = replay(path)
+    assert (replayed.header.name, replayed.same) == ("lqr/random-search/0", True)
     assert main(["replay", str(path / "lqr/random-search/0")]) == 0
     assert "the same to the last digit" in capsys.readouterr().out
     assert (
