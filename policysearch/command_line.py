@@ -221,18 +221,16 @@ def setting_value(text: str) -> Any:
         return text
 
 
-def settings(given: list[str]) -> dict[str, Any]:
+def settings(
+    given: list[str], flag: str = "--set", example: str = "FIELD=VALUE, as in sigma=0.2"
+) -> dict[str, Any]:
     """The values of FIELD=VALUE … by field.
 
     Raises:
         Refusal: for what is not FIELD=VALUE.
     """
     pairs = [setting.partition("=") for setting in given]
-    wrong = [
-        f"--set {''.join(pair)}: expected FIELD=VALUE, as in sigma=0.2"
-        for pair in pairs
-        if not (pair[0] and pair[1])
-    ]
+    wrong = [f"{flag} {''.join(pair)}: expected {example}" for pair in pairs if not (pair[0] and pair[1])]
     if wrong:
         raise Refusal(wrong)
     return {field: setting_value(value) for field, _, value in pairs}

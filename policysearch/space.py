@@ -22,121 +22,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain
+from policysearch.parameters import Choice, Parameter
+from policysearch.registry import did_you_mean
 
-#: Whole numbers of at most so many values share the coordinate equally, as options do (choice).
-FEW = 5
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One number that a controller needs; with equal bounds it is held at its start.
-
-    Raises:
-        ValueError: for a start outside the bounds, bounds in the wrong order, a logarithmic scale that
-            meets zero, or a number that is not finite where it must be.
-    """
-
-    name: str
-    start: float
-    lower: float = -math.inf
-    upper: float = math.inf
-    unit: str = ""
-    scale: Literal["linear", "log"] = "linear"
-    step: float | None = None  # one unit of the optimizer; None: the range if bounded, else |start|, or 1
-    integer: bool = False  # whole numbers only; needs two bounds
-
-    def __post_init__(self) -> None:
-        if math.isnan(self.lower) or math.isnan(self.upper) or not self.lower <= self.upper:
-            raise ValueError(f"{self.name}: expected lower <= upper, got {self.lower:g} and {self.upper:g}")
-        if not math.isfinite(self.start) or not self.lower <= self.start <= self.upper:
-            expected = f"a start between {self.lower:g} and {self.upper:g} {self.unit}".rstrip()
-            raise ValueError(f"{self.name}: expected {expected}, got {self.start:g}")
-        if self.scale not in ("linear", "log"):
-            raise ValueError(f"{self.name}: expected scale 'linear' or 'log', got {self.scale!r}")
-        if self.scale == "log" and not (self.start > 0 and (self.lower > 0 or self.lower == -math.inf)):
-            raise ValueError(
-                f"{self.name}: a logarithmic scale needs positive numbers, "
-                f"got start {self.start:g}, lower {self.lower:g}"
-            )
-        if self.step is not None and not 0 < self.step < math.inf:
-            raise ValueError(f"{self.name}: expected a positive step, got {self.step}")
-        if self.integer:
-            for what in ("lower", "upper", "start"):
-                if not float(number := getattr(self, what)).is_integer():
-                    raise ValueError(f"{self.name}: expected a whole number as {what}, got {number:g}")
-
-    @property
-    def held(self) -> bool:
-        """Whether there is only one value."""
-        return self.lower == self.upper
-
-    @property
-    def few(self) -> bool:
-        """Whether it is a whole number with at most `FEW` values, on a linear scale and without a step of its own."""
-        return self.integer and self.upper - self.lower < FEW and self.scale == "linear" and self.step is None
-
-    @property
-    def unit_of_start(self) -> bool:
-        """Whether one unit of the optimizer is the size of the start, as nothing else says what it is."""
-        bounded = math.isfinite(self.lower) and math.isfinite(self.upper)
-        return self.step is None and self.scale == "linear" and not bounded and abs(self.start) > 1e-100
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of several options; its value is the option's index. A single option is held.
-
-    Raises:
-        ValueError: for no options, equal ones, or a start that is none of them.
-    """
-
-    name: str
-    options: tuple[str | float, ...]
-    start: str | float
-
-    unit: ClassVar[str] = ""
-    scale: ClassVar[Literal["linear", "log"]] = "linear"
-    integer: ClassVar[bool] = True
-    few: ClassVar[bool] = True
-    unit_of_start: ClassVar[bool] = False
-    lower: ClassVar[float] = 0.0
-
-    def __post_init__(self) -> None:
-        if len(set(self.options)) < max(1, len(self.options)):
-            raise ValueError(f"{self.name}: expected different options, got {self.options}")
-        self.index(self.start)
-
-    @property
-    def upper(self) -> float:
-        """The last option's index."""
-        return len(self.options) - 1.0
-
-    @property
-    def held(self) -> bool:
-        """Whether there is only one option."""
-        return len(self.options) == 1
-
-    @property
-    def step(self) -> float:
-        """One unit of the optimizer goes through all options."""
-        return float(len(self.options))
-
-    def index(self, option: str | float) -> int:
-        """The place of an option.
-
-        Raises:
-            ValueError: for what is no option.
-        """
-        if option not in self.options:
-            expected = ", ".join(map(repr, self.options))
-            raise ValueError(f"{self.name}: expected one of {expected}, got {option!r}")
-        return self.options.index(option)
+__all__ = ["Bounds", "Choice", "Parameter", "Space", "space_of"]
 
 
 @dataclass(frozen=True)
@@ -227,6 +122,12 @@ class Space:
         return np.where(self._whole, below + (values - below >= 0.5), values)
 
     @property
+    def revision(self) -> int:
+        """2 where the same coordinates mean other values than in version 0.1.0, else 1."""
+        scaled = any(p.unit_of_start and abs(float(p.start)) != 1 for p in self.searched)
+        return 2 if scaled or any(p.few and isinstance(p, Parameter) for p in self.searched) else 1
+
+    @property
     def domain(self) -> Domain:
         """Start and bounds in the optimizer's coordinates."""
         start = self.of_names({parameter.name: parameter.start for parameter in self.parameters})
@@ -244,6 +145,19 @@ class Space:
         if not 0 <= margin < 0.5:
             raise ValueError(f"margin: expected at least 0 and less than 0.5, got {margin:g}")
         return Space(tuple(_narrowed(parameter, margin) for parameter in self.parameters))
+
+    def fixed(self, values: Mapping[str, Any]) -> "Space":
+        """The same parameters, some of which are held at these values.
+
+        Raises:
+            ValueError: for a name that no parameter has, a value outside its bounds, or if none is left to search.
+        """
+        if unknown := [name for name in values if name not in self.names]:
+            hint = did_you_mean(unknown[0], self.names)
+            raise ValueError(
+                f"fixed: expected some of {', '.join(self.names)}, got {unknown[0]}; {hint}".rstrip("; ")
+            )
+        return Space(tuple(p.held_at(values[p.name]) if p.name in values else p for p in self.parameters))
 
     def named(self, coordinates: Float[Array, "d"]) -> dict[str, Any]:
         """All parameter values by name, from the optimizer's coordinates: numbers (an int if whole) and options."""
@@ -311,6 +225,7 @@ class Bounds:
 def space_of(cls: type) -> Space:
     """The space of a dataclass of float, int (with `Bounds`), bool and Literal; it starts at the defaults.
 
+    A number without a default starts in the middle of its two bounds.
     Fields with `init=False` and those of other types, such as a list, are no parameters and keep their defaults.
     `cls(**space.named(coordinates))` is then an instance.
 
@@ -332,8 +247,17 @@ def _parameter(field: "dataclasses.Field[Any]", hint: Any) -> Parameter | Choice
     start: Any = field.default
     a_number = isinstance(start, (int, float)) and not isinstance(start, bool)
     known = kind in (float, int, bool) or get_origin(kind) is Literal
+    if (
+        start is dataclasses.MISSING
+        and kind in (float, int)
+        and math.isfinite(bounds[0].upper - bounds[0].lower)
+    ):
+        return Parameter(field.name, **vars(bounds[0]), integer=kind is int)
     if start is dataclasses.MISSING and (known or field.default_factory is dataclasses.MISSING):
-        raise ValueError(f"{field.name}: expected a default to start from, got none")
+        expected = (
+            "a default to start from, or two bounds" if kind in (float, int) else "a default to start from"
+        )
+        raise ValueError(f"{field.name}: expected {expected}, got none")
     if not known and not a_number:
         return None
     if not known:

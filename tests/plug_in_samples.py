@@ -9,6 +9,8 @@ from problems import Walk
 from policysearch.core import Domain, Proposal, Search
 from policysearch.evaluators.interface import Interface
 from policysearch.policies import MLP, Gaussian
+from policysearch.policies.pid import PID
+from policysearch.space import Parameter, Space
 from policysearch.tasks import Task
 
 gym.register("Sampled-v0", entry_point=Walk, max_episode_steps=5)
@@ -56,6 +58,12 @@ def no_policy(interface: Interface) -> int:
 
 def failing(interface: Interface) -> Gaussian:
     raise RuntimeError("no such plant")
+
+
+def unbounded_gain(interface: Interface) -> PID:
+    """A controller of a gain without bounds, whose unit is the size of its start."""
+    names = ("kp", "ki", "kd", "filter time")
+    return PID.of(interface, Space(tuple(Parameter(name, 0.5) for name in names)), 0.01)
 
 
 TASK = Task("a name of its own", "Sampled-v0", policy="plug_in_samples:policy", normalise=(-10.0, 0.0))

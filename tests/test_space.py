@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -280,7 +281,7 @@ def fields(**annotated: tuple[Any, Any]) -> type:
 @pytest.mark.parametrize(
     ("kind", "default", "message"),
     [
-        (float, ..., "kp: expected a default to start from, got none"),
+        (float, ..., "kp: expected a default to start from, or two bounds, got none"),
         (str, 1.0, r"kp: expected float, int, bool or Literal\[…\], got <class 'str'>"),
         (float | None, 1.0, r"kp: expected float, int, bool or Literal\[…\], got float \| None"),
         (np.float32, 1.0, "kp: expected float, int, bool or Literal"),
@@ -462,3 +463,77 @@ def test_a_margin_that_leaves_nothing_is_refused(margin: float) -> None:
 def test_what_a_margin_breaks_is_named_with_the_margin(parameter: Parameter, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Space((Parameter("other", 1.0, 0.0, 2.0), parameter)).within(0.1)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "start"),
+    [
+        (Parameter("x", lower=1.0, upper=4.0), 2.5),
+        (Parameter("x", lower=1.0, upper=4.0, scale="log"), 2.0),
+        (Parameter("x", lower=1, upper=6, integer=True), 4.0),  # 3.5, halves up
+        (Parameter("x", lower=0, upper=1, integer=True), 1.0),
+        (Parameter("x", lower=1, upper=100, scale="log", integer=True), 10.0),
+        (Parameter("x", lower=-1e308, upper=1e308), 0.0),  # whose width no float holds
+        (Parameter("x", lower=1e-300, upper=1e300, scale="log"), 1.0),
+        (Parameter("x", lower=2.0, upper=2.0), 2.0),
+    ],
+)
+def test_a_start_that_is_left_out_is_the_middle_of_the_bounds_on_their_scale(
+    parameter: Parameter, start: float
+) -> None:
+    assert parameter.start == pytest.approx(start)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "x: expected a start, or two bounds, in whose middle it is then, got bounds -inf and inf"),
+        ({"lower": 1.0}, "x: expected a start, or two bounds, in whose middle it is then, got bounds 1 and inf"),
+        ({"lower": 0.0, "upper": 1.0, "scale": "log"}, "x: a logarithmic scale needs positive numbers, got lower 0"),
+    ],
+)  # fmt: skip
+def test_a_start_is_left_out_between_two_bounds_only(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Parameter("x", **options)
+
+
+def test_a_field_without_a_default_starts_in_the_middle() -> None:
+    @dataclass
+    class Gains:
+        kp: Annotated[float, Bounds(1.0, 4.0, scale="log")]
+        window: Annotated[int, Bounds(1, 9)]
+        on: bool = True
+
+    assert [p.start for p in space_of(Gains).parameters] == [2.0, 5.0, True]
+
+
+HELD = Space(
+    (Parameter("kp", 1.0, 0.0, 9.0), Parameter("n", 2, 1, 9, integer=True), Choice("f", ("a", "b"), "a"))
+)
+
+
+def test_parameters_are_held_at_given_values() -> None:
+    space = HELD.fixed({"n": 4, "f": "b"})
+    assert [p.name for p in space.searched] == ["kp"]
+    assert space.named(space.domain.start) == {"kp": 1.0, "n": 4, "f": "b"}
+    assert HELD.fixed({}) == HELD
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kq": 1.0}, "fixed: expected some of kp, n, f, got kq; did you mean kp?"),
+        ({"kp": 10.0}, "kp: expected a start between 0 and 9, got 10"),
+        ({"kp": "3"}, "kp: expected a number, got '3'"),
+        ({"kp": True}, "kp: expected a number, got True"),
+        ({"n": 2.5}, "n: expected a whole number as start, got 2.5"),
+        ({"f": "c"}, "f: expected one of 'a', 'b', got 'c'"),
+        (
+            {"kp": 1.0, "n": 1, "f": "a"},
+            "space: expected a parameter to search, got only held ones: kp, n, f",
+        ),
+    ],
+)
+def test_a_value_to_hold_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        HELD.fixed(values)

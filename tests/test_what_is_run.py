@@ -328,6 +328,21 @@ def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
         compared(optimizers=["hill-climbing", "snes"], runs=2, out=tmp_path / "older")
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
+def test_a_study_whose_coordinates_mean_other_values_now_is_not_continued(tmp_path: Path) -> None:
+    compared = partial(compare, tasks="motor-pid", optimizers="hill-climbing", rollouts=32)
+    for policy, differs in (("plug_in_samples:unbounded_gain", True), ("motor-pid", False)):
+        out = tmp_path / str(differs)
+        compared(policy=policy, runs=1, out=out / "new")
+        as_by_0_1_0(out / "new", out / "old", "ledger.sqlite")
+        again = partial(compared, policy=policy, runs=2, out=out / "old")
+        if differs:
+            with pytest.raises(OtherRun, match="revision of scales of parameters of motor-pid was 1, is 2"):
+                again()
+        else:
+            again()
+
+
 def test_a_ledger_of_0_1_0_is_not_continued_by_methods_that_search_otherwise_now(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).parent / "assets/ledger_scores_0_1_0.sqlite", tmp_path / "ledger.sqlite")
     names = ["reinforce", "off-policy-reinforce", "natural-gradient", "ppo", "random-search"]

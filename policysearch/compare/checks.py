@@ -15,7 +15,7 @@ from policysearch.compare.journal import StudyJournal
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.workers import registered
 from policysearch.digests import Digests, of_files, of_module, of_object
-from policysearch.digests.agreement import revision
+from policysearch.digests.agreement import revision, revision_of_scales
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.evaluators.interface import find_spec
 from policysearch.evaluators.repeatable import Check, check
@@ -46,6 +46,7 @@ def what_is_run(study: Study) -> Digests:
     for name in study.tasks:
         task = study.task(name)
         found |= of_module(TASKS.module_of(name)) | of_module(policy_module(task.policy))
+        found |= revision_of_scales(getattr(task.make_policy(), "space", None), name)
         if task.person is None:
             found |= _of_environment(task)
     for choice in study.optimizers.values():

@@ -8,6 +8,7 @@ from policysearch.digests.run import Digests
 from policysearch.errors import WRONG_REQUEST
 from policysearch.ledger import LedgerError
 from policysearch.reuse import Reuse
+from policysearch.space import Space
 
 
 class OtherRun(LedgerError):  # noqa: N818 - it states what was found
@@ -19,6 +20,17 @@ class OtherRun(LedgerError):  # noqa: N818 - it states what was found
 def revision(method: str, number: int = 1) -> Digests:
     """The digest of a method of this package or of a plug-in: its number, which its author raises."""
     return Digests({f"revision of {method}": str(number)})
+
+
+def scales_name(task: str = "") -> str:
+    """What the translation of coordinates to parameters is called among the digests."""
+    return f"scales of parameters of {task}" if task else "scales of parameters"
+
+
+def revision_of_scales(space: Space | None, task: str = "") -> Digests:
+    """The digest of the translation of coordinates to parameters, where it is not that of version 0.1.0."""
+    number = 1 if space is None else space.revision
+    return revision(scales_name(task), number) if number > 1 else Digests()
 
 
 def agreed(

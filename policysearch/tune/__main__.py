@@ -72,6 +72,9 @@ class Arguments:
     set: Annotated[list[str], flag("FIELD=VALUE …")] = field(default_factory=list)
     """Hyperparameters of the method, as in sigma=0.2, in place of all of the file's."""
 
+    fix: Annotated[list[str], flag("NAME=VALUE …")] = field(default_factory=list)
+    """Parameters that keep a value, as in kp=3; the others are searched."""
+
     ask: bool = False
     """A person tries each setting and types what was measured; amend, undo, skip and others correct it."""
 
@@ -122,7 +125,10 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     import_from_here()
     names = {field.name for field in fields(Arguments)} & set(request.TuneRequest.model_fields)
     overruled = {name: getattr(arguments, name) for name in names}
-    overruled |= {"options": settings(arguments.set) or None}
+    overruled |= {
+        "options": settings(arguments.set) or None,
+        "fixed": settings(arguments.fix, "--fix", "NAME=VALUE, as in kp=3") or None,
+    }
     overruled = {name: value for name, value in overruled.items() if value is not None and value is not False}
     asked = request.read(arguments.what, overruled)
     return tune(

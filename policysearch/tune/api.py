@@ -65,8 +65,8 @@ def tune(
     out, progress = options.pop("out", None), options.pop("progress", None)
     reuse = Reuse.taken(options)
     settings = _settings({"rollouts": rollouts, "optimizer": optimizer, **options}, workers)
-    space, typed = _space(function, space)
-    space = space.within(settings.margin) if settings.margin else space
+    given, typed = _space(function, space)
+    space = _searched(given, settings)
     if settings.sensitivity_rollouts:
         check_rollouts(space, settings.sensitivity_rollouts)
     tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
@@ -253,6 +253,16 @@ def _space(function: Function | str | Prompt, space: Space | type | None) -> tup
     if taken := [name for name in space.names if name in OWN_COLUMNS]:
         raise ValueError(f"space: expected other names than {', '.join(OWN_COLUMNS)}, got {', '.join(taken)}")
     return space, typed
+
+
+def _searched(space: Space, settings: TuneSettings) -> Space:
+    """The parameters as they are searched: some fixed, and away from their bounds.
+
+    Raises:
+        ValueError: for a value or a margin that makes no sense.
+    """
+    space = space.fixed(settings.fixed) if settings.fixed else space
+    return space.within(settings.margin) if settings.margin else space
 
 
 def _annotated(function: Function) -> type | None:

@@ -7,22 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.digests import Digests, of_command, of_files, of_object
-from policysearch.digests.agreement import revision
+from policysearch.digests.agreement import revision, revision_of_scales
 from policysearch.evaluators import ProgramEvaluator, Runner
 from policysearch.evaluators.functions import sign_of
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.optimizers import revision_of
 from policysearch.reuse import Reuse
-from policysearch.space import Parameter, Space
-from policysearch.tune.journal import SCALES, Journal
+from policysearch.tune.journal import Journal
 from policysearch.tune.options import TuneSettings
 from policysearch.tune.tuning import Tuning
-
-
-def scales_revision(space: Space) -> int:
-    """2 where the same coordinates mean other values than in version 0.1.0, else 1."""
-    scaled = any(p.unit_of_start and abs(float(p.start)) != 1 for p in space.searched)
-    return 2 if scaled or any(p.few and isinstance(p, Parameter) for p in space.searched) else 1
 
 
 def what_is_run(things: Sequence[Any], tuning: Tuning) -> Digests:
@@ -36,8 +29,7 @@ def what_is_run(things: Sequence[Any], tuning: Tuning) -> Digests:
     folder = Path() if "{" in directory else Path(directory)
     templates = [settings.template] if isinstance(settings.template, str) else settings.template or []
     found = of_files([*settings.depends, *templates]) | revision(tuning.name, revision_of(tuning.method))
-    if (scales := scales_revision(tuning.space)) > 1:
-        found |= revision(SCALES, scales)
+    found |= revision_of_scales(tuning.space)
     for thing in things:
         if isinstance(thing, str):
             found |= of_command(thing.replace("{here}", str(Path.cwd())), folder)

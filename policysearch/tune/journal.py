@@ -23,7 +23,7 @@ from typing import Any
 
 from policysearch.core import Evaluation, Evaluator, Proposal
 from policysearch.digests import Digests
-from policysearch.digests.agreement import agreed, remarks
+from policysearch.digests.agreement import agreed, remarks, scales_name
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.functions import NOT_RUN
 from policysearch.evaluators.recorded import Record, Recorded, checked, digest, recall, record
@@ -39,8 +39,6 @@ from policysearch.tune import tries
 from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
-#: What a ledger calls the translation of coordinates to parameters (`policysearch.tune.checks.scales_revision`).
-SCALES = "scales of parameters"
 Event = tuple[str, Any]  # kind and body
 
 
@@ -188,7 +186,7 @@ def _first_events(
     known = [body for kind, body in events if kind == "runs"]
     records = list(_records(events))
     failed = bool(records) and all(map(_has_failed, records))
-    results = [wanted["optimizer"]["method"], SCALES] if records else []
+    results = [wanted["optimizer"]["method"], scales_name()] if records else []
     yield from agreed(path, known, runs, reuse, results=results, failed=failed)
 
 

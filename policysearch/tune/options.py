@@ -41,6 +41,9 @@ class TuneSettings(BaseModel):
     constraints: list[str] = []
     """What parameters have to meet, as in "kd <= kp / 2"; others are not run, but counted."""
 
+    fixed: dict[str, Any] = {}
+    """Parameters that keep a value, by name; the others are searched."""
+
     margin: float = Field(0.0, ge=0.0, lt=0.5)
     """The share of every range that is left free at both of its ends."""
 
@@ -100,6 +103,7 @@ class TuneOptions(ReuseOptions, total=False):
     options: Mapping[str, Any] | None
     goal: Goal
     constraints: "Sequence[Constraint | str]"
+    fixed: Mapping[str, Any] | None
     margin: float
     safe: bool | float
     episodes_per_candidate: int

@@ -12,6 +12,10 @@ lower = 0.1
 upper = 100.0
 scale = "log"
 
+[parameters.ki]                                               # starts in the middle of its bounds
+lower = 0.0
+upper = 2.0
+
 [parameters.filter]
 options = ["none", "median"]
 start = "none"
@@ -30,7 +34,6 @@ overshoot = "minimise"
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,7 +52,7 @@ class ParameterChoice(BaseModel):
     """A parameter: a number between bounds, a truth value, or one of some options."""
 
     model_config = STRICT
-    start: bool | float | int | str
+    start: bool | float | int | str | None = None
     fixed: bool = False
     lower: float | None = None
     upper: float | None = None
@@ -65,19 +68,22 @@ class ParameterChoice(BaseModel):
         Raises:
             ValueError: for one that makes no sense.
         """
+        if self.start is None and (self.fixed or self.options is not None):
+            expected = "its value as start" if self.fixed else "one of its options as start"
+            raise ValueError(f"{name}: expected {expected}, got none")
         options = [False, True] if self.options is None and isinstance(self.start, bool) else self.options
         if options is not None:
             extra = self.model_fields_set - {"start", "options", "fixed"}
             if extra:
                 raise ValueError(f"{name}: options go with start alone, got {', '.join(sorted(extra))} too")
-            choice = Choice(name, tuple(options), self.start)
-            return replace(choice, options=(self.start,)) if self.fixed else choice
+            choice = Choice(name, tuple(options), self.start)  # type: ignore[arg-type]
+            return choice.held_at(choice.start) if self.fixed else choice
         if isinstance(self.start, str):
             raise ValueError(f"{name}: expected a number as start, or options, got {self.start!r}")
         values = self.model_dump(exclude={"options", "fixed"}, exclude_none=True)
         held: dict[str, Any] = {"lower": self.start, "upper": self.start}
         parameter = Parameter(name, **(held | values if self.fixed else values))
-        return replace(parameter, **held) if self.fixed else parameter
+        return parameter.held_at(parameter.start) if self.fixed else parameter
 
 
 class TuneRequest(TuneSettings):

@@ -9,7 +9,6 @@ import pytest
 
 from policysearch.ledger import LedgerError
 from policysearch.space import Choice, Parameter, Space
-from policysearch.tune import checks
 from policysearch.tune.api import tune
 from policysearch.tune.journal import NAME
 from policysearch.tune.tuning import _recommended
@@ -166,9 +165,7 @@ def test_a_ledger_continues_only_where_the_scales_are_those_with_which_it_began(
     }
     for name, space in spaces.items():
         with monkeypatch.context() as before:
-            before.setattr(
-                checks, "scales_revision", lambda space: 1
-            )  # as a ledger of 0.1.0 says nothing of it
+            before.setattr(Space, "revision", 1)  # as a ledger of 0.1.0 says nothing of it
             tune(cost, space, 12, goal="minimise", out=tmp_path / name, report_rollouts=2)
         assert (tmp_path / name / NAME).exists()
         if name in ("free", "switch"):

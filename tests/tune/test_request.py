@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from policysearch.space import Choice, Parameter
+from policysearch.reporting.tables import csv
+from policysearch.space import Choice, Parameter, Space
+from policysearch.tune.__main__ import main
 from policysearch.tune.api import tune
 from policysearch.tune.request import TuneRequest, read
 
@@ -26,6 +28,10 @@ def asked(tmp_path: Path, text: str) -> TuneRequest:
         ("[parameters.x]\nstart = 3\ninteger = true\nfixed = true", Parameter("x", 3, 3, 3, integer=True)),
         ("[parameters.x]\nstart = 0.25\nlower = 0.25\nupper = 0.25", Parameter("x", 0.25, 0.25, 0.25)),
         ("[parameters.x]\nstart = 1.0\nfixed = false", Parameter("x", 1.0)),
+        (
+            "[parameters.x]\nlower = 1.0\nupper = 4.0\nscale = 'log'",
+            Parameter("x", 2.0, 1.0, 4.0, scale="log"),
+        ),
         ("[parameters.x]\noptions = [0.25]\nstart = 0.25", Choice("x", (0.25,), 0.25)),
         ('[parameters.x]\noptions = ["a", "b"]\nstart = "b"\nfixed = true', Choice("x", ("b",), "b")),
         ("[parameters.x]\noptions = [true, false]\nstart = true", Choice("x", (True, False), True)),
@@ -54,10 +60,11 @@ def test_a_table_is_the_parameter_that_it_describes(
     [
         ("[parameters.x]\nstart = 3.0\nlower = 0\nupper = 2\nfixed = true", "x: expected a start between 0 and 2, got 3"),
         ("[parameters.x]\nstart = true\nlower = 0", "x: options go with start alone, got lower too"),
-        ("[parameters.x]\nfixed = true", "parameters.x.start: Field required"),
+        ("[parameters.x]\nfixed = true", "x: expected its value as start, got none"),
+        ('[parameters.x]\noptions = ["a"]', "x: expected one of its options as start, got none"),
         ("[parameters.x]\nstart = 1.0\nfixed = 2", "parameters.x.fixed: "),
         ("[parameters.pid]\nstart = 1.0\n[parameters.pid.kp]\nstart = 1.0", "parameters.pid.kp: not an option"),
-        ("[parameters.pid.kp]\nlower = 1.0", "parameters.pid.kp.start: Field required"),
+        ("[parameters.pid.kp]\nlower = 1.0", "pid.kp: expected a start, or two bounds, in whose middle it is then"),
         ('[parameters.pid.kp]\nstart = 1.0\n[parameters."pid.kp"]\nstart = 2.0', "parameters: expected different names, got pid.kp twice"),
         ("parameters = 3", "parameters: "),
         ("[parameters.x]\nstart = 1.0\nfixed = true", "space: expected a parameter to search, got only held ones: x"),
@@ -100,3 +107,39 @@ def test_a_held_parameter_is_everywhere_but_in_the_search() -> None:
     assert result.surface is not None
     assert [result.surface.names[i] for i in result.surface.varied] == ["kp", "ki"]
     assert {"sensitivity", "pairs"} <= set(result.pictures())
+
+
+COST = """
+def cost(kp, ki):
+    return (kp - 3) ** 2 + (ki - 1) ** 2
+"""
+GAINS = """
+function = "costs:cost"
+goal = "minimise"
+rollouts = 20
+[parameters.kp]
+lower = 0.0
+upper = 10.0
+[parameters.ki]
+start = 0.5
+"""
+
+
+def test_a_parameter_is_fixed_on_the_command_line_and_from_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "costs.py").write_text(COST, encoding="utf-8")
+    (tmp_path / "gains.toml").write_text(GAINS, encoding="utf-8")
+    assert main(["gains.toml", "--fix", "ki=2", "--out", "out"]) == 0
+    assert "  ki = 2 (held)\n" in capsys.readouterr().out
+    space = Space((Parameter("kp", lower=0.0, upper=10.0), Parameter("ki", 0.5)))
+    result = tune(lambda kp, ki: (kp - 3) ** 2 + (ki - 1) ** 2, space, 20, goal="minimise", fixed={"ki": 2})
+    assert (tmp_path / "out/history.csv").read_text() == csv(result.history)
+    for given, message in {
+        "kq=1": "fixed: expected some of kp, ki, got kq",
+        "ki": "--fix ki: expected NAME=VALUE",
+    }.items():
+        assert main(["gains.toml", "--fix", given]) == 2
+        assert message in capsys.readouterr().err

@@ -236,7 +236,7 @@ def test_the_options_are_described_once() -> None:
     assert all(option.description for option in TuneSettings.model_fields.values())
     assert all(option.description for option in TuneRequest.model_fields.values())
     flags = {field.name for field in fields(Arguments)}
-    own = {"what", "ask", "set", "workers", "out", *Reuse.model_fields}
+    own = {"what", "ask", "set", "fix", "workers", "out", *Reuse.model_fields}
     assert flags - own <= set(TuneSettings.model_fields)
     assert {"rollouts", "optimizer", "goal", "safe", "report_rollouts", "timeout"} <= flags
     assert set(inspect.signature(tune).parameters) == {
