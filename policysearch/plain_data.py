@@ -55,3 +55,12 @@ def _number(found: dict[str, Any]) -> Any:
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a study file can hold this: numbers, text, truth values, lists and tables of them."""
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and is_plain(part) for name, part in value.items())
+    if isinstance(value, list):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str)

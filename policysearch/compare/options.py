@@ -30,6 +30,12 @@ class StudySettings(BaseModel):
     steps: Annotated[int | None, Field(ge=1), flag("N", "no limit")] = None
     """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
 
+    hours: Annotated[float | None, Field(gt=0), flag("H", "no limit")] = None
+    """The longest that every search may take. Searches then differ in rollouts, and the report says so."""
+
+    target: Annotated[float | None, flag("RETURN", "none")] = None
+    """End every search with a candidate whose mean return is this, or better."""
+
     episodes_per_candidate: Annotated[int, Field(ge=1), flag("K")] = 1
     """Episodes averaged for each candidate; all are charged."""
 
@@ -74,6 +80,8 @@ class CompareOptions(ReuseOptions, total=False):
     policy: str | None
     rollouts: int | None
     steps: int | None
+    hours: float | None
+    target: float | None
     episodes_per_candidate: int
     runs: int
     tune: int

@@ -11,6 +11,7 @@ from policysearch.compare.power import MIN_RUNS
 from policysearch.compare.reported import failed_share
 from policysearch.compare.statistics import coverage
 from policysearch.compare.verdict import budget_words
+from policysearch.limits import in_words
 from policysearch.reporting.tables import interval, number
 
 #: What the reports say of the word.
@@ -72,7 +73,13 @@ def remarks(comparison: Comparison) -> list[str]:
         limit = comparison.study.budget(task).rollouts
         mine = runs[runs["task"] == task]
         short = sorted(set(mine.loc[mine["rollouts"] < 0.9 * (limit or 0), "optimizer"]))
-        if short and comparison.study.budget(task).steps is None:
+        limits = comparison.study.limits(task)
+        if (
+            limits.hours is None
+            and limits.target is None
+            and short
+            and comparison.study.budget(task).steps is None
+        ):
             lines.append(f"{task}: less than nine tenths of the budget spent by {', '.join(short)}")
     return lines
 
@@ -111,6 +118,7 @@ def facts(comparison: Comparison) -> list[str]:
         f"{runs['report_rollouts'].sum():,} of reporting, {runs['wall_seconds'].sum():,.0f} s of processor time in "
         "the runs.",
     ]
+    lines += _limited(comparison)
     if len(comparison.tuning):
         tuning = comparison.spent[comparison.spent["stage"] == "tuning"]
         count = int(comparison.tuning.groupby(["task", "optimizer"]).size().max())
@@ -142,6 +150,29 @@ def facts(comparison: Comparison) -> list[str]:
     if mixed := [name for name in names if len({known[name] for known in what if name in known}) > 1]:
         lines.append(f"Note: not the same in all parts of the study: {', '.join(mixed)}.")
     return lines
+
+
+def _limited(comparison: Comparison) -> list[str]:
+    """Which limits have made searches differ in rollouts."""
+    study, runs = comparison.study, comparison.runs
+    targets = {task: study.limits(task).target for task in comparison.tasks}
+    ends = [f"after {in_words(3600 * study.hours)}"] if study.hours else []
+    ends += [
+        f"on {task} with a candidate of {target:g} or better"
+        for task, target in targets.items()
+        if target is not None
+    ]
+    if not ends:
+        return []
+    spans = [
+        f"{label} on {task} {group['rollouts'].min():,} to {group['rollouts'].max():,}"
+        for (task, label), group in runs.groupby(["task", "optimizer"], sort=False)
+    ]
+    why = "; time depends on the machine and on what else it does" if study.hours else ""
+    return [
+        f"Searches ended {' and '.join(ends)}, so that this is not a comparison on equal rollouts{why}. "
+        f"Rollouts of a search: {', '.join(spans)}."
+    ]
 
 
 def covered(comparison: Comparison) -> str:

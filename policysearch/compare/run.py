@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from policysearch import limits
 from policysearch.compare import reported
 from policysearch.compare.study import Study
 from policysearch.core import Array, Evaluation, Failure, Proposal
@@ -265,9 +266,11 @@ def _search(
     """The search, and what it has spent."""
     tally = _Tally([_Point(0, 0, problem.domain.start, float("nan"))])
     new: list[Record] = []
+    recorded = Recorded(problem.evaluator, known, new.append, limits.clock if study.hours else None)
+    watch = limits.Watch(study.limits(job.task), lambda: recorded.seconds)
     search: Iterator[Generation] = generations(
         problem.optimizer,
-        Recorded(problem.evaluator, known, new.append),
+        recorded,
         problem.domain,
         budget=study.budget(job.task),
         seed=study.seed,
@@ -275,13 +278,12 @@ def _search(
         label=job.optimizer,
     )
     try:
-        for generation in search:
+        for generation in watch.over(search):
             claims = generation.evaluation.returns.mean(axis=1)
             seen = [value for value in (tally.path[-1].best_seen, *claims) if np.isfinite(value)]
             best = max(seen, default=float("nan"))
-            tally.path.append(
-                _Point(generation.rollouts, generation.steps, generation.recommendation, float(best))
-            )
+            point = _Point(generation.rollouts, generation.steps, generation.recommendation, float(best))
+            tally.path.append(point)
             tally.clipped_steps += generation.evaluation.clipped_steps
             if generation.evaluation.failures and not tally.remarks:
                 tally.remarks.append(f"rollouts failed, first: {generation.evaluation.failures[0].reason}")
@@ -292,6 +294,7 @@ def _search(
             )
     except SearchFailed as stop:
         tally.remarks.append(f"the search stopped: {stop}")
+    tally.remarks += [watch.ended] if watch.ended else []
     return tally
 
 

@@ -22,7 +22,9 @@ from policysearch.compare.options import StudySettings
 from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
 from policysearch.errors import CommandError
+from policysearch.limits import Limits
 from policysearch.optimizers import OPTIMIZERS, Repeated, build
+from policysearch.plain_data import is_plain
 from policysearch.search import Budget
 from policysearch.seeding import stream
 from policysearch.tasks import (
@@ -75,6 +77,7 @@ class TaskChoice(BaseModel):
     deploy: Literal["mode", "sample"] | None = None
     rollouts: int | None = Field(None, ge=1)
     steps: int | None = Field(None, ge=1)
+    target: float | None = None
     episodes_per_candidate: int | None = Field(None, ge=1)
     max_episode_steps: int | None = Field(None, ge=1)
     normalise: tuple[float, float] | None = None  # returns that become 0 and 1 in profiles and targets
@@ -86,7 +89,7 @@ class TaskChoice(BaseModel):
     @classmethod
     def _plain(cls, env: dict[str, Any] | None) -> dict[str, Any] | None:
         for name, value in (env or {}).items():
-            if not _is_plain(value):
+            if not is_plain(value):
                 raise ValueError(
                     f"{name}: expected what a study file can hold: numbers, text, truth values, lists "
                     f"and tables of them; got {value!r}; register an id for it"
@@ -128,14 +131,6 @@ class OptimizerChoice(BaseModel):
             ValueError: naming every hyperparameter that is unknown or out of range.
         """
         return build(self.method, self.options)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(name, str) and _is_plain(part) for name, part in value.items())
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    return isinstance(value, bool | int | float | str)
 
 
 def _task_name(name: str, info: ValidationInfo) -> str:
@@ -242,6 +237,11 @@ class Study(StudySettings):
         if limits.rollouts is None and limits.steps is None:
             return Budget(self.rollouts, self.steps)
         return Budget(limits.rollouts, limits.steps)
+
+    def limits(self, task: str) -> Limits:
+        """What ends a search on this task before its budget is spent."""
+        target = self.tasks[task].target
+        return Limits(self.hours, self.target if target is None else target)
 
     def grid(self, task: str) -> tuple[Literal["rollouts", "steps"], list[int]]:
         """The unit of the budget, and the amounts at which curves are reported."""

@@ -3,6 +3,8 @@
 A search is rebuilt by replay: the optimizer is asked again, and what it asked for before is answered from the
 record. Every proposal is compared with the recorded one by a digest of all that decides its evaluation, so a
 search that would go another way (another NumPy, a changed method) stops instead of continuing silently.
+With a clock, each record holds the seconds that the search had taken by then, in all its sessions; replaying counts
+for nothing, and neither does what was not written down.
 Rollouts are not recorded: where the optimizer needs them, they are run again from their seeds and their returns
 compared with the recorded ones.
 """
@@ -12,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
 from policysearch.errors import MACHINE_TROUBLE, CommandError
@@ -32,19 +34,30 @@ class ReplayDiffers(CommandError):  # noqa: N818 - it states what was found
 class Recorded:
     """`inner`, whose evaluations are written down by `write`, and the first of which are known from `records`.
 
+    Attributes:
+        seconds: what the search has taken up to the latest evaluation; 0 without a `clock`.
+
     Raises:
         ReplayDiffers: from `evaluate`, when a recorded evaluation does not belong to the proposal.
     """
 
-    def __init__(self, inner: Evaluator, records: Sequence[Record], write: Callable[[Record], None]) -> None:
+    def __init__(
+        self,
+        inner: Evaluator,
+        records: Sequence[Record],
+        write: Callable[[Record], None],
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self.inner, self._records, self._write = inner, records, write
         self._index = 0
+        self.seconds, self._clock = 0.0, clock
+        self._since = clock() if clock else 0.0
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """The recorded evaluation if there is one, else one that is run now and written down."""
         if self._index == len(self._records):
             evaluation = self.inner.evaluate(proposal, key)
-            self._write(record(proposal, evaluation))
+            self._write(record(proposal, evaluation) | self._timed())
             self._records, self._index = (), 0
             return evaluation
         known = self._records[self._index]
@@ -61,7 +74,17 @@ class Recorded:
                 )
             evaluation = again
         self._index += 1
+        self.seconds = known.get("seconds", self.seconds)
+        self._since = self._clock() if self._clock else 0.0
         return evaluation
+
+    def _timed(self) -> Record:
+        """The seconds so far, as a part of a record."""
+        if self._clock is None:
+            return {}
+        now = self._clock()
+        self.seconds, self._since = round(self.seconds + now - self._since, 3), now
+        return {"seconds": self.seconds}
 
 
 def digest(proposal: Proposal) -> str:
@@ -107,6 +130,7 @@ class _Kept(BaseModel):
     unmeasured: list[int] = []
     metrics: dict[str, list[list[float]]] = {}
     moments: list[float | list[float]] = []
+    seconds: float = Field(0.0, ge=0.0, allow_inf_nan=False)
 
 
 def checked(kept: Any) -> Record:

@@ -132,7 +132,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     overruled = {name: value for name, value in overruled.items() if value is not None and value is not False}
     asked = request.read(arguments.what, overruled)
     return tune(
-        asked.target(),
+        asked.plant(),
         asked.space(),
         perturb=asked.plants(),
         workers=arguments.workers,

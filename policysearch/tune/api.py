@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Unpack, get_type_hints
 
+from policysearch import limits
 from policysearch.asking.prompt import Prompt
 from policysearch.configuration import check_keywords, validated
 from policysearch.core import Optimizer
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
-from policysearch.evaluators.unseeded import Unseeded
+from policysearch.evaluators.unseeded import TRIED, Unseeded
 from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
 from policysearch.reuse import Reuse
 from policysearch.space import Space, space_of
@@ -71,8 +72,8 @@ def tune(
         check_rollouts(space, settings.sensitivity_rollouts)
     tuning, request = _prepared(function, space, settings, progress or (lambda line: None))
     if isinstance(function, Prompt):
-        if perturb or settings.sensitivity_rollouts:
-            raise ValueError("perturb and sensitivity_rollouts: expected none where a person is asked")
+        if perturb or settings.sensitivity_rollouts or settings.hours:
+            raise ValueError("perturb, sensitivity_rollouts and hours: expected none where a person is asked")
         with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:
             return _by_a_person(tuning, function, settings, journal)
     with ExitStack() as stack:
@@ -149,7 +150,12 @@ def _by_a_person(tuning: Tuning, prompt: Prompt, settings: TuneSettings, journal
         tuning.space, prompt, answers=answers, tries=settings.rollouts, **_asked(settings)
     )
     episodes = settings.report_rollouts or REPORT_BY_HAND
-    return ask.asked(lambda person: tuning.run(person, person, episodes, compare_best=False), person)
+    return ask.asked(
+        lambda person: tuning.run(
+            person, person, episodes, limits.Watch(settings.limits), compare_best=False
+        ),
+        person,
+    )
 
 
 def _by_rollouts(
@@ -161,7 +167,10 @@ def _by_rollouts(
 ) -> TuneResult:
     """What the rollouts of a function or a program find, and of its changed plants by name."""
     remembered, episodes = journal.memoised(Unseeded(plant)), settings.report_rollouts or REPORT
-    result = tuning.run(Capped(journal.recorded(plant)), remembered, episodes)
+    recorded = journal.recorded(plant, limits.clock if settings.hours else None)
+    after = (3 + 2 * len(plants)) * (episodes if plant.seeded else TRIED) + settings.sensitivity_rollouts
+    watch = limits.Watch(settings.limits, lambda: recorded.seconds, after)
+    result = tuning.run(Capped(recorded), remembered, episodes, watch)
     if not len(result.held_out.returns):
         return result
     if rollouts := settings.sensitivity_rollouts:

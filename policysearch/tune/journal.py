@@ -67,10 +67,10 @@ class Journal:
         """How many are recorded."""
         return sum(len(row) for record in _records(self.events) for row in record["returns"])
 
-    def recorded(self, evaluator: Evaluator) -> Recorded:
-        """`evaluator` for a search, whose recorded generations are not run again."""
+    def recorded(self, evaluator: Evaluator, clock: Callable[[], float] | None = None) -> Recorded:
+        """`evaluator` for a search, whose recorded generations are not run again; with a clock, time is recorded."""
         known = [body for _, body in self.of("generation")]
-        return Recorded(evaluator, known, lambda body: self.write("generation", body))
+        return Recorded(evaluator, known, lambda body: self.write("generation", body), clock)
 
     def memoised(self, evaluator: Evaluator, plant: str = "") -> "Memoised":
         """`evaluator` for the evaluations after a search, on the plant or a changed one."""

@@ -15,6 +15,7 @@ from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:
     from policysearch.constraints import Constraint
+    from policysearch.limits import Limits
 
 #: Is given a line of text whenever there is news.
 Say = Callable[[str], None]
@@ -51,6 +52,15 @@ class TuneSettings(BaseModel):
     """Never change a parameter by more than a tenth of its range from values that have worked together (in a file or
     from Python, a number is another share than a tenth)."""
 
+    hours: Annotated[float | None, Field(gt=0), flag("H", "no limit")] = None
+    """The longest that the search and the evaluation of its result may take; time used in earlier sessions counts."""
+
+    target: Annotated[float | None, flag("VALUE", "none")] = None
+    """End the search with a candidate whose mean return is this, or better."""
+
+    patience: Annotated[int | None, Field(ge=1), flag("ROLLOUTS", "no limit")] = None
+    """End the search when so many rollouts have brought no better candidate."""
+
     episodes_per_candidate: int = Field(1, ge=1)
     """Rollouts that are averaged for each candidate; all are charged to the budget."""
 
@@ -83,6 +93,13 @@ class TuneSettings(BaseModel):
     """Whether a machine is moved, which is never run only to check that it repeats itself."""
 
     @property
+    def limits(self) -> "Limits":
+        """What ends the search before its budget is spent."""
+        from policysearch.limits import Limits  # noqa: PLC0415 - NumPy, which `--help` does without
+
+        return Limits(self.hours, self.target, self.patience, minimise=self.goal == "minimise")
+
+    @property
     def reach(self) -> float:
         """How far `safe` lets a parameter go, as a share of its range; 0 for any distance."""
         return SAFE_REACH if self.safe is True else float(self.safe)
@@ -106,6 +123,9 @@ class TuneOptions(ReuseOptions, total=False):
     fixed: Mapping[str, Any] | None
     margin: float
     safe: bool | float
+    hours: float | None
+    target: float | None
+    patience: int | None
     episodes_per_candidate: int
     report_rollouts: int | None
     sensitivity_rollouts: int

@@ -143,7 +143,7 @@ class TuneRequest(TuneSettings):
             return None
         return Space(tuple(choice.build(name) for name, choice in self.parameters.items()))
 
-    def target(self) -> Callable[..., Any] | str | Prompt:
+    def plant(self) -> Callable[..., Any] | str | Prompt:
         """What is called, or run, or who is asked.
 
         Raises:

@@ -47,6 +47,10 @@ class TuneResult:
     sensitivity: Sensitivity | None = None  # measured around the recommendation, if it was asked for
     metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
     note: str = ""  # why the search ended early
+    ended: str = (
+        "budget"  # what ended it: that, "time", "target", "patience", or the "search" itself, as `note` says
+    )
+    target: float | None = None  # of the search, if it had one
     remarks: tuple[str, ...] = ()  # on checks before the search, and on changes of what was run
 
     @property
@@ -246,6 +250,10 @@ def _worth(result: TuneResult) -> Iterator[str]:
     mean, start = (formatted(m) for m in held_out.means)
     yield f"on {len(held_out.returns)} held-out seeds: {mean}, the start {start} ({result.goal}d)"
     yield held_out.verdict
+    if result.target is not None:
+        reached = sign_of(result.goal) * (held_out.means[0] - result.target) >= 0
+        said = "reached" if reached else "not reached"
+        yield f"the target of {result.target:g} is {said} on the held-out seeds, in the mean"
     if result.values == result.start:
         yield "nothing better than the start was found: it stays the recommendation"
     for name, (values, start_values) in held_out.metrics.items():

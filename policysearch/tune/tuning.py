@@ -12,6 +12,7 @@ from jaxtyping import Float
 from policysearch.asking.prompt import Stopped
 from policysearch.core import Array, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
+from policysearch.limits import Watch
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
@@ -52,18 +53,18 @@ class Tuning:
             )
 
     def run(
-        self, search: Evaluator, report: Evaluator, episodes: int, *, compare_best: bool = True
+        self, search: Evaluator, report: Evaluator, episodes: int, watch: Watch, *, compare_best: bool = True
     ) -> TuneResult:
-        """Search, then evaluate the recommendation and the start on held-out seeds.
+        """Search until `watch` ends it, then evaluate the recommendation and the start on held-out seeds.
 
         With `compare_best` so is the best candidate of the search. `_recommended` says which of them is recommended.
         """
         goal = self.settings.goal
-        rollouts, recommendation, note = self._search(search)
+        rollouts, recommendation, note = self._search(search, watch)
+        ended: dict[str, Any] = {"note": note, "ended": watch.kind or ("budget" if not note else "search")}
         if all_failed(rollouts):
-            return TuneResult(
-                self.space, goal, self.space.domain.start, tuple(rollouts), HeldOut.none(goal), note=note
-            )
+            start, nothing = self.space.domain.start, HeldOut.none(goal)
+            return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
         rows, candidates = [recommendation, self.space.domain.start], completed(rollouts)
         best = best_of(candidates, goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
@@ -80,7 +81,8 @@ class Tuning:
             HeldOut.of(evaluation, goal, chosen),
             best_seen_held_out=HeldOut.of(evaluation, goal, 2, chosen) if luckier else None,
             metrics=self.settings.metrics,
-            note=note,
+            target=self.settings.target,
+            **ended,
         )
 
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
@@ -111,7 +113,7 @@ class Tuning:
         """Every parameter with its value."""
         return [(p, self.space.named(params)[p.name]) for p in self.space.parameters]
 
-    def _search(self, evaluator: Evaluator) -> tuple[list[Measurement], Float[Array, "d"], str]:
+    def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
         budget, sign = self.settings.rollouts, sign_of(self.settings.goal)
         rollouts, recommendation, note = list[Measurement](), self.space.domain.start, ""
@@ -127,7 +129,7 @@ class Tuning:
         self.say(f"searching by {self.name} with {budget} rollouts")
         progress, spent, largest = _Progress(self), 0, 0
         try:
-            for made in search:
+            for made in watch.over(search):
                 spent, largest = made.rollouts, max(largest, made.proposal.cost)
                 rollouts += Measurement.of(made.proposal, made.evaluation, self.space, made.index, sign)
                 recommendation = made.recommendation
@@ -144,6 +146,7 @@ class Tuning:
                 )
                 self.say("  " + ", ".join(stated(p, v) for p, v in self._named(recommendation)))
             raise
+        note = note or watch.ended
         if not note and budget - spent >= largest:
             note = f"{self.name} found nothing left to search after {spent} of {budget} rollouts"
         return rollouts, recommendation, note
