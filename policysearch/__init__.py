@@ -4,6 +4,7 @@
     policysearch.tune(function, space)    tune a function or a program; also `python -m policysearch.tune`
     policysearch.generations(…)           the loop of a search, whose body is yours
     policysearch.AskTell(…)               the same search for a loop of your own
+    policysearch.load(file).act(obs)      a saved policy, without its environment
 
 The names of `__all__` are public, and `policysearch.testing` is; other modules may change without notice. A name is
 imported when it is first used.
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         Rollout,
         StochasticPolicy,
     )
+    from policysearch.deploy.policy import SavedPolicy, load
     from policysearch.evaluators import (
         Capped,
         CompiledEvaluator,
@@ -90,6 +92,7 @@ _PLACES = {
     "compare.result": "CompareResult",
     "compare.study": "Study",
     "constraints": "Constraint",
+    "deploy.policy": "SavedPolicy load",
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
     "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
     "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
@@ -159,6 +162,7 @@ __all__ = [
     "Repeated",
     "Rollout",
     "Runner",
+    "SavedPolicy",
     "SearchFailed",
     "Simulator",
     "SimulatorEnv",
@@ -174,6 +178,7 @@ __all__ = [
     "compare",
     "find_task",
     "generations",
+    "load",
     "make_evaluator",
     "make_policy",
     "space_of",

@@ -36,7 +36,7 @@ PAGES = {
     "policies": (
         "Policies",
         "Policy StochasticPolicy Linear MLP Softmax Gaussian PID CascadedPID LQRWeights EnergySwingUp "
-        "PatternGenerator make_policy",
+        "PatternGenerator make_policy load SavedPolicy",
     ),
     "tasks": ("Tasks and simulators", "Task TASKS find_task make_evaluator Simulator SimulatorEnv"),
 }

@@ -13,7 +13,7 @@ from policysearch.__main__ import COMMANDS
 
 #: Commands below a command.
 SUBCOMMANDS = {
-    "compare": ("report", "replay"),
+    "compare": ("report", "replay", "export"),
     "tune": (),
     "gradients": (),
     "hitl": ("run", "simulate", "report"),

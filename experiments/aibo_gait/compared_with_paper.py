@@ -17,9 +17,10 @@ import pandas as pd
 
 from policysearch import ledger
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
-from policysearch.compare.saved import RECOMMENDATIONS_FILE, entry_name, load
+from policysearch.compare.saved import RECOMMENDATIONS_FILE, load
 from policysearch.compare.statistics import iqm
 from policysearch.core import Array
+from policysearch.deploy.files import Name
 from policysearch.seeding import stream
 
 TASK, METHOD = "aibo-gait", "finite-difference"
@@ -49,7 +50,7 @@ def learned(folder: Path) -> Array:
     """The gaits that Kohl & Stone's rule recommends at the end of its runs, in coordinates."""
     runs = pd.read_csv(folder / "runs.csv").query("task == @TASK and optimizer == @METHOD")["run"]
     file = folder / RECOMMENDATIONS_FILE
-    return np.array([load(file / entry_name(TASK, METHOD, run))[1] for run in runs])
+    return np.array([load(file / str(Name(TASK, METHOD, run)))[1] for run in runs])
 
 
 def moves(ends: Array) -> pd.DataFrame:

@@ -34,9 +34,10 @@ from policysearch.aibo.half_ellipse_gait import SPACE, TABLE, HalfEllipseGait, l
 from policysearch.aibo.robot import AiboEnv
 from policysearch.aibo.traversal import FRAME, FRAMES, RUN_UP_FRAMES, TIMED_FRAMES
 from policysearch.compare.comparison import Comparison
-from policysearch.compare.saved import RECOMMENDATIONS_FILE, entry_name, load
+from policysearch.compare.saved import RECOMMENDATIONS_FILE, load
 from policysearch.compare.statistics import curve_interval, iqm
 from policysearch.core import Array
+from policysearch.deploy.files import Name
 from policysearch.files import replacing, write_text
 from policysearch.reporting.figures import COLOURS, DASHES, figure_of, svg
 
@@ -103,7 +104,7 @@ def recommended(folder: Path, method: str, run: int) -> Float[Array, "12"]:
     Raises:
         ValueError: if its file is missing, or is not one of a gait.
     """
-    _, params = load(folder / RECOMMENDATIONS_FILE / entry_name(TASK, method, run))
+    _, params = load(folder / RECOMMENDATIONS_FILE / str(Name(TASK, method, run)))
     return SPACE.decode(params)
 
 

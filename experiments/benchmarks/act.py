@@ -3,12 +3,13 @@
     python experiments/benchmarks/act.py --out results/benchmarks     writes act.csv
     python experiments/benchmarks/act.py --table results/benchmarks   the table of it
 
-"act" is `policy.act` on arrays with one row, "compiled" the kernel that the rollouts use, called from Python, and
-"NumPy" the policy written out by hand. Each is called 200 times in a row; the least mean of 200 such rows counts.
+"load" is what `policysearch.load(…).act(obs)` costs, "act" `policy.act` on arrays with one row, "compiled" the kernel
+that the rollouts use, called from Python, and "NumPy" the policy written out by hand. Each of 20,000 calls is timed:
+the table has their median and the 99 % quantile, less the time of a call of nothing.
 """
 
 import argparse
-import timeit
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,12 +18,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from policysearch.core import Array, Policy
+from policysearch.deploy.controllers import described
+from policysearch.deploy.policy import SavedPolicy
 from policysearch.policies import MLP, Linear
 from policysearch.policy import kernel_of
 from policysearch.seeding import stream
 from policysearch.tasks import find_task
 
-CALLS, ROWS = 200, 200
+CALLS = 20_000
 POLICIES: dict[str, tuple[Policy, int]] = {
     "linear, 4 observations": (Linear(4, 1), 4),
     "network of 2 × 32, 11 observations": (MLP(11, 3, (32, 32)), 11),
@@ -33,7 +36,8 @@ POLICIES: dict[str, tuple[Policy, int]] = {
 
 def ways(policy: Policy, params: Array, obs: Array) -> Iterator[tuple[str, Callable[[], object]]]:
     """Every way of getting an action, by name."""
-    state = np.zeros((1, policy.state_size))
+    state, saved = np.zeros((1, policy.state_size)), loaded(policy, params, obs)
+    yield "load", lambda: saved.act(obs)
     yield "act", lambda: policy.act(params[None], obs[None], state)
     if kernel := kernel_of(policy):
         scratch, action, silence = np.empty(kernel.scratch_size), np.empty(8), np.empty(0)
@@ -44,20 +48,50 @@ def ways(policy: Policy, params: Array, obs: Array) -> Iterator[tuple[str, Calla
         yield "NumPy", lambda: W @ obs + b
 
 
+def loaded(policy: Policy, params: Array, obs: Array) -> SavedPolicy:
+    """The policy as `policysearch.load` gives it, for actions within ±1."""
+    if isinstance(policy, Linear):
+        form: dict[str, object] = {"sizes": [policy.obs_size, policy.action_size], "bias": policy.bias}
+    elif isinstance(policy, MLP):
+        form = {"sizes": [policy.obs_size, *policy.hidden, policy.action_size], "bias": True}
+    else:
+        form = described(policy) or {}
+    size = policy.act(params[None], obs[None], np.zeros((1, policy.state_size)))[0].shape[1]
+    action = {
+        "kind": "numbers",
+        "low": [-1.0] * size,
+        "high": [1.0] * size,
+        "shape": [size],
+        "dtype": "float32",
+    }
+    return SavedPolicy(form | {"obs_size": obs.size, "action": action}, params, {})
+
+
+def quantiles(act: Callable[[], object]) -> tuple[float, float]:
+    """Median and 99 % quantile of the microseconds of a call."""
+    spent = np.empty(CALLS)
+    for i in range(CALLS):
+        began = time.perf_counter_ns()
+        act()
+        spent[i] = time.perf_counter_ns() - began
+    return float(np.median(spent)) / 1000.0, float(np.quantile(spent, 0.99)) / 1000.0
+
+
 def measured() -> pd.DataFrame:
     """A row per policy and way."""
     rows = []
+    nothing = quantiles(lambda: None)[0]
     for name, (policy, size) in POLICIES.items():
         params, obs = policy.start(stream(0, "act")), stream(0, "observation").standard_normal(size)
         for way, act in ways(policy, params, obs):
             act()  # compiles
-            seconds = min(timeit.repeat(act, number=CALLS, repeat=ROWS)) / CALLS
-            rows.append((name, policy.num_params, way, round(1e6 * seconds, 2)))
-    return pd.DataFrame(rows, columns=["policy", "parameters", "way", "microseconds"])
+            median, most = (round(x - nothing, 2) for x in quantiles(act))
+            rows.append((name, policy.num_params, way, median, most))
+    return pd.DataFrame(rows, columns=["policy", "parameters", "way", "median_us", "us_99"])
 
 
 def table(folder: Path) -> str:
-    """Microseconds per action, a row per policy."""
+    """Median and 99 % quantile (in brackets) of the microseconds per action, a row per policy."""
     rows = pd.read_csv(folder / "act.csv")
     columns = list(dict.fromkeys(rows["way"]))
     lines = [
@@ -65,8 +99,13 @@ def table(folder: Path) -> str:
         "| --- |" + " ---: |" * (1 + len(columns)),
     ]
     for (policy, parameters), of_policy in rows.groupby(["policy", "parameters"], sort=False):
-        costs = of_policy.set_index("way")["microseconds"]
-        cells = [f"{costs[way]:.3g} µs" if way in costs else "" for way in columns]
+        costs = of_policy.set_index("way")
+        cells = [
+            f"{costs.loc[way, 'median_us']:.3g} ({costs.loc[way, 'us_99']:.3g}) µs"
+            if way in costs.index
+            else ""
+            for way in columns
+        ]
         lines.append(f"| {policy} | {parameters:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m policysearch.compare`, and its subcommands `report` and `replay`.
+"""The command line: `python -m policysearch.compare`, and its subcommands `report`, `replay` and `export`.
 
 Only light modules are imported here, so that `--help` answers at once.
 """
@@ -23,6 +23,7 @@ from policysearch.command_line import (
     running,
     trusted,
 )
+from policysearch.compare import export
 from policysearch.compare.options import StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.reuse import Reuse
@@ -40,7 +41,8 @@ Without flags, runs the quick study: every method that needs no extra on two sma
 minutes. A study file and flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it
 happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command continues where it
 stopped, with the same numbers. A study file is a program: it runs the modules that it names, also those of
-the present folder. `report` and `replay` import none that is not part of policysearch, unless --trust names it.
+the present folder. `report`, `replay` and `export` import none that is not part of policysearch,
+unless --trust names it.
 
   python -m policysearch.compare --tasks Pendulum-v1 --optimizers cma-es ars reinforce --rollouts 1000
   python -m policysearch.compare --tasks CartPole-v1 --optimizers all --set cma-es.sigma=0.5 --runs 10
@@ -50,6 +52,7 @@ the present folder. `report` and `replay` import none that is not part of policy
   python -m policysearch.compare --tasks CartPole-v1 --optimizers cma-es ars --runs 5 --settle 6
   python -m policysearch.compare report DIR1 DIR2 --out BOTH
   python -m policysearch.compare replay DIR/recommendations.npz/TASK/METHOD/RUN --video clip.gif
+  python -m policysearch.compare export DIR/recommendations.npz/TASK/METHOD/RUN --out policy.h
 
 A method is called better where the paired runs are not exchangeable (a sign-flip test of all pairs, with an
 error in at most 5 % of studies on a task). That is no statement about means; the report says where these differ.
@@ -152,6 +155,10 @@ def main(argv: "list[str] | None" = None) -> int:
             case ["report"]:
                 with not_from_here():
                     return _report(parsed(ReportArguments, argv[1:], f"{PROGRAM} report"))
+            case ["export"]:
+                with not_from_here():
+                    print(export.written(parsed(export.ExportArguments, argv[1:], f"{PROGRAM} export")))
+                    return 0
         import_from_here()
         return _compare(parsed(Arguments, argv, PROGRAM, DESCRIPTION), argv)
 

@@ -17,9 +17,12 @@ from policysearch.compare.run import Result, report_key
 from policysearch.compare.saved import FAILURES_FILE, RECOMMENDATIONS_FILE, FailedEpisode, Header, load, write
 from policysearch.compare.study import Study
 from policysearch.core import Array, Failure, Proposal
+from policysearch.deploy.forms import form_of
 from policysearch.evaluators.pool import STOPPED
+from policysearch.plain_data import encode
 from policysearch.search import held_out
 from policysearch.space import Space
+from policysearch.tasks import Task
 
 
 def save(folder: Path, study: Study, results: Iterable[Result]) -> Path:
@@ -58,7 +61,9 @@ def _failures(study: Study, result: Result) -> Iterator[tuple[Header, Array]]:
             reason=failure.reason,
             number=number,
         )
-        changes = {"failed": failed} | ({"evaluator": "pool"} if failure.reason.startswith(STOPPED) else {})
+        changes = {"failed": failed, "form": None} | (
+            {"evaluator": "pool"} if failure.reason.startswith(STOPPED) else {}
+        )
         yield _header(study, result).model_copy(update=changes), example.params
 
 
@@ -84,7 +89,16 @@ def _header(study: Study, result: Result) -> Header:
         failure_return=failure_return(study, task.name) if row.get(FAILED) else None,
         failed_episodes=int(row.get(FAILED) or 0),
         param_names=result.param_names,
+        form=_form(task),
     )
+
+
+def _form(task: Task) -> str | None:
+    """How the policy of a task acts by itself; None where that cannot be written down."""
+    if task.person is not None:
+        return None
+    form = form_of(task.make_policy(), task.meet().interface, task.deploy)
+    return None if form is None else encode(form)
 
 
 @dataclass(frozen=True)

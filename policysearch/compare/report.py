@@ -22,10 +22,11 @@ from policysearch.compare.readable import (
     versions,
 )
 from policysearch.compare.run import Job
-from policysearch.compare.saved import FAILURES_FILE, entry_name
+from policysearch.compare.saved import FAILURES_FILE
 from policysearch.compare.study import Study
 from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.deploy.files import Name
 from policysearch.files import write_text
 from policysearch.registry import package_of
 from policysearch.reporting.figures import drawing
@@ -157,7 +158,7 @@ def _outside(comparison: Comparison, task: str) -> list[str]:
 
 def replay_of(job: Job, study: Study, out: Path) -> str:
     """The command that shows the first failed episode of a run again."""
-    name = entry_name(job.task, job.optimizer, job.run, 0)
+    name = str(Name(job.task, job.optimizer, job.run, 0))
     return replay_command(
         f"{out / FAILURES_FILE / name}", None, *outside(job.task, study.task(job.task).policy)
     )

@@ -11,10 +11,9 @@ hold one vector, in the entries `header` and `params`. Files are read without pi
 """
 
 import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium
@@ -24,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import policysearch
 from policysearch.core import Array, Policy, StochasticPolicy
+from policysearch.deploy import files
 from policysearch.evaluators import Runner
-from policysearch.files import replacing
 from policysearch.registry import check_trusted
 from policysearch.tasks import (
     EvaluatorKind,
@@ -36,14 +35,10 @@ from policysearch.tasks import (
 )
 
 RECOMMENDATIONS_FILE, FAILURES_FILE = "recommendations.npz", "failures.npz"
-#: The most that is read of one entry of a file, unpacked: tens of millions of parameters.
-MAX_BYTES = 512 * 1024 * 1024
 #: The largest place of a candidate or an episode that a file may name.
 MAX_INDEX = 100_000
 #: The most steps of an episode that a file may ask for.
 MAX_STEPS = 10_000_000
-#: The most names that a message lists.
-MAX_LISTED = 10
 
 
 class FailedEpisode(BaseModel):
@@ -83,13 +78,19 @@ class Header(BaseModel):
     failure_return: float | None = None  # what failed episodes count as, if some did and it is declared
     failed_episodes: int | None = Field(default=None, ge=0, le=MAX_INDEX)  # of the report's; None: not kept
     param_names: tuple[str, ...]
+    form: str | None = None  # of the policy, as JSON: see `policysearch.deploy.forms`
     failed: FailedEpisode | None = None
+
+    @property
+    def place(self) -> files.Name:
+        """Task, method and run, of a failed episode its number too."""
+        number = None if self.failed is None else self.failed.number
+        return files.Name(self.task, self.optimizer, self.run, number)
 
     @property
     def name(self) -> str:
         """TASK/METHOD/RUN, of a failed episode TASK/METHOD/RUN/NUMBER."""
-        number = None if self.failed is None else self.failed.number
-        return entry_name(self.task, self.optimizer, self.run, number)
+        return str(self.place)
 
     def check_trusted(self) -> None:
         """Check that the environment and the policy are parts of policysearch, or were asked for.
@@ -99,8 +100,12 @@ class Header(BaseModel):
         """
         check_trusted(self.name, outside(self.task if self.person else self.env_id, self.policy))
 
-    @property
-    def _task(self) -> Task:
+    def task_with_environment(self) -> Task:
+        """The task; what the file names is imported for it.
+
+        Raises:
+            NotTrusted: naming the modules that would have to be imported.
+        """
         self.check_trusted()
         return Task(
             self.task,
@@ -115,7 +120,7 @@ class Header(BaseModel):
 
     def make_policy(self) -> Policy:
         """The policy whose parameters these are."""
-        policy = self._task.make_policy()
+        policy = self.task_with_environment().make_policy()
         return policy.mode if isinstance(policy, StochasticPolicy) and not self.stochastic else policy
 
     def make_evaluator(self) -> Runner:
@@ -126,7 +131,9 @@ class Header(BaseModel):
         """
         who = (self.seed, "person", self.task, self.run)
         try:
-            return make_evaluator(self._task, self.make_policy(), kind=self.evaluator, key=who)
+            return make_evaluator(
+                self.task_with_environment(), self.make_policy(), kind=self.evaluator, key=who
+            )
         except (gymnasium.error.Error, TypeError, OverflowError) as error:
             why = f"{type(error).__name__}: {error}"
             raise ValueError(f"{self.task}: the environment {self.env_id!r} cannot be made: {why}") from error
@@ -159,19 +166,10 @@ class Contents(BaseModel):
         ]
 
 
-def entry_name(task: str, optimizer: str, run: int, number: int | None = None) -> str:
-    """What follows the name of a file in the path of a saved vector."""
-    return "/".join(map(str, (task, optimizer, run) if number is None else (task, optimizer, run, number)))
-
-
 def write(path: Path, saved: Sequence[tuple[Header, Array]]) -> Path:
     """Write saved vectors to one file atomically; the same vectors give the same bytes."""
     text = Contents.of(header for header, _ in saved).model_dump_json()
-    entries: dict[str, Any] = {"header": np.array(text)} | {str(i): x for i, (_, x) in enumerate(saved)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        np.savez_compressed(file, **entries)
-    return path
+    return files.write(path, text, [params for _, params in saved])
 
 
 def load(path: Path) -> tuple[Header, Float[Array, "d"]]:
@@ -186,9 +184,11 @@ def load(path: Path) -> tuple[Header, Float[Array, "d"]]:
             several, or if the parameters do not fit their header.
     """
     with _refusing(path):
-        file = next((place for place in (path, *path.parents) if place.is_file()), path)
+        file = files.file_of(path)
         headers = _headers(file)
-    return _vectors(file, _chosen(headers, file, path.relative_to(file)))[0]
+    names = {entry: header.place for entry, header in headers.items()}
+    entry = files.chosen(names, file, path.relative_to(file))
+    return _vectors(file, {entry: headers[entry]})[0]
 
 
 def load_all(file: Path) -> list[tuple[Header, Array]]:
@@ -218,7 +218,7 @@ def _refusing(path: Path) -> Iterator[None]:
 
 def _headers(file: Path) -> dict[str, Header]:
     """The header of every vector, by the entry that holds its parameters."""
-    data = json.loads(str(_entries(file, ["header"])[0]))
+    data = json.loads(str(files.entries(file, ["header"])[0]))
     if data.get("format") == Header.model_fields["format"].default:
         return {"params": Header(**data)}
     return {str(i): header for i, header in enumerate(Contents(**data).headers())}
@@ -226,53 +226,10 @@ def _headers(file: Path) -> dict[str, Header]:
 
 def _vectors(file: Path, headers: dict[str, Header]) -> list[tuple[Header, Array]]:
     with _refusing(file):
-        vectors = [np.array(entry, dtype=float) for entry in _entries(file, headers)]
+        vectors = [np.array(entry, dtype=float) for entry in files.entries(file, headers)]
     for header, params in zip(headers.values(), vectors, strict=True):
         if params.shape != (len(header.param_names),):
             raise ValueError(
                 f"{file}: expected {len(header.param_names)} parameters, got shape {params.shape}"
             )
     return list(zip(headers.values(), vectors, strict=True))
-
-
-def _entries(file: Path, names: Iterable[str]) -> list[Array]:
-    with zipfile.ZipFile(file) as archive:
-        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-    with np.load(file, allow_pickle=False) as arrays:
-        found = []
-        for name in names:
-            size = sizes[f"{name}.npy"]
-            if size > MAX_BYTES:
-                raise ValueError(f"expected at most {MAX_BYTES} bytes, got {size}")
-            found.append(arrays[name])
-    return found
-
-
-def _chosen(headers: dict[str, Header], file: Path, asked: PurePath) -> dict[str, Header]:
-    """The one vector that is asked for by its name, or by a part of it."""
-    names = {entry: PurePath(header.name) for entry, header in headers.items()}
-    found = [entry for entry, name in names.items() if name == asked] or [
-        entry for entry, name in names.items() if _within(asked, name)
-    ]
-    if len(found) == 1:
-        return {entry: headers[entry] for entry in found}
-    known = [headers[entry] for entry in found or headers]
-    count = f"{len(known)} saved vectors" if found else "no saved vector"
-    raise ValueError(f"{file / asked}: fits {count}; expected one of {_listed(file, known)}")
-
-
-def _within(part: PurePath, name: PurePath) -> bool:
-    return part == PurePath() or f"/{part.as_posix()}/" in f"/{name.as_posix()}/"
-
-
-def _listed(file: Path, headers: list[Header]) -> str:
-    """The paths of saved vectors; of many the first, and what the others are made of."""
-    paths = [str(file / header.name) for header in headers]
-    if len(paths) <= MAX_LISTED:
-        return ", ".join(paths)
-    tasks, methods = (
-        dict.fromkeys(getattr(header, name) for header in headers) for name in ("task", "optimizer")
-    )
-    runs = [header.run for header in headers]
-    made_of = f"tasks: {', '.join(tasks)}; methods: {', '.join(methods)}; runs: {min(runs)} to {max(runs)}"
-    return f"{paths[0]}, …; {made_of}"

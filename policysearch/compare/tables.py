@@ -22,12 +22,13 @@ from jaxtyping import Float
 
 from policysearch.compare.reported import FAILED, with_counts
 from policysearch.compare.run import Result
-from policysearch.compare.saved import FAILURES_FILE, entry_name
+from policysearch.compare.saved import FAILURES_FILE
 from policysearch.compare.session import StudySession
 from policysearch.compare.study import SAVED, Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.configuration import read_json, read_toml
 from policysearch.core import Array
+from policysearch.deploy.files import Name
 from policysearch.files import MAX_TABLE_BYTES, open_text
 from policysearch.visible import original
 
@@ -237,7 +238,7 @@ def _failures(result: Result) -> Iterable[dict[str, Any]]:
             "seed": failure.seed,
             "reason": failure.reason,
             "traceback": failure.traceback,
-            "file": f"{FAILURES_FILE}/{entry_name(job.task, job.optimizer, job.run, number)}",
+            "file": f"{FAILURES_FILE}/{Name(job.task, job.optimizer, job.run, number)}",
         }
 
 

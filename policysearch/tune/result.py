@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float
 
 from policysearch.configuration import Goal
 from policysearch.core import Array
+from policysearch.deploy import export
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.space import Space
 from policysearch.tune import plots
@@ -179,6 +181,16 @@ class TuneResult:
         """What else was measured of candidates that did not fail, by name."""
         names = dict.fromkeys(name for candidate in self.completed for name in candidate.metrics)
         return tuple(name for name in names if name != "violation")
+
+    def export(self, path: Path | str) -> Path:
+        """Write the recommended parameters for another program: the ending .json, .h (C) or .mat (MATLAB) says which.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: if it cannot be written.
+        """
+        units = {parameter.name: parameter.unit for parameter in self.space.parameters}
+        return export.values(Path(path), self.values, units, "Recommended parameters")
 
     def __str__(self) -> str:
         if not len(self.held_out.returns):

@@ -181,7 +181,7 @@ def test_a_hostile_file_is_refused_before_it_is_unpacked(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("policysearch.compare.saved.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("policysearch.deploy.files.MAX_BYTES", 1 << 20)
     header = json.loads(load(done[0] / "recommendations.npz/lqr/cma-es/0")[0].model_dump_json())
 
     def text(**changes: object) -> bytes:

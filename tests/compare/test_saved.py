@@ -133,7 +133,7 @@ def test_who_names_none_or_several_is_told_what_there_is(
 
 
 def test_one_hostile_entry_does_not_hide_the_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("policysearch.compare.saved.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("policysearch.deploy.files.MAX_BYTES", 1 << 20)
     bomb = io.BytesIO()
     np.save(bomb, np.zeros(1 << 18))
     with zipfile.ZipFile(file) as archive:
