@@ -5,6 +5,7 @@ Only light modules are imported here, so that `--help` answers at once.
 
 import contextlib
 import dataclasses
+import errno
 import os
 import sys
 import tomllib
@@ -20,7 +21,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 import policysearch
 from policysearch import leftovers
-from policysearch.errors import INTERRUPTED, WRONG_REQUEST, CommandError
+from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE, WRONG_REQUEST, CommandError
 from policysearch.streams import guarded
 
 T = TypeVar("T")
@@ -75,9 +76,22 @@ def _exit_code(command: Callable[[], int], interrupted: str) -> int:
         message, code = interrupted, INTERRUPTED
     except CommandError as error:
         message, code = str(error), error.exit_code
+    except (RuntimeError, OSError, MemoryError) as error:
+        if (shortage := _shortage(error)) is None:
+            raise
+        message, code = shortage, MACHINE_TROUBLE
     for line in message.splitlines():
         print(f"error: {line}", file=sys.stderr)
     return code
+
+
+def _shortage(error: Exception) -> str | None:
+    """What the machine has too little of, and what to do; None if the error is another."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}): fewer --workers need less; what was run is kept"
+    refused = getattr(error, "errno", None) == errno.EAGAIN or "can't start new thread" in str(error)
+    said = "the system starts no further process or thread for this user (see ulimit -u): end other programs, or "
+    return f"{said}give fewer --workers; what was run is kept" if refused else None
 
 
 def import_from_here() -> None:

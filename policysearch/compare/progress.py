@@ -1,9 +1,13 @@
-"""The progress of a comparison: a live table in a terminal, a line every few seconds elsewhere."""
+"""The progress of a comparison: a live table in a terminal, a line every few seconds elsewhere.
+
+Where nothing finishes for a minute, it is said how a rollout that never ends can be ended.
+"""
 
 import sys
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from rich.live import Live
@@ -16,10 +20,16 @@ from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
 from policysearch.compare.workers import Died
 from policysearch.reporting.console import Console
+from policysearch.reporting.silence import Silence
 from policysearch.reporting.tables import terminal
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 SECONDS_BETWEEN_TABLES = 0.25
+#: Said after a long silence, where rollouts have no limit of time.
+STUCK = (
+    "note: no generation has finished for a minute. If an episode never ends: Ctrl-C, and the same command with "
+    "--evaluator pool --rollout-timeout SECONDS; what was run is kept"
+)
 #: Rows that a live table shows; of more, those that have not finished come first.
 MAX_ROWS = 24
 
@@ -184,7 +194,16 @@ def _duration(seconds: float) -> str:
 def watched(updates: Iterable[Update], session: StudySession) -> Generator[Update, None, None]:
     """The same updates, with progress written to standard error."""
     console = Console(file=sys.stderr, highlight=False)
-    board = Board(session)
+    note = partial(console.print, soft_wrap=True, markup=False)
+    with Silence(note, STUCK if session.study.rollout_timeout is None else None) as silence:
+        for update in _shown(updates, Board(session), console):
+            if update.event is not None:
+                silence.heard()
+            yield update
+
+
+def _shown(updates: Iterable[Update], board: Board, console: Console) -> Generator[Update, None, None]:
+    """The same updates, with a table or with lines."""
     if console.is_terminal:
         with Live(board.table(), console=console, auto_refresh=False, transient=True) as live:
             drawn = time.monotonic()

@@ -1,6 +1,8 @@
 """Watching: what the live table and the lines say is what has happened."""
 
 import io
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from policysearch.compare.run import Job, Progress
 from policysearch.compare.session import FINAL, StudySession, Update
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
+from policysearch.reporting import silence
 
 
 def session(**changes: Any) -> StudySession:
@@ -81,6 +84,27 @@ def test_without_a_terminal_there_are_lines_now_and_then(
     assert len(lines) == len(updates) + 1
     assert lines[-1].startswith("4/4 runs, ")
     assert "\x1b" not in lines[-1]
+
+
+def test_after_a_long_silence_it_is_said_how_a_rollout_can_be_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(silence, "SECONDS", 0.2)
+    made = session(runs=1)
+    update = Update(FINAL, Progress(Job("lqr", "reinforce", 0), 2, 2, -3.0, None))
+
+    def silent(seconds: float) -> Iterator[Update]:
+        for _ in range(5):
+            time.sleep(seconds / 5)
+            yield Update(FINAL, None)  # the workers live
+        yield update
+
+    assert list(watched(silent(0.5), made))[-1] == update
+    assert "--evaluator pool --rollout-timeout SECONDS; what was run is kept" in capsys.readouterr().err
+    assert list(watched(silent(0.0), made))[-1] == update
+    limited = session(runs=1, evaluator="pool", rollout_timeout=9.0)
+    assert list(watched(silent(0.5), limited))[-1] == update
+    assert "note" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
