@@ -27,6 +27,7 @@ from typing import Any
 
 from numba import njit
 
+from policysearch.elementary import cos
 from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
@@ -57,7 +58,7 @@ def law(k, obs, state, scratch, action):
     for i in range(2):
         state[i] = min(max(state[i] + obs[i] * DT, -MAX_SUM), MAX_SUM)
     tilt = min(max(-sideways / GRAVITY, -MAX_TILT), MAX_TILT)
-    half_thrust = 0.5 * MASS * (GRAVITY + upward) / max(math.cos(theta), math.cos(MAX_TILT))
+    half_thrust = 0.5 * MASS * (GRAVITY + upward) / max(cos(theta), math.cos(MAX_TILT))
     difference = 0.5 * INERTIA * (k[6] * (tilt - theta) - k[7] * obs[5]) / ARM
     missing = math.isnan(sideways + half_thrust + difference)
     action[0] = math.nan if missing else min(max(half_thrust + difference, 0.0), MAX_THRUST)

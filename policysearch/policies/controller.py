@@ -23,6 +23,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array, PolicyKernel
+from policysearch.elementary import exp
 from policysearch.jit import specialise
 from policysearch.policies.kernels import policy_kernel
 from policysearch.space import Space
@@ -35,7 +36,7 @@ def act(params, obs, state, noise, scratch, action):
     for i in range(len(ORIGIN)):
         value = ORIGIN[i] + UNIT[i] * params[i]
         if LOGARITHMIC[i]:
-            value = math.exp(value)
+            value = exp(value)
         values[i] = value if math.isnan(value) else min(max(value, LOWER[i]), UPPER[i])
     law(values, obs, state, scratch[len(ORIGIN) :], action)
 

@@ -14,6 +14,7 @@ from typing import Any
 from numba import njit
 
 from policysearch.core import PolicyKernel
+from policysearch.elementary import exp, tanh
 from policysearch.jit import specialise
 
 
@@ -39,7 +40,7 @@ def mlp(params, obs, scratch, out):
         add_product(params[weights:biases].reshape((rows, columns)), h, z)
         if not last:
             for i in range(rows):
-                z[i] = math.tanh(z[i])
+                z[i] = tanh(z[i])
         weights, h = biases + rows, z
 
 
@@ -78,7 +79,7 @@ def gaussian(params, obs, state, noise, scratch, action):
     forward(params, obs, scratch, action)
     if noise.size:
         for i in range(ACTIONS):
-            action[i] += math.exp(params[LOG_STD + i]) * noise[i]
+            action[i] += exp(params[LOG_STD + i]) * noise[i]
 
 
 def softmax(params, obs, state, noise, scratch, action):
@@ -122,10 +123,10 @@ def draw(y, start, stop, temperature, u):
         return best
     top, total = y[start + int(best)], 0.0
     for i in range(start, stop):
-        total += math.exp((y[i] - top) / temperature)
+        total += exp((y[i] - top) / temperature)
     cumulative = 0.0
     for i in range(start, stop - 1):
-        cumulative += math.exp((y[i] - top) / temperature)
+        cumulative += exp((y[i] - top) / temperature)
         if u * total < cumulative:
             return float(i - start)
     return float(stop - 1 - start)

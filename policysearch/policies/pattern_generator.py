@@ -33,6 +33,7 @@ from typing import Any
 
 from numba import njit
 
+from policysearch.elementary import cos, exp, sin
 from policysearch.policies.controller import CompiledController, check_actions, check_observations
 from policysearch.space import Parameter, Space
 
@@ -59,7 +60,7 @@ def approach(value, speed, i, target, h):
     """Move `value[i]` and `speed[i]` on by h seconds of v'' = a (a/4 (target − v) − v')."""
     b = 0.5 * RATE
     distance = value[i] - target
-    slope, decay = speed[i] + b * distance, math.exp(-b * h)
+    slope, decay = speed[i] + b * distance, exp(-b * h)
     value[i] = target + (distance + slope * h) * decay
     speed[i] = (speed[i] - b * slope * h) * decay
 
@@ -69,7 +70,7 @@ def pace(theta, r, frequency, lag, rate):
     """Write the θ_i' into `rate`."""
     rate[:] = 2.0 * math.pi * frequency
     for i in range(len(theta) - 1):
-        pull = COUPLING * math.sin(theta[i + 1] - theta[i] + lag)
+        pull = COUPLING * sin(theta[i + 1] - theta[i] + lag)
         rate[i] += r[i + 1] * pull
         rate[i + 1] -= r[i] * pull
 
@@ -100,7 +101,7 @@ def law(values, obs, state, scratch, action):
         swell(r, r_speed, head, tail, 0.5 * h)
     approach(x, x[1:], 0, values[4], DT)  # the offset and, behind it, its speed
     for i in range(JOINTS):
-        missing = x[0] + r[i] * math.cos(theta[i]) - obs[1 + i]
+        missing = x[0] + r[i] * cos(theta[i]) - obs[1 + i]
         torque = values[5] * (missing - DAMPING_TIME * obs[4 + JOINTS + i])
         action[i] = torque if math.isnan(torque) else min(max(torque, -MAX_TORQUE), MAX_TORQUE)
 

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
+from policysearch.elementary import cos, sin
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 GRAVITY = 9.8
@@ -34,17 +35,17 @@ def observe(world, obs):
     obs[4], obs[5] = world[2], world[3]
 
 
-@njit
+@njit(error_model="numpy")
 def accelerations(theta1, theta2, dtheta1, dtheta2, torque):
     """(θ̈1, θ̈2), as in Sutton & Barto's book."""
-    c2, s2 = math.cos(theta2), math.sin(theta2)
+    c2, s2 = cos(theta2), sin(theta2)
     d1 = M1 * LC1**2 + M2 * (L1**2 + LC2**2 + 2 * L1 * LC2 * c2) + I1 + I2
     d2 = M2 * (LC2**2 + L1 * LC2 * c2) + I2
-    phi2 = M2 * LC2 * GRAVITY * math.cos(theta1 + theta2 - math.pi / 2.0)
+    phi2 = M2 * LC2 * GRAVITY * cos(theta1 + theta2 - math.pi / 2.0)
     phi1 = (
         -M2 * L1 * LC2 * (dtheta2 * dtheta2) * s2
         - 2 * M2 * L1 * LC2 * dtheta2 * dtheta1 * s2
-        + (M1 * LC1 + M2 * L1) * GRAVITY * math.cos(theta1 - math.pi / 2)
+        + (M1 * LC1 + M2 * L1) * GRAVITY * cos(theta1 - math.pi / 2)
         + phi2
     )
     ddtheta2 = (torque + d2 / d1 * phi1 - M2 * L1 * LC2 * (dtheta1 * dtheta1) * s2 - phi2) / (
@@ -55,11 +56,10 @@ def accelerations(theta1, theta2, dtheta1, dtheta2, torque):
 
 @njit
 def wrap(angle):
-    """The angle in [−π, π]."""
-    while angle > math.pi:
-        angle -= 2 * math.pi
-    while angle < -math.pi:
-        angle += 2 * math.pi
+    """The angle in [−π, π], for one that a step may lead to."""
+    for _ in range(3):
+        angle = angle - 2 * math.pi if angle > math.pi else angle
+        angle = angle + 2 * math.pi if angle < -math.pi else angle
     return angle
 
 
@@ -81,8 +81,8 @@ def step(world, action):
     v1 = min(max(v1 + sixth * (a1 + 2 * b1 + 2 * c1 + d1), -MAX_SPEED_1), MAX_SPEED_1)
     v2 = min(max(v2 + sixth * (a2 + 2 * b2 + 2 * c2 + d2), -MAX_SPEED_2), MAX_SPEED_2)
     world[0], world[1], world[2], world[3] = q1, q2, v1, v2
-    world[4], world[5], world[6], world[7] = math.cos(q1), math.sin(q1), math.cos(q2), math.sin(q2)
-    up = -world[4] - math.cos(q2 + q1) > 1.0
+    world[4], world[5], world[6], world[7] = cos(q1), sin(q1), cos(q2), sin(q2)
+    up = -world[4] - cos(q2 + q1) > 1.0
     return 0.0 if up else -1.0, up
 
 

@@ -11,7 +11,6 @@ the pole's mass and its length.
 
 # mypy: disable-error-code="no-untyped-def"
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
+from policysearch.elementary import cos, sin
 from policysearch.jit import specialise
 from policysearch.models.lqr import LQR
 from policysearch.simulators.cart_pole import CART, DT, GRAVITY, HALF_LENGTH, POLE
@@ -47,7 +47,7 @@ class CartPole(NamedTuple):
 def derivative(x, u, pole, rate):
     """The rates of change of the state."""
     mass, half = pole[0], pole[1]
-    total, c, s = CART + mass, math.cos(x[2]), math.sin(x[2])
+    total, c, s = CART + mass, cos(x[2]), sin(x[2])
     push = (u[0] + mass * half * x[3] * x[3] * s) / total
     turn = (GRAVITY * s - c * push) / (half * (4.0 / 3.0 - mass * c * c / total))
     rate[0], rate[1] = x[1], push - mass * half * turn * c / total

@@ -6,14 +6,13 @@ the state is in double precision, and from then on in single precision.
 
 # mypy: disable-error-code="no-untyped-def"
 
-import math
-
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
+from policysearch.elementary import cos
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 LEFT, RIGHT = -1.2, 0.6
@@ -35,7 +34,7 @@ def observe(world, obs):
 def step(world, action):
     """Push left, not at all, or right; −1 for every step."""
     position, velocity = world[0], world[1]
-    velocity += (action[0] - 1.0) * FORCE + math.cos(3 * position) * -GRAVITY
+    velocity += (action[0] - 1.0) * FORCE + cos(3 * position) * -GRAVITY
     velocity = min(max(velocity, -MAX_SPEED), MAX_SPEED)
     position = min(max(position + velocity, LEFT), RIGHT)
     if position == LEFT and velocity < 0:
@@ -51,11 +50,11 @@ def step_continuous(world, action):
     cost = action[0] * action[0] * 0.1
     if world[2]:
         world[2] = 0.0
-        velocity64 = world[1] + (push - np.float32(GRAVITY * math.cos(3 * world[0])))
+        velocity64 = world[1] + (push - np.float32(GRAVITY * cos(3 * world[0])))
         world[0], world[1] = np.float32(world[0] + velocity64), np.float32(velocity64)
         return -cost, False
     position, velocity = np.float32(world[0]), np.float32(world[1])
-    velocity += push - np.float32(GRAVITY * math.cos(np.float64(np.float32(3.0) * position)))
+    velocity += push - np.float32(GRAVITY * cos(np.float64(np.float32(3.0) * position)))
     velocity = min(max(velocity, -MAX_SPEED_32), MAX_SPEED_32)
     position = min(max(position + velocity, LEFT_32), RIGHT_32)
     if position == LEFT_32 and velocity < 0:

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium.spaces import Box
 from numba import njit
 
+from policysearch.elementary import cos, floored_modulo, sin
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 MAX_SPEED = 8.0  # rad/s
@@ -25,7 +26,7 @@ TORQUE_COST = np.float32(0.001)
 @njit
 def observe(world, obs):
     """cos θ, sin θ, θ̇."""
-    obs[0], obs[1], obs[2] = math.cos(world[0]), math.sin(world[0]), world[1]
+    obs[0], obs[1], obs[2] = cos(world[0]), sin(world[0]), world[1]
 
 
 @njit
@@ -33,9 +34,9 @@ def step(world, action):
     """One semi-implicit Euler step; minus the cost of angle, speed and torque before it."""
     theta, speed = world[0], world[1]
     u = np.float32(action[0])
-    angle = (theta + math.pi) % (2 * math.pi) - math.pi
+    angle = floored_modulo(theta + math.pi, 2 * math.pi) - math.pi
     cost = angle * angle + 0.1 * (speed * speed) + TORQUE_COST * (u * u)
-    speed = speed + (PULL * math.sin(theta) + GAIN * u) * DT
+    speed = speed + (PULL * sin(theta) + GAIN * u) * DT
     speed = min(max(speed, -MAX_SPEED), MAX_SPEED)
     world[0], world[1] = theta + speed * DT, speed
     return -cost, False

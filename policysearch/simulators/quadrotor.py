@@ -15,7 +15,6 @@ m, I and r are those of the planar quadrotor in Tedrake, Underactuated Robotics,
 
 # mypy: disable-error-code="no-untyped-def"
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from jaxtyping import Float
 from numba import njit
 
 from policysearch.core import Array
+from policysearch.elementary import cos, sin
 from policysearch.jit import specialise
 from policysearch.simulators.integration import runge_kutta
 from policysearch.simulators.simulator import Simulator, SimulatorEnv
@@ -55,8 +55,8 @@ def derivative(x, u, plant, rate):
     mass, inertia, wind = plant[0], plant[1], plant[2]
     lift = (u[0] + u[1]) / mass
     rate[0], rate[1], rate[2] = x[3], x[4], x[5]
-    rate[3] = -lift * math.sin(x[2]) + wind
-    rate[4] = lift * math.cos(x[2]) - GRAVITY
+    rate[3] = -lift * sin(x[2]) + wind
+    rate[4] = lift * cos(x[2]) - GRAVITY
     rate[5] = ARM * (u[0] - u[1]) / inertia
 
 

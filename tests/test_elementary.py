@@ -1,0 +1,141 @@
+"""Sine, cosine, exponential, hyperbolic tangent and modulo against more exact ones."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from policysearch import elementary
+from policysearch.core import Array
+from policysearch.jit import specialise
+from policysearch.seeding import stream
+
+#: The reference: 64 bits of mantissa, so its own error is below 0.001 ulp.
+EXACT = np.finfo(np.longdouble).nmant >= 63
+BOUNDS = {"sin": 1.0, "cos": 1.0, "small_sin": 1.0, "small_cos": 1.0, "exp": 1.0, "tanh": 1.1}
+
+
+def over(function: Callable[..., Any]) -> Any:
+    """The function of every number of an array; LLVM computes several at once."""
+
+    def loop(x: Any, out: Any) -> None:
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    compiled = njit(loop, error_model="numpy")
+
+    def run(x: Array) -> Array:
+        out = np.empty_like(x)
+        compiled(x, out)
+        return out
+
+    return run
+
+
+def arguments(name: str, n: int) -> Array:
+    """Numbers of all sizes, most of them where the function is something else than its limits."""
+    rng = stream("arguments", name)
+    signs = rng.choice([-1.0, 1.0], n)
+    if name.startswith("small"):
+        return rng.uniform(-math.pi / 4, math.pi / 4, n)
+    if name == "exp":
+        return np.concatenate(
+            [rng.uniform(-746, 710, n), rng.uniform(-1, 1, n), signs * 2.0 ** rng.uniform(-60, 9, n)]
+        )
+    if name == "tanh":
+        return np.concatenate([rng.uniform(-2, 2, n), signs * 2.0 ** rng.uniform(-60, 6, n)])
+    near = np.rint(2.0 ** rng.uniform(0, 44, n)) * (math.pi / 2)  # where one of both is nearly 0
+    return np.concatenate([rng.uniform(-10, 10, n), signs * 2.0 ** rng.uniform(-60, 45, n), near])
+
+
+def errors(name: str, n: int) -> Array:
+    """In units in the last place of the exact result."""
+    x = arguments(name, n)
+    with np.errstate(over="ignore", under="ignore"):
+        exact = getattr(np, name.removeprefix("small_"))(x.astype(np.longdouble))
+        nearest = exact.astype(float)
+    found, finite = over(getattr(elementary, name))(x), np.isfinite(nearest)
+    assert np.array_equal(found[~finite], nearest[~finite])
+    off = np.abs(found[finite].astype(np.longdouble) - exact[finite])
+    return np.asarray(off / np.spacing(np.abs(nearest[finite])), dtype=float)
+
+
+@pytest.mark.skipif(not EXACT, reason="long double is no more exact than double here")
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_error_is_below_the_stated_bound(name: str) -> None:
+    off = errors(name, 50_000)
+    assert off.max() < BOUNDS[name]
+    assert (off <= 0.5).mean() > 0.9  # most are the nearest number
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not EXACT, reason="long double is no more exact than double here")
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_error_is_below_the_stated_bound_for_ten_million_numbers(name: str) -> None:
+    assert errors(name, 10_000_000).max() < BOUNDS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sin", [0.0, 0.0, math.nan, math.nan, math.nan]),
+        ("cos", [1.0, 1.0, math.nan, math.nan, math.nan]),
+        ("exp", [1.0, 1.0, math.inf, 0.0, math.nan]),
+        ("tanh", [0.0, 0.0, 1.0, -1.0, math.nan]),
+    ],
+)
+def test_zeros_infinities_and_what_is_no_number(name: str, expected: list[float]) -> None:
+    found = over(getattr(elementary, name))(np.array([0.0, -0.0, math.inf, -math.inf, math.nan]))
+    assert np.array_equal(found, expected, equal_nan=True)
+
+
+def test_an_angle_without_digits_for_its_phase_is_taken_for_a_multiple_of_a_right_angle() -> None:
+    x = np.array([2.0**46, 1e20, -1e300])
+    sines, cosines = over(elementary.sin)(x), over(elementary.cos)(x)
+    assert set(np.abs(sines).tolist()) | set(np.abs(cosines).tolist()) <= {0.0, 1.0}
+    assert (sines**2 + cosines**2).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_one_number_has_the_bits_that_it_has_among_many(name: str) -> None:
+    x = arguments(name, 300)
+    function, many = getattr(elementary, name), over(getattr(elementary, name))(x)
+    assert np.array([function(value) for value in x.tolist()]).tobytes() == many.tobytes()
+
+
+def test_the_small_ones_have_the_bits_of_the_others() -> None:
+    x = arguments("small_sin", 10_000)
+    for name in ("sin", "cos"):
+        small, general = over(getattr(elementary, f"small_{name}"))(x), over(getattr(elementary, name))(x)
+        assert small.tobytes() == general.tobytes()
+
+
+def test_a_modulo_is_pythons() -> None:
+    rng = stream("modulo")
+    for y in (2 * math.pi, 1.0, 0.1):
+        x = np.concatenate([rng.uniform(-50, 50, 20_000), y * rng.integers(-100, 100, 500)])
+        found = over(specialise(modulo, Y=y))(x)
+        assert found.tobytes() == (x % y).tobytes()
+
+
+def modulo(x: Any) -> Any:
+    return elementary.floored_modulo(x, Y)  # type: ignore[name-defined] # a template
+
+
+#: Of the results for 10,000 numbers: the arithmetic is IEEE 754's, so every processor has these bits.
+RECORDED = {
+    "sin": "be33455ff1b111af",
+    "cos": "f2175bcc91f677c0",
+    "exp": "933af9e517f6a3fa",
+    "tanh": "b84ad885d6a55440",
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_bits_are_those_of_any_processor(name: str) -> None:
+    x = stream("bits").uniform(-20, 20, 10_000)
+    assert hashlib.sha256(over(getattr(elementary, name))(x).tobytes()).hexdigest()[:16] == RECORDED[name]
