@@ -96,7 +96,7 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """What an optimizer may know about its parameters: where to start, and the bounds.
+    """What an optimizer may know about its parameters: where to start, the bounds, and what was tried before.
 
     Coordinates are scaled: one unit is a step that matters, equally in every direction (see
     `policysearch.space`). Bounds may be infinite. The arrays are copied, and cannot be changed in place.
@@ -108,6 +108,7 @@ class Domain:
     start: Float[Array, "d"]
     lower: Float[Array, "d"]
     upper: Float[Array, "d"]
+    known: "Evaluation | None" = field(default=None, kw_only=True)  # earlier tries; a method may ignore them
 
     def __post_init__(self) -> None:
         if self.start.ndim != 1 or self.start.size == 0 or not np.isfinite(self.start).all():
@@ -225,11 +226,10 @@ class Evaluation:
     metrics: Mapping[str, Float[Array, "n k"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        n = len(self.returns)
         for i in self.unmeasured:
-            if not (0 <= i < len(self.returns) and np.isnan(self.returns[i]).all()):
-                raise ValueError(
-                    f"unmeasured: expected candidates below {len(self.returns)} whose returns are NaN, got {i}"
-                )
+            if not (0 <= i < n and np.isnan(self.returns[i]).all()):
+                raise ValueError(f"unmeasured: expected candidates below {n} whose returns are NaN, got {i}")
 
     @cached_property
     def measured(self) -> Int[Array, "m"]:
@@ -280,6 +280,7 @@ class Needs:
     scores: bool = False  # of the policy: the gradients of its log-probabilities
     bounds: bool = False  # two finite ones for every parameter
     kept_rollouts: bool = False  # over generations, so their observations must keep their meaning
+    uses_known: bool = False  # whether it learns from `Domain.known`; others only start at the best of it
     extra: str = ""  # of the package, which installs `modules`
     modules: tuple[str, ...] = ()
 

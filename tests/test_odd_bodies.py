@@ -18,7 +18,8 @@ from policysearch.hitl.session import Session
 from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused
 from policysearch.plain_data import encode
 from policysearch.tune.journal import NAME as TUNING
-from policysearch.tune.journal import _body, opened
+from policysearch.tune.journal import body_of as body_of_tuning
+from policysearch.tune.journal import opened
 from policysearch.tune.tries import Answers
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -124,6 +125,7 @@ TUNING_CASES = [
         for text in (*ODD, "{}", encode({"question": "q", "record": 5}), encode({"record": RECORD}))
     ),
     *(("check", text) for text in (*ODD[:5], '{"rollouts":"x"}', '{"failure":5}')),
+    *(("known", text) for text in (*ODD[:5], '{"source":"x","left_out":0,"tries":[[1,2]]}', '{"tries":[]}')),
     *((kind, text) for kind in ("runs", "kept", "retry", "session") for text in ("null", "5", "[]", DEEP)),
     *(
         (kind, text)
@@ -140,7 +142,7 @@ TUNING_CASES = [
 def test_odd_bodies_of_a_tuning_are_refused_with_their_number(kind: str) -> None:
     for text in (case[1] for case in TUNING_CASES if case[0] == kind):
         with pytest.raises(LedgerRefused, match="event 2 is not one of a tuning") as refused:
-            _body(Path("tune.sqlite"), event_of(kind, (), text))
+            body_of_tuning(Path("tune.sqlite"), event_of(kind, (), text))
             raise AssertionError((kind, text[:60]))
         assert len(str(refused.value)) < 1000
 

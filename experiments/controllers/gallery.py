@@ -44,7 +44,7 @@ from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
 from policysearch.space import Space
 from policysearch.tasks import TASKS, Task, make_evaluator, make_problem
-from policysearch.tune.api import SIGMA
+from policysearch.tune.prepared import SIGMA
 
 HERE = Path(__file__).parent
 ROLLOUTS, SEED, RUN, METHOD = 100, 0, 0, "tune-default"  # as the study calls it

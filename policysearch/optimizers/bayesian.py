@@ -17,6 +17,8 @@ process of our own:
 ℓ serves all parameters, whose ranges are assumed to matter equally. Failed candidates count with their fitness; those
 that were not measured, or that failed before any return was known, do not.
 
+Earlier tries are told to both processes, and take the place of the startup design.
+
 Defaults: eight candidates at the start are our choice.
 
 Invariant to: constants added to returns and positive factors on returns, up to rounding; units, through the bounds.
@@ -52,7 +54,7 @@ LOWER, UPPER, GUESS = (0.05, 1e-4), (20.0, 1e3), (0.5, 0.3)
 class BayesianOptimization:
     """Expected improvement under a Gaussian process; needs bounds and the extra `bo`."""
 
-    needs: ClassVar[Needs] = Needs(bounds=True, extra="bo", modules=("optuna", "torch"))
+    needs: ClassVar[Needs] = Needs(bounds=True, uses_known=True, extra="bo", modules=("optuna", "torch"))
     tunable: ClassVar[Ranges] = {"startup": (4, 24)}
 
     startup: int = 8  # candidates of the startup design, the start among them
@@ -67,6 +69,9 @@ class BayesianOptimization:
                 "bayesian: expected two finite bounds for every parameter; use another optimizer"
             )
         trials, best = _Trials(domain, int(rng.integers(2**31))), domain.start
+        if domain.known is not None and np.isfinite(domain.known.returns).any():
+            trials.tell(domain.known.params, domain.known)
+            best = trials.best()
         while True:
             candidates = trials.ask()[None] if trials.values else self._design(domain, rng)
             evaluation = yield Proposal(candidates, recommendation=best)

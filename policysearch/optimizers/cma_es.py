@@ -22,6 +22,8 @@ handler (1.6 to 6.3): σ grows by 1 + 2/(d + 10) at every disagreement, and so c
 `cma` finds that it has converged; otherwise the search ends there. The mean of an earlier run stays the
 recommendation until the latest generation of the running one does better, on average, than its last one.
 
+Earlier tries give the first distribution, up to its correlations (`warm_start`).
+
 Defaults: those of `cma`; σ = 0.3 of a range is its author's advice.
 
 Invariant to: constants added to returns, monotone transformations of returns, rotation and, after
@@ -40,8 +42,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Evaluation, Needs, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
+from policysearch.optimizers.warm_start import first_gaussian
 
 #: The factor by which the step size grows after a generation of equal returns (choice), and its limit without bounds.
 WIDER, WIDEST = 1.5, 1e6
@@ -53,6 +56,7 @@ TOLX, FINE = 1e-9, 1e-3
 class CMAES:
     """Covariance matrix adaptation, with `cma`'s defaults."""
 
+    needs: ClassVar[Needs] = Needs(uses_known=True)
     revision: ClassVar[int] = 2  # 2: equal returns widen the search, and no unit of returns ends it
     tunable: ClassVar[Ranges] = {"sigma": (0.03, 3.0)}
 
@@ -101,7 +105,12 @@ class CMAES:
         }
         if population_size is not None:
             options["popsize"] = population_size
-        return cma.CMAEvolutionStrategy(domain.start, self.sigma, options)
+        mean, sigma = domain.start, self.sigma
+        if domain.known is not None:
+            mean, std = first_gaussian(domain, self.sigma)
+            sigma = float(np.exp(np.log(std).mean()))
+            options["CMA_stds"] = std / sigma
+        return cma.CMAEvolutionStrategy(mean, sigma, options)
 
     def _run(
         self, es: Any, domain: Domain, rng: np.random.Generator, kept: "_Kept"

@@ -14,6 +14,8 @@ Defaults: the noise is the paper's; 50 candidates, 10 elites and σ = 0.5 are ou
 Candidates as good as the last elite are elites too, with equal weights that sum to the places left for them. A
 generation of equal returns leaves the distribution as it is.
 
+Earlier tries give the first distribution (`warm_start`).
+
 Invariant to: constants added to returns, monotone transformations of returns, and units: rescaling a
 parameter with its start and σ changes nothing. The diagonal covariance ties it to the axes, the full one
 does not.
@@ -28,14 +30,16 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Search
 from policysearch.optimizers.checks import one_of, positive, within
+from policysearch.optimizers.warm_start import first_gaussian
 
 
 @dataclass(frozen=True)
 class CrossEntropy:
     """A Gaussian refitted to the elites of each generation."""
 
+    needs: ClassVar[Needs] = Needs(uses_known=True)
     revision: ClassVar[int] = 2  # 2: ties at the last elite share its place
     tunable: ClassVar[Ranges] = {"population_size": (10, 100), "elites": (3, 20), "sigma": (0.05, 5.0)}
 
@@ -62,7 +66,7 @@ class CrossEntropy:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw, select, refit."""
-        mean, root = domain.start, np.full_like(domain.start, self.sigma)
+        mean, root = first_gaussian(domain, self.sigma)
         t = 0
         while True:
             z = rng.standard_normal((self.population_size, mean.size))

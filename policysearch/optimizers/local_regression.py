@@ -30,7 +30,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
-from policysearch.core import Array, Domain, Proposal, Ranges, Search
+from policysearch.core import Array, Domain, Needs, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
 
 #: The numbers k of nearest points that are compared, and how many points at most are fitted (choice).
@@ -43,6 +43,7 @@ WIDER = 2.0
 class LocalRegression:
     """Loess of all returns so far; one parameter only."""
 
+    needs: ClassVar[Needs] = Needs(uses_known=True)
     tunable: ClassVar[Ranges] = {"points": (4, 12), "radius": (0.2, 2.0)}
 
     first: int = 8  # points of the first generation, the start among them
@@ -64,13 +65,18 @@ class LocalRegression:
             )
         best, x, y, failed = float(domain.start[0]), np.empty(0), np.empty(0), np.empty(0, dtype=bool)
         searched = _within(domain, best - self.radius, best + self.radius)
-        tried = np.append(best, _spread(rng, *searched, self.first - 1))
+        tried, evaluation = np.append(best, _spread(rng, *searched, self.first - 1)), domain.known
+        if evaluation is not None:  # earlier tries take the place of the first generation
+            tried = evaluation.params[:, 0]
+            searched = min(searched[0], tried.min()), max(searched[1], tried.max())
         while True:
-            evaluation = yield Proposal(tried[:, None], recommendation=np.array([best]))
+            if evaluation is None:
+                evaluation = yield Proposal(tried[:, None], recommendation=np.array([best]))
             if np.isfinite(evaluation.returns).any():  # or nothing is known of what failed
                 told = evaluation.measured
                 x, y = np.append(x, tried[told]), np.append(y, evaluation.fitness[told])
                 failed = np.append(failed, ~np.isfinite(evaluation.returns[told]).all(axis=1))
+            evaluation = None
             if not y.size or y.min() == y.max():
                 low, high = searched
                 searched = _within(domain, low - (high - low) / 2, high + (high - low) / 2)

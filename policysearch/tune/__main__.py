@@ -72,6 +72,11 @@ class Arguments:
     set: Annotated[list[str], flag("FIELD=VALUE …")] = field(default_factory=list)
     """Hyperparameters of the method, as in sigma=0.2, in place of all of the file's."""
 
+    known: Annotated[str | None, arg(name="from", metavar="PATH", help_behavior_hint="(default: none)")] = (
+        None
+    )
+    """Earlier tries, not charged: a CSV file, or the folder of a tuning."""
+
     fix: Annotated[list[str], flag("NAME=VALUE …")] = field(default_factory=list)
     """Parameters that keep a value, as in kp=3; the others are searched."""
 
@@ -134,6 +139,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
     return tune(
         asked.plant(),
         asked.space(),
+        known=asked.known,
         perturb=asked.plants(),
         workers=arguments.workers,
         out=out,

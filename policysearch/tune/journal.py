@@ -4,6 +4,7 @@
     runs        digests of what is run (`policysearch.digests`); again when they have changed
     kept        what had changed, and why the results were kept
     retry       from here on, failed rollouts and all that followed them are not known
+    known       earlier tries, from which the search begins
     check       the rollouts before the search
     generation  an evaluation of the search
     after       an evaluation after it
@@ -35,7 +36,7 @@ from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes
 from policysearch.reuse import Reuse
 from policysearch.seeding import Key
-from policysearch.tune import tries
+from policysearch.tune import known, tries
 from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
@@ -134,7 +135,7 @@ def opened(
             ledger.commit()
 
         wanted = decode(encode(request))
-        events = [(event.kind, _body(ledger.path, event)) for event in ledger.events]
+        events = [(event.kind, body_of(ledger.path, event)) for event in ledger.events]
         if events:
             _check(ledger.path, events[0][1], wanted)
         for kind, body in _first_events(ledger.path, events, wanted, reuse, runs):
@@ -145,7 +146,7 @@ def opened(
         yield Journal(in_force(events), write, _remarks(events), runs)
 
 
-def _body(path: Path, event: LedgerEvent) -> Any:
+def body_of(path: Path, event: LedgerEvent) -> Any:
     """The body of an event of a tuning.
 
     Raises:
@@ -162,6 +163,8 @@ def _body(path: Path, event: LedgerEvent) -> Any:
             return vars(Check.of(body))
         if event.kind in tries.KINDS:
             return tries.checked(event.kind, body)
+        if event.kind == "known":
+            return known.checked(body)
         if not isinstance(body, dict):
             raise ValueError(f"expected a table, got {body!r:.40}")
     except (TypeError, ValueError, LookupError) as error:

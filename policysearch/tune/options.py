@@ -110,8 +110,10 @@ SAFE_REACH = 0.1
 
 
 class TuneOptions(ReuseOptions, total=False):
-    """The keywords of `policysearch.tune`: `TuneSettings` and `Reuse` describe all but the last four.
+    """The keywords of `policysearch.tune`: `TuneSettings` and `Reuse` describe all but the last five.
 
+    `known` has earlier tries, which are not charged: a CSV file, the folder of a tuning, a result, a table, or points
+    by name with their `return`. Some methods learn from them; others start at the best of them.
     `perturb` has changed plants by name, each a function or a command line, on which the recommendation and the start
     are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `out` is a
     folder that keeps everything. `progress` is called with a line of text whenever there is news; `print` will do.
@@ -136,6 +138,7 @@ class TuneOptions(ReuseOptions, total=False):
     directory: str | None
     depends: Sequence[str]
     external: bool
+    known: Any
     perturb: Mapping[str, Function | str] | None
     workers: int
     out: str | Path | None

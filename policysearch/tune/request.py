@@ -101,6 +101,9 @@ class TuneRequest(TuneSettings):
     parameters: dict[str, ParameterChoice] = Field(default_factory=dict)
     """The parameters by name; none if the function's annotation describes them."""
 
+    known: str | list[dict[str, Any]] | None = None
+    """Earlier tries: a CSV file, the folder of a tuning, or tables of values with their return."""
+
     perturb: dict[str, str] = Field(default_factory=dict)
     """Changed plants by name, on which the recommendation and the start are evaluated too."""
 

@@ -48,6 +48,7 @@ class TuneResult:
     )
     sensitivity: Sensitivity | None = None  # measured around the recommendation, if it was asked for
     metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
+    known: tuple[Measurement, ...] = ()  # earlier tries, from which the search began
     note: str = ""  # why the search ended early
     ended: str = (
         "budget"  # what ended it: that, "time", "target", "patience", or the "search" itself, as `note` says
@@ -102,10 +103,11 @@ class TuneResult:
 
     @cached_property
     def best_seen(self) -> tuple[dict[str, Any], float]:
-        """The candidate with the best mean of the search, and that mean: too good by luck where returns are noisy."""
-        if not self.completed:
+        """The candidate with the best mean that is known, and that mean: too good by luck where returns are noisy."""
+        candidates = [*completed(self.known), *self.completed]
+        if not candidates:
             return {}, float("nan")
-        best = best_of(self.completed, self.goal)
+        best = best_of(candidates, self.goal)
         return dict(best.values), best.ret
 
     @cached_property

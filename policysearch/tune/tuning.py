@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.asking.prompt import Stopped
-from policysearch.core import Array, Evaluation, Evaluator, Optimizer
+from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
+from policysearch.tune.known import NOTHING, KnownTries
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
@@ -38,11 +39,17 @@ class Tuning:
     settings: TuneSettings
     say: Say
     start_fails: bool = False  # whether both rollouts of the start, before the search, have failed
+    known: KnownTries = NOTHING
+
+    @property
+    def domain(self) -> Domain:
+        """That of the search, which knows the earlier tries."""
+        return self.known.domain(self.space, self.settings.goal)
 
     def check(self) -> None:
         """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
         budget = self.settings.rollouts
-        first = AskTell(self.method, self.space.domain, self.settings.seed, "tune", self.name).ask()
+        first = AskTell(self.method, self.domain, self.settings.seed, "tune", self.name).ask()
         if first.sample or first.record:
             raise ValueError(
                 f"{self.name}: expected a method without scores, as there are no actions to draw"
@@ -65,7 +72,10 @@ class Tuning:
         if all_failed(rollouts):
             start, nothing = self.space.domain.start, HeldOut.none(goal)
             return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
-        rows, candidates = [recommendation, self.space.domain.start], completed(rollouts)
+        rows, candidates = (
+            [recommendation, self.space.domain.start],
+            completed([*self.known.tries, *rollouts]),
+        )
         best = best_of(candidates, goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
             rows.append(best.coordinates)
@@ -81,9 +91,16 @@ class Tuning:
             HeldOut.of(evaluation, goal, chosen),
             best_seen_held_out=HeldOut.of(evaluation, goal, 2, chosen) if luckier else None,
             metrics=self.settings.metrics,
+            known=self.known.tries,
+            remarks=self._begun(),
             target=self.settings.target,
             **ended,
         )
+
+    def _begun(self) -> tuple[str, ...]:
+        """What is said of the earlier tries."""
+        known = self.known.remark(self.method, self.name, self.settings.goal) if self.known.tries else ""
+        return (known,) if known else ()
 
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
         """The recommendation and the start on the held-out seeds."""
@@ -115,17 +132,19 @@ class Tuning:
 
     def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
-        budget, sign = self.settings.rollouts, sign_of(self.settings.goal)
-        rollouts, recommendation, note = list[Measurement](), self.space.domain.start, ""
+        budget, sign, domain = self.settings.rollouts, sign_of(self.settings.goal), self.domain
+        rollouts, recommendation, note = list[Measurement](), domain.start, ""
         search = generations(
             self.method,
             evaluator,
-            self.space.domain,
+            domain,
             budget=Budget(budget),
             seed=self.settings.seed,
             problem=("tune",),
             label=self.name,
         )
+        for line in self._begun():
+            self.say(line)
         self.say(f"searching by {self.name} with {budget} rollouts")
         progress, spent, largest = _Progress(self), 0, 0
         try:

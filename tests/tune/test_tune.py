@@ -19,9 +19,10 @@ from policysearch.optimizers import CMAES, HillClimbing, Repeated
 from policysearch.reuse import Reuse
 from policysearch.space import Bounds, Choice, Parameter, Space, space_of
 from policysearch.tune.__main__ import Arguments, main
-from policysearch.tune.api import default_method, tune
+from policysearch.tune.api import tune
 from policysearch.tune.held_out import HeldOut
 from policysearch.tune.options import TuneOptions, TuneSettings
+from policysearch.tune.prepared import default_method
 from policysearch.tune.request import TuneRequest, read
 from policysearch.tune.result import TuneResult
 
@@ -228,7 +229,7 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
 
 
 def test_the_options_are_described_once() -> None:
-    machine = {"perturb", "workers", "out", "progress"}  # they change no number of the search
+    machine = {"known", "perturb", "workers", "out", "progress"}  # they change no number of the search
     assert set(TuneOptions.__annotations__) == set(TuneSettings.model_fields) - {
         "rollouts",
         "optimizer",
@@ -236,7 +237,7 @@ def test_the_options_are_described_once() -> None:
     assert all(option.description for option in TuneSettings.model_fields.values())
     assert all(option.description for option in TuneRequest.model_fields.values())
     flags = {field.name for field in fields(Arguments)}
-    own = {"what", "ask", "set", "fix", "workers", "out", *Reuse.model_fields}
+    own = {"what", "ask", "set", "fix", "known", "workers", "out", *Reuse.model_fields}
     assert flags - own <= set(TuneSettings.model_fields)
     assert {"rollouts", "optimizer", "goal", "safe", "report_rollouts", "timeout"} <= flags
     assert set(inspect.signature(tune).parameters) == {

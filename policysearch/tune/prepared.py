@@ -1,0 +1,114 @@
+"""What is prepared before a tuning: settings that were checked, the parameters to search, the method, the request."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from policysearch.asking.prompt import Prompt
+from policysearch.configuration import validated
+from policysearch.core import Optimizer
+from policysearch.evaluators import FunctionEvaluator
+from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
+from policysearch.space import Space
+from policysearch.tune.options import Say, TuneSettings
+from policysearch.tune.sensitivity import check_rollouts
+from policysearch.tune.tuning import Tuning
+
+#: The first step size of CMA-ES, as a share of the ranges.
+SIGMA = 0.1
+
+
+def settings_of(given: dict[str, Any], workers: int) -> TuneSettings:
+    """The settings, from keywords, where None leaves the default.
+
+    Raises:
+        ValueError: with a line for every value that makes no sense, or for what is no method.
+    """
+    if (optimizer := given["optimizer"]) is not None and not isinstance(optimizer, str):
+        name, own = method_of(optimizer)
+        given = given | {"optimizer": name, "options": own | dict(given.get("options") or {})}
+    texts = [str(getattr(constraint, "text", constraint)) for constraint in given.get("constraints") or ()]
+    known = {name: value for name, value in given.items() if value is not None} | {"constraints": texts}
+    settings = validated(TuneSettings, known)
+    if workers < 1:
+        raise ValueError(f"workers: expected at least 1, got {workers}")
+    return settings
+
+
+def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> tuple[Tuning, dict[str, Any]]:
+    """The search, and the document that a folder keeps of what decides it.
+
+    Raises:
+        ValueError: if the method does not fit, or the start breaks a constraint.
+    """
+    if settings.sensitivity_rollouts:
+        check_rollouts(space, settings.sensitivity_rollouts)
+    default, first_options = default_method(space)
+    name, hyperparameters = settings.optimizer or default, settings.options
+    configured = build(name, first_options | hyperparameters if name == default else hyperparameters)
+    if reason := not_installed(configured):
+        raise ValueError(f"optimizer: {name} {reason}")
+    request = asked(settings) | {
+        "function": name_of(function),
+        "space": [dataclasses.asdict(parameter) for parameter in space.parameters],
+        "optimizer": {"method": name, **dataclasses.asdict(configured)},  # type: ignore[call-overload]
+        "safe": settings.reach,
+        "episodes_per_candidate": settings.episodes_per_candidate,
+        "seed": settings.seed,
+        "template": settings.template,
+        "directory": settings.directory,
+    }
+    tuning = Tuning(around(configured, request), name, space, settings, say)
+    tuning.check()
+    constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **asked(settings))
+    if broken := constrained.broken(space.named(space.domain.start)):
+        raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")
+    return tuning, request
+
+
+def around(method: Optimizer, request: Mapping[str, Any]) -> Optimizer:
+    """A method as a request wants it: with several episodes per candidate, and safe."""
+    episodes, reach = request["episodes_per_candidate"], request["safe"]
+    method = Repeated(method, episodes) if episodes > 1 else method
+    return Trusted(method, reach) if reach else method
+
+
+def asked(settings: TuneSettings) -> dict[str, Any]:
+    """What every evaluator has to know."""
+    return {"goal": settings.goal, "constraints": settings.constraints}
+
+
+def default_method(space: Space) -> tuple[str, dict[str, Any]]:
+    """The method that `tune` takes for these parameters, and hyperparameters that are not its own defaults.
+
+    CMA-ES, which starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven
+    controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With
+    options, or whole numbers of few values, it starts as usual, since small steps hardly leave the first. A single
+    number, which CMA-ES does not search, is left to local regression (`experiments/one_parameter`), and a single
+    choice, or whole number of few values, to hill climbing.
+    """
+    if len(space.searched) == 1:
+        return ("hill-climbing" if space.searched[0].few else "local-regression"), {}
+    chooses = any(parameter.few for parameter in space.searched)
+    return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
+
+
+def searched(space: Space, settings: TuneSettings) -> Space:
+    """The parameters as they are searched: some fixed, and away from their bounds.
+
+    Raises:
+        ValueError: for a value or a margin that makes no sense.
+    """
+    space = space.fixed(settings.fixed) if settings.fixed else space
+    return space.within(settings.margin) if settings.margin else space
+
+
+def name_of(function: Any) -> str:
+    """What a function, a command line or a person is called in ledgers and messages."""
+    if isinstance(function, str):
+        return function
+    if isinstance(function, Prompt):
+        return "a person"
+    return (
+        f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', type(function).__name__)}"
+    )
