@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         ProgramEvaluator,
         Runner,
     )
+    from policysearch.interrupts import Interrupted
     from policysearch.optimizers import (
         ARS,
         CMAES,
@@ -94,6 +95,7 @@ _PLACES = {
     "constraints": "Constraint",
     "deploy.policy": "SavedPolicy load",
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
+    "interrupts": "Interrupted",
     "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
     "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
     "FiniteDifference Genetic HillClimbing LocalRegression NaturalGradient NelderMead OffPolicyReinforce "
@@ -143,6 +145,7 @@ __all__ = [
     "Generation",
     "Genetic",
     "HillClimbing",
+    "Interrupted",
     "LQRWeights",
     "Linear",
     "LocalRegression",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,21 @@ def encode(value: Any) -> str:
         return _ENCODER.encode(value)
     except ValueError:  # it has numbers that JSON has not
         return _ENCODER.encode(_plain(value))
+
+
+def for_others(value: Any) -> str:
+    """JSON text for other programs, indented; null for numbers that JSON has not."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def decode(text: str) -> Any:

@@ -88,6 +88,12 @@ def warm_workers() -> None:
         forkserver.ensure_running()
 
 
+@pytest.fixture
+def no_tune_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures of a tuning are not drawn: to draw them takes longer than to tune."""
+    monkeypatch.setattr("policysearch.tune.written.draw", lambda result, out: ())
+
+
 @pytest.fixture(scope="module")
 def blank_pictures() -> Iterator[None]:
     """Every picture that a test of the module writes is an empty one."""

@@ -258,6 +258,7 @@ def test_files_and_folders_are_digested_by_name(tmp_path: Path) -> None:
         of_files(["gone.fmu"], tmp_path)
 
 
+@pytest.mark.usefixtures("no_tune_pictures")
 def test_a_study_of_another_plant_is_refused_with_what_differs(tmp_path: Path) -> None:
     def at(load: float, **more: Any) -> Any:
         plant = partial(base, load=load)
@@ -278,6 +279,7 @@ def test_a_study_of_another_plant_is_refused_with_what_differs(tmp_path: Path) -
     assert len(read(tmp_path / "tune.1.sqlite")) > 3
 
 
+@pytest.mark.usefixtures("no_tune_pictures")
 def test_the_state_of_a_plant_is_no_part_of_what_it_is(tmp_path: Path) -> None:
     plant = Plant(2.0)
     for rollouts in (12, 18, 24):

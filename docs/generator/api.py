@@ -17,7 +17,7 @@ from policysearch.tune.options import TuneSettings
 #: The public names, page by page: title, and names in the order in which they are read.
 PAGES = {
     "compare": ("Compare methods", "compare Study CompareResult"),
-    "tune": ("Tune a function, a program or a machine", "tune TuneResult Prompt"),
+    "tune": ("Tune a function, a program or a machine", "tune TuneResult Prompt Interrupted"),
     "search": (
         "Searches: the loop is yours",
         "generations AskTell Budget Generation SearchFailed Domain Proposal Evaluation Rollout stream",

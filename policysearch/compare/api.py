@@ -12,6 +12,7 @@ from policysearch.compare.progress import say
 from policysearch.compare.result import CompareResult
 from policysearch.compare.study import Study
 from policysearch.configuration import check_keywords
+from policysearch.interrupts import Interrupted
 from policysearch.ledger import set_aside
 from policysearch.reuse import Reuse
 
@@ -41,6 +42,7 @@ def compare(
         StudyError: listing everything that is wrong with the study.
         LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
         RuntimeError: if a run has no result, with the reason.
+        Interrupted: by Ctrl-C; its `result` has the runs that have finished, None if there is none.
     """
     reuse = Reuse.taken(options)
     resolved = _resolved(study, options, progress=progress)
@@ -51,7 +53,7 @@ def compare(
             say(f"the ledger that was there is kept as {kept}")
     outcome = run_study(resolved, folder, workers, watch=progress, reuse=reuse)
     if outcome.interrupted:
-        raise KeyboardInterrupt
+        raise Interrupted(outcome.result, "interrupted; `result` has the runs that have finished")
     if outcome.died or outcome.result is None:
         raise RuntimeError("\n".join(f"{died.job}: {died.reason}" for died in outcome.died))
     return outcome.result

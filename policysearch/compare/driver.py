@@ -1,6 +1,6 @@
 """A study run from beginning to end: what is known is continued, what has finished is written."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,11 @@ from policysearch.compare import progress, recommendation, report
 from policysearch.compare.checks import check_all, what_is_run
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.result import CompareResult
-from policysearch.compare.session import Shard, StudySession
+from policysearch.compare.session import Shard, StudySession, Update
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.interrupts import held_back
 from policysearch.reuse import Reuse
 
 
@@ -43,7 +44,8 @@ def run_study(
 ) -> StudyOutcome:
     """Run a study, or continue the one in `folder`, and write the results there.
 
-    Ctrl-C during the runs ends the study early; the results of the runs that have finished are written.
+    Ctrl-C during the runs ends the study early; the results of the runs that have finished are written. While
+    they are being written, it ends the study when they are.
 
     Args:
         study: says what is run.
@@ -68,18 +70,25 @@ def run_study(
             progress.announce(study)
         check_all(study, journal, workers, reuse)
         updates = session.run(workers)
-        watched, interrupted = progress.watched(updates, session) if watch else updates, False
-        try:
-            for _ in watched:
-                pass
-        except KeyboardInterrupt:
-            watched.close()  # restores the terminal
-            updates.close()  # ends the workers
-            interrupted = True
-        result = CompareResult.of(session) if session.results else None
-        if folder is not None and (session.results or session.died):
-            _write(session, result, folder, latex=latex)
-    return StudyOutcome(result, session.died, interrupted)
+        watched = progress.watched(updates, session) if watch else updates
+        interrupted = _interrupted(watched, updates)
+        with held_back() as pressed:
+            result = CompareResult.of(session) if session.results else None
+            if folder is not None and (session.results or session.died):
+                _write(session, result, folder, latex=latex)
+    return StudyOutcome(result, session.died, interrupted or bool(pressed))
+
+
+def _interrupted(watched: Generator[Update, None, None], updates: Generator[Update, None, None]) -> bool:
+    """Make all runs; whether Ctrl-C has ended them early."""
+    try:
+        for _ in watched:
+            pass
+    except KeyboardInterrupt:
+        watched.close()  # restores the terminal
+        updates.close()  # ends the workers
+        return True
+    return False
 
 
 def _write(session: StudySession, result: CompareResult | None, folder: Path, *, latex: bool) -> None:

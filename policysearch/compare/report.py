@@ -9,6 +9,7 @@ from typing import Any
 
 from policysearch.compare import plots
 from policysearch.compare.comparison import MIN_TASKS, TARGETS, Comparison
+from policysearch.compare.document import document
 from policysearch.compare.readable import (
     commands,
     facts,
@@ -28,6 +29,7 @@ from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.deploy.files import Name
 from policysearch.files import write_text
+from policysearch.plain_data import for_others
 from policysearch.registry import package_of
 from policysearch.reporting.figures import drawing
 from policysearch.reporting.page import drawn, render
@@ -46,6 +48,7 @@ def write(comparison: Comparison, out: Path, *, latex: bool = False) -> None:
     """
     comparison.write(out)
     write_text(out / "summary.md", page(comparison))
+    write_text(out / "result.json", for_others(document(comparison)))
     if latex:
         write_text(out / "table.tex", latex_table(comparison))
     with drawing():

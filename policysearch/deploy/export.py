@@ -14,6 +14,7 @@ import numpy as np
 
 import policysearch
 from policysearch.files import replacing, write_text
+from policysearch.plain_data import for_others
 
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
 ENDINGS = (".json", ".h", ".mat")
@@ -27,7 +28,7 @@ def values(path: Path, named: Mapping[str, Any], units: Mapping[str, str], title
         OSError: if it cannot be written.
     """
     texts: dict[str, Callable[[], str]] = {
-        ".json": lambda: json.dumps(dict(named), indent=2, ensure_ascii=False) + "\n",
+        ".json": lambda: for_others(named),
         ".h": lambda: _header(path, title, _constants(path, named, units)),
     }
     return _written(path, texts, lambda: dict(zip(identifiers(named), named.values(), strict=True)))
@@ -45,7 +46,7 @@ def layers(path: Path, of: Layers, form: Mapping[str, Any], title: str) -> Path:
     }
     about = {name: form[name] for name in ("observation", "choices", "draws", "action") if name in form}
     texts: dict[str, Callable[[], str]] = {
-        ".json": lambda: json.dumps({**_lists(arrays), **_finite(about)}, indent=2) + "\n",
+        ".json": lambda: for_others({**arrays, **about}),
         ".h": lambda: _header(path, title, _network(path, of, form)),
     }
     return _written(path, texts, lambda: {**arrays, **about})
@@ -87,19 +88,6 @@ def identifiers(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
             f"names: several of {', '.join(names)} become {twice[0]} there; choose others, or .json"
         )
     return plain
-
-
-def _lists(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: x.tolist() for name, x in arrays.items()}
-
-
-def _finite(value: Any) -> Any:
-    """The same with None for infinite numbers, which JSON has not."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _header(path: Path, title: str, lines: Sequence[str]) -> str:

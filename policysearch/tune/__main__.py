@@ -9,14 +9,13 @@ from tyro.conf import Positional, arg
 
 from policysearch.command_line import Refusal, flag, flags_of, import_from_here, parsed, running, settings
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.interrupts import Interrupted
 from policysearch.reuse import Reuse
 from policysearch.tune.options import TuneSettings
 
 if TYPE_CHECKING:
     from policysearch.tune.result import TuneResult
 
-#: Files that some results have.
-FILES = {"robustness.csv", "sensitivity.csv", "sensitivity.png", "pairs.png", "tradeoff.png"}
 PROGRAM = "python -m policysearch.tune"
 
 DESCRIPTION = """Tune the parameters of a controller: of a Python function, of any program that prints a number, or
@@ -102,12 +101,15 @@ def main(argv: "list[str] | None" = None) -> int:
 def _run(arguments: Arguments, out: Path) -> int:
     from policysearch.asking.prompt import Stopped  # noqa: PLC0415
     from policysearch.evaluators.recorded import ReplayDiffers  # noqa: PLC0415 - heavy
+    from policysearch.tune.written import places  # noqa: PLC0415
 
     try:
         result = _tuned(arguments, out)
-        where = _written(result, out)
-        print(f"{result}\n{where}")
+        print(f"{result}\n{places(out)}")
         return 0 if result.usable else 1
+    except Interrupted as stopped:
+        print(f"{stopped.result}\n{places(out)}")
+        raise
     except ValueError as error:
         raise Refusal([str(error)]) from error
     except ReplayDiffers as error:
@@ -147,35 +149,6 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         progress=lambda line: print(line, file=sys.stderr, flush=True),
         **asked.settings,
     )
-
-
-def _written(result: "TuneResult", out: Path) -> str:
-    """Write the files of a result, and remove those of an earlier one; returns a message that says where they are."""
-    from policysearch.files import write_text  # noqa: PLC0415
-    from policysearch.reporting.figures import write_png  # noqa: PLC0415 - heavy
-    from policysearch.reporting.tables import csv  # noqa: PLC0415
-
-    tables = {"history.csv": result.history}
-    if result.perturbed:
-        tables["robustness.csv"] = result.robustness
-    if result.sensitivity is not None:
-        tables["sensitivity.csv"] = result.sensitivity.slices
-    texts = {name: csv(table) for name, table in tables.items()}
-    texts["result.txt"] = f"{result}\n"
-    for name, text in texts.items():
-        write_text(out / name, text)
-    try:
-        pictures = {f"{name}.png": figure for name, figure in result.pictures().items()}
-        for name, figure in pictures.items():
-            write_png(out / name, figure)
-        said = f"pictures: {', '.join(str(out / name) for name in pictures)}"
-    except OSError:
-        raise
-    except Exception as error:  # such as returns too large to draw
-        pictures, said = {}, f"no pictures: {type(error).__name__}: {error}"
-    for name in FILES - {*texts, *pictures}:
-        (out / name).unlink(missing_ok=True)
-    return f"rollouts: {out / 'history.csv'}\n{said}"
 
 
 if __name__ == "__main__":

@@ -6,31 +6,34 @@ folder everything is logged as it happens, and the same call continues with what
 
 import dataclasses
 import inspect
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
 from policysearch import limits
-from policysearch.asking.prompt import Prompt
+from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.configuration import check_keywords
 from policysearch.core import Optimizer
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import TRIED, Unseeded
+from policysearch.interrupts import Interrupted, held_back
 from policysearch.reuse import Reuse
 from policysearch.space import Space, space_of
 from policysearch.tune import ask, tries
 from policysearch.tune.checks import checked, what_is_run
 from policysearch.tune.earlier import begun_from
+from policysearch.tune.held_out import HeldOut
 from policysearch.tune.journal import Journal, opened
 from policysearch.tune.options import Function, TuneOptions, TuneSettings
 from policysearch.tune.prepared import asked, name_of, prepared, searched, settings_of
 from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import REACH
 from policysearch.tune.tuning import Tuning
+from policysearch.tune.written import write
 from policysearch.wire import check
 
 #: Rollouts of the recommendation on held-out seeds, and as many of the start: by a function or program, and a person.
@@ -62,6 +65,7 @@ def tune(
         ValueError: for an unknown method, hyperparameter or placeholder, a constraint that makes no sense, ….
         TypeError: for an unknown option.
         LedgerError: if the folder holds something else, or cannot be written.
+        Interrupted: by Ctrl-C; its `result` is what there is.
     """
     check_keywords("tune", options, TuneOptions.__annotations__)
     given: dict[str, Any] = dict(options)
@@ -75,7 +79,8 @@ def tune(
         if perturb or settings.sensitivity_rollouts or settings.hours:
             raise ValueError("perturb, sensitivity_rollouts and hours: expected none where a person is asked")
         with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:
-            return _by_a_person(begun_from(tuning, journal, known), function, settings, journal)
+            tuning = begun_from(tuning, journal, known)
+            return _reported(tuning, out, partial(_by_a_person, tuning, function, settings, journal))
     with ExitStack() as stack:
         runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
         plant = stack.enter_context(runner(function))
@@ -85,15 +90,42 @@ def tune(
         if done := journal.rollouts:
             tuning.say(f"{done} rollouts are known from {out}: they are not run again")
         tuning, said = checked(begun_from(tuning, journal, known), journal, plant, runs, reuse)
-        result = _by_rollouts(tuning, settings, journal, plant, plants)
-        return replace(
-            result, remarks=(*journal.remarks, *result.remarks, *said, *result.held_out.remarks(plant.seeded))
-        )
+        search = partial(_by_rollouts, tuning, settings, journal, plant, plants)
+        return _reported(tuning, out, search, before=journal.remarks, after=said, seeded=plant.seeded)
 
 
-def _remarked(result: TuneResult, before: Iterable[str], *after: Iterable[str]) -> TuneResult:
-    """The result with further remarks before and after its own."""
-    return replace(result, remarks=(*before, *result.remarks, *itertools.chain(*after)))
+def _reported(
+    tuning: Tuning,
+    out: str | Path | None,
+    search: Callable[[], TuneResult],
+    *,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    seeded: bool = True,
+) -> TuneResult:
+    """The result of `search`, written to the folder `out`, if there is one; where it is stopped, what there is.
+
+    Remarks of the folder stand before the result's own, those of the checks after them.
+
+    Raises:
+        Interrupted: with what there is, if it was stopped after its first generation.
+        OSError: if a file cannot be written.
+    """
+    stop: BaseException | None = None
+    try:
+        result = search()
+    except (KeyboardInterrupt, EOFError, Stopped) as error:
+        if not tuning.kept:
+            raise
+        result, stop = tuning.kept[-1], error
+    remarks = (*before, *result.remarks, *after, *result.held_out.remarks(seeded))
+    result = replace(result, remarks=remarks)
+    with held_back() as pressed:
+        if out is not None and (failed := write(result, Path(out))):
+            tuning.say(failed)
+    if stop or pressed:
+        raise Interrupted(result, f"{result.note or 'stopped'}; `result` has what there is") from stop
+    return result
 
 
 def _by_a_person(tuning: Tuning, prompt: Prompt, settings: TuneSettings, journal: Journal) -> TuneResult:
@@ -128,13 +160,21 @@ def _by_rollouts(
         return result
     if rollouts := settings.sensitivity_rollouts:
         reach = min(settings.reach, REACH) if settings.safe else REACH
+        tuning.keep(_stopped(result, "values near the recommendation"))
         result = replace(result, sensitivity=tuning.around(remembered, result, rollouts, reach))
-    perturbed = {}
+    perturbed: dict[str, HeldOut] = {}
     for name, (changed, runner) in plants.items():
         tuning.say(f"evaluating the recommendation and the start on {name}")
+        tuning.keep(_stopped(replace(result, perturbed=dict(perturbed)), name))
         remembered = journal.memoised(Unseeded(runner), f"{name}: {name_of(changed)}")
         perturbed[name] = tuning.with_start(remembered, result.recommendation, episodes)
     return replace(result, perturbed=perturbed)
+
+
+def _stopped(result: TuneResult, phase: str) -> TuneResult:
+    """The result as it is if the next phase is interrupted."""
+    remark = f"stopped before all was evaluated on {phase}"
+    return replace(result, ended="stopped", remarks=(*result.remarks, remark))
 
 
 def _runner(

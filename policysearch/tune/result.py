@@ -196,7 +196,8 @@ class TuneResult:
 
     def __str__(self) -> str:
         if not len(self.held_out.returns):
-            return "\n".join([*_nothing(self), *self.remarks])
+            there_is = any(np.isfinite(rollout.ret) for rollout in self.rollouts)
+            return "\n".join([*(_so_far(self) if there_is else _nothing(self)), *self.remarks])
         return "\n".join(
             [
                 *_recommended(self),
@@ -227,6 +228,14 @@ def _nothing(result: TuneResult) -> Iterator[str]:
     start = ", ".join(stated(p, result.start[p.name]) for p in result.space.parameters)
     yield f"try the start by itself ({start}), mend what fails, and run the same again with --retry-failed"
     yield f"the search ended early: {result.note}"
+
+
+def _so_far(result: TuneResult) -> Iterator[str]:
+    """What is said of a search that was stopped before its recommendation was evaluated."""
+    yield from _recommended(result)
+    yield "this is what is recommended so far: it was not evaluated on held-out seeds"
+    yield from _search(result)
+    yield from _around(result)
 
 
 def _recommended(result: TuneResult) -> Iterator[str]:

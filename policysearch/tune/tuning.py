@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,6 @@ from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
 from policysearch.tune.sensitivity import Sensitivity, measure
-from policysearch.tune.words import stated
 
 #: A loss of at most this share of the improvement, and of the return itself, does not matter (choice).
 WORTH = 0.05
@@ -39,6 +38,7 @@ class Tuning:
     settings: TuneSettings
     say: Say
     start_fails: bool = False  # whether both rollouts of the start, before the search, have failed
+    kept: list[TuneResult] = field(default_factory=list)  # what there is so far, for who is interrupted
     known: KnownTries = NOTHING
 
     @property
@@ -72,6 +72,7 @@ class Tuning:
         if all_failed(rollouts):
             start, nothing = self.space.domain.start, HeldOut.none(goal)
             return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
+        self.keep(self._unfinished(rollouts, recommendation, "the evaluation on held-out seeds"))
         rows, candidates = (
             [recommendation, self.space.domain.start],
             completed([*self.known.tries, *rollouts]),
@@ -83,7 +84,7 @@ class Tuning:
         evaluation = self._held_out(report, np.array(rows), episodes)
         chosen = _recommended(evaluation.returns)
         luckier = len(rows) == 3 and chosen != 2
-        return TuneResult(
+        result = TuneResult(
             self.space,
             goal,
             rows[chosen],
@@ -95,6 +96,31 @@ class Tuning:
             remarks=self._begun(),
             target=self.settings.target,
             **ended,
+        )
+        self.keep(result)
+        return result
+
+    def keep(self, result: TuneResult) -> None:
+        """What there is, if the next phase is interrupted."""
+        self.kept[:] = [result]
+
+    def _unfinished(
+        self, rollouts: list[Measurement], recommendation: Float[Array, "d"], phase: str
+    ) -> TuneResult:
+        """The result of a search that was stopped in this phase."""
+        nothing = HeldOut.none(self.settings.goal)
+        return TuneResult(
+            self.space,
+            self.settings.goal,
+            recommendation,
+            tuple(rollouts),
+            nothing,
+            metrics=self.settings.metrics,
+            target=self.settings.target,
+            ended="stopped",
+            note=f"it was stopped in {phase}",
+            known=self.known.tries,
+            remarks=self._begun(),
         )
 
     def _begun(self) -> tuple[str, ...]:
@@ -126,10 +152,6 @@ class Tuning:
     ) -> Evaluation:
         return report.evaluate(held_out(params, episodes), (self.settings.seed, "tune", use))
 
-    def _named(self, params: Float[Array, "d"]) -> list[tuple[Any, Any]]:
-        """Every parameter with its value."""
-        return [(p, self.space.named(params)[p.name]) for p in self.space.parameters]
-
     def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
         budget, sign, domain = self.settings.rollouts, sign_of(self.settings.goal), self.domain
@@ -160,10 +182,8 @@ class Tuning:
             note = str(failed)
         except (KeyboardInterrupt, EOFError, Stopped):
             if spent:
-                self.say(
-                    f"stopped after {spent} rollouts; recommended so far, and not yet evaluated on held-out seeds:"
-                )
-                self.say("  " + ", ".join(stated(p, v) for p, v in self._named(recommendation)))
+                phase = f"the search, after {spent} of {budget} rollouts"
+                self.keep(self._unfinished(rollouts, recommendation, phase))
             raise
         note = note or watch.ended
         if not note and budget - spent >= largest:

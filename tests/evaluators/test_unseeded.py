@@ -83,6 +83,7 @@ def test_a_runner_knows_whether_its_rollouts_are_given_seeds(runner: Any, seeded
         assert built.seeded is seeded
 
 
+@pytest.mark.usefixtures("no_tune_pictures")
 def test_a_program_without_a_seed_is_run_twice_for_the_report_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

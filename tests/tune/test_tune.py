@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from policysearch.asking.prompt import Prompt
+from policysearch.interrupts import Interrupted
 from policysearch.ledger import LedgerBusy, LedgerError
 from policysearch.optimizers import CMAES, HillClimbing, Repeated
 from policysearch.reuse import Reuse
@@ -462,7 +463,7 @@ def test_a_person_is_asked_instead_of_a_function_and_the_folder_remembers(tmp_pa
         return Prompt(read, say)
 
     calm = tune(answer(100), space, 30, goal="minimise")
-    with pytest.raises(EOFError):
+    with pytest.raises(Interrupted):
         tune(answer(17), space, 30, goal="minimise", out=tmp_path)
     again = tune(answer(30 + 6 - 17), space, 30, goal="minimise", out=tmp_path)  # not one question more
     assert again.values == calm.values
@@ -641,6 +642,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_file_is_tuned_its_results_are_kept_and_the_same_command_goes_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -751,6 +753,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_function_is_tuned_by_its_name_and_files_of_another_result_do_not_stay(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -758,7 +761,7 @@ def test_a_function_is_tuned_by_its_name_and_files_of_another_result_do_not_stay
     assert here(tmp_path, monkeypatch, *asked, "--sensitivity-rollouts", "40", "--set", "sigma=0.2") == 0
     out = tmp_path / "policysearch-results" / f"{module}-cost"
     drawn = {"tries.png", "sensitivity.png", "pairs.png", "tradeoff.png"}
-    tables = {"result.txt", "history.csv", "sensitivity.csv"}
+    tables = {"result.txt", "result.json", "history.csv", "sensitivity.csv"}
     assert {path.name for path in out.iterdir() if ".sqlite" not in path.name} == drawn | tables
     said = capsys.readouterr()
     assert "kp = " in said.out and " N (start 0)" in said.out  # noqa: PT018
