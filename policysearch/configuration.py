@@ -15,6 +15,8 @@ M = TypeVar("M", bound=BaseModel)
 
 #: Which returns are better.
 Goal = Literal["maximise", "minimise"]
+#: Which hyperparameters a method has that are not named: its defaults, or those of its source where they differ.
+Settings = Literal["default", "source"]
 #: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
 EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 #: The most bytes of a TOML file, and the most points in one line: a name of n parts takes n² steps to read.

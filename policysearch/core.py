@@ -299,8 +299,8 @@ Ranges = Mapping[str, tuple[float, float]]
 class Optimizer(Protocol):
     """A frozen dataclass of hyperparameters whose `search` is the method, as a coroutine.
 
-    The class attribute `tunable` (`Ranges`) says which of them are worth tuning, and `needs` (`Needs`) what the
-    method needs; a class may leave out either. An optimizer around another one has the needs of the inner one.
+    The class may have `tunable` (`Ranges`), those that are worth tuning, `source`, the source's values where they are
+    not the defaults, and `needs` (`Needs`), what it needs. One around another method has the needs of the inner one.
     """
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:

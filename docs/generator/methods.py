@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Mapping
 
-from generator import markdown, source
+from generator import markdown
+from generator.source import fields, places
 from policysearch import OPTIMIZERS, Repeated, Trusted, Whitened
 from policysearch.core import Optimizer, needs_of, tunable_of
-from policysearch.optimizers import ONE_PARAMETER, revision_of
+from policysearch.optimizers import ONE_PARAMETER, revision_of, source_of
 
 #: The methods by name.
 METHODS: dict[str, type[Optimizer]] = {**OPTIMIZERS, **ONE_PARAMETER}
@@ -31,8 +32,9 @@ def _list() -> str:
     around = [(f"[{name}]({name}.md)", _first(cls), WRITTEN[name]) for name, cls in AROUND.items()]
     return f"""# Methods
 
-Hyperparameters are set with `--set NAME.FIELD=VALUE`, in a study file, or as arguments of the class. A *scaled* unit
-is a step that matters: see [`Space`](../api/space.md). The page
+Hyperparameters are set with `--set NAME.FIELD=VALUE`, in a study file, or as arguments of the class. Where a method's
+source has another value than the default, its page shows both; `--settings source` takes those of the sources. A
+*scaled* unit is a step that matters: see [`Space`](../api/space.md). The page
 [Choosing a method](../../explanation/choosing-a-method.md) says when to use which.
 
 {markdown.table(("name", "what it is", "needs"), rows)}
@@ -82,16 +84,18 @@ Revision: {revision_of(cls())}. It is raised when the same seed gives other cand
 
 def _hyperparameters(cls: type[Optimizer]) -> str:
     tuned = {name: f"{low:g} to {high:g}" for name, (low, high) in tunable_of(cls).items()}
+    source = source_of(cls)
     rows = [
         (
             markdown.code(field.name),
             markdown.code(field.default),
+            markdown.code(repr(source[field.name])) if field.name in source else "",
             field.meaning or _choices(field.annotation),
             tuned.get(field.name, ""),
         )
-        for field in source.fields(source.places(cls))
+        for field in fields(places(cls))
     ]
-    return markdown.table(("name", "default", "meaning", "`--tune` draws from"), rows)
+    return markdown.table(("name", "default", "source", "meaning", "`--tune` draws from"), rows)
 
 
 def _choices(annotation: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from policysearch.command_line import flag
-from policysearch.configuration import STRICT, EvaluatorKind
+from policysearch.configuration import STRICT, EvaluatorKind, Settings
 from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class StudySettings(BaseModel):
     """Make groups of --runs until every pair of methods is decided, at most G; exchangeable methods are called
     different with a probability of 5 % at most, on each task."""
 
+    settings: Annotated[Settings | None, flag("WHICH", "default")] = None
+    """Hyperparameters that are not named: default, or source, those of the method's source where they differ;
+    source:ars is a row of its own with them."""
+
     seed: Annotated[int, Field(ge=0), flag("S")] = 0
     """Seed of the study; the same seed gives the same tables."""
 
@@ -86,6 +90,7 @@ class CompareOptions(ReuseOptions, total=False):
     runs: int
     tune: int
     settle: int
+    settings: Settings | None
     seed: int
     report_episodes: int
     curve_points: int

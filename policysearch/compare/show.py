@@ -11,7 +11,7 @@ from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MAX_RUNS
 from policysearch.compare.readable import covered, remarks, task_table
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import OPTIMIZERS, source_of
 from policysearch.reporting.console import Console
 from policysearch.reporting.tables import number, terminal
 from policysearch.tasks import CONTROLLERS, TASKS, policy_names
@@ -97,6 +97,8 @@ def registry() -> None:
         print(f"  {name:20} {(cls.__doc__ or '').splitlines()[0]}")
         fields = dataclasses.fields(cls)  # type: ignore[arg-type]
         print("  " + " " * 21 + ", ".join(f"{f.name}={f.default!r}" for f in fields))
+        if source := source_of(cls):
+            print("  " + " " * 21 + "source: " + ", ".join(f"{n}={v!r}" for n, v in source.items()))
     for known in (TASKS, CONTROLLERS, OPTIMIZERS):
         for name in known.names()[len(known) :]:
             print(f"\ninstalled plug-in: {known.kind} {name}, {', '.join(known.versions(name).values())}")

@@ -19,11 +19,12 @@ from pydantic import (
 
 from policysearch.compare.fit import Fit, left_out
 from policysearch.compare.options import StudySettings
+from policysearch.compare.rows import SAVED, OptimizerChoice, choice_of, row_of
 from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
 from policysearch.errors import CommandError
 from policysearch.limits import Limits
-from policysearch.optimizers import OPTIMIZERS, Repeated, build
+from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.plain_data import is_plain
 from policysearch.search import Budget
 from policysearch.seeding import stream
@@ -47,10 +48,6 @@ QUICK: dict[str, Any] = {
     "rollouts": 300,
     "runs": 10,
 }
-
-
-#: The context in which a study is validated that is read for its tables only: its methods are not imported.
-SAVED = "saved"
 
 
 class StudyError(CommandError, ValueError):
@@ -104,35 +101,6 @@ class TaskChoice(BaseModel):
         return pair
 
 
-class OptimizerChoice(BaseModel):
-    """One row of the comparison: a method, its hyperparameters, and whether observations are whitened."""
-
-    model_config = STRICT
-    method: str
-    whitened: bool = False
-    options: dict[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _check(self, info: ValidationInfo) -> "OptimizerChoice":
-        if info.context is not SAVED or OPTIMIZERS.is_at_hand(self.method):
-            self.build()
-        return self
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """All of them; of a saved study whose method has not been imported, those that it names."""
-        if OPTIMIZERS.is_at_hand(self.method):
-            return dataclasses.asdict(self.build())  # type: ignore[call-overload]
-        return self.options
-
-    def build(self) -> Optimizer:
-        """The configured optimizer.
-
-        Raises:
-            ValueError: naming every hyperparameter that is unknown or out of range.
-        """
-        return build(self.method, self.options)
-
-
 def _task_name(name: str, info: ValidationInfo) -> str:
     known_task(name) if info.context is SAVED else find_task(name)
     return name
@@ -167,7 +135,8 @@ class Study(StudySettings):
                 data[section] = {name: {} for name in names}
         rows = data.get("optimizers")
         if isinstance(rows, dict):
-            data["optimizers"] = {label: _choice(label, row) for label, row in rows.items()}
+            settings = data.get("settings")
+            data["optimizers"] = {label: choice_of(label, row, settings) for label, row in rows.items()}
         return data
 
     @classmethod
@@ -263,7 +232,7 @@ class Study(StudySettings):
     def optimizer(self, task: str, label: str) -> Optimizer:
         """A configured optimizer, with the study's episodes per candidate on this task."""
         choice, options = self.optimizers[label], self.tasks[task].options.get(label, {})
-        optimizer = OptimizerChoice(method=choice.method, options=choice.options | options).build()
+        optimizer = choice.model_copy(update={"options": choice.options | options}).build()
         episodes = self.tasks[task].episodes_per_candidate or self.episodes_per_candidate
         return Repeated(optimizer, episodes) if episodes > 1 else optimizer
 
@@ -296,7 +265,7 @@ class Study(StudySettings):
     def document(self) -> dict[str, Any]:
         """The study as plain data in the form of a study file, every default spelled out."""
         data = self.model_dump(exclude_none=True, exclude={"optimizers"})
-        rows = {label: _row(label, choice) for label, choice in self.optimizers.items()}
+        rows = {label: row_of(choice) for label, choice in self.optimizers.items()}
         return {**{k: v for k, v in data.items() if k != "tasks"}, "tasks": data["tasks"], "optimizers": rows}
 
     def first_cost(self, task: str, label: str) -> int:
@@ -329,20 +298,3 @@ class Study(StudySettings):
         rows = ", ".join(self.optimizers)
         wrong = f"tasks.{fit.task}.options: {', '.join(unknown)}: not in the comparison, which has {rows}"
         return ([wrong] if unknown else []) + fit.problems(self.optimizers)
-
-
-def _choice(label: str, row: Any) -> Any:
-    """The `OptimizerChoice` behind one entry: the label is the method unless it says otherwise."""
-    if not isinstance(row, dict):
-        return row
-    options = {key: value for key, value in row.items() if key not in ("method", "whitened")}
-    name = label.removeprefix("whitened:")
-    whitened = row.get("whitened", name != label)
-    method = row.get("method", name)
-    return {"method": method, "whitened": whitened, "options": options}
-
-
-def _row(label: str, choice: OptimizerChoice) -> dict[str, Any]:
-    """The inverse of `_choice`, every hyperparameter spelled out except None, which TOML does not have."""
-    row = {name: value for name, value in choice.hyperparameters().items() if value is not None}
-    return {"method": choice.method, "whitened": choice.whitened, **row}

@@ -21,10 +21,11 @@ import pandas as pd
 from jaxtyping import Float
 
 from policysearch.compare.reported import FAILED, with_counts
+from policysearch.compare.rows import SAVED
 from policysearch.compare.run import Result
 from policysearch.compare.saved import FAILURES_FILE
 from policysearch.compare.session import StudySession
-from policysearch.compare.study import SAVED, Study
+from policysearch.compare.study import Study
 from policysearch.compare.tuning import TUNING_COLUMNS, tuning_table
 from policysearch.configuration import read_json, read_toml
 from policysearch.core import Array

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from policysearch.compare.rows import OptimizerChoice
 from policysearch.compare.run import Job, Result
-from policysearch.compare.study import OptimizerChoice, Study, TaskChoice
+from policysearch.compare.study import Study, TaskChoice
 from policysearch.core import tunable_of
 from policysearch.optimizers import find_method
 from policysearch.seeding import seed_of, stream

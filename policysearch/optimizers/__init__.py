@@ -23,6 +23,7 @@ from policysearch.optimizers.registry import (
     method_of,
     not_installed,
     revision_of,
+    source_of,
 )
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
@@ -62,4 +63,5 @@ __all__ = [
     "method_of",
     "not_installed",
     "revision_of",
+    "source_of",
 ]

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
-from policysearch.configuration import STRICT, messages
+from policysearch.configuration import STRICT, Settings, messages
 from policysearch.core import Optimizer, needs_of, tunable_of
 from policysearch.optimizers.ars import ARS
 from policysearch.optimizers.bayesian import BayesianOptimization
@@ -71,6 +71,12 @@ def revision_of(optimizer: Optimizer) -> int:
     return revision_of(inner) if inner is not None else int(getattr(optimizer, "revision", 1))
 
 
+def source_of(method: type[Optimizer]) -> Mapping[str, Any]:
+    """The hyperparameters of a method's source that differ from the defaults: its `source`, or none."""
+    values: Mapping[str, Any] = getattr(method, "source", {})
+    return values
+
+
 def find_method(spec: str) -> type[Optimizer]:
     """The class of a method: a name of the registry, `module:Class`, or the name of an installed plug-in.
 
@@ -85,15 +91,16 @@ def find_method(spec: str) -> type[Optimizer]:
     except TypeError as error:
         raise ValueError(f"optimizer {spec}: {error}") from error
     names = [field.name for field in dataclasses.fields(cls)]
-    if unknown := [name for name in tunable_of(cls) if name not in names]:
-        raise ValueError(
-            f"optimizer {spec}: tunable: expected some of {', '.join(names)}, got {', '.join(unknown)}"
-        )
+    for attribute, named in (("tunable", tunable_of(cls)), ("source", source_of(cls))):
+        if unknown := [name for name in named if name not in names]:
+            raise ValueError(
+                f"optimizer {spec}: {attribute}: expected some of {', '.join(names)}, got {', '.join(unknown)}"
+            )
     return cls
 
 
-def build(method: str, options: Mapping[str, Any]) -> Optimizer:
-    """The configured optimizer.
+def build(method: str, options: Mapping[str, Any], settings: Settings | None = None) -> Optimizer:
+    """The configured optimizer; hyperparameters that are not named have their defaults, or those of its source.
 
     Raises:
         ValueError: naming every hyperparameter that is unknown or out of range.
@@ -102,6 +109,8 @@ def build(method: str, options: Mapping[str, Any]) -> Optimizer:
     types = get_type_hints(cls)
     fields = {f.name: (types[f.name], _default(f)) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     model: type[BaseModel] = create_model(cls.__name__, __config__=STRICT, **fields)  # type: ignore[call-overload]
+    if settings == "source":
+        options = {**source_of(cls), **options}
     try:
         checked = model(**options)
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Proposal, needs_of, tunable_of
+from policysearch.optimizers import source_of
 from policysearch.plain_data import encode
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key, stream
@@ -42,6 +43,7 @@ def check_hyperparameters(case: Case) -> None:
         raise AssertionError(f"expected hyperparameters of plain data, got {error}") from error
     unknown = tunable_of(type(optimizer)).keys() - document.keys()
     expect(not unknown, "tunable hyperparameters that are fields", ", ".join(unknown))
+    replace(optimizer, **source_of(type(optimizer)))  # unknown or impossible values are refused
     wrong = {name: ends for name, ends in tunable_of(type(optimizer)).items() if not 0 < ends[0] < ends[1]}
     expect(not wrong, "tunable ranges with 0 < low < high", wrong)
 

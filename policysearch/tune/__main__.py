@@ -147,7 +147,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         out=out,
         **{name: getattr(arguments, name) for name in Reuse.model_fields},
         progress=lambda line: print(line, file=sys.stderr, flush=True),
-        **asked.settings,
+        **asked.keywords,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from policysearch.command_line import flag
-from policysearch.configuration import STRICT, Goal
+from policysearch.configuration import STRICT, Goal, Settings
 from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class TuneSettings(BaseModel):
 
     options: dict[str, Any] = {}
     """Hyperparameters of the method; those of the default method stay unless they are named."""
+
+    settings: Annotated[Settings | None, flag("WHICH", "default")] = None
+    """Hyperparameters that are not named: default, or source, those of the method's source where they differ."""
 
     goal: Annotated[Goal, flag("GOAL")] = "maximise"
     """Which returns are better: minimise or maximise."""
@@ -120,6 +123,7 @@ class TuneOptions(ReuseOptions, total=False):
     """
 
     options: Mapping[str, Any] | None
+    settings: Settings | None
     goal: Goal
     constraints: "Sequence[Constraint | str]"
     fixed: Mapping[str, Any] | None

@@ -44,8 +44,9 @@ def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> t
     if settings.sensitivity_rollouts:
         check_rollouts(space, settings.sensitivity_rollouts)
     default, first_options = default_method(space)
-    name, hyperparameters = settings.optimizer or default, settings.options
-    configured = build(name, first_options | hyperparameters if name == default else hyperparameters)
+    name = settings.optimizer or default
+    own = first_options if name == default and settings.settings != "source" else {}
+    configured = build(name, own | settings.options, settings.settings)
     if reason := not_installed(configured):
         raise ValueError(f"optimizer: {name} {reason}")
     request = asked(settings) | {

@@ -121,8 +121,8 @@ class TuneRequest(TuneSettings):
         return found
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The settings by name."""
+    def keywords(self) -> dict[str, Any]:
+        """The settings by name, as `tune` takes them."""
         return self.model_dump(include=set(TuneSettings.model_fields))
 
     @model_validator(mode="after")

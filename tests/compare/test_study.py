@@ -1,15 +1,16 @@
 """The study model: what it accepts, and how it refuses."""
 
 import copy
+import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policysearch.compare.study import Study, StudyError
-from policysearch.optimizers import ARS, CMAES, Repeated
+from policysearch.optimizers import ARS, CMAES, OPTIMIZERS, RandomSearch, Repeated, find_method
 from policysearch.search import Budget
 from policysearch.tasks import Task, find_task, parse_policy
 
@@ -40,6 +41,67 @@ def test_names_in_a_list_and_the_prefix_whitened_are_shorthand() -> None:
     assert study.optimizers["whitened:ars"].whitened
     assert study.optimizers["whitened:ars"].method == "ars"
     assert study.optimizer("lqr", "cma-es") == CMAES()
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper(RandomSearch):
+    """A method whose source has another value than the default."""
+
+    source: ClassVar[dict[str, Any]] = {"population_size": 7}
+
+
+@pytest.fixture
+def paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OPTIMIZERS._known, "paper", Paper)
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "more", "expected"),
+    [
+        (["paper"], {}, Paper()),
+        (["paper"], {"settings": "default"}, Paper()),
+        (["paper"], {"settings": "source"}, Paper(7)),
+        (["source:paper"], {}, Paper(7)),
+        (["whitened:source:paper"], {}, Paper(7)),
+        (["source:whitened:paper"], {}, Paper(7)),
+        ({"x": {"method": "paper", "settings": "source"}}, {}, Paper(7)),
+        ({"x": {"method": "paper", "settings": "default"}}, {"settings": "source"}, Paper()),
+        ({"paper": {"population_size": 3}}, {"settings": "source"}, Paper(3)),
+        ({"source:paper": {"population_size": 3}}, {}, Paper(3)),
+    ],
+)
+def test_the_values_of_the_source_are_those_that_are_not_named(
+    paper: None, optimizers: Any, more: dict[str, Any], expected: Paper
+) -> None:
+    study = Study.resolve({"tasks": ["lqr"], "optimizers": optimizers, **more})
+    (label,) = study.optimizers
+    assert study.optimizer("lqr", label) == expected
+    assert study.optimizers[label].whitened == ("whitened" in label)
+    again = Study.resolve(study.document())  # which says so, and spells them out
+    assert again.document() == study.document()
+    assert again.optimizer("lqr", label) == expected
+    assert again.optimizers[label].settings == study.optimizers[label].settings
+
+
+def test_both_settings_of_a_method_stand_in_one_study_and_the_options_of_a_task_change_either(
+    paper: None,
+) -> None:
+    tasks = {"lqr": {"options": {"source:paper": {"population_size": 5}}}, "CartPole-v1": {}}
+    study = Study.resolve({"tasks": tasks, "optimizers": ["paper", "source:paper"]})
+    found = [study.optimizer(task, label) for task in tasks for label in study.optimizers]
+    assert found == [Paper(), Paper(5), Paper(), Paper(7)]
+    assert "settings" not in study.document()["optimizers"]["paper"]
+
+
+def test_a_source_with_a_hyperparameter_that_the_method_has_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = dataclasses.make_dataclass(
+        "Wrong", [], bases=(RandomSearch,), frozen=True, namespace={"source": {"size": 7}}
+    )
+    monkeypatch.setitem(OPTIMIZERS._known, "wrong", wrong)
+    with pytest.raises(ValueError, match="optimizer wrong: source: expected some of population_size"):
+        find_method("wrong")
 
 
 def test_its_document_describes_the_same_study() -> None:

@@ -324,7 +324,10 @@ def test_cma_es_starts_with_small_steps_and_a_single_parameter_has_methods_of_it
     assert default_method(space_of(Gains)) == ("cma-es", {})
     assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, "cma-es").values
     assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, options={"sigma": 0.1}).values
-    assert tune(cost, SPACE, 30).values != tune(cost, SPACE, 30, options={"sigma": 0.3}).values
+    usual = tune(cost, SPACE, 30, options={"sigma": 0.3}).values
+    assert tune(cost, SPACE, 30).values != usual
+    assert tune(cost, SPACE, 30, settings="source").values == usual  # that of CMA-ES's author
+    assert tune(cost, SPACE, 30, settings="default").values == tune(cost, SPACE, 30).values
     one = Space((Parameter("x", 0.0, -9.0, 9.0),))
     assert default_method(one) == ("local-regression", {})
     assert default_method(Space((Choice("filter", ("a", "b", "c"), "a"),))) == ("hill-climbing", {})
