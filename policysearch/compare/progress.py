@@ -20,6 +20,7 @@ from policysearch.compare.study import Study
 from policysearch.compare.tuning import configurations, repeats
 from policysearch.compare.workers import Died
 from policysearch.reporting.console import Console
+from policysearch.reporting.notebook import CellProgress, is_notebook
 from policysearch.reporting.silence import Silence
 from policysearch.reporting.tables import terminal
 
@@ -215,11 +216,14 @@ def _shown(updates: Iterable[Update], board: Board, console: Console) -> Generat
                 yield update
         say(board.line())
         return
-    said = time.monotonic() - SECONDS_BETWEEN_LINES + SECONDS_TO_FIRST_LINE
+    in_place = is_notebook()
+    show = CellProgress() if in_place else say
+    between = SECONDS_TO_FIRST_LINE if in_place else SECONDS_BETWEEN_LINES
+    said = time.monotonic() - between + SECONDS_TO_FIRST_LINE
     for update in updates:
         board.update(update)
-        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
-            say(board.line())
+        if time.monotonic() - said > between:
+            show(board.line())
             said = time.monotonic()
         yield update
-    say(board.line())
+    show(board.line())

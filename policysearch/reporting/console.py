@@ -10,7 +10,10 @@ from policysearch.visible import visible
 
 
 class Console(rich.console.Console):
-    """A console that shows control characters in text, and obeys its own only."""
+    """A console that shows control characters in text, and obeys its own only; in a notebook it writes plain text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(force_jupyter=False, **options)
 
     def render(self, renderable: Any, options: Any = None) -> Iterable[Segment]:
         """The parts of what is shown."""

@@ -74,13 +74,19 @@ def svg(figure: "Figure", name: str) -> str:
     return buffer.getvalue()
 
 
-def write_png(path: Path, figure: "Figure") -> None:
-    """Write a figure as a PNG file, completely or not at all."""
+def png(figure: "Figure") -> bytes:
+    """A figure as PNG."""
     buffer = io.BytesIO()
     with own_style({}):
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def write_png(path: Path, figure: "Figure") -> None:
+    """Write a figure as a PNG file, completely or not at all."""
+    drawn = png(figure)
     with replacing(path) as file:
-        file.write(buffer.getvalue())
+        file.write(drawn)
 
 
 @contextmanager

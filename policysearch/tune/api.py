@@ -21,6 +21,7 @@ from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, Pr
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import TRIED, Unseeded
 from policysearch.interrupts import Interrupted, held_back
+from policysearch.reporting.notebook import teller
 from policysearch.reuse import Reuse
 from policysearch.space import Space, space_of
 from policysearch.tune import ask, tries
@@ -74,7 +75,7 @@ def tune(
     settings = settings_of({"rollouts": rollouts, "optimizer": optimizer, **given}, workers)
     declared, typed = _space(function, space)
     space = searched(declared, settings)
-    tuning, request = prepared(function, space, settings, progress or (lambda line: None))
+    tuning, request = prepared(function, space, settings, teller(progress))
     if isinstance(function, Prompt):
         if perturb or settings.sensitivity_rollouts or settings.hours:
             raise ValueError("perturb, sensitivity_rollouts and hours: expected none where a person is asked")

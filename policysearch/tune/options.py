@@ -119,7 +119,8 @@ class TuneOptions(ReuseOptions, total=False):
     by name with their `return`. Some methods learn from them; others start at the best of them.
     `perturb` has changed plants by name, each a function or a command line, on which the recommendation and the start
     are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `out` is a
-    folder that keeps everything. `progress` is called with a line of text whenever there is news; `print` will do.
+    folder that keeps everything. `progress` is called with a line of text whenever there is news; True shows
+    the lines on standard error, or below the cell of a notebook.
     """
 
     options: Mapping[str, Any] | None
@@ -146,4 +147,4 @@ class TuneOptions(ReuseOptions, total=False):
     perturb: Mapping[str, Function | str] | None
     workers: int
     out: str | Path | None
-    progress: Say | None
+    progress: Say | bool | None

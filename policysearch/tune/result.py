@@ -14,6 +14,7 @@ from policysearch.configuration import Goal
 from policysearch.core import Array
 from policysearch.deploy import export
 from policysearch.evaluators.functions import NOT_RUN, sign_of
+from policysearch.reporting import notebook
 from policysearch.space import Space
 from policysearch.tune import plots
 from policysearch.tune.held_out import HeldOut, mean_of
@@ -193,6 +194,16 @@ class TuneResult:
         """
         units = {parameter.name: parameter.unit for parameter in self.space.parameters}
         return export.values(Path(path), self.values, units, "Recommended parameters")
+
+    @cached_property
+    def _picture(self) -> bytes | None:
+        return notebook.picture(self.plot)
+
+    def _repr_png_(self) -> bytes | None:
+        return self._picture
+
+    def _repr_html_(self) -> str:
+        return notebook.page(str(self), self._picture)
 
     def __str__(self) -> str:
         if not len(self.held_out.returns):

@@ -60,8 +60,9 @@ def test_what_there_is_is_reported_and_the_same_call_continues(
     at: int, load: int, said: str, rows: int, more: set[str], tmp_path: Path
 ) -> None:
     plant, loaded = Plant(at), Plant(load)
-    with pytest.raises(Interrupted) as stopped:
+    with pytest.raises(KeyboardInterrupt) as stopped:
         tuned(plant, tmp_path / "a", loaded)
+    assert isinstance(stopped.value, Interrupted)
     result = stopped.value.result
     assert (result.ended, len(result.rollouts)) == ("stopped", rows)
     assert said in str(result)
@@ -123,9 +124,11 @@ def test_the_shell_shows_what_there_is_and_how_to_continue(
 
 
 def test_ctrl_c_waits_until_files_are_written_and_the_second_one_does_not() -> None:
+    usual = signal.getsignal(signal.SIGINT)
     with held_back() as pressed:
         signal.raise_signal(signal.SIGINT)
         assert pressed
+    assert signal.getsignal(signal.SIGINT) is usual
     with pytest.raises(KeyboardInterrupt), held_back():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
