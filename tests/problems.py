@@ -21,6 +21,7 @@ from policysearch.optimizers import (
     HillClimbing,
     NaturalGradient,
     OffPolicyReinforce,
+    OnePlusOneCMAES,
     RandomSearch,
     Reinforce,
     Repeated,
@@ -81,6 +82,7 @@ DIRECT: dict[str, Optimizer] = {
     "genetic truncation": Genetic(selection="truncation"),
     "hill-climbing adapt": HillClimbing(adapt=True),
     "hill-climbing remembering": HillClimbing(reevaluate=False),
+    "one-plus-one-cma-es again": OnePlusOneCMAES(reevaluate=True),
     "repeated random-search": Repeated(RandomSearch(), 3),
 }
 

@@ -37,7 +37,7 @@ PROGRAM = "python -m policysearch.compare"
 
 DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 
-Without flags, runs the quick study: every method that needs no extra on two small tasks, within two
+Without flags, runs the quick study: the general methods that need no extra on two small tasks, within two
 minutes. A study file and flags may be mixed; flags win. Everything is kept in DIR/ledger.sqlite as it
 happens: whatever ends a comparison (Ctrl-C, kill -9, a power cut), the same command continues where it
 stopped, with the same numbers. A study file is a program: it runs the modules that it names, also those of

@@ -8,10 +8,13 @@ from policysearch.optimizers.evolution_strategy import EvolutionStrategy
 from policysearch.optimizers.finite_difference import FiniteDifference
 from policysearch.optimizers.genetic import Genetic
 from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.learning_rate_cma_es import LearningRateCMAES
 from policysearch.optimizers.local_regression import LocalRegression
+from policysearch.optimizers.multi_start import MultiStart
 from policysearch.optimizers.natural_gradient import NaturalGradient
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
+from policysearch.optimizers.one_plus_one_cma_es import OnePlusOneCMAES
 from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
@@ -27,6 +30,7 @@ from policysearch.optimizers.registry import (
 )
 from policysearch.optimizers.reinforce import Reinforce
 from policysearch.optimizers.repeated import Repeated
+from policysearch.optimizers.separable_cma_es import SeparableCMAES
 from policysearch.optimizers.snes import SNES
 from policysearch.optimizers.spsa import SPSA
 from policysearch.optimizers.trpo import TRPO
@@ -49,13 +53,17 @@ __all__ = [
     "FiniteDifference",
     "Genetic",
     "HillClimbing",
+    "LearningRateCMAES",
     "LocalRegression",
+    "MultiStart",
     "NaturalGradient",
     "NelderMead",
     "OffPolicyReinforce",
+    "OnePlusOneCMAES",
     "RandomSearch",
     "Reinforce",
     "Repeated",
+    "SeparableCMAES",
     "Trusted",
     "Whitened",
     "build",

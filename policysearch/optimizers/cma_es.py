@@ -31,7 +31,7 @@ adaptation, any affine transformation of the parameters.
 
 When to use it: as the first choice for 2 to about 100 parameters. With 30 to 100 rollouts smaller first steps
 are better: σ = 0.1, the default of `tune`.
-When not: for one parameter; for thousands, since C has d² numbers.
+When not: for one parameter; for thousands, since C has d² numbers: `sep-cma-es` has d.
 """
 
 import warnings
@@ -59,6 +59,7 @@ class CMAES:
     needs: ClassVar[Needs] = Needs(uses_known=True)
     revision: ClassVar[int] = 2  # 2: equal returns widen the search, and no unit of returns ends it
     tunable: ClassVar[Ranges] = {"sigma": (0.03, 3.0)}
+    diagonal: ClassVar[bool] = False  # whether C is diagonal, as in `sep-cma-es`
 
     sigma: float = 0.3  # initial step size, in scaled parameter units
     population_size: int | None = None  # λ; None: 4 + ⌊3 ln d⌋
@@ -103,6 +104,8 @@ class CMAES:
             "tolfunhist": 0,
             "tolflatfitness": np.inf,
         }
+        if self.diagonal:
+            options["CMA_diagonal"] = True
         if population_size is not None:
             options["popsize"] = population_size
         mean, sigma = domain.start, self.sigma

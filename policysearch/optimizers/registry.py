@@ -21,14 +21,18 @@ from policysearch.optimizers.evolution_strategy import EvolutionStrategy
 from policysearch.optimizers.finite_difference import FiniteDifference
 from policysearch.optimizers.genetic import Genetic
 from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.learning_rate_cma_es import LearningRateCMAES
 from policysearch.optimizers.local_regression import LocalRegression
+from policysearch.optimizers.multi_start import MultiStart
 from policysearch.optimizers.natural_gradient import NaturalGradient
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
+from policysearch.optimizers.one_plus_one_cma_es import OnePlusOneCMAES
 from policysearch.optimizers.pgpe import PGPE
 from policysearch.optimizers.ppo import PPO
 from policysearch.optimizers.random_search import RandomSearch
 from policysearch.optimizers.reinforce import Reinforce
+from policysearch.optimizers.separable_cma_es import SeparableCMAES
 from policysearch.optimizers.snes import SNES
 from policysearch.optimizers.spsa import SPSA
 from policysearch.optimizers.trpo import TRPO
@@ -40,9 +44,13 @@ OPTIMIZERS.update(
         "random-search": RandomSearch,
         "hill-climbing": HillClimbing,
         "nelder-mead": NelderMead,
+        "multi-start": MultiStart,
         "genetic": Genetic,
         "cross-entropy": CrossEntropy,
         "cma-es": CMAES,
+        "sep-cma-es": SeparableCMAES,
+        "lra-cma-es": LearningRateCMAES,
+        "one-plus-one-cma-es": OnePlusOneCMAES,
         "snes": SNES,
         "pgpe": PGPE,
         "finite-difference": FiniteDifference,

@@ -21,7 +21,9 @@ from policysearch.optimizers import (
     FiniteDifference,
     Genetic,
     HillClimbing,
+    MultiStart,
     NelderMead,
+    OnePlusOneCMAES,
     RandomSearch,
     Reinforce,
     Trusted,
@@ -30,6 +32,7 @@ from policysearch.optimizers import (
 from policysearch.optimizers.cma_es import _NoiseHandling
 from policysearch.optimizers.cross_entropy import elite_weights
 from policysearch.optimizers.evolution_strategy import centred_ranks
+from policysearch.optimizers.one_plus_one_cma_es import _Shape
 from policysearch.policies import Linear
 from policysearch.search import Budget, generations
 from policysearch.seeding import stream
@@ -42,6 +45,80 @@ def told(proposal: Proposal, returns: Sequence[float]) -> Evaluation:
 
 def begin(optimizer: Optimizer, start: Sequence[float], seed: int = 1) -> Any:
     return optimizer.search(Domain.unbounded(np.array(start, dtype=float)), stream(seed))
+
+
+# (1+1)-CMA-ES ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_the_factor_of_the_covariance_and_its_inverse_follow_the_update_of_the_covariance(slow: bool) -> None:
+    d, shape, rng = 4, _Shape.round(4), stream(3)
+    C, p_c, c_c, c = np.eye(d), np.zeros(d), 2 / 6, 2 / 22
+    for _ in range(25):
+        y = rng.standard_normal(d)
+        shape.learn(y, slow)
+        p_c = (1 - c_c) * p_c + (math.sqrt(c_c * (2 - c_c)) * y if slow else 0.0)
+        C = (1 - c) * C + c * (np.outer(p_c, p_c) + (0.0 if slow else c_c * (2 - c_c)) * C)
+        assert pytest.approx(C) == shape.A @ shape.A.T
+        assert shape.A @ shape.inverse == pytest.approx(np.eye(d), abs=1e-12)
+
+
+def test_a_step_is_longer_after_a_better_child_and_shorter_after_a_worse_one() -> None:
+    search = begin(OnePlusOneCMAES(sigma=0.5), [0.0, 0.0])
+    first = next(search)
+    assert first.params[0].tolist() == [0.0, 0.0]
+    better = search.send(told(first, [0.0, 1.0]))
+    assert better.recommendation.tolist() == first.params[1].tolist()
+    # p̄ = 11/12 · 2/11 + 1/12 = 1/4; (1/4 − 2/11)/((1 − 2/11)(1 + 2/2)) = (3/44)/(18/11) = 1/24
+    assert better.diagnostics["sigma"] == pytest.approx(0.5 * math.exp(1 / 24))
+    assert len(better.params) == 1
+    worse = search.send(told(better, [0.5]))
+    # p̄ = 11/12 · 1/4 = 11/48; (11/48 − 2/11)/(18/11) = (25/528)/(18/11) = 25/864
+    assert worse.diagnostics["sigma"] == pytest.approx(0.5 * math.exp(1 / 24 + 25 / 864))
+    equal = search.send(told(worse, [1.0]))
+    assert equal.diagnostics["sigma"] == worse.diagnostics["sigma"]
+    assert equal.recommendation.tolist() == better.recommendation.tolist()
+
+
+def test_a_lucky_parent_stays_unless_it_is_evaluated_again() -> None:
+    for again, recommended in ((False, 0), (True, 1)):
+        search = begin(OnePlusOneCMAES(reevaluate=again), [0.0])
+        first = next(search)
+        second = search.send(told(first, [9.0, 1.0]))
+        assert len(second.params) == 1 + again
+        third = search.send(told(second, [0.0, 1.0] if again else [1.0]))
+        assert third.recommendation.tolist() == [first.params[0], second.params[-1]][recommended].tolist()
+
+
+# Multi-start -----------------------------------------------------------------------------------------
+
+
+def test_a_second_start_finds_the_higher_of_two_peaks() -> None:
+    def peaks(x: Array) -> Array:
+        low, high = ((x - centre) ** 2 @ np.array([1.0, 2.0]) for centre in (0.3, 0.9))
+        return np.asarray(np.exp(-50 * low) + 2 * np.exp(-800 * high))
+
+    domain = Domain(np.full(2, 0.35), np.zeros(2), np.ones(2))
+    found = {}
+    for method in (MultiStart(), NelderMead(edge=0.1)):
+        for last in generations(method, Values(peaks), domain, budget=Budget(600), seed=2):
+            found[type(method)] = last.recommendation
+    assert found[NelderMead] == pytest.approx(0.3, abs=0.01)
+    assert found[MultiStart] == pytest.approx(0.9, abs=0.01)
+
+
+def test_every_start_has_a_design_in_slices_of_the_ranges_and_recommends_the_best_of_all() -> None:
+    domain = Domain(np.full(2, 0.5), np.zeros(2), np.ones(2))
+    made = list(generations(MultiStart(design=5), Values(), domain, budget=Budget(300), seed=1))
+    designs = [g.proposal.params for g in made if len(g.proposal.params) in (5, 6)]
+    assert len(designs) >= 2
+    assert designs[0][0].tolist() == [0.5, 0.5]
+    for design in designs[1:]:
+        assert np.sort(np.floor(5 * design), axis=0).tolist() == [[i, i] for i in range(5)]
+    best = -np.inf
+    for g in made:
+        best = max(best, float(g.evaluation.returns.max()))
+        assert Values().function(g.recommendation[None])[0] == pytest.approx(best, abs=1e-12)
 
 
 # Cross-entropy ---------------------------------------------------------------------------------------

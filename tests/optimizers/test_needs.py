@@ -86,12 +86,16 @@ def test_the_methods_of_the_registry_need_what_their_source_uses() -> None:
     needs = {name: needs_of(cls) for name, cls in OPTIMIZERS.items() if needs_of(cls) != Needs()}
     scores = Needs(scores=True)
     assert needs == {
+        "cma-es": Needs(uses_known=True),
+        "sep-cma-es": Needs(uses_known=True),
+        "lra-cma-es": Needs(extra="cmaes", modules=("cmaes",)),
+        "cross-entropy": Needs(uses_known=True),
         "reinforce": scores,
         "off-policy-reinforce": Needs(scores=True, kept_rollouts=True),
         "natural-gradient": scores,
         "trpo": scores,
         "ppo": scores,
-        "bayesian": Needs(bounds=True, extra="bo", modules=("optuna", "torch")),
+        "bayesian": Needs(bounds=True, uses_known=True, extra="bo", modules=("optuna", "torch")),
     }
 
 

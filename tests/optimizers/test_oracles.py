@@ -10,7 +10,7 @@ import pytest
 from problems import sphere
 
 from policysearch.core import Array, Domain, Evaluation, Proposal
-from policysearch.optimizers import CMAES
+from policysearch.optimizers import CMAES, LearningRateCMAES, SeparableCMAES
 from policysearch.seeding import stream
 
 
@@ -18,9 +18,11 @@ def told(proposal: Proposal, values: Array) -> Evaluation:
     return Evaluation(proposal.params, values[:, None], np.ones((len(values), 1), dtype=int))
 
 
-@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize(("method", "active"), [(CMAES, True), (CMAES, False), (SeparableCMAES, True)])
 @pytest.mark.parametrize("bounded", [False, True])
-def test_cma_es_proposes_exactly_what_bare_cma_proposes(bounded: bool, active: bool) -> None:
+def test_cma_es_proposes_exactly_what_bare_cma_proposes(
+    bounded: bool, method: type[CMAES], active: bool
+) -> None:
     d = 5
     limit = 1.0 if bounded else np.inf  # the optimum lies on the upper bounds
     domain = Domain(np.zeros(d), np.full(d, -limit), np.full(d, limit))
@@ -29,12 +31,13 @@ def test_cma_es_proposes_exactly_what_bare_cma_proposes(bounded: bool, active: b
         "randn": lambda *shape: rng.standard_normal(shape),
         "seed": np.nan,
         "CMA_active": active,
+        "CMA_diagonal": method is SeparableCMAES,
         "bounds": [[-1.0] * d, [1.0] * d] if bounded else [None, None],
         "verbose": -9,
         "verb_log": 0,
     }
     es = cma.CMAEvolutionStrategy(np.zeros(d), 0.3, options)
-    search = CMAES(active=active).search(domain, stream(9))
+    search = method(active=active).search(domain, stream(9))
     proposal = next(search)
     for generation in range(40):
         sampled = es.ask()
@@ -44,6 +47,25 @@ def test_cma_es_proposes_exactly_what_bare_cma_proposes(bounded: bool, active: b
         proposal = search.send(told(proposal, values))
         assert proposal.recommendation.tobytes() == np.asarray(es.result.xfavorite).tobytes(), generation
         assert float(es.sigma) == proposal.diagnostics["sigma"]
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+def test_learning_rate_adaptation_proposes_exactly_what_cmaes_proposes(bounded: bool) -> None:
+    d, limit = 5, 1.0 if bounded else np.inf
+    domain = Domain(np.zeros(d), np.full(d, -limit), np.full(d, limit))
+    bounds = np.column_stack([domain.lower, domain.upper]) if bounded else None
+    seed = int(stream(9).integers(2**31))
+    es = cmaes.CMA(np.zeros(d), 0.3, bounds, seed=seed, lr_adapt=True)
+    search = LearningRateCMAES().search(domain, stream(9))
+    proposal = next(search)
+    noise = stream(4)
+    for _ in range(40):
+        points = np.array([es.ask() for _ in range(es.population_size)])
+        assert points.tobytes() == proposal.params.tobytes()
+        values = sphere(points) + noise.standard_normal(len(points))
+        es.tell(list(zip(points, (-values).tolist(), strict=True)))
+        proposal = search.send(told(proposal, values))
+        assert proposal.recommendation.tobytes() == domain.clip(es.mean).tobytes()
 
 
 @pytest.mark.parametrize("bounded", [False, True])
