@@ -99,7 +99,7 @@ def changed() -> dict[str, dict[str, Any]]:
     These are names that a module sets to a literal other than None, so that what differs between processes (a folder
     of their own) and what begins as None (a handle that is opened once) stays as it is in a worker.
     """
-    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    files = {name: _file_of(module) for name, module in sys.modules.items()}
     trees = {name: source_tree(file) for name, file in files.items() if file and _is_users(file)}
     found = {
         name: _changed(tree, vars(sys.modules[name]))
@@ -107,6 +107,14 @@ def changed() -> dict[str, dict[str, Any]]:
         if tree is not None and name != "__main__"
     }
     return {name: values for name, values in found.items() if values}
+
+
+def _file_of(module: Any) -> str | None:
+    """The file of a module; one that is loaded when it is first used is not loaded for it."""
+    try:
+        return types.ModuleType.__getattribute__(module, "__file__")
+    except (AttributeError, TypeError):  # an object that stands for a module
+        return None
 
 
 @cache

@@ -12,8 +12,10 @@ from test_package import BANNED
 
 import policysearch
 from policysearch import OPTIMIZERS
+from policysearch.aibo.half_ellipse_gait import HalfEllipseGait
 from policysearch.compare.tables import FRAMES
-from policysearch.tasks.policies import CONTROLLERS
+from policysearch.exoskeleton.torque_profile import TorqueProfile
+from policysearch.tasks.policies import TUNED, tuned_controllers
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,8 +34,10 @@ def _generator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_policy_and_controller_says_when_to_use_it() -> None:
-    makers = [getattr(make, "func", make) for make in CONTROLLERS.values()]
-    modules = {"linear", "mlp", "gaussian", "softmax"} | {make.__self__.__module__ for make in makers}
+    assert tuned_controllers().keys() == set(TUNED)
+    makers = [make.func.__self__ for make in tuned_controllers().values()]  # type: ignore[attr-defined]
+    makers += [HalfEllipseGait, TorqueProfile]
+    modules = {"linear", "mlp", "gaussian", "softmax"} | {make.__module__ for make in makers}
     assert len(modules) >= 11
     for name in modules:
         doc = importlib.import_module(name if "." in name else f"policysearch.policies.{name}").__doc__ or ""

@@ -90,7 +90,7 @@ def test_global_randomness_is_not_used(name: str) -> None:
 
 #: The parts of the package, in the order of their imports: a part imports earlier ones only.
 ENGINE = (
-    "callable_package", "fork_server", "visible", "files", "errors", "interrupts", "leftovers", "seeding", "policy", "core",
+    "callable_package", "exports", "quantiles", "fork_server", "visible", "files", "errors", "interrupts", "leftovers", "seeding", "policy", "core",
     "registry", "elementary", "jit", "parameters", "space", "constraints", "plain_data", "configuration", "streams", "command_line", "ledger", "reuse", "digests", "provenance", "models",
     "policies", "simulators", "gradients", "optimizers", "ask_tell", "search", "limits", "wire", "evaluators", "tasks", "deploy", "asking",
     "reporting", "compare", "testing",
@@ -185,7 +185,7 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: that raises the number.
 LOGICAL_LINES = {
     "visible": 15, "files": 65, "streams": 48,
-    "callable_package": 10, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 40, "core": 155, "registry": 111, "elementary": 105, "jit": 115,
+    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 40, "core": 155, "registry": 111, "elementary": 105, "jit": 115,
     "parameters": 80, "space": 150, "constraints": 95, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 365,
     "reuse": 30, "digests": 405,
     "provenance": 50, "models": 190, "policies": 860, "simulators": 1045, "gradients": 420, "optimizers": 1514,

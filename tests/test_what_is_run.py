@@ -18,6 +18,8 @@ import pytest
 
 from policysearch.compare.__main__ import main as compare_main
 from policysearch.compare.api import compare
+from policysearch.compare.checks import _is_tried
+from policysearch.compare.study import Study
 from policysearch.digests import Digests, of_command, of_files, of_object
 from policysearch.digests.agreement import OtherRun
 from policysearch.ledger import Ledger, read
@@ -425,6 +427,15 @@ def test_a_study_grows_by_tasks_with_code_of_their_own(tmp_path: Path) -> None:
     compare(study, out=tmp_path, progress=False)
     both = compare(study | {"tasks": ["lqr", "Licensed-v0"]}, out=tmp_path, progress=False)
     assert len(both.runs) == 2
+
+
+def test_compiled_rollouts_are_not_tried() -> None:
+    """They are functions of their seeds; so no process is started for them."""
+    study = Study.resolve({"tasks": ["CartPole-v1", "counting_env:Counting-v0"], "optimizers": ["ars"]})
+    assert [_is_tried(study, name) for name in study.tasks] == [False, True]
+    assert not _is_tried(Study.resolve({"tasks": ["exoskeleton"], "optimizers": ["ars"]}), "exoskeleton")
+    of_its_own = Study.resolve({"tasks": ["CartPole-v1"], "optimizers": ["ars"], "evaluator": "episodes"})
+    assert _is_tried(of_its_own, "CartPole-v1")
 
 
 def test_an_environment_is_tried_with_parameters_that_act() -> None:

@@ -4,12 +4,14 @@ Importing this package registers its environments with Gymnasium: a walk in MuJo
 half and twice of it, and a reduced model without MuJoCo.
 """
 
-import gymnasium as gym
+from typing import Any
 
-from policysearch.aibo.traversal import FRAMES
+import gymnasium as gym
 
 #: mm/s, reported of the real robot: Kohl & Stone 2004, and hand-tuned gaits of 2003 as recalled, not verified.
 KOHL_STONE, UNSW, AUSTIN_VILLA, CMU = 291.0, 254.0, 245.0, 200.0
+#: Steps of an episode: `traversal.FRAMES`, whose import takes a while.
+FRAMES = 563
 #: The environment behind each task, by the end of their names.
 SIMULATIONS = {"": "", "-half-noise": "HalfNoise", "-twice-noise": "TwiceNoise", "-reduced": "Reduced"}
 
@@ -29,10 +31,9 @@ gym.register(
 
 def register() -> None:
     """Add the gait to the policies, and its tasks: every candidate has episodes of its own, as on a real robot."""
-    from policysearch.aibo.half_ellipse_gait import HalfEllipseGait  # noqa: PLC0415 - when it is needed
-    from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415
+    from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415 - when it is needed
 
-    CONTROLLERS["half-ellipse-gait"] = HalfEllipseGait.of
+    CONTROLLERS["half-ellipse-gait"] = _half_ellipse_gait
     speeds = {"Kohl & Stone 2004, real robot": KOHL_STONE}
     for suffix, env in (
         ("", ""),
@@ -49,3 +50,10 @@ def register() -> None:
             references=speeds if env != "Reduced" else {},
             common_random_numbers=False,
         )
+
+
+def _half_ellipse_gait(interface: Any) -> Any:
+    """The gait for an environment (`Interface`)."""
+    from policysearch.aibo.half_ellipse_gait import HalfEllipseGait  # noqa: PLC0415 - imports Numba
+
+    return HalfEllipseGait.of(interface)

@@ -167,9 +167,9 @@ def main(argv: "list[str] | None" = None) -> int:
 
 def _compare(arguments: Arguments, argv: "list[str]") -> int:
     if arguments.list:
-        from policysearch.compare import show  # noqa: PLC0415 - heavy
+        from policysearch.compare.listing import listing  # noqa: PLC0415 - heavy
 
-        show.registry()
+        listing()
         return 0
     workers = (os.cpu_count() or 1) if arguments.workers is None else arguments.workers
     if workers < 1:
@@ -225,14 +225,12 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
 
 def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "list[str]") -> int:
     """Make the runs, show what has come of them, and say how it ended."""
-    from policysearch.compare import report, show  # noqa: PLC0415 - heavy
+    from policysearch.compare.again import command_line, replay_of  # noqa: PLC0415 - heavy
     from policysearch.compare.driver import run_study  # noqa: PLC0415
     from policysearch.compare.study import StudyError  # noqa: PLC0415
     from policysearch.ledger import LedgerRefused  # noqa: PLC0415
 
-    again = report.command_line(
-        [argument for argument in argv if argument not in ("--fresh", "--retry-failed")]
-    )
+    again = command_line([argument for argument in argv if argument not in ("--fresh", "--retry-failed")])
     reuse = Reuse(**{name: getattr(arguments, name) for name in Reuse.model_fields})
     shard = _shard(arguments.shard, study)
     try:
@@ -248,6 +246,8 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
         none_yet = "no run of the comparison has finished yet"
         print(f"{none_yet if shard.part(study) else none_here}; there is nothing to report", file=sys.stderr)
     else:
+        from policysearch.compare import show  # noqa: PLC0415 - heavy, and not needed before
+
         show.results(outcome.result, out)
         if arguments.plan:
             show.plan(outcome.result)
@@ -256,7 +256,7 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     if outcome.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
         lines += [
-            f"{died.job}: {died.crash}; to see it again: {report.replay_of(died.job, study, out)}"
+            f"{died.job}: {died.crash}; to see it again: {replay_of(died.job, study, out)}"
             for died in outcome.died
             if died.crash is not None
         ]

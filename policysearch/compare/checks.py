@@ -16,7 +16,6 @@ from policysearch.compare.study import Study, StudyError
 from policysearch.compare.workers import registered
 from policysearch.digests import Digests, of_files, of_module, of_object
 from policysearch.digests.agreement import revision, revision_of_scales
-from policysearch.evaluators import CompiledEvaluator
 from policysearch.evaluators.interface import find_spec
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.evaluators.worker_process import Run
@@ -25,7 +24,7 @@ from policysearch.optimizers import OPTIMIZERS, revision_of
 from policysearch.registry import imported
 from policysearch.reuse import Reuse
 from policysearch.seeding import stream
-from policysearch.tasks import TASKS
+from policysearch.tasks import TASKS, is_compiled
 from policysearch.tasks.policies import policy_module
 from policysearch.tasks.task import Task
 
@@ -72,18 +71,24 @@ def check_all(study: Study, journal: StudyJournal, workers: int, reuse: Reuse) -
         StudyError: if the same parameters and seed give different returns, unless that is allowed.
     """
     known = {*journal.checks, *(job.task for _, job in journal.past)}
-    names = [name for name in study.tasks if name not in known and study.task(name).person is None]
+    names = [name for name in study.tasks if name not in known and _is_tried(study, name)]
     wrong = []
     for name, made in _made(study, names, workers):
-        if made is not None and made.difference and not reuse.allow_nondeterminism:
+        if made.difference and not reuse.allow_nondeterminism:
             wrong.append(f"{name}: {made.difference}; mend that, or allow it with --allow-nondeterminism")
-        elif made is not None:
+        else:
             journal.checked(name, made)
     if wrong:
         raise StudyError(wrong)
 
 
-def _made(study: Study, names: list[str], workers: int) -> Iterator[tuple[str, Check | None]]:
+def _is_tried(study: Study, name: str) -> bool:
+    """Whether a task is tried: a person is not; compiled rollouts are functions of their seeds by construction."""
+    task = study.task(name)
+    return task.person is None and not is_compiled(task, study.evaluator)
+
+
+def _made(study: Study, names: list[str], workers: int) -> Iterator[tuple[str, Check]]:
     """The checks of some tasks: in a process of their own where the runs have such processes too."""
     if workers == 1:
         for name in names:
@@ -104,15 +109,13 @@ def _checks(study: Study, environments: dict[str, EnvSpec]) -> AbstractContextMa
     return contextlib.nullcontext(lambda name, context, tell: _check(study, name))
 
 
-def _check(study: Study, name: str) -> Check | None:
-    """Try a task; None where its rollouts are compiled, and functions of their seeds by construction.
+def _check(study: Study, name: str) -> Check:
+    """Try a task.
 
     The parameters are near the start, but not there: many starts, such as zero, act alike whatever is observed.
     """
     problem = study.problem(name, next(iter(study.optimizers)), run=0)
     try:
-        if isinstance(problem.evaluator, CompiledEvaluator):
-            return None
         domain, rng = problem.domain, stream(study.seed, "check", name)
         width = NEAR * (domain.upper - domain.lower) if domain.enclosed else 1.0
         params = np.clip(

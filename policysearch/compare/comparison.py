@@ -18,8 +18,9 @@ import tomli_w
 from jaxtyping import Float
 
 from policysearch.compare import power, statistics
+from policysearch.compare.saved import relative
 from policysearch.compare.session import decisions_of, pairs
-from policysearch.compare.tables import FRAMES, Tables, relative
+from policysearch.compare.tables import FRAMES, Tables
 from policysearch.core import Array
 from policysearch.files import write_text
 from policysearch.reporting.tables import csv

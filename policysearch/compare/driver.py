@@ -3,17 +3,20 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from policysearch.compare import progress, recommendation, report
+from policysearch.compare import progress, recommendation
 from policysearch.compare.checks import check_all, what_is_run
 from policysearch.compare.journal import StudyJournal
-from policysearch.compare.result import CompareResult
 from policysearch.compare.session import Shard, StudySession, Update
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
 from policysearch.interrupts import held_back
 from policysearch.reuse import Reuse
+
+if TYPE_CHECKING:
+    from policysearch.compare.result import CompareResult
 
 
 class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was found
@@ -26,7 +29,7 @@ class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was fou
 class StudyOutcome:
     """How a study ended."""
 
-    result: CompareResult | None  # of the runs that have finished; None before the first
+    result: "CompareResult | None"  # of the runs that have finished; None before the first
     died: Sequence[Died]
     interrupted: bool
 
@@ -73,7 +76,7 @@ def run_study(
         watched = progress.watched(updates, session) if watch else updates
         interrupted = _interrupted(watched, updates)
         with held_back() as pressed:
-            result = CompareResult.of(session) if session.results else None
+            result = _result(session) if session.results else None
             if folder is not None and (session.results or session.died):
                 _write(session, result, folder, latex=latex)
     return StudyOutcome(result, session.died, interrupted or bool(pressed))
@@ -91,8 +94,16 @@ def _interrupted(watched: Generator[Update, None, None], updates: Generator[Upda
     return False
 
 
-def _write(session: StudySession, result: CompareResult | None, folder: Path, *, latex: bool) -> None:
+def _result(session: StudySession) -> "CompareResult":
+    from policysearch.compare.result import CompareResult  # noqa: PLC0415 - pandas, which runs do not need
+
+    return CompareResult.of(session)
+
+
+def _write(session: StudySession, result: "CompareResult | None", folder: Path, *, latex: bool) -> None:
     """Write the report, the recommendations and the examples of failed episodes."""
+    from policysearch.compare import report  # noqa: PLC0415 - pandas, which runs do not need
+
     try:
         labels = {died.job.optimizer for died in session.died}
         study = (

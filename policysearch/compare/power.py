@@ -9,12 +9,12 @@ Statistics of studies larger than the largest simulated one are its own, moved b
 """
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.special import ndtri
+from jaxtyping import Float, Int
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns
+from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns, step_down
 from policysearch.core import Array
+from policysearch.quantiles import normal_quantile
 from policysearch.seeding import stream
 
 POWER = 0.8
@@ -97,29 +97,8 @@ def power(
         observed, others = flipped[..., 0].copy(), np.abs(flipped[..., 1:])
         for i, size in enumerate(sizes):
             moved = observed + growth * (np.sqrt(size) - np.sqrt(runs))
-            found[i] += decided(np.abs(moved), others).sum(axis=0)
+            found[i] += (step_down(np.abs(moved), others, ROUNDING) <= ALPHA).sum(axis=0)
     return found / STUDIES
-
-
-def decided(
-    T: Float[Array, "studies pairs"], flipped: Float[Array, "studies pairs patterns"]
-) -> Bool[Array, "studies pairs"]:
-    """Whether each pair of each study has a joint p value of at most 5 % (`statistics.paired_tests`).
-
-    Args:
-        T: the observed statistics.
-        flipped: those of all sign patterns but the observed.
-    """
-    found = np.zeros(T.shape, dtype=bool)
-    allowed = int(ALPHA * (flipped.shape[2] + 1))
-    some = np.arange(len(T)) if allowed else np.empty(0, dtype=int)  # studies in which more may be found
-    while some.size:
-        largest = (flipped[some] * ~found[some][..., None]).max(axis=1)
-        boundary = np.partition(largest, -allowed, axis=1)[:, -allowed]
-        new = (T[some] - ROUNDING > boundary[:, None]) & ~found[some]
-        found[some] |= new
-        some = some[new.any(axis=1) & ~found[some].all(axis=1)]
-    return found
 
 
 def _filled(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:
@@ -137,8 +116,8 @@ def _first(sizes: Float[Array, "n"], powers: Float[Array, "n"]) -> float:
     if not enough.size or enough[0] == 0:
         return float(sizes[0]) if enough.size else float(MAX_RUNS)
     i = slice(enough[0] - 1, enough[0] + 1)
-    quantiles = ndtri(np.clip(powers[i], 0.5 / STUDIES, 1 - 0.5 / STUDIES))
-    return float(np.interp(ndtri(POWER), quantiles, np.sqrt(sizes[i])) ** 2)
+    quantiles = [*map(normal_quantile, np.clip(powers[i], 0.5 / STUDIES, 1 - 0.5 / STUDIES).tolist())]
+    return float(np.interp(normal_quantile(POWER), quantiles, np.sqrt(sizes[i])) ** 2)
 
 
 def unpaired(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array, "_"]:

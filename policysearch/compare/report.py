@@ -1,13 +1,11 @@
 """The report of a comparison: `report.html`, `summary.md`, `curves.png`, and a LaTeX table on demand."""
 
-import os
-import shlex
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from policysearch.compare import plots
+from policysearch.compare.again import replay_command
 from policysearch.compare.comparison import MIN_TASKS, TARGETS, Comparison
 from policysearch.compare.document import document
 from policysearch.compare.readable import (
@@ -22,15 +20,9 @@ from policysearch.compare.readable import (
     tuned_rows,
     versions,
 )
-from policysearch.compare.run import Job
-from policysearch.compare.saved import FAILURES_FILE
-from policysearch.compare.study import Study
-from policysearch.compare.tables import relative
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
-from policysearch.deploy.files import Name
 from policysearch.files import write_text
 from policysearch.plain_data import for_others
-from policysearch.registry import package_of
 from policysearch.reporting.figures import drawing
 from policysearch.reporting.page import drawn, render
 from policysearch.reporting.tables import latex, markdown, number
@@ -157,25 +149,3 @@ def _outside(comparison: Comparison, task: str) -> list[str]:
     """The modules outside the package that a replay of a run on a task needs."""
     runs = comparison.runs[comparison.runs["task"] == task]
     return outside(task, str(runs["policy"].iloc[0])) if "policy" in runs else []
-
-
-def replay_of(job: Job, study: Study, out: Path) -> str:
-    """The command that shows the first failed episode of a run again."""
-    name = str(Name(job.task, job.optimizer, job.run, 0))
-    return replay_command(
-        f"{out / FAILURES_FILE / name}", None, *outside(job.task, study.task(job.task).policy)
-    )
-
-
-def replay_command(file: str, out: Path | None = None, *modules: str) -> str:
-    """The command that shows a failed episode again, to be run where modules outside any package are."""
-    path = Path(file) if out is None else out / relative(file, out)
-    here = "PYTHONPATH=. " * any(package_of(module) is None for module in modules)
-    trust = ["--trust", *modules] if modules else []
-    return here + shlex.join(["python", "-m", "policysearch.compare", "replay", str(path), *trust])
-
-
-def command_line(arguments: list[str], module: str = "policysearch.compare") -> str:
-    """The command that a reader can type again."""
-    name = "python" if "python" in Path(sys.executable).name else sys.executable
-    return shlex.join([name, "-m", module, *(os.fspath(argument) for argument in arguments)])

@@ -5,14 +5,18 @@ the return that counts as 0 across tasks (`normalise`). If a task declares neith
 the other episodes, together with the share of failures. What a search makes of a failure is another matter.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from policysearch.compare.study import Study
 from policysearch.core import Array
 from policysearch.reporting.tables import number
 from policysearch.tasks import known_task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: The column of runs.csv that says how many of a run's report episodes failed; it is there if any failed.
 FAILED = "failed_episodes"
@@ -58,7 +62,7 @@ def in_words(failed: int, episodes: int, failure: float | None) -> str:
     return f"{said}; the return is the mean of the other {episodes - failed}"
 
 
-def with_counts(runs: pd.DataFrame) -> pd.DataFrame:
+def with_counts(runs: "pd.DataFrame") -> "pd.DataFrame":
     """The table of runs, with the column of failed report episodes before the remarks, if any episode failed."""
     if FAILED not in runs:
         return runs
@@ -67,7 +71,7 @@ def with_counts(runs: pd.DataFrame) -> pd.DataFrame:
     return others
 
 
-def failed_share(runs: pd.DataFrame, episodes: int) -> float:
+def failed_share(runs: "pd.DataFrame", episodes: int) -> float:
     """The share of the report episodes of these runs, so many each, that failed; 0 in tables without that column."""
     return float(runs[FAILED].mean() / episodes) if FAILED in runs else 0.0
 

@@ -233,3 +233,10 @@ def _vectors(file: Path, headers: dict[str, Header]) -> list[tuple[Header, Array
                 f"{file}: expected {len(header.param_names)} parameters, got shape {params.shape}"
             )
     return list(zip(headers.values(), vectors, strict=True))
+
+
+def relative(file: str, folder: Path) -> str:
+    """A file's name as seen from a folder, if it lies below it."""
+    path = Path(file)
+    below = path.is_absolute() and path.is_relative_to(folder.absolute())
+    return str(path.relative_to(folder.absolute())) if below else file

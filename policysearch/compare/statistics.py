@@ -11,6 +11,7 @@ the differences of their paired runs, and runs are resampled together. A run wit
 worse than any number. Every resampling is seeded by a key, as `policysearch.seeding.stream` has it.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,10 +19,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from policysearch.core import Array
+from policysearch.quantiles import normal_cdf, root, student_quantile
 from policysearch.seeding import stream
 
 RESAMPLES = 2000
-ALPHA = 0.05
+ALPHA, Z = 0.05, 1.959963984540054  # the level of tests and intervals, and its normal quantile, of 1 − α/2
 #: Numbers that are worked on at once; tables of thousands of runs are resampled in parts.
 PART = 2**19
 #: How many runs the model of the variance of a probability of improvement weighs as much as.
@@ -38,13 +40,13 @@ def iqm(values: Float[Array, "*m runs"]) -> Float[Array, "*m"]:
 
     −∞ where more runs than that have no result.
     """
-    from scipy.stats import trim_mean  # noqa: PLC0415 - takes a second
-
     if values.size > PART and values.ndim > 1:  # it is copied several times
         rows = values.reshape(-1, values.shape[-1])
         parts = [iqm(part) for part in np.array_split(rows, min(len(rows), values.size // PART + 1))]
         return np.concatenate(parts).reshape(values.shape[:-1])
-    return np.asarray(trim_mean(np.where(np.isnan(values), -np.inf, values), 0.25, axis=-1))
+    cut, runs = values.shape[-1] // 4, values.shape[-1]
+    ordered = np.partition(np.where(np.isnan(values), -np.inf, values), (cut, runs - cut - 1), axis=-1)
+    return np.asarray(ordered[..., cut : runs - cut].mean(axis=-1))
 
 
 def bootstrap_interval(values: Float[Array, "runs"], *key: int | str) -> tuple[float, float]:
@@ -72,11 +74,11 @@ def tail(runs: Sequence[int]) -> float:
     alone takes the normal one (Hesterberg 2015). With several strata it is larger by √(n/(n − 1)), by which
     resampling within strata of n runs is too narrow; the IQM of a single stratum needs no more than t.
     """
-    from scipy.special import ndtr, stdtrit  # noqa: PLC0415 - takes a while
-
     freedom, fewest = sum(runs) - len(runs), min(runs)
-    quantile = stdtrit(freedom, 1 - ALPHA / 2) * (np.sqrt(fewest / (fewest - 1)) if len(runs) > 1 else 1.0)
-    return float(ndtr(-quantile))
+    quantile = student_quantile(freedom, 1 - ALPHA / 2) * (
+        np.sqrt(fewest / (fewest - 1)) if len(runs) > 1 else 1.0
+    )
+    return normal_cdf(-float(quantile))
 
 
 def coverage(runs: int) -> float:
@@ -110,7 +112,8 @@ def normalise(returns: Float[Array, "*m"], low: float, high: float) -> Float[Arr
 
 def probability_of_improvement(x: Float[Array, "n"], y: Float[Array, "m"]) -> float:
     """P(X > Y) + P(X = Y)/2 over all pairs of runs: Mann & Whitney's U divided by n·m."""
-    return float(_wins(x, y).mean())
+    won, _ = _wins(x, y)
+    return float(won.sum() / (x.size * y.size))
 
 
 def improvement_interval(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> tuple[float, float]:
@@ -121,22 +124,19 @@ def improvement_interval(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> tu
     V is the variance of Newcombe's method 5; s compares it at p̂ with the variance that the paired runs show,
     shrunk towards 1 as if `MODEL_RUNS` further runs had shown V. So all wins do not give an interval of no width.
     """
-    from scipy.optimize import brentq  # noqa: PLC0415 - takes a while
-    from scipy.special import ndtri  # noqa: PLC0415
-
     runs = x.size
     if runs < 2:
         return float("nan"), float("nan")
-    wins = _wins(x, y)
-    estimate, observed = float(wins.mean()), (wins.mean(axis=1) + wins.mean(axis=0)).var(ddof=1) / runs
+    won, lost = _wins(x, y)
+    estimate, observed = float(won.sum() / runs**2), (won / runs + lost / runs).var(ddof=1) / runs
     model = _variance_of_improvement(min(max(estimate, 0.5 / runs), 1 - 0.5 / runs), runs)
-    scale = ndtri(1 - ALPHA / 2) ** 2 * (runs * observed / model + MODEL_RUNS) / (runs + MODEL_RUNS)
+    scale = Z**2 * (runs * observed / model + MODEL_RUNS) / (runs + MODEL_RUNS)
 
     def too_far(p: float) -> float:
         return float((estimate - p) ** 2 - scale * _variance_of_improvement(p, runs))
 
-    low = brentq(too_far, 0.0, min(estimate, 1 - 1e-9)) if estimate > 0 else 0.0
-    high = brentq(too_far, max(estimate, 1e-9), 1.0) if estimate < 1 else 1.0
+    low = root(too_far, 0.0, min(estimate, 1 - 1e-9)) if estimate > 0 else 0.0
+    high = root(too_far, max(estimate, 1e-9), 1.0) if estimate < 1 else 1.0
     return float(low), float(high)
 
 
@@ -144,9 +144,12 @@ def _variance_of_improvement(p: float, runs: int) -> float:
     return p * (1 - p) * (1 + (runs - 1) * ((1 - p) / (2 - p) + p / (1 + p))) / runs**2
 
 
-def _wins(x: Float[Array, "n"], y: Float[Array, "m"]) -> Float[Array, "n m"]:
+def _wins(x: Float[Array, "n"], y: Float[Array, "m"]) -> tuple[Float[Array, "n"], Float[Array, "m"]]:
+    """How many of the others each run of x is above, and how many each run of y is below; of equal ones, half."""
     x, y = (np.where(np.isnan(values), -np.inf, values) for values in (x, y))
-    return (x[:, None] > y) + 0.5 * (x[:, None] == y)
+    below_x = [np.searchsorted(np.sort(y), x, side) for side in ("left", "right")]
+    below_y = [np.searchsorted(np.sort(x), y, side) for side in ("left", "right")]
+    return 0.5 * (below_x[0] + below_x[1]), x.size - 0.5 * (below_y[0] + below_y[1])
 
 
 def performance_profile(scores: Float[Array, "runs"], taus: Float[Array, "t"]) -> Float[Array, "t"]:
@@ -241,22 +244,39 @@ def paired_tests(gaps: Float[Array, "runs pairs"], *key: int | str) -> Tests:
         [part @ limited for part in parts]
     )  # patterns × pairs; row 0 is what was observed
     T = np.abs(flipped)
-    at_least = T[0] - 1e-9 <= T
-    p = at_least.mean(axis=0)
-    order = np.argsort(-T[0], kind="stable")
-    largest = np.maximum.accumulate(T[:, order[::-1]], axis=1)[:, ::-1]  # of this pair and all weaker ones
-    joint = np.empty_like(p)
-    joint[order] = np.maximum.accumulate((largest >= T[0, order] - 1e-9).mean(axis=0))
-    return Tests(p, holm(p), joint, np.sign(flipped[0]))
+    p = (T[0] - 1e-9 <= T).mean(axis=0)
+    return Tests(p, holm(p), step_down(T[:1], T[None, 1:].swapaxes(1, 2), 1e-9)[0], np.sign(flipped[0]))
+
+
+def step_down(
+    T: Float[Array, "studies pairs"], flipped: Float[Array, "studies pairs patterns"], rounding: float
+) -> Float[Array, "studies pairs"]:
+    """Joint p values of the pairs of each study: Romano & Wolf's step-down over the largest statistic.
+
+    Args:
+        T: the observed statistics.
+        flipped: those of all sign patterns but the observed.
+        rounding: by how much a statistic may be below an equal one.
+    """
+    order = np.argsort(-T, axis=1, kind="stable")
+    observed = np.take_along_axis(T, order, axis=1) - T.dtype.type(rounding)
+    largest = flipped[np.arange(len(T)), order.T]  # by pair, which is in one piece then
+    for weaker, pair in itertools.pairwise(largest[::-1]):  # becomes that of the pair and of all weaker ones
+        np.maximum(weaker, pair, out=pair)
+    at_least = (largest >= observed.T[..., None]).view(np.uint8).sum(axis=2, dtype=np.int32).T
+    joint = np.empty(T.shape)
+    ordered = np.maximum.accumulate(
+        (1 + at_least) / (1 + flipped.shape[2]), axis=1
+    )  # with the observed pattern
+    np.put_along_axis(joint, order, ordered, axis=1)
+    return joint
 
 
 def mean_interval(gap: Float[Array, "runs"]) -> tuple[float, float]:
     """Student's 95 % interval of the mean of paired differences; infinite where one of them is, or of one run."""
-    from scipy.special import stdtrit  # noqa: PLC0415 - takes a while
-
     if gap.size < 2 or not np.isfinite(gap).all():
         return -np.inf, np.inf
-    half = stdtrit(gap.size - 1, 1 - ALPHA / 2) * gap.std(ddof=1) / np.sqrt(gap.size)
+    half = student_quantile(gap.size - 1, 1 - ALPHA / 2) * gap.std(ddof=1) / np.sqrt(gap.size)
     return float(gap.mean() - half), float(gap.mean() + half)
 
 

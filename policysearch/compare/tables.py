@@ -243,13 +243,6 @@ def _failures(result: Result) -> Iterable[dict[str, Any]]:
         }
 
 
-def relative(file: str, folder: Path) -> str:
-    """A file's name as seen from a folder, if it lies below it."""
-    path = Path(file)
-    below = path.is_absolute() and path.is_relative_to(folder.absolute())
-    return str(path.relative_to(folder.absolute())) if below else file
-
-
 def _read_table(path: Path, name: str) -> pd.DataFrame:
     empty = {"spent": PURPOSES, "failures": FAILURES, "tuning": TUNING_COLUMNS}
     if name in empty and not path.exists():

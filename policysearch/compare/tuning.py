@@ -9,10 +9,9 @@ final return is chosen, the earlier where they tie.
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from policysearch.compare.rows import OptimizerChoice
 from policysearch.compare.run import Job, Result
@@ -20,6 +19,9 @@ from policysearch.compare.study import Study, TaskChoice
 from policysearch.core import tunable_of
 from policysearch.optimizers import find_method
 from policysearch.seeding import seed_of, stream
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Draws that may be impossible (more elites than candidates, …) before a configuration is given up.
 MAX_DRAWS = 100
@@ -114,8 +116,10 @@ def tuned(study: Study, drawn: Study, results: dict[Job, Result]) -> Study:
     return study.model_copy(update={"tasks": tasks, "tune": 0})
 
 
-def tuning_table(drawn: Study, results: dict[Job, Result]) -> pd.DataFrame:
+def tuning_table(drawn: Study, results: dict[Job, Result]) -> "pd.DataFrame":
     """A row per tuning run: configuration, hyperparameters, final return, what it spent, whether it was chosen."""
+    import pandas as pd  # noqa: PLC0415 - runs do not need it
+
     rows: list[dict[str, Any]] = []
     for job, result in results.items():
         label, number = _split(job.optimizer)

@@ -66,7 +66,7 @@ def main(argv: "list[str] | None" = None) -> int:
 def _run(arguments: Arguments, argv: "list[str]") -> int:
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    from policysearch.compare.report import command_line  # noqa: PLC0415
+    from policysearch.compare.again import command_line  # noqa: PLC0415
     from policysearch.estimates import report  # noqa: PLC0415
     from policysearch.provenance import environment  # noqa: PLC0415
     from policysearch.reporting.console import Console  # noqa: PLC0415 - heavy, as the others

@@ -10,12 +10,9 @@ them again. Proposals of the purpose "report" are not walked: their return is th
 drift, for the person who is as used to the device as after the 64 minutes of that study.
 """
 
-from dataclasses import dataclass
-from typing import cast
-
 from jaxtyping import Float
 
-from policysearch.core import Array, Evaluation, Policy, Proposal
+from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators.runner import Outcome, Runner, collect
 from policysearch.exoskeleton.human import Walker, adapted_after, draw_participant
 from policysearch.exoskeleton.respirometry import fit
@@ -60,19 +57,3 @@ class BoutEvaluator(Runner):
             return Outcome.failed(i, j, seed_of(*key), str(error), steps=MINUTES)
         net = (rate - self.person.standing_rate) / self.person.net_rate
         return Outcome(i, j, 100.0 * (1.0 - net), steps=MINUTES)
-
-
-@dataclass(frozen=True)
-class SimulatedSubject:
-    """Who walks in the task `exoskeleton`: people of a preset of `policysearch.exoskeleton.human`."""
-
-    name: str
-    steps: int = MINUTES
-
-    def make_policy(self) -> Policy:
-        """The torque profile: its parameters are the law."""
-        return TorqueProfile()
-
-    def make_evaluator(self, policy: Policy, key: Key) -> BoutEvaluator:
-        """The bouts of the person whom `key` names."""
-        return BoutEvaluator(cast(TorqueProfile, policy), self.name, key)

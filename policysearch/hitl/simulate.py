@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from policysearch.evaluators.worker_process import Run
@@ -142,7 +141,9 @@ def mean_and_interval(values: Sequence[float] | np.ndarray) -> tuple[float, floa
     mean, sd = float(numbers.mean()), float(numbers.std(ddof=1)) if len(numbers) > 1 else float("nan")
     if np.isnan(sd):
         return mean, sd, sd, sd
-    half = float(stats.t.ppf(0.975, len(numbers) - 1)) * sd / np.sqrt(len(numbers))
+    from scipy.special import stdtrit  # noqa: PLC0415 - takes a while
+
+    half = float(stdtrit(len(numbers) - 1, 0.975)) * sd / np.sqrt(len(numbers))
     return mean, sd, mean - half, mean + half
 
 

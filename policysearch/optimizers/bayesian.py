@@ -37,8 +37,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
 from policysearch.core import NO_FITNESS_YET, Array, Domain, Evaluation, Needs, Proposal, Ranges, Search
@@ -156,6 +154,8 @@ def _quiet_optuna() -> Iterator[Any]:
 
 def posterior_mean(u: Float[Array, "n d"], y: Float[Array, "n"]) -> Float[Array, "n"]:
     """E[f(u_i) | y] of a Gaussian process whose ℓ and g maximise the likelihood of y."""
+    from scipy.optimize import Bounds, minimize  # noqa: PLC0415 - takes a while
+
     if y.min() == y.max():
         return y
     z, distances = (y - y.mean()) / y.std(), np.sqrt(((u[:, None] - u) ** 2).sum(axis=-1))
@@ -170,6 +170,8 @@ def _cost(
     log: Float[Array, "2"], distances: Float[Array, "n n"], z: Float[Array, "n"]
 ) -> tuple[float, Float[Array, "2"]]:
     """−ln p(z) at ln ℓ and ln g, less a constant, and its derivatives, ½ tr((A⁻¹ − n ααᵀ/zᵀα) ∂A) with α = A⁻¹z."""
+    from scipy.linalg import cho_factor, cho_solve  # noqa: PLC0415 - takes a while
+
     n, (length, noise) = z.size, np.exp(log)
     K, slope = _matern(distances / length)
     factor = cho_factor(K + noise * np.eye(n), lower=True)

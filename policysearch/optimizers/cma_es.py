@@ -44,6 +44,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Evaluation, Needs, Proposal, Ranges, Search
 from policysearch.optimizers.checks import positive, within
+from policysearch.optimizers.pycma import pycma
 from policysearch.optimizers.warm_start import first_gaussian
 
 #: The factor by which the step size grows after a generation of equal returns (choice), and its limit without bounds.
@@ -90,8 +91,6 @@ class CMAES:
         return kept.mean
 
     def _strategy(self, domain: Domain, rng: np.random.Generator, population_size: int | None) -> Any:
-        import cma  # noqa: PLC0415 - takes over a second
-
         options: dict[str, Any] = {
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,
@@ -113,7 +112,7 @@ class CMAES:
             mean, std = first_gaussian(domain, self.sigma)
             sigma = float(np.exp(np.log(std).mean()))
             options["CMA_stds"] = std / sigma
-        return cma.CMAEvolutionStrategy(mean, sigma, options)
+        return pycma().CMAEvolutionStrategy(mean, sigma, options)
 
     def _run(
         self, es: Any, domain: Domain, rng: np.random.Generator, kept: "_Kept"
@@ -170,9 +169,7 @@ class _NoiseHandling:
     """The rank-change measure of UH-CMA-ES (Hansen et al. 2009, section III), computed by `cma`."""
 
     def __init__(self, d: int, max_episodes: int) -> None:
-        import cma  # noqa: PLC0415 - takes over a second
-
-        self._handler = cma.NoiseHandler(d, maxevals=max_episodes)
+        self._handler = pycma().NoiseHandler(d, maxevals=max_episodes)
         self.episodes = 1
 
     def indices(self, fitness: Float[Array, "n"], rng: np.random.Generator) -> list[int]:

@@ -19,8 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, PolicyKernel
-from policysearch.jit import specialise
-from policysearch.policies import kernels
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,8 @@ class MLP:
     @property
     def kernel(self) -> PolicyKernel:
         """The compiled form of `act`."""
+        from policysearch.policies import kernels  # noqa: PLC0415 - imports Numba
+
         return kernels.map_kernel(self)
 
     def forward_kernel(self, reserved: int = 0) -> tuple[Any, int]:
@@ -93,6 +93,9 @@ class MLP:
 
         The first `reserved` numbers of scratch are left to the caller.
         """
+        from policysearch.jit import specialise  # noqa: PLC0415 - imports Numba
+        from policysearch.policies import kernels  # noqa: PLC0415
+
         sizes = (self.obs_size, *self.hidden, self.action_size)
         offsets = (0, *np.cumsum((reserved, *self.hidden)).tolist())  # of h_l in scratch
         return specialise(kernels.mlp, SIZES=sizes, OFFSETS=offsets), offsets[-1]

@@ -4,11 +4,11 @@ from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from policysearch.visible import inert
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
 
@@ -57,8 +57,10 @@ def terminal(
     return table
 
 
-def csv(table: pd.DataFrame, float_format: str | None = None) -> str:
+def csv(table: "pd.DataFrame", float_format: str | None = None) -> str:
     """A data frame as comma-separated values, of which a spreadsheet computes none (`policysearch.visible.inert`)."""
+    import pandas as pd  # noqa: PLC0415 - takes a while
+
     table = table.copy(deep=False)
     table.columns = pd.Index([_inert(name) for name in table.columns])
     for place, (_, column) in enumerate(table.items()):
@@ -71,7 +73,7 @@ def _inert(cell: Any) -> Any:
     return inert(cell) if isinstance(cell, str) else cell
 
 
-def markdown(table: pd.DataFrame) -> str:
+def markdown(table: "pd.DataFrame") -> str:
     """A data frame of text as a Markdown table."""
     lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
     for row in table.itertuples(index=False):

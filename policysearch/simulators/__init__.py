@@ -5,13 +5,15 @@ Gymnasium that `policysearch.simulators` reproduces.
 """
 
 import importlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium as gym
 from gymnasium import wrappers
 
-from policysearch.simulators import cart_pole_force, motor, quadrotor, tanks, thermal
-from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
+from policysearch.exports import exports
+
+if TYPE_CHECKING:  # for editors and type checkers
+    from policysearch.simulators.simulator import Simulator, SimulatorEnv, compiled_functions
 
 __all__ = ["CLASSIC_CONTROL", "MUJOCO", "Simulator", "SimulatorEnv", "compiled_functions", "find_simulator"]
 
@@ -59,30 +61,37 @@ gym.register(
     entry_point="policysearch.simulators.rock_paper_scissors:RockPaperScissorsEnv",
 )
 
-#: Plants to tune a controller on, and where each is.
+#: Plants to tune a controller on: the module of each, and the most steps of an episode.
 PLANTS = {
-    "Motor": motor,
-    "Thermal": thermal,
-    "Tanks": tanks,
-    "CartPoleForce": cart_pole_force,
-    "Quadrotor": quadrotor,
+    "Motor": ("motor", 400),
+    "Thermal": ("thermal", 300),
+    "Tanks": ("tanks", 240),
+    "CartPoleForce": ("cart_pole_force", 400),
+    "Quadrotor": ("quadrotor", 300),
 }
-for _id, _module in PLANTS.items():
+for _id, (_module, _steps) in PLANTS.items():
     gym.register(
         f"policysearch/{_id}-v0",
-        entry_point=f"{_module.__name__}:{_id}Env",
-        max_episode_steps=_module.STEPS,
+        entry_point=f"policysearch.simulators.{_module}:{_id}Env",
+        max_episode_steps=_steps,
     )
+
+__getattr__ = exports(
+    __name__,
+    dict.fromkeys(("Simulator", "SimulatorEnv", "compiled_functions"), "simulator"),
+)
 
 #: Wrappers that change neither observations nor rewards nor, but for the time limit, the end.
 _TRANSPARENT = (wrappers.TimeLimit, wrappers.OrderEnforcing, wrappers.PassiveEnvChecker)
 
 
-_found: dict[str, Simulator] = {}  # one of each, so that its rollouts are compiled once
+_found: dict[str, "Simulator"] = {}  # one of each, so that its rollouts are compiled once
 
 
-def find_simulator(env: Any) -> Simulator | None:
+def find_simulator(env: Any) -> "Simulator | None":
     """The compiled form of an environment, if there is one."""
+    from policysearch.simulators.simulator import SimulatorEnv  # noqa: PLC0415 - imports Numba
+
     spec = env.spec
     while isinstance(env, gym.Wrapper):
         if not isinstance(env, _TRANSPARENT):
@@ -97,10 +106,10 @@ def find_simulator(env: Any) -> Simulator | None:
     return _found[spec.id]
 
 
-def _make_simulator(env: Any, env_id: str) -> Simulator:
+def _make_simulator(env: Any, env_id: str) -> "Simulator":
     if env_id in MUJOCO:
         from policysearch.simulators import mujoco_robots  # noqa: PLC0415 - needs the extra mujoco
 
         return mujoco_robots.make_simulator(env)
     module, _, name = CLASSIC_CONTROL[env_id].partition(":")
-    return cast(Simulator, getattr(importlib.import_module(f"{__name__}.{module}"), name).simulator)
+    return cast("Simulator", getattr(importlib.import_module(f"{__name__}.{module}"), name).simulator)

@@ -6,29 +6,39 @@ the group `policysearch.policies`.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from policysearch.core import Policy
 from policysearch.evaluators.interface import Interface
-from policysearch.policies import (
-    MLP,
-    PID,
-    CascadedPID,
-    EnergySwingUp,
-    Gaussian,
-    Linear,
-    LQRWeights,
-    PatternGenerator,
-    Softmax,
-)
-from policysearch.policies.pid import gain_space
 from policysearch.registry import Registry, did_you_mean
-from policysearch.simulators import cart_pole_force, motor, pendulum, quadrotor, tanks, thermal
 from policysearch.tasks.memory import PARAMETER_BYTES, shortage
 
+#: Controllers for the plants that ship.
+TUNED = (
+    "motor-pid", "thermal-pid", "tanks-pid", "cart-pole-lqr", "pattern-generator", "energy-swing-up", "cascaded-pid",
+)  # fmt: skip
 
-def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
-    """Controllers for the plants that ship; the gains are those at the start."""
+
+@cache
+def tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
+    """Those of `TUNED`, with the gains at the start; their plants are imported for it."""
+    from policysearch.policies import (  # noqa: PLC0415 - imports Numba
+        PID,
+        CascadedPID,
+        EnergySwingUp,
+        LQRWeights,
+        PatternGenerator,
+    )
+    from policysearch.policies.pid import gain_space  # noqa: PLC0415
+    from policysearch.simulators import (  # noqa: PLC0415
+        cart_pole_force,
+        motor,
+        pendulum,
+        quadrotor,
+        tanks,
+        thermal,
+    )
+
     rod, quad = pendulum, quadrotor
     return {
         "motor-pid": partial(PID.of, gains=gain_space((10.0, 5.0, 3.0, 0.05), "V", "rad"), dt=motor.DT),
@@ -46,11 +56,16 @@ def _tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
     }  # fmt: skip
 
 
+def _tuned_controller(name: str, interface: Interface) -> Policy:
+    """The controller of that name for an environment."""
+    return tuned_controllers()[name](interface)
+
+
 #: Policies for any environment; where a name has no head, the actions decide which.
 _GENERAL = ("linear", "mlp", "tabular", "softmax-linear", "softmax-mlp", "gaussian-linear", "gaussian-mlp")
 #: Controllers with parameters of their own, by name. They are no distributions over actions.
 CONTROLLERS: Registry[Callable[[Interface], Policy]] = Registry("policy", "policysearch.policies", wings=True)
-CONTROLLERS.update(_tuned_controllers())
+CONTROLLERS.update({name: partial(_tuned_controller, name) for name in TUNED})
 
 
 def policy_names() -> list[str]:
@@ -115,6 +130,8 @@ def make_policy(spec: str, interface: Interface) -> Policy:
     Raises:
         ValueError: if the policy does not fit the environment's observations or actions, or into the memory.
     """
+    from policysearch.policies import MLP, Gaussian, Linear, Softmax  # noqa: PLC0415 - imports Numba
+
     head, body, hidden = parse_policy(spec)
     if not hidden:
         return _controller(spec, interface)

@@ -15,9 +15,10 @@ from policysearch.core import (
     memory_of,
     needs_of,
 )
-from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, PoolEvaluator, Runner
+from policysearch.evaluators.episodes import EpisodeEvaluator
 from policysearch.evaluators.interface import Interface
-from policysearch.evaluators.runner import closed_on_failure
+from policysearch.evaluators.pool import PoolEvaluator
+from policysearch.evaluators.runner import Runner, closed_on_failure
 from policysearch.evaluators.trial import in_one_line
 from policysearch.optimizers import Whitened, not_installed
 from policysearch.seeding import Key, stream
@@ -71,6 +72,8 @@ def make_evaluator(
             "write the environment as a policysearch.simulators.Simulator"
         )
     if kind in ("auto", "compiled") and simulator is not None and compiles:
+        from policysearch.evaluators.compiled import CompiledEvaluator  # noqa: PLC0415 - imports Numba
+
         return CompiledEvaluator(
             simulator,
             policy,

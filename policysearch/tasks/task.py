@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -17,8 +17,11 @@ from policysearch.evaluators.runner import Deploy, Runner
 from policysearch.evaluators.trial import in_one_line, try_out
 from policysearch.registry import Registry, did_you_mean
 from policysearch.seeding import Key
-from policysearch.simulators import Simulator, find_simulator
+from policysearch.simulators import find_simulator
 from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy
+
+if TYPE_CHECKING:
+    from policysearch.simulators.simulator import Simulator
 
 
 @runtime_checkable
@@ -46,7 +49,7 @@ class Meeting:
 
     spec: EnvSpec
     interface: Interface
-    simulator: Simulator | None  # its compiled form, if it has one
+    simulator: "Simulator | None"  # its compiled form, if it has one
 
 
 _met: dict[tuple[str, int, str], Meeting] = {}

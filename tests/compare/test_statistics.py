@@ -12,7 +12,7 @@ from scipy import stats
 from policysearch.compare import statistics
 from policysearch.compare.power import (
     MAX_RUNS,
-    decided,
+    ROUNDING,
     effect_size,
     power,
     runs_needed,
@@ -39,6 +39,7 @@ from policysearch.compare.statistics import (
     performance_profile,
     probability_of_improvement,
     sign_patterns,
+    step_down,
     stratified_interval,
     tail,
 )
@@ -321,8 +322,23 @@ def test_simulated_studies_are_decided_as_the_report_decides(runs: int) -> None:
     for study in range(20):
         gaps = stream(study, "decide", runs).standard_normal((runs, 6)) + np.array([0, 0, 0.5, 1, 2, 3])
         flipped = np.abs(sign_patterns(runs) @ capped(gaps))
-        found = decided(flipped[None, 0], flipped[None, 1:].swapaxes(1, 2))
-        assert found[0].tolist() == (paired_tests(gaps).joint <= 0.05).tolist()
+        single = flipped.astype(np.float32)  # as simulated studies have them
+        found = step_down(single[:1], single[None, 1:].swapaxes(1, 2), ROUNDING)
+        assert ((found[0] <= 0.05) == (paired_tests(gaps).joint <= 0.05)).all()
+        assert found[0] == pytest.approx(paired_tests(gaps).joint, abs=1e-12)
+
+
+def test_studies_are_tested_each_by_itself_and_pairs_against_all_weaker_ones() -> None:
+    rng = stream("step-down")
+    T, flipped = np.abs(rng.standard_normal((4, 5))) + 1.0, np.abs(rng.standard_normal((4, 5, 40)))
+    joint = step_down(T, flipped, 0.0)
+    for study in range(4):
+        so_far = 0.0
+        for pair in np.argsort(-T[study]):
+            weaker = T[study] <= T[study, pair]
+            exceeding = 1 + (flipped[study, weaker].max(axis=0) >= T[study, pair]).sum()
+            so_far = max(so_far, float(exceeding) / 41)
+            assert joint[study, pair] == pytest.approx(so_far)
 
 
 def made(gaps: Array) -> Array:

@@ -10,6 +10,7 @@ from policysearch.compare.__main__ import main
 from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.recorded import Record, Recorded
 from policysearch.exoskeleton.bouts import ADAPTED, MINUTES, BoutEvaluator
+from policysearch.exoskeleton.subject import SimulatedSubject
 from policysearch.exoskeleton.torque_law import GENERIC as POGGENSEE_COLLINS_2021
 from policysearch.exoskeleton.torque_profile import SPACE, TorqueProfile
 from policysearch.optimizers import CMAES
@@ -123,3 +124,7 @@ def test_a_person_walks_one_bout_after_the_other_and_nothing_else(
     assert "got 'linear' and 'auto'" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no actions to draw or record"):
         person().evaluate(Proposal(GENERIC[None], GENERIC, record=True), ("key",))
+
+
+def test_a_rollout_is_a_bout() -> None:
+    assert SimulatedSubject("zhang2017").steps == MINUTES

@@ -46,6 +46,11 @@ def test_gymnasium_accepts_the_environment(name: str) -> None:
     check_env(gym.make(f"policysearch/{name}-v0").unwrapped, skip_render_check=True)
 
 
+@pytest.mark.parametrize("plant", [motor, thermal, tanks, cart_pole_force, quadrotor])
+def test_an_episode_has_the_steps_that_its_module_says(plant: Any) -> None:
+    assert (plant.__name__.rpartition(".")[2], plant.STEPS) in PLANTS.values()
+
+
 @pytest.mark.parametrize("name", PLANTS)
 def test_episodes_differ_and_the_same_seed_is_the_same_episode(name: str) -> None:
     env = gym.make(f"policysearch/{name}-v0")
@@ -53,7 +58,7 @@ def test_episodes_differ_and_the_same_seed_is_the_same_episode(name: str) -> Non
 
     def returned(seed: int) -> float:
         env.reset(seed=seed)
-        return sum(float(env.step(middle)[1]) for _ in range(PLANTS[name].STEPS))
+        return sum(float(env.step(middle)[1]) for _ in range(PLANTS[name][1]))
 
     returns = [returned(seed) for seed in (1, 2, 3, 1)]
     assert returns[0] == returns[3]

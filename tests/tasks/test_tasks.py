@@ -15,7 +15,10 @@ from policysearch.core import Proposal
 from policysearch.optimizers import ARS, PGPE, Reinforce
 from policysearch.policies.controller import Controller
 from policysearch.simulators.cart_pole_force import linear_problem
-from policysearch.tasks import find_task, incompatibility, make_evaluator, make_problem
+from policysearch.simulators.lqr import chain as chain_of_masses
+from policysearch.simulators.problems import STEP_COST, aliased_gridworld, bandit, chain, coin_policy
+from policysearch.simulators.rock_paper_scissors import ROUNDS, expected_return
+from policysearch.tasks import TASKS, find_task, incompatibility, make_evaluator, make_problem
 
 REDUCED = "aibo-gait-reduced"
 CONTROLLERS = Path(__file__).parent.parent.parent / "experiments/controllers"
@@ -124,3 +127,40 @@ def test_rules_of_thumb_and_the_start_are_within_the_bounds_and_below_the_best_k
         lower, upper = policy.space.bounds
         assert ((lower < gains) & (gains < upper)).all()
         assert task.references["Ziegler & Nichols 1942"] < task.references["best known"]
+
+
+def test_returns_of_models_with_closed_forms_are_what_they_compute() -> None:
+    """They stand in `policysearch.tasks.known` as numbers, because importing the models takes a while."""
+    lqr, arms, cells, grid = chain_of_masses(), bandit(), chain(), aliased_gridworld()
+    untouched = lqr.expected_return(np.zeros(lqr.B.T.shape), np.full(lqr.B.shape[1], -np.inf))
+    coin = grid.expected_return(coin_policy())
+    remembered = 1 - STEP_COST * sum((3, 2, 1, 4, 3)) / 5
+    at_random = {problem: problem.expected_return(np.zeros(problem.table)) for problem in (arms, cells, grid)}
+    computed: dict[str, tuple[dict[str, float], tuple[float, float]]] = {
+        "lqr": ({"optimum (Riccati)": lqr.optimal_return()}, (untouched, lqr.optimal_return())),
+        "bandit": ({"optimum": arms.optimal_return()}, (at_random[arms], arms.optimal_return())),
+        "chain": ({"optimum": cells.optimal_return()}, (at_random[cells], cells.optimal_return())),
+        "aliased-gridworld": (
+            {
+                "optimum, seeing the cell": grid.optimal_return(),
+                "best memoryless": coin,
+                "best deterministic memoryless": grid.best_deterministic_return(),
+            },
+            (at_random[grid], coin),
+        ),
+        "aliased-gridworld-history": (
+            {"optimum, seeing the cell": grid.optimal_return(), "best with memory": remembered},
+            (at_random[grid], remembered),
+        ),
+        "rock-paper-scissors": (
+            {"optimum (uniform)": 0.0, "deterministic": expected_return(np.eye(3)[0])},
+            (expected_return(np.eye(3)[0]), 0.0),
+        ),
+    }
+    for name, (references, normalise) in computed.items():
+        assert dict(TASKS[name].references) == pytest.approx(references, rel=1e-12)
+        assert TASKS[name].normalise == pytest.approx(normalise, rel=1e-12)
+    assert TASKS["rock-paper-scissors"].max_episode_steps == ROUNDS + 1
+    assert [TASKS[name].max_episode_steps for name in ("bandit", "chain", "aliased-gridworld")] == [
+        problem.horizon + 1 for problem in (arms, cells, grid)
+    ]

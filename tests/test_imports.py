@@ -1,0 +1,49 @@
+"""What a command imports before there is something to do: in a fresh process, as importing takes most of the time."""
+
+import subprocess
+import sys
+
+#: What takes a tenth of a second or more to import, and what uses it when it is needed.
+HEAVY = ("numba", "pandas", "scipy", "matplotlib", "cma", "jinja2", "torch", "mujoco")
+
+COMMANDS = """
+import importlib, io, contextlib, sys
+
+def imported(heavy):
+    return [name for name in heavy if name in sys.modules]
+
+def run(module, *arguments):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        importlib.import_module(module + '.__main__').main([*arguments])
+
+for module, *arguments in (
+    ('policysearch.compare', '--help'), ('policysearch.compare', 'report', '--help'),
+    ('policysearch.compare', 'replay', '--help'), ('policysearch.tune', '--help'), ('policysearch.hitl', '--help'),
+    ('policysearch.hitl', 'run', '--help'), ('policysearch.estimates', '--help'),
+):
+    run(module, *arguments)
+    print(module, *arguments, imported((*HEAVY, 'numpy', 'gymnasium')))
+run('policysearch.compare', '--list')
+print('list', imported(HEAVY))
+import policysearch.compare.workers
+print('workers', imported(HEAVY))
+import policysearch.tune.api
+print('tune', imported(('numba', 'scipy', 'matplotlib')))
+import numpy as np
+from policysearch import AskTell, CMAES, Domain
+search = AskTell(CMAES(), Domain.unbounded(np.zeros(3)), seed=1)
+for _ in range(3):
+    search.tell(-(search.ask().params ** 2).sum(axis=1))
+print('cma', imported(('scipy.stats', 'matplotlib')), 'cma.fitness_models' in sys.modules)
+from policysearch.wire import changed
+changed()
+print('changed', imported(('scipy.stats', 'matplotlib')))
+"""
+
+
+def test_nothing_is_imported_that_is_not_needed() -> None:
+    code = f"HEAVY = {HEAVY!r}\n{COMMANDS}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if not line.endswith("[]") and line != "cma [] True"] == [], done.stdout
+    assert len(lines) == 12
