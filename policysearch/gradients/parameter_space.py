@@ -24,7 +24,9 @@ def mean_gradient(
 
 def log_std_gradient(z: Float[Array, "n d"], fitness: Float[Array, "n"]) -> Float[Array, "d"]:
     """∇_{ln σ} = 1/n Σ_i J_i (z_i² − 1) for candidates m + σ z_i."""
-    return np.asarray(fitness @ (z**2 - 1.0) / len(z))
+    squares = np.square(z)
+    squares -= 1.0
+    return np.asarray(fitness @ squares / len(z))
 
 
 def mirrored(z: Float[Array, "n d"]) -> Float[Array, "_ d"]:

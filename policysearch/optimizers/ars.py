@@ -51,8 +51,11 @@ class ARS:
         N, b = self.directions, self.top or self.directions
         while True:
             delta = rng.standard_normal((N, M.size))
-            candidates = domain.clip(np.concatenate([M + self.sigma * delta, M - self.sigma * delta]))
-            evaluation = yield Proposal(candidates, recommendation=M)
+            candidates = np.empty((2 * N, M.size))
+            np.multiply(self.sigma, delta, out=candidates[:N])
+            np.subtract(M, candidates[:N], out=candidates[N:])
+            candidates[:N] += M
+            evaluation = yield Proposal(domain.clip(candidates), recommendation=M)
             r_plus, r_minus = evaluation.fitness[:N], evaluation.fitness[N:]
             top = np.argsort(-np.maximum(r_plus, r_minus), kind="stable")[:b]
             with np.errstate(over="ignore"):  # of returns like −1e200: an infinite spread makes no step

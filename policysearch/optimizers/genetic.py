@@ -63,19 +63,27 @@ class Genetic:
         best = domain.start
         while True:
             evaluation = yield Proposal(population, recommendation=best)
-            ranked = population[evaluation.ranking()]
-            best = ranked[0]
-            children = self._children(ranked, rng)
-            population = np.concatenate([ranked[: self.elites], domain.clip(children)])
+            ranking = evaluation.ranking()
+            best = population[ranking[0]]
+            children = self._children(population, ranking, rng)
+            population = np.concatenate([population[ranking[: self.elites]], domain.clip(children)])
 
-    def _children(self, ranked: Float[Array, "n d"], rng: np.random.Generator) -> Float[Array, "c d"]:
+    def _children(
+        self, population: Float[Array, "n d"], ranking: Int[Array, "n"], rng: np.random.Generator
+    ) -> Float[Array, "c d"]:
         n = self.population_size - self.elites
-        mother, father = ranked[self._parents(n, rng)], ranked[self._parents(n, rng)]
-        crossed = rng.random((n, 1)) < self.crossover_rate
-        from_father = crossed & (rng.random(mother.shape) < 0.5)
-        children = np.where(from_father, father, mother)
-        mutated = rng.random(children.shape) < self.mutation_rate
-        return children + mutated * self.mutation_sigma * rng.standard_normal(children.shape)
+        mothers, fathers = ranking[self._parents(n, rng)], ranking[self._parents(n, rng)]
+        crossed = rng.random(n) < self.crossover_rate
+        children, chance = population[mothers], rng.random((n, population.shape[1]))
+        for child in np.flatnonzero(crossed):
+            np.copyto(children[child], population[fathers[child]], where=chance[child] < 0.5)
+        rng.random(out=chance)
+        mutation = rng.standard_normal(children.shape)
+        mutation *= self.mutation_sigma
+        if self.mutation_rate < 1:
+            mutation *= chance < self.mutation_rate
+        children += mutation
+        return children
 
     def _parents(self, n: int, rng: np.random.Generator) -> Int[Array, "n"]:
         """Ranks of n parents: 0 is the best."""

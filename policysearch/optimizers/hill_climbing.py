@@ -53,13 +53,16 @@ class HillClimbing:
         incumbent, sigma, d = domain.start, self.sigma, domain.start.size
         known = -np.inf  # fitness of the incumbent, once evaluated
         while True:
-            steps = sigma * rng.standard_normal((self.neighbours, d))
-            candidates = domain.clip(incumbent + steps)
-            if self.reevaluate or known == -np.inf:
-                candidates = np.concatenate([incumbent[None], candidates])
+            has_incumbent = int(self.reevaluate or known == -np.inf)
+            candidates = np.empty((has_incumbent + self.neighbours, d))
+            moved = candidates[has_incumbent:]
+            rng.standard_normal(out=moved)
+            moved *= sigma
+            moved += incumbent
+            candidates = domain.clip(candidates)
+            candidates[:has_incumbent] = incumbent
             evaluation = yield Proposal(candidates, recommendation=incumbent, diagnostics={"sigma": sigma})
             i = int(evaluation.ranking()[0])
-            has_incumbent = len(candidates) > self.neighbours
             neighbours = evaluation.fitness[-self.neighbours :]
             better = int((neighbours > (evaluation.fitness[0] if has_incumbent else known)).sum())
             if has_incumbent or better:

@@ -10,7 +10,8 @@ A simplex of d + 1 points; in every iteration its worst point x_w is replaced. W
 with α = 1, γ = 2, β = δ = ½ as in the paper. Points outside the bounds are projected onto them; a simplex that
 has become flat by that could not leave its plane, and is replaced by one as large around its best point (compare
 Luersen & Le Riche 2004, "Globalized Nelder–Mead method for engineering optimization"). Values are never measured
-twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots.
+twice: under noise a lucky vertex stays, which is why the method gets stuck on real robots. A turn takes a number of
+steps that grows as d, but for shrinking and for looking whether projected points have made the simplex flat.
 
 Defaults: α, γ, β and δ are the paper's; the edge of 0.5 is our choice.
 
@@ -21,6 +22,7 @@ When to use it: with up to about ten parameters and returns without noise.
 When not: under noise, or with many parameters: the first simplex alone takes d + 1 rollouts.
 """
 
+from bisect import bisect_right
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -39,7 +41,8 @@ FLAT = 1e-8
 class NelderMead:
     """Reflection, expansion, contraction and shrinkage of a simplex."""
 
-    revision: ClassVar[int] = 2  # 2: a simplex that bounds have made flat is replaced
+    #: 2: a simplex that bounds have made flat is replaced; 3: sums of corners are updated, not made anew
+    revision: ClassVar[int] = 3
     tunable: ClassVar[Ranges] = {"edge": (0.05, 5.0)}
 
     edge: float = 0.5  # initial simplex: start + edge along each coordinate, in scaled parameter units
@@ -59,38 +62,40 @@ class NelderMead:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Move the simplex uphill."""
-        simplex = np.vstack([domain.start, self._around(domain, domain.start, self.edge)])
-        evaluation = yield Proposal(simplex, recommendation=domain.start)
-        f = _values(evaluation)
-        d = domain.start.size
+        corners = np.vstack([domain.start, self._around(domain, domain.start, self.edge)])
+        evaluation = yield Proposal(corners, recommendation=domain.start)
+        simplex, projected = _Simplex(corners, _values(evaluation)), domain.bounded
         while True:
-            order = np.argsort(-f, kind="stable")  # best first, worst last
-            simplex, f = simplex[order], f[order]
-            if _flat(simplex):
-                simplex[1:] = self._around(domain, simplex[0], float(np.ptp(simplex, axis=0).max()))
-                evaluation = yield Proposal(simplex[1:].copy(), recommendation=simplex[0])
-                f[1:] = _values(evaluation)
+            (x_b, f_b), (x_w, f_w), c = simplex.best, simplex.worst, simplex.centroid()
+            if projected and simplex.is_flat():
+                around = self._around(domain, x_b, float(np.ptp(simplex.corners, axis=0).max()))
+                evaluation = yield Proposal(around, recommendation=x_b)
+                simplex = _Simplex(np.vstack([x_b, around]), np.append(f_b, _values(evaluation)))
                 continue
-            x_b, x_w, c = simplex[0], simplex[d], simplex[:d].sum(axis=0) / d
-            x = domain.clip(c + self.reflection * (c - x_w))
+            reflected = c + self.reflection * (c - x_w)
+            x = domain.clip(reflected)
+            projected = not np.array_equal(x, reflected)
             f_x = yield from _measure(x, x_b)
-            if f_x > f[0]:
-                x_e = domain.clip(c + self.expansion * (x - c))
+            if f_x > f_b:
+                expanded = c + self.expansion * (x - c)
+                x_e = domain.clip(expanded)
                 f_e = yield from _measure(x_e, x)
-                simplex[d], f[d] = (x_e, f_e) if f_e > f_x else (x, f_x)
-            elif f_x > f[d - 1]:
-                simplex[d], f[d] = x, f_x
+                projected = projected or not np.array_equal(x_e, expanded)
+                simplex.replace_worst(*(x_e, f_e) if f_e > f_x else (x, f_x))
+            elif f_x > simplex.second_worst:
+                simplex.replace_worst(x, f_x)
             else:
-                if f_x > f[d]:
-                    simplex[d], f[d] = x, f_x
-                x_c = c + self.contraction * (simplex[d] - c)
+                if f_x > f_w:
+                    x_w, f_w = x, f_x
+                    simplex.replace_worst(x, f_x)
+                x_c = c + self.contraction * (x_w - c)
                 f_c = yield from _measure(x_c, x_b)
-                if f_c > f[d]:
-                    simplex[d], f[d] = x_c, f_c
+                if f_c > f_w:
+                    simplex.replace_worst(x_c, f_c)
                 else:
-                    simplex[1:] = x_b + self.shrinkage * (simplex[1:] - x_b)
-                    evaluation = yield Proposal(simplex[1:].copy(), recommendation=x_b)
-                    f[1:] = _values(evaluation)
+                    others = x_b + self.shrinkage * (simplex.corners[simplex.order[1:]] - x_b)
+                    evaluation = yield Proposal(others, recommendation=x_b)
+                    simplex = _Simplex(np.vstack([x_b, others]), np.append(f_b, _values(evaluation)))
 
     def _around(self, domain: Domain, x: Float[Array, "d"], edge: float) -> Float[Array, "d d"]:
         """The point moved by `edge` along each axis; backwards where a bound is near and there is more room."""
@@ -98,11 +103,52 @@ class NelderMead:
         return domain.clip(x + np.diag(np.where(back, -edge, edge)))
 
 
-def _flat(simplex: Float[Array, "n d"]) -> bool:
-    """Whether the corners lie, but for rounding, in fewer dimensions than there are parameters."""
-    edges = simplex[1:] - simplex[0]
-    size = np.abs(edges).max()
-    return bool(size > 0 and np.linalg.svd(edges / size, compute_uv=False)[-1] < FLAT)
+class _Simplex:
+    """Corners with their values; replacing the worst takes a number of steps that grows as d.
+
+    Attributes:
+        order: indices of the corners from the best to the worst; of equal ones the older is the better.
+    """
+
+    def __init__(self, corners: Float[Array, "n d"], f: Float[Array, "n"]) -> None:
+        self.corners, self._f = corners, f.tolist()
+        self.order: list[int] = np.argsort(-f, kind="stable").tolist()
+        self._sum, self._replaced = corners.sum(axis=0), 0
+
+    @property
+    def best(self) -> tuple[Float[Array, "d"], float]:
+        """The best corner and its value."""
+        return self.corners[self.order[0]].copy(), self._f[self.order[0]]
+
+    @property
+    def worst(self) -> tuple[Float[Array, "d"], float]:
+        """The worst corner and its value."""
+        return self.corners[self.order[-1]].copy(), self._f[self.order[-1]]
+
+    @property
+    def second_worst(self) -> float:
+        """The value of the worst but one; of the worst where there are two corners."""
+        return self._f[self.order[-2]]
+
+    def centroid(self) -> Float[Array, "d"]:
+        """The mean of all corners but the worst."""
+        return (self._sum - self.corners[self.order[-1]]) / (len(self.order) - 1)
+
+    def replace_worst(self, x: Float[Array, "d"], value: float) -> None:
+        """Put a corner in the place of the worst; the sum is made anew now and then, as it gathers rounding."""
+        i = self.order.pop()
+        self._sum += x - self.corners[i]
+        self.corners[i], self._f[i] = x, value
+        self.order.insert(bisect_right(self.order, -value, key=lambda j: -self._f[j]), i)
+        self._replaced += 1
+        if self._replaced % len(self.corners) == 0:
+            self._sum = self.corners.sum(axis=0)
+
+    def is_flat(self) -> bool:
+        """Whether the corners lie, but for rounding, in fewer dimensions than there are parameters."""
+        edges = self.corners - self.corners[self.order[0]]
+        size = np.abs(edges).max()
+        return bool(size > 0 and np.linalg.svd(edges / size, compute_uv=False)[-1] < FLAT)
 
 
 def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposal, Evaluation, float]:

@@ -7,6 +7,7 @@ point of the group `policysearch.optimizers`.
 import dataclasses
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, create_model
@@ -114,16 +115,24 @@ def build(method: str, options: Mapping[str, Any], settings: Settings | None = N
         ValueError: naming every hyperparameter that is unknown or out of range.
     """
     cls = find_method(method)
-    types = get_type_hints(cls)
-    fields = {f.name: (types[f.name], _default(f)) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    model: type[BaseModel] = create_model(cls.__name__, __config__=STRICT, **fields)  # type: ignore[call-overload]
+    model = _model_of(cls)
+    names = [*model.model_fields]
     if settings == "source":
         options = {**source_of(cls), **options}
     try:
         checked = model(**options)
     except ValidationError as error:
-        raise ValueError("; ".join(messages(error, known=list(fields)))) from error
-    return cls(**{name: getattr(checked, name) for name in fields})
+        raise ValueError("; ".join(messages(error, known=names))) from error
+    return cls(**{name: getattr(checked, name) for name in names})
+
+
+@cache
+def _model_of(cls: type[Optimizer]) -> type[BaseModel]:
+    """The model that checks the hyperparameters of a method."""
+    types = get_type_hints(cls)
+    fields = {f.name: (types[f.name], _default(f)) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    model: type[BaseModel] = create_model(cls.__name__, __config__=STRICT, **fields)  # type: ignore[call-overload]
+    return model
 
 
 def method_of(optimizer: Any) -> tuple[str, dict[str, Any]]:

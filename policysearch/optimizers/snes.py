@@ -52,8 +52,10 @@ class SNES:
         u = utilities(population_size)
         while True:
             z = rng.standard_normal((population_size, d))
+            candidates = sigma * z
+            candidates += m
             evaluation = yield Proposal(
-                domain.clip(m + sigma * z), recommendation=m, diagnostics={"sigma": float(sigma.mean())}
+                domain.clip(candidates), recommendation=m, diagnostics={"sigma": float(sigma.mean())}
             )
             ranking = evaluation.ranking()
             ranked, shared = z[ranking], shared_by_ties(u, evaluation.fitness[ranking])

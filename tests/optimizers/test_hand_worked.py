@@ -32,6 +32,7 @@ from policysearch.optimizers import (
 from policysearch.optimizers.cma_es import _NoiseHandling
 from policysearch.optimizers.cross_entropy import elite_weights
 from policysearch.optimizers.evolution_strategy import centred_ranks
+from policysearch.optimizers.nelder_mead import _Simplex
 from policysearch.optimizers.one_plus_one_cma_es import _Shape
 from policysearch.policies import Linear
 from policysearch.search import Budget, generations
@@ -438,6 +439,21 @@ def test_the_first_simplex_of_nelder_mead_is_not_flat_where_the_bounds_are_neare
     domain = Domain(np.array([0.0, 0.2, 0.3]), np.zeros(3), np.full(3, 0.3))
     corners = next(NelderMead().search(domain, stream(0))).params
     assert corners[1:] - corners[0] == pytest.approx(np.diag([0.3, -0.2, -0.3]))
+
+
+def test_the_simplex_keeps_its_order_and_its_centroid_while_corners_are_replaced() -> None:
+    rng = stream("simplex")
+    simplex = _Simplex(rng.standard_normal((5, 4)), rng.integers(3, size=5).astype(float))
+    for _ in range(200):
+        simplex.replace_worst(rng.standard_normal(4), float(rng.integers(3)))
+        values = [simplex._f[i] for i in simplex.order]
+        assert values == sorted(values, reverse=True)
+        assert (simplex.best[1], simplex.second_worst, simplex.worst[1]) == (values[0], *values[-2:])
+        others = simplex.corners[simplex.order[:-1]]
+        assert simplex.centroid() == pytest.approx(others.mean(axis=0), abs=1e-12)
+    i = simplex.order[-1]
+    simplex.replace_worst(np.zeros(4), simplex.second_worst)
+    assert simplex.order[-1] == i  # of equal ones the newer comes last
 
 
 def test_nelder_mead_shrinks_towards_a_best_point_that_is_not_the_origin() -> None:
