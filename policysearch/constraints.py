@@ -5,6 +5,9 @@ by <, <= (or ≤), > or >= (or ≥), which may be a chain. A name may be one of 
 points, as in pid.kp; any other name is put between grave accents: `K p` <= 3. A constraint is read with the module
 `ast` and computed by walking the tree; nothing is ever run. What cannot be computed as finite real numbers, such as a
 division by zero, does not hold.
+
+A constraint on what a rollout reports (`of_outputs`) is one comparison of any names, and may be an equality by ==,
+which holds up to `TOLERANCE`.
 """
 
 import ast
@@ -12,7 +15,7 @@ import keyword
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +35,8 @@ _COMPARISONS: dict[type, Callable[[float, float], bool]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+#: By how much the sides of an equality may differ (choice); abs(speed - 1) <= 0.05 says another number.
+TOLERANCE = 1e-3
 MAX_DEPTH = 100  # of nested operations
 _PLAIN = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"  # a name as it may stand in a constraint
 _NAME = re.compile(rf"`([^`]*)`|(?<![\w.]){_PLAIN}")
@@ -89,6 +94,50 @@ class Constraint:
             _check(side, text, names, 1)
         return cls(text, tree)
 
+    @classmethod
+    def of_outputs(cls, text: str) -> "Constraint":
+        """The constraint on metrics, whose names are not known yet.
+
+        Raises:
+            ValueError: for what is not of the language, or no single comparison.
+        """
+        read = cls.parse(text.replace("==", "<="), _AnyName())
+        if len(read.tree.ops) != 1 or not read.names:
+            raise ValueError(
+                f"outputs: expected one comparison of reported values, as overshoot <= 0.1, got {text}"
+            )
+        if "==" not in text:
+            return read
+        read.tree.ops[0] = ast.Eq()
+        return cls(" ".join(text.split()), read.tree)
+
+    @property
+    def names(self) -> list[str]:
+        """The names in it, each once."""
+        found = {node.col_offset: node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        return list(dict.fromkeys(found[place] for place in sorted(found) if found[place] not in _FUNCTIONS))
+
+    @property
+    def equality(self) -> bool:
+        """Whether it wants two sides to be equal."""
+        return isinstance(self.tree.ops[0], ast.Eq)
+
+    @property
+    def tolerance(self) -> float:
+        """By how much its gap may exceed 0."""
+        return TOLERANCE if self.equality else 0.0
+
+    def gap(self, values: Mapping[str, float]) -> float:
+        """Of one comparison, how far the left side is beyond the right one: above 0 on the wrong side of it.
+
+        NaN where a side cannot be computed.
+        """
+        try:
+            left, right = (_value(side, values) for side in (self.tree.left, self.tree.comparators[0]))
+        except (ArithmeticError, ValueError):
+            return math.nan
+        return right - left if isinstance(self.tree.ops[0], ast.Gt | ast.GtE) else left - right
+
     def holds(self, values: Mapping[str, float]) -> bool:
         """Whether these values satisfy it."""
         return self.violation(values) == 0.0
@@ -107,6 +156,19 @@ class Constraint:
         compared = zip(sides[:-1], self.tree.ops, sides[1:], strict=True)
         wrong = [abs(a - b) for a, by, b in compared if not _COMPARISONS[type(by)](a, b)]
         return max([0.0, *(max(gap, math.ulp(0.0)) for gap in wrong)])
+
+
+class _AnyName(Collection[str]):
+    """All names that are no word of Python's."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and not keyword.iskeyword(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("reported values",))
+
+    def __len__(self) -> int:
+        return 1
 
 
 def _check(node: ast.expr, text: str, names: Collection[str], depth: int) -> None:

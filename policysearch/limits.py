@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
+from policysearch.core import Array, Evaluation
 from policysearch.search import Generation
 
 Ending = Literal["", "time", "target", "patience"]
@@ -53,14 +55,23 @@ class Watch:
         limits: what ends it.
         seconds: the time that the search has taken so far.
         after: rollouts that follow the search, for which time is kept.
+        values: what each candidate is worth, NaN for those that count for nothing; by default, its mean return.
 
     Attributes:
         kind: which limit has ended the search; empty while none has.
         ended: the same in words.
     """
 
-    def __init__(self, limits: Limits, seconds: Callable[[], float] = lambda: 0.0, after: int = 0) -> None:
-        self.limits, self._seconds, self._after = limits, seconds, after
+    def __init__(
+        self,
+        limits: Limits,
+        seconds: Callable[[], float] = lambda: 0.0,
+        after: int = 0,
+        values: Callable[[Evaluation], Float[Array, "n"]] = lambda evaluation: evaluation.returns.mean(
+            axis=1
+        ),
+    ) -> None:
+        self.limits, self._seconds, self._after, self._values = limits, seconds, after, values
         self.kind: Ending = ""
         self.ended = ""
         self._best, self._improved, self._largest = -np.inf, 0, 0
@@ -74,7 +85,7 @@ class Watch:
                 return
 
     def _reached(self, made: Generation) -> tuple[Ending, str]:
-        means = made.evaluation.returns.mean(axis=1)
+        means = self._values(made.evaluation)
         best = float(means[np.isfinite(means)].max(initial=-np.inf))
         if best > self._best:
             self._best, self._improved = best, made.rollouts

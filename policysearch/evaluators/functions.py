@@ -97,6 +97,8 @@ class FunctionEvaluator(Divisible):
         space: how the optimizer's coordinates become named parameters.
         goal: with "minimise", the evaluation's returns are the function's with the sign turned.
         constraints: what the parameters have to meet, as in `policysearch.constraints`.
+        scenarios: values that replace those of parameters: episode j is repetition j // S, with the seed of that
+            repetition, on scenario j % S of S; see `policysearch.optimizers.robust`.
 
     Raises:
         ValueError: for another goal, a signature that leaves open what is meant, or a constraint that makes no sense.
@@ -112,8 +114,10 @@ class FunctionEvaluator(Divisible):
         *,
         goal: Goal = "maximise",
         constraints: Sequence[Constraint | str] = (),
+        scenarios: Sequence[dict[str, Any]] = (),
     ) -> None:
         self.function, self.space, self.sign = function, space, sign_of(goal)
+        self.scenarios = tuple(scenarios) or ({},)
         call = adapted(function, space.names)
         self._call, self.seeded = Undisturbed(call), bool(call.seed)
         texts = [c.text if isinstance(c, Constraint) else c for c in constraints]
@@ -129,16 +133,17 @@ class FunctionEvaluator(Divisible):
         return [self._try(proposal, key, i, j) for i, j in pairs]
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
-        seed = episode_seed(key, i, j, common=True)
-        if reason := self.broken(self.space.named(proposal.params[i])):
+        seed = episode_seed(key, i, j // len(self.scenarios), common=True)
+        scenario = self.scenarios[j % len(self.scenarios)]
+        if reason := self.broken(self.space.named(proposal.params[i]) | scenario):
             return Outcome.failed(i, j, seed, f"{NOT_RUN} {reason}")
         retried, cutoff = 0, self.sign * proposal.cutoff
         try:
             try:
-                value = self._call(self.space.named(proposal.params[i]), seed, cutoff)
+                value = self._call(self.space.named(proposal.params[i]) | scenario, seed, cutoff)
             except (Exception, SystemExit):  # the user's code may raise anything
                 retried = 1
-                named = self.space.named(proposal.params[i])  # it may have changed the first
+                named = self.space.named(proposal.params[i]) | scenario  # it may have changed the first
                 value = self._call(named, seed, cutoff)
             answer = self._renamed(Answer.read(value))
         except Unusable as error:

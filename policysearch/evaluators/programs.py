@@ -97,6 +97,11 @@ class ProgramEvaluator(Runner):
         self._stopped, self._keeps = threading.Event(), threading.Semaphore()
         self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
 
+    def on(self, scenarios: Sequence[dict[str, Any]]) -> "ProgramEvaluator":
+        """This evaluator, on the scenarios of a `FunctionEvaluator`."""
+        self._inner.scenarios = tuple(scenarios)
+        return self
+
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """One run of the program per candidate and episode, with the seed of that episode."""
         self._inner.check(proposal)

@@ -21,26 +21,27 @@ class Unseeded:
     """`inner`, whose equal episodes are run twice; nothing changes for one that is given its seeds."""
 
     inner: Runner
+    scenarios: int = 1  # each of which is run twice (`policysearch.optimizers.robust`)
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """The evaluation of `proposal`, whose episodes may be copies of the first."""
-        if self.inner.seeded or proposal.episodes <= TRIED:
+        s = self.scenarios
+        if self.inner.seeded or proposal.episodes <= TRIED * s:
             return self.inner.evaluate(proposal, key)
-        tried = self.inner.evaluate(replace(proposal, episodes=TRIED), key)
-        if not np.array_equal(tried.returns[:, 0], tried.returns[:, 1], equal_nan=True):
+        tried = self.inner.evaluate(replace(proposal, episodes=TRIED * s), key)
+        if not np.array_equal(tried.returns[:, :s], tried.returns[:, s:], equal_nan=True):
             return self.inner.evaluate(proposal, key)
+        times = (1, proposal.episodes // s)
         return replace(
             tried,
-            returns=np.repeat(tried.returns[:, :1], proposal.episodes, axis=1),
-            steps=np.repeat(tried.steps[:, :1], proposal.episodes, axis=1),
-            metrics={
-                name: np.repeat(x[:, :1], proposal.episodes, axis=1) for name, x in tried.metrics.items()
-            },
+            returns=np.tile(tried.returns[:, :s], times),
+            steps=np.tile(tried.steps[:, :s], times),
+            metrics={name: np.tile(x[:, :s], times) for name, x in tried.metrics.items()},
             failures=tuple(
                 _copied(failure, j, key)
                 for failure in tried.failures
-                if failure.episode == 0
-                for j in range(proposal.episodes)
+                if failure.episode < s
+                for j in range(failure.episode, proposal.episodes, s)
             ),
         )
 

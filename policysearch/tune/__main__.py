@@ -79,6 +79,9 @@ class Arguments:
     fix: Annotated[list[str], flag("NAME=VALUE …")] = field(default_factory=list)
     """Parameters that keep a value, as in kp=3; the others are searched."""
 
+    scenarios: Annotated[list[str], flag("NAME=VALUES …")] = field(default_factory=list)
+    """Values that the plant may have, as in mass=[0.8,1.0,1.2]; every candidate is run with each of them."""
+
     ask: bool = False
     """A person tries each setting and types what was measured; amend, undo, skip and others correct it."""
 
@@ -136,6 +139,8 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         "options": settings(arguments.set) or None,
         "fixed": settings(arguments.fix, "--fix", "NAME=VALUE, as in kp=3") or None,
     }
+    example = "NAME=VALUES, as in mass=[0.8,1.0,1.2]"
+    overruled["scenarios"] = settings(arguments.scenarios, "--scenarios", example) or None
     overruled = {name: value for name, value in overruled.items() if value is not None and value is not False}
     asked = request.read(arguments.what, overruled)
     return tune(

@@ -32,6 +32,7 @@ from policysearch.tune.journal import Journal, opened
 from policysearch.tune.options import Function, TuneOptions, TuneSettings
 from policysearch.tune.prepared import asked, name_of, prepared, searched, settings_of
 from policysearch.tune.result import TuneResult
+from policysearch.tune.scenarios import Scenarios
 from policysearch.tune.sensitivity import REACH
 from policysearch.tune.tuning import Tuning
 from policysearch.tune.written import write
@@ -74,11 +75,10 @@ def tune(
     reuse = Reuse.taken(given)
     settings = settings_of({"rollouts": rollouts, "optimizer": optimizer, **given}, workers)
     declared, typed = _space(function, space)
-    space = searched(declared, settings)
+    space = searched(declared, settings, typed)
     tuning, request = prepared(function, space, settings, teller(progress))
     if isinstance(function, Prompt):
-        if perturb or settings.sensitivity_rollouts or settings.hours:
-            raise ValueError("perturb, sensitivity_rollouts and hours: expected none where a person is asked")
+        _check_asked(perturb, settings)
         with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:
             tuning = begun_from(tuning, journal, known)
             return _reported(tuning, out, partial(_by_a_person, tuning, function, settings, journal))
@@ -129,6 +129,13 @@ def _reported(
     return result
 
 
+def _check_asked(perturb: Any, settings: TuneSettings) -> None:
+    """Raise ValueError for what a person is not asked for."""
+    names = ("sensitivity_rollouts", "hours", "scenarios")
+    if wrong := ["perturb"] * bool(perturb) + [name for name in names if getattr(settings, name)]:
+        raise ValueError(f"{' and '.join(wrong)}: expected none where a person is asked")
+
+
 def _by_a_person(tuning: Tuning, prompt: Prompt, settings: TuneSettings, journal: Journal) -> TuneResult:
     """What a person finds who is asked for every return."""
     answers = tries.Answers(journal.of(*tries.KINDS), journal.write)
@@ -138,7 +145,7 @@ def _by_a_person(tuning: Tuning, prompt: Prompt, settings: TuneSettings, journal
     episodes = settings.report_rollouts or REPORT_BY_HAND
     return ask.asked(
         lambda person: tuning.run(
-            person, person, episodes, limits.Watch(settings.limits), compare_best=False
+            person, person, episodes, limits.Watch(settings.limits, values=tuning.values), compare_best=False
         ),
         person,
     )
@@ -152,11 +159,16 @@ def _by_rollouts(
     plants: Mapping[str, tuple[Function | str, Runner]],
 ) -> TuneResult:
     """What the rollouts of a function or a program find, and of its changed plants by name."""
-    remembered, episodes = journal.memoised(Unseeded(plant)), settings.report_rollouts or REPORT
+    scenarios, episodes = len(tuning.scenarios), settings.report_rollouts or REPORT
+    remembered = journal.memoised(Unseeded(plant, scenarios))
     recorded = journal.recorded(plant, limits.clock if settings.hours else None)
-    after = (3 + 2 * len(plants)) * (episodes if plant.seeded else TRIED) + settings.sensitivity_rollouts
-    watch = limits.Watch(settings.limits, lambda: recorded.seconds, after)
-    result = tuning.run(Capped(recorded), remembered, episodes, watch)
+    each = scenarios * (episodes if plant.seeded else TRIED)
+    after = (3 + 2 * len(plants)) * each + settings.sensitivity_rollouts
+    watch = limits.Watch(settings.limits, lambda: recorded.seconds, after, tuning.values)
+    search = (
+        recorded if settings.outputs else Capped(recorded)
+    )  # what is cut off might be the best that is allowed
+    result = tuning.run(search, remembered, episodes, watch)
     if not len(result.held_out.returns):
         return result
     if rollouts := settings.sensitivity_rollouts:
@@ -167,7 +179,7 @@ def _by_rollouts(
     for name, (changed, runner) in plants.items():
         tuning.say(f"evaluating the recommendation and the start on {name}")
         tuning.keep(_stopped(replace(result, perturbed=dict(perturbed)), name))
-        remembered = journal.memoised(Unseeded(runner), f"{name}: {name_of(changed)}")
+        remembered = journal.memoised(Unseeded(runner, scenarios), f"{name}: {name_of(changed)}")
         perturbed[name] = tuning.with_start(remembered, result.recommendation, episodes)
     return replace(result, perturbed=perturbed)
 
@@ -186,13 +198,14 @@ def _runner(
     Raises:
         ValueError: for a program that is not there, or a function that cannot be sent to another process.
     """
+    scenarios = Scenarios.of(settings.scenarios, settings.objective).values
     timeout, wanted = settings.timeout, asked(settings)
     files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
     if isinstance(run, str):
-        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **wanted)
+        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **wanted).on(scenarios)
     if given := [name for name, value in files.items() if value]:
         raise ValueError(f"{' and '.join(given)}: expected a command that they are for, got {name_of(run)}")
-    evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, **wanted)
+    evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, scenarios=scenarios, **wanted)
     if workers == 1 and timeout is None:
         return evaluator
     try:

@@ -2,7 +2,8 @@
 
 Each try needs the value of every parameter under its name, and its return under `return`; other columns are ignored.
 An empty return is a failure. Tries that this tuning could not make itself are left out and counted: those outside its
-bounds, with other values of its fixed parameters, or that break its constraints.
+bounds, with other values of its fixed parameters, or that break its constraints. Those that break constraints on
+outputs, which are columns then, count as failures.
 
 A ledger holds no parameters, so its search is replayed: the method is asked again, and answered from the record.
 """
@@ -15,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 
 from policysearch.core import Evaluation, Proposal
@@ -23,6 +25,7 @@ from policysearch.evaluators.functions import sign_of
 from policysearch.evaluators.recorded import Recorded, ReplayDiffers
 from policysearch.ledger import read
 from policysearch.optimizers import build
+from policysearch.optimizers.constrained import Outputs
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key
 from policysearch.space import Choice, Parameter, Space
@@ -91,11 +94,22 @@ def tries_of(source: Any, tuning: Tuning) -> KnownTries:
         if reason := reason or constraints.broken(values):
             reasons.append(reason)
         else:
-            kept.append((values, _number(row.get("return"), name)))
+            kept.append((values, math.nan if _breaks(tuning, row) else _number(row.get("return"), name)))
     if not kept:
         why = f"none of {len(rows)} could be made here, first: {reasons[0]}" if reasons else "none"
         raise ValueError(f"known: expected tries within the bounds of this tuning, got {name}: {why}")
     return KnownTries.of(name, kept, space, len(reasons))
+
+
+def _breaks(tuning: Tuning, row: Row) -> bool:
+    """Whether a try breaks constraints on outputs, so that it counts as a failure.
+
+    Raises:
+        ValueError: if the row does not have what they need.
+    """
+    numbers = {name: x for name, given in row.items() if isinstance(x := _plain(given), int | float)}
+    metrics = {str(name): np.array([[float(x)]]) for name, x in numbers.items()}
+    return bool(Outputs(tuning.outputs.texts).broken(metrics, 1)[0] != 0)
 
 
 def _rows(source: Any) -> tuple[str, Sequence[Row]]:
@@ -161,7 +175,11 @@ def _of_ledger(path: Path) -> Iterator[Row]:
     request = events[0][1]
     typed = tries.Answers([event for event in events if event[0] in tries.KINDS]).held.values()
     if typed:
-        yield from ({**held.values, "return": held.value} for held in typed if held.status != "skipped")
+        yield from (
+            {**held.numbers, **held.values, "return": held.value}
+            for held in typed
+            if held.status != "skipped"
+        )
         return
     try:
         yield from _replayed(request, events)
@@ -195,7 +213,7 @@ def _replayed(request: Mapping[str, Any], events: Sequence[Event]) -> Iterator[R
     sign = sign_of(request["goal"])
     for made in search if records else ():
         for rollout in Measurement.of(made.proposal, made.evaluation, space, made.index, sign):
-            yield {**rollout.values, "return": rollout.ret}
+            yield {**rollout.metrics, **rollout.values, "return": rollout.ret}
 
 
 class _Ended:

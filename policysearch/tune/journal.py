@@ -40,6 +40,8 @@ from policysearch.tune import known, tries
 from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
+#: What a request has only where it is asked for.
+LATER = ("outputs", "scenarios", "objective")
 Event = tuple[str, Any]  # kind and body
 
 
@@ -234,7 +236,8 @@ def _remarks(events: Sequence[Event]) -> tuple[str, ...]:
 def _check(path: Path, held: Any, wanted: Mapping[str, Any]) -> None:
     """Refuse a folder that holds another request."""
     held = held if isinstance(held, dict) else {}
-    if changed := changes((name, held.get(name), wanted[name]) for name in wanted):
+    names = {**wanted, **{name: None for name in LATER if name in held}}
+    if changed := changes((name, held.get(name), wanted.get(name)) for name in names):
         raise OtherRequest(
             f"{path}: holds another request: {'; '.join(changed)}; choose another folder with --out, or --fresh to "
             "start over (the old results stay next to the new ones)"

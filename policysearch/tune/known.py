@@ -67,15 +67,17 @@ class KnownTries:
         known = Evaluation(params, returns, np.zeros(returns.shape, dtype=int))
         return Domain(start, lower, upper, known=known)
 
-    def remark(self, method: Optimizer, name: str, goal: str) -> str:
+    def remarks(self, method: Optimizer, name: str, goal: str) -> tuple[str, ...]:
         """What a report says of them."""
+        if not self.tries:
+            return ()
         sound, n = completed(self.tries), len(self.tries)
         told = f"{name} learns from them, and" if needs_of(method).uses_known and sound else "the search"
         best = f"the best, {best_of(sound, goal).ret:.5g}" if sound else "the start, since all have failed"
         best = "it" if n == 1 else best
         others = f"; {self.left_out} others are outside this tuning's bounds, fixed values or constraints"
         said = f"{n} earlier {'tries' if n > 1 else 'try'} known from {self.source}, not charged"
-        return f"{said}: {told} begins at {best}{others if self.left_out else ''}"
+        return (f"{said}: {told} begins at {best}{others if self.left_out else ''}",)
 
 
 #: What is known where nothing was tried before.

@@ -45,6 +45,15 @@ class TuneSettings(BaseModel):
     constraints: list[str] = []
     """What parameters have to meet, as in "kd <= kp / 2"; others are not run, but counted."""
 
+    outputs: Annotated[list[str], flag("TEXT …")] = []
+    """What else is measured has to meet, as in "overshoot <= 0.1" or "speed == 1"."""
+
+    scenarios: dict[str, list[Any]] = {}
+    """Values that the plant may have, by name: every candidate is run with each of them, and all runs are charged."""
+
+    objective: Annotated[str, flag("NAME")] = "mean"
+    """What of the scenarios counts: mean, worst, or cvar:0.2, the mean of the worst fifth."""
+
     fixed: dict[str, Any] = {}
     """Parameters that keep a value, by name; the others are searched."""
 
@@ -127,6 +136,9 @@ class TuneOptions(ReuseOptions, total=False):
     settings: Settings | None
     goal: Goal
     constraints: "Sequence[Constraint | str]"
+    outputs: Sequence[str]
+    scenarios: Mapping[str, Sequence[Any]] | None
+    objective: str
     fixed: Mapping[str, Any] | None
     margin: float
     safe: bool | float

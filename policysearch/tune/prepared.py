@@ -9,8 +9,12 @@ from policysearch.configuration import validated
 from policysearch.core import Optimizer
 from policysearch.evaluators import FunctionEvaluator
 from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
+from policysearch.optimizers.constrained import Constrained, Outputs
+from policysearch.optimizers.robust import Robust
 from policysearch.space import Space
+from policysearch.tune.journal import LATER
 from policysearch.tune.options import Say, TuneSettings
+from policysearch.tune.scenarios import Scenarios, with_nominal
 from policysearch.tune.sensitivity import check_rollouts
 from policysearch.tune.tuning import Tuning
 
@@ -42,7 +46,8 @@ def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> t
         ValueError: if the method does not fit, or the start breaks a constraint.
     """
     if settings.sensitivity_rollouts:
-        check_rollouts(space, settings.sensitivity_rollouts)
+        scenarios = Scenarios.of(settings.scenarios, settings.objective)
+        check_rollouts(space, settings.sensitivity_rollouts // len(scenarios))
     default, first_options = default_method(space)
     name = settings.optimizer or default
     own = first_options if name == default and settings.settings != "source" else {}
@@ -59,6 +64,7 @@ def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> t
         "template": settings.template,
         "directory": settings.directory,
     }
+    request |= {name: value for name in LATER if (value := getattr(settings, name)) != unset_of(name)}
     tuning = Tuning(around(configured, request), name, space, settings, say)
     tuning.check()
     constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **asked(settings))
@@ -68,10 +74,19 @@ def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> t
 
 
 def around(method: Optimizer, request: Mapping[str, Any]) -> Optimizer:
-    """A method as a request wants it: with several episodes per candidate, and safe."""
+    """A method as a request wants it: with constraints on outputs, several episodes and scenarios, and safe."""
     episodes, reach = request["episodes_per_candidate"], request["safe"]
+    scenarios = Scenarios.of(request.get("scenarios", {}), request.get("objective", "mean"))
     method = Repeated(method, episodes) if episodes > 1 else method
+    method = Robust(method, len(scenarios), scenarios.objective) if len(scenarios) > 1 else method
+    if texts := request.get("outputs"):
+        method = Constrained(method, Outputs(tuple(texts), len(scenarios), scenarios.objective))
     return Trusted(method, reach) if reach else method
+
+
+def unset_of(name: str) -> Any:
+    """What a setting is where it is not given."""
+    return TuneSettings.model_fields[name].default
 
 
 def asked(settings: TuneSettings) -> dict[str, Any]:
@@ -94,12 +109,18 @@ def default_method(space: Space) -> tuple[str, dict[str, Any]]:
     return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
 
 
-def searched(space: Space, settings: TuneSettings) -> Space:
+def searched(space: Space, settings: TuneSettings, typed: type | None = None) -> Space:
     """The parameters as they are searched: some fixed, and away from their bounds.
 
     Raises:
-        ValueError: for a value or a margin that makes no sense.
+        ValueError: for a value or a margin that makes no sense, or a scenario of what is no field of `typed`.
     """
+    if wrong := [name for name in settings.scenarios if typed and name not in space.names]:
+        raise ValueError(
+            f"scenarios: expected fields of {typed.__name__ if typed else ''}, got {', '.join(wrong)}"
+        )
+    Scenarios.of(settings.scenarios, settings.objective)  # or they are refused
+    space = with_nominal(space, settings.scenarios) if settings.scenarios else space
     space = space.fixed(settings.fixed) if settings.fixed else space
     return space.within(settings.margin) if settings.margin else space
 

@@ -1,6 +1,6 @@
 """What the search of a tuning measured: in a rollout, and of a candidate in the mean of its rollouts."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,8 @@ class Measurement:
     steps: float
     reason: str = ""  # of a failure
     metrics: Mapping[str, float] = field(default_factory=dict)
+    scenario: Mapping[str, Any] = field(default_factory=dict)  # values of the plant, in place of `values`
+    broken: float = 0.0  # by how much the candidate breaks constraints on outputs
 
     @classmethod
     def of(
@@ -48,7 +50,7 @@ class Measurement:
         """The rollout as a row of `TuneResult.history`."""
         place = {name: getattr(self, name) for name in ("generation", "candidate", "episode", "purpose")}
         found = {"return": self.ret, "steps": self.steps, "failure": self.reason}
-        return place | dict(self.values) | found | dict(self.metrics)
+        return place | dict(self.values) | dict(self.scenario) | found | dict(self.metrics)
 
     @property
     def candidate_row(self) -> dict[str, Any]:
@@ -57,26 +59,37 @@ class Measurement:
         return {name: value for name, value in self.row.items() if name not in of_rollouts}
 
 
-def completed(rollouts: Iterable[Measurement]) -> list[Measurement]:
-    """The candidates all of whose rollouts succeeded, in order, with the means of their rollouts."""
+def mean_return(returns: Sequence[float]) -> float:
+    """The mean of the returns of a candidate."""
+    return mean_of(np.array(returns, dtype=float))
+
+
+def completed(
+    rollouts: Iterable[Measurement], worth: Callable[[Sequence[float]], float] = mean_return
+) -> list[Measurement]:
+    """The candidates all of whose rollouts succeeded, in order, with the means of their rollouts.
+
+    `worth` is what the returns of a candidate are worth together, where it is not their mean.
+    """
     groups: dict[tuple[int, int], list[Measurement]] = {}
     for rollout in rollouts:
         groups.setdefault((rollout.generation, rollout.candidate), []).append(rollout)
-    return [_averaged(group) for group in groups.values() if all(np.isfinite(r.ret) for r in group)]
+    return [_averaged(group, worth) for group in groups.values() if all(np.isfinite(r.ret) for r in group)]
 
 
 def best_of(candidates: Sequence[Measurement], goal: str) -> Measurement:
-    """The candidate with the best mean return."""
-    return max(candidates, key=lambda candidate: sign_of(goal) * candidate.ret)
+    """The candidate with the best mean return of those that break constraints on outputs least."""
+    return max(candidates, key=lambda candidate: (-candidate.broken, sign_of(goal) * candidate.ret))
 
 
-def _averaged(group: Sequence[Measurement]) -> Measurement:
+def _averaged(group: Sequence[Measurement], worth: Callable[[Sequence[float]], float]) -> Measurement:
     def mean(values: Iterable[float]) -> float:
         return mean_of(np.array(list(values), dtype=float))
 
     return replace(
         group[0],
-        ret=mean(r.ret for r in group),
+        ret=worth([r.ret for r in group]),
+        scenario={},
         steps=mean(r.steps for r in group),
         metrics={name: mean(r.metrics[name] for r in group) for name in group[0].metrics},
     )

@@ -20,6 +20,7 @@ from policysearch.tune import plots
 from policysearch.tune.held_out import HeldOut, mean_of
 from policysearch.tune.pareto import front
 from policysearch.tune.records import Measurement, best_of, completed
+from policysearch.tune.scenarios import lines, worth_on
 from policysearch.tune.sensitivity import Sensitivity
 from policysearch.tune.surface import Surface, as_run
 from policysearch.tune.words import formatted, stated, with_interval
@@ -44,11 +45,12 @@ class TuneResult:
     rollouts: tuple[Measurement, ...]  # of the search
     held_out: HeldOut  # the recommendation and the start
     perturbed: Mapping[str, HeldOut] = field(default_factory=dict)  # the same on changed plants
-    best_seen_held_out: HeldOut | None = (
-        None  # the search's best candidate, if another, and the recommendation
-    )
+    best_seen_held_out: HeldOut | None = None  # the best candidate, if another, and the recommendation
     sensitivity: Sensitivity | None = None  # measured around the recommendation, if it was asked for
     metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
+    broken: float = 0.0  # by how much the recommendation breaks constraints on outputs, on held-out seeds
+    outputs: tuple[str, ...] = ()  # a line for each of them
+    scenarios: pd.DataFrame | None = None  # their values, and means of the recommendation and the start
     known: tuple[Measurement, ...] = ()  # earlier tries, from which the search began
     note: str = ""  # why the search ended early
     ended: str = (
@@ -64,8 +66,8 @@ class TuneResult:
 
     @property
     def usable(self) -> bool:
-        """Whether the recommendation has succeeded on held-out seeds at least once."""
-        return bool(np.isfinite(self.held_out.returns).any())
+        """Whether the recommendation succeeded on held-out seeds at least once, and meets what outputs have to."""
+        return bool(np.isfinite(self.held_out.returns).any()) and self.broken == 0
 
     @property
     def start(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class TuneResult:
     @cached_property
     def completed(self) -> list[Measurement]:
         """The candidates all of whose rollouts succeeded."""
-        return completed(self.rollouts)
+        return completed(self.rollouts, worth_on(self.scenarios, self.goal))
 
     @cached_property
     def candidates(self) -> pd.DataFrame:
@@ -284,6 +286,8 @@ def _worth(result: TuneResult) -> Iterator[str]:
     mean, start = (formatted(m) for m in held_out.means)
     yield f"on {len(held_out.returns)} held-out seeds: {mean}, the start {start} ({result.goal}d)"
     yield held_out.verdict
+    yield from result.outputs
+    yield from lines(result.scenarios, result.goal)
     if result.target is not None:
         reached = sign_of(result.goal) * (held_out.means[0] - result.target) >= 0
         said = "reached" if reached else "not reached"

@@ -1,9 +1,9 @@
 """The phases of a tuning: the search, then the evaluation of its recommendation and the start on held-out seeds."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from policysearch.asking.prompt import Stopped
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
+from policysearch.optimizers.constrained import Outputs, broken_in_words
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
@@ -20,6 +21,7 @@ from policysearch.tune.known import NOTHING, KnownTries
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
+from policysearch.tune.scenarios import Scenarios
 from policysearch.tune.sensitivity import Sensitivity, measure
 
 #: A loss of at most this share of the improvement, and of the return itself, does not matter (choice).
@@ -45,6 +47,27 @@ class Tuning:
     def domain(self) -> Domain:
         """That of the search, which knows the earlier tries."""
         return self.known.domain(self.space, self.settings.goal)
+
+    @cached_property
+    def scenarios(self) -> Scenarios:
+        """The plants on which every candidate is run."""
+        return Scenarios.of(self.settings.scenarios, self.settings.objective)
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """The constraints on what else is measured."""
+        return Outputs(tuple(self.settings.outputs), len(self.scenarios), self.settings.objective)
+
+    def broken(self, evaluation: Evaluation) -> Float[Array, "n"]:
+        """By how much each candidate breaks the constraints on outputs; infinite where it was not measured."""
+        if not self.outputs.texts or not np.isfinite(evaluation.returns).any():
+            return np.zeros(len(evaluation.returns))
+        return np.nan_to_num(self.outputs.broken(evaluation.metrics, len(evaluation.returns)), nan=np.inf)
+
+    def values(self, evaluation: Evaluation) -> Float[Array, "n"]:
+        """What each candidate is worth over all scenarios; NaN where it breaks constraints on outputs."""
+        values = self.scenarios.over(evaluation).returns.mean(axis=1)
+        return np.where(self.broken(evaluation) > 0, np.nan, values) if self.outputs.texts else values
 
     def check(self) -> None:
         """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
@@ -73,16 +96,15 @@ class Tuning:
             start, nothing = self.space.domain.start, HeldOut.none(goal)
             return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
         self.keep(self._unfinished(rollouts, recommendation, "the evaluation on held-out seeds"))
-        rows, candidates = (
-            [recommendation, self.space.domain.start],
-            completed([*self.known.tries, *rollouts]),
-        )
+        rows = [recommendation, self.space.domain.start]
+        candidates = [*completed(self.known.tries), *completed(rollouts, self.scenarios.worth(goal))]
         best = best_of(candidates, goal) if compare_best and candidates else None
         if best is not None and best.values != self.space.named(recommendation):
             rows.append(best.coordinates)
         self.say(f"evaluating the recommendation and the start on {episodes} held-out seeds")
-        evaluation = self._held_out(report, np.array(rows), episodes)
-        chosen = _recommended(evaluation.returns)
+        each = self._held_out(report, np.array(rows), episodes)
+        evaluation, broken = self.scenarios.over(each), self.broken(each)
+        chosen = _recommended(evaluation.returns, broken)
         luckier = len(rows) == 3 and chosen != 2
         result = TuneResult(
             self.space,
@@ -94,6 +116,9 @@ class Tuning:
             metrics=self.settings.metrics,
             known=self.known.tries,
             remarks=self._begun(),
+            broken=float(broken[chosen]),
+            outputs=_said(self.outputs, each, chosen, broken[chosen] > 0),
+            scenarios=self.scenarios.table(sign_of(goal) * each.returns[[chosen, 1]]),
             target=self.settings.target,
             **ended,
         )
@@ -125,13 +150,13 @@ class Tuning:
 
     def _begun(self) -> tuple[str, ...]:
         """What is said of the earlier tries."""
-        known = self.known.remark(self.method, self.name, self.settings.goal) if self.known.tries else ""
-        return (known,) if known else ()
+        return self.known.remarks(self.method, self.name, self.settings.goal)
 
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
         """The recommendation and the start on the held-out seeds."""
         params = np.array([recommendation, self.space.domain.start])
-        return HeldOut.of(self._held_out(report, params, episodes), self.settings.goal)
+        evaluation = self._held_out(report, params, episodes)
+        return HeldOut.of(self.scenarios.over(evaluation), self.settings.goal)
 
     def around(self, report: Evaluator, result: TuneResult, rollouts: int, reach: float) -> Sensitivity:
         """The returns of values near the recommendation, no further from it than `reach`.
@@ -142,15 +167,18 @@ class Tuning:
         sizes = [abs(x) for x in (result.improvement[0], result.held_out.means[0])]
         tolerance = WORTH * min(sizes) if np.isfinite(sizes).all() else 0.0
         self.say(f"evaluating values near the recommendation: {rollouts} rollouts")
-        evaluate = partial(self._held_out, report, use="sensitivity")
-        return measure(
-            evaluate, self.space, result.recommendation, rollouts, tolerance=tolerance, reach=reach
-        )
+
+        def evaluate(params: Float[Array, "n d"], episodes: int) -> Evaluation:
+            return self.scenarios.over(self._held_out(report, params, episodes, use="sensitivity"))
+
+        each = rollouts // len(self.scenarios)
+        return measure(evaluate, self.space, result.recommendation, each, tolerance=tolerance, reach=reach)
 
     def _held_out(
         self, report: Evaluator, params: Float[Array, "n d"], episodes: int, use: str = "report"
     ) -> Evaluation:
-        return report.evaluate(held_out(params, episodes), (self.settings.seed, "tune", use))
+        proposal = held_out(params, episodes * len(self.scenarios))
+        return report.evaluate(proposal, (self.settings.seed, "tune", use))
 
     def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
@@ -172,7 +200,7 @@ class Tuning:
         try:
             for made in watch.over(search):
                 spent, largest = made.rollouts, max(largest, made.proposal.cost)
-                rollouts += Measurement.of(made.proposal, made.evaluation, self.space, made.index, sign)
+                rollouts += self._measured(made, sign)
                 recommendation = made.recommendation
                 progress.show(made)
                 if self.start_fails and made.index and all_failed(rollouts):
@@ -190,6 +218,21 @@ class Tuning:
             note = f"{self.name} found nothing left to search after {spent} of {budget} rollouts"
         return rollouts, recommendation, note
 
+    def _measured(self, made: Generation, sign: float) -> Iterator[Measurement]:
+        """The rollouts of a generation, with their scenarios and what their candidates break."""
+        broken = self.broken(made.evaluation)
+        for x in Measurement.of(made.proposal, made.evaluation, self.space, made.index, sign):
+            yield replace(x, broken=float(broken[x.candidate]), scenario=self.scenarios.at(x.episode))
+
+
+def _said(outputs: Outputs, evaluation: Evaluation, chosen: int, broken: bool) -> tuple[str, ...]:
+    """What is said of the constraints on outputs, of a candidate."""
+    if not outputs.texts or not np.isfinite(evaluation.returns[chosen]).any():
+        return ()
+    own = {name: numbers[chosen : chosen + 1] for name, numbers in evaluation.metrics.items()}
+    none = "no candidate met all constraints on outputs: this one breaks them least"
+    return (*broken_in_words(outputs, own), *([none] if broken else []))
+
 
 def all_failed(rollouts: Sequence[Measurement]) -> bool:
     """Whether every rollout has failed, and some of them were run."""
@@ -197,15 +240,17 @@ def all_failed(rollouts: Sequence[Measurement]) -> bool:
     return all(reasons) and not all(reason.startswith(NOT_RUN) for reason in reasons)
 
 
-def _recommended(returns: Float[Array, "n k"]) -> int:
+def _recommended(returns: Float[Array, "n k"], broken: Float[Array, "n"]) -> int:
     """Which candidate is recommended: 0 that of the search, 1 the start, 2 the best one seen, if it is another.
 
+    Only those are considered that break constraints on outputs least, in most cases not at all.
     Those that failed in more than half of the episodes are not considered, unless all did. Where returns do not
     depend on the seed, the best of the others is recommended. Where they do, the best one seen may be luck: the
     search's own is taken, if it is better than the start in the mean. The start stays where nothing is better.
     """
     failed = (~np.isfinite(returns)).mean(axis=1)
     sound = [i for i in (1, 0, 2) if i < len(returns) and failed[i] <= max(MAX_FAILED, failed.min())]
+    sound = [i for i in sound if broken[i] <= broken[sound].min()]
     finite = [row[np.isfinite(row)] for row in returns]
     if not any(np.ptp(row) for row in finite if row.size):
         return max(sound, key=lambda i: finite[i].max(initial=-np.inf))
@@ -222,7 +267,7 @@ class _Progress:
 
     def show(self, generation: Generation) -> None:
         sign, total = sign_of(self._tuning.settings.goal), self._tuning.settings.rollouts
-        means = generation.evaluation.returns.mean(axis=1)
+        means = self._tuning.values(generation.evaluation)
         found = means[np.isfinite(means)]
         self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
         said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"

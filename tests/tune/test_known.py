@@ -239,3 +239,20 @@ def test_a_search_with_earlier_tries_begins_better_where_costs_are_minimised() -
     known = [point | {"return": cost(point, 0)} for point in points]
     warm, cold = tuned(known=known, rollouts=6), tuned(rollouts=6)
     assert warm.history["return"].max() < cold.history["return"].min()
+
+
+def test_earlier_tries_that_break_constraints_on_outputs_count_as_failures() -> None:
+    def measured(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+        return {"return": cost(params, seed), "peak": params["a"]}
+
+    points = [
+        {"a": 3.0, "b": 1.0, "return": 0.0, "peak": 3.0},
+        {"a": 1.0, "b": 2.0, "return": 5.0, "peak": 1.0},
+    ]
+    options: dict[str, Any] = {"goal": "minimise", "outputs": ["peak <= 2"], "report_rollouts": 2}
+    result = tune(measured, SPACE, 12, known=points, **options)
+    assert [known.ret for known in result.known] == pytest.approx([np.nan, 5.0], nan_ok=True)
+    with pytest.raises(
+        ValueError, match="outputs: expected peak to be reported, as peak <= 2 needs it, got a, b, return"
+    ):
+        tune(measured, SPACE, 12, known=POINTS, **options)

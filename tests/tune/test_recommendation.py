@@ -41,7 +41,7 @@ LOST = math.nan
 def test_the_recommendation_is_the_best_that_is_not_luck_and_the_start_where_nothing_is_better(
     returns: list[list[float]], chosen: int
 ) -> None:
-    assert _recommended(np.array(returns, dtype=float)) == chosen
+    assert _recommended(np.array(returns, dtype=float), np.zeros(len(returns))) == chosen
 
 
 def loop(params: Mapping[str, Any], seed: int) -> float:
