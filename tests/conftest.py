@@ -31,9 +31,12 @@ PACKAGE = Path(__file__).parent.parent / "policysearch"
 #: Folders whose modules are checked by day: the package's root, through which everything passes, and small ones.
 BY_DAY = (PACKAGE, PACKAGE / "models")
 #: Modules with functions that Numba compiles, which a type checker must not wrap.
-COMPILED = {PACKAGE / "jit.py", PACKAGE / "policies/kernels.py", PACKAGE / "evaluators/loop.py"} | {
-    path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")
-}
+COMPILED = {
+    PACKAGE / "jit.py",
+    PACKAGE / "policies/kernels.py",
+    PACKAGE / "evaluators/loop.py",
+    PACKAGE / "optimizers/minibatch.py",
+} | {path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")}
 #: What beartype cannot check outside a class that it decorates: the objects of Pydantic's validators, and `Self`; and
 #: what says itself what is wrong with a call.
 NOT_CHECKED = {

@@ -21,7 +21,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Rollout
 from policysearch.gradients.finite_difference import regression
-from policysearch.gradients.score_function import blocks
+from policysearch.gradients.score_function import joined, linearised
 
 Product = Callable[[Float[Array, "d"]], Float[Array, "d"]]
 
@@ -31,12 +31,12 @@ def fisher_product(
 ) -> Product:
     """The map v ↦ (F + damping·I) v, with F averaged over episodes and summed over their steps."""
     policy, theta = rollouts[0].policy, rollouts[0].params if params is None else params
-    joined = [(obs, actions) for _, obs, actions, _ in blocks(rollouts, [r.rewards for r in rollouts])]
+    blocks = [linearised(policy, theta, obs, actions) for _, obs, actions in joined(rollouts)]
 
     def product(v: Float[Array, "d"]) -> Float[Array, "d"]:
         total = damping * len(rollouts) * v
-        for obs, actions in joined:
-            total = total + policy.score(theta, obs, actions, policy.score_along(theta, obs, actions, v))
+        for block in blocks:
+            total = total + block.score(block.score_along(v))
         return np.asarray(total / len(rollouts))
 
     return product

@@ -24,7 +24,14 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Rollout
 from policysearch.gradients.baselines import mean_of_others
-from policysearch.gradients.score_function import cut, from_start, padded, returns_to_go, rewards_to_go
+from policysearch.gradients.score_function import (
+    cut,
+    from_start,
+    log_probs,
+    padded,
+    returns_to_go,
+    rewards_to_go,
+)
 
 Weighting = Literal["trajectory", "per-decision", "first-order"]
 
@@ -36,10 +43,15 @@ class ImportanceWeightWarning(RuntimeWarning):
     """An importance weight is too large for a floating-point number, so that the estimate is meaningless."""
 
 
-def log_ratios(rollout: Rollout, params: Float[Array, "d"]) -> Float[Array, "T"]:
-    """log ρ_t = log π(a_t|s_t; θ') − log π(a_t|s_t; θ) for every step."""
-    args = (rollout.obs, rollout.actions)
-    return rollout.policy.log_prob(params, *args) - rollout.policy.log_prob(rollout.params, *args)
+def log_ratios(
+    rollouts: Sequence[Rollout],
+    params: Float[Array, "d"],
+    own: Sequence[Float[Array, "_"]] | None = None,
+) -> list[Float[Array, "_"]]:
+    """log ρ_it = log π(a_it|s_it; θ') − log π(a_it|s_it; θ_i) for every step; `own` is the latter, if known."""
+    if own is None:
+        own = [r.policy.log_prob(r.params, r.obs, r.actions) for r in rollouts]
+    return [new - old for new, old in zip(log_probs(rollouts, params), own, strict=True)]
 
 
 def effective_sample_size(log_weights: Float[Array, "N"]) -> float:
@@ -57,6 +69,7 @@ def weights(
     baseline: bool = True,
     self_normalised: bool = False,
     discounted_start: bool = False,
+    logs: Sequence[Float[Array, "_"]] | None = None,
 ) -> list[Float[Array, "_"]]:
     """The factor before every ∇ log π(a_it | s_it; θ').
 
@@ -68,8 +81,9 @@ def weights(
         baseline: whether b_t, the average reward-to-go of the other episodes, is subtracted.
         self_normalised: whether weights are divided by their mean over the episodes, at every step.
         discounted_start: whether to keep the factor γ^t.
+        logs: the `log_ratios`, where they are known.
     """
-    logs = [log_ratios(rollout, params) for rollout in rollouts]
+    logs = log_ratios(rollouts, params) if logs is None else logs
     rho = [_exp(step, logs) for step in _log_weights(logs, weighting)]
     if self_normalised:
         rho = _normalised(rho, weighting)

@@ -15,12 +15,14 @@ of this package; this module has the sums.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Rollout
+from policysearch.core import Array, Rollout, StochasticPolicy
 
 #: Steps that are scored in one go: large enough for the interpreter, small enough for the processor's cache.
 BLOCK = 2048
@@ -68,6 +70,62 @@ def from_start(weights: Sequence[Float[Array, "_"]], discount: float) -> list[Fl
     return [w * discount ** np.arange(w.size) for w in weights]
 
 
+@runtime_checkable
+class Linearised(Protocol):
+    """log π(a_t|s_t; θ) of many steps, and products with its derivatives."""
+
+    @property
+    def log_prob(self) -> Float[Array, "T"]:
+        """log π(a_t|s_t; θ)."""
+
+    def score(self, weights: Float[Array, "T"]) -> Float[Array, "d"]:
+        """Σ_t weights_t ∇ log π(a_t|s_t; θ)."""
+
+    def score_along(self, direction: Float[Array, "d"]) -> Float[Array, "T"]:
+        """∇ log π(a_t|s_t; θ) · direction for every step."""
+
+
+@dataclass(frozen=True, eq=False)
+class _ByCalls:
+    """What is linearised of any policy: calls of its methods."""
+
+    policy: StochasticPolicy
+    record: tuple[Float[Array, "d"], Array, Array]  # θ, observations, actions
+
+    @property
+    def log_prob(self) -> Float[Array, "T"]:
+        return self.policy.log_prob(*self.record)
+
+    def score(self, weights: Float[Array, "T"]) -> Float[Array, "d"]:
+        return self.policy.score(*self.record, weights)
+
+    def score_along(self, direction: Float[Array, "d"]) -> Float[Array, "T"]:
+        return self.policy.score_along(*self.record, direction)
+
+
+def linearised(
+    policy: StochasticPolicy, params: Float[Array, "d"], obs: Array, actions: Float[Array, "T a"]
+) -> Linearised:
+    """The log-probabilities of many steps, and products with their derivatives, at the same parameters.
+
+    A policy may have a method `linearised` of its own, which computes once what the products have in common.
+    """
+    own = getattr(policy, "linearised", None)
+    return own(params, obs, actions) if own else _ByCalls(policy, (params, obs, actions))
+
+
+def log_probs(
+    rollouts: Sequence[Rollout], params: Float[Array, "d"] | None = None
+) -> list[Float[Array, "_"]]:
+    """log π(a_it | s_it; θ), at the parameters that made the rollouts unless others are given."""
+    theta = rollouts[0].params if params is None else params
+    found = []
+    for members, obs, actions in joined(rollouts):
+        ends = np.cumsum([member.rewards.size for member in members])
+        found += np.split(members[0].policy.log_prob(theta, obs, actions), ends[:-1])
+    return found
+
+
 def gradient(
     rollouts: Sequence[Rollout],
     weights: Sequence[Float[Array, "_"]],
@@ -75,8 +133,11 @@ def gradient(
 ) -> Float[Array, "d"]:
     """1/N Σ_i Σ_t w_it ∇ log π(a_it | s_it; θ), at the parameters that made the rollouts unless others are given."""
     policy, theta = rollouts[0].policy, rollouts[0].params if params is None else params
-    total = sum(policy.score(theta, obs, actions, w) for _, obs, actions, w in blocks(rollouts, weights))
-    return np.asarray(total) / len(rollouts)
+    total, first = np.zeros(theta.size), 0
+    for members, obs, actions in joined(rollouts):
+        w = np.concatenate(weights[first : first + len(members)])
+        total, first = total + policy.score(theta, obs, actions, w), first + len(members)
+    return total / len(rollouts)
 
 
 def episode_gradients(
@@ -108,8 +169,7 @@ def entropy_weights(rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
     For E[−log π ∇ log π] = ∇H, whatever the distribution. It is the entropy bonus of Williams & Peng 1991, and
     regards the states as given. Each episode is centred by the mean of the others, a single one not at all.
     """
-    theta = rollouts[0].params
-    logs = [-r.policy.log_prob(theta, r.obs, r.actions) for r in rollouts]
+    logs = [-log_p for log_p in log_probs(rollouts)]
     sums, steps = np.array([w.sum() for w in logs]), np.array([w.size for w in logs])
     centre = (sums.sum() - sums) / np.maximum(steps.sum() - steps, 1)
     return [w - c for w, c in zip(logs, centre, strict=True)]
@@ -134,10 +194,8 @@ def pseudo_loss(
     return total / len(rollouts)
 
 
-def blocks(
-    rollouts: Sequence[Rollout], weights: Sequence[Float[Array, "_"]]
-) -> Iterator[tuple[Sequence[Rollout], Array, Array, Float[Array, "_"]]]:
-    """Rollouts with their observations, actions and weights, joined to blocks of at least `BLOCK` steps.
+def joined(rollouts: Sequence[Rollout]) -> Iterator[tuple[Sequence[Rollout], Array, Array]]:
+    """Rollouts with their observations and actions, joined to blocks of at least `BLOCK` steps.
 
     A policy with a memory needs its episodes one by one.
     """
@@ -146,10 +204,10 @@ def blocks(
         steps += rollout.rewards.size
         if steps >= BLOCK or last == len(rollouts) - 1 or rollout.policy.state_size:
             members = rollouts[first : last + 1]
+            obs = [member.obs for member in members]
+            actions = [member.actions for member in members]
             if len(members) == 1:
-                yield members, rollout.obs, rollout.actions, weights[first]
+                yield members, obs[0], actions[0]
             else:
-                obs = np.concatenate([member.obs for member in members])
-                actions = np.concatenate([member.actions for member in members])
-                yield members, obs, actions, np.concatenate(weights[first : last + 1])
+                yield members, np.concatenate(obs), np.concatenate(actions)
             first, steps = last + 1, 0

@@ -42,6 +42,7 @@ class NaturalGradient:
     """Ascent along the natural gradient, in steps of limited divergence."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
+    revision: ClassVar[int] = 2  # 2: sums in another order
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "max_kl": (0.001, 0.3), "damping": (0.001, 1.0)}
 
     episodes: int = 10  # N per step

@@ -38,7 +38,7 @@ class OffPolicyReinforce:
     """Gradient ascent from the rollouts of several past policies."""
 
     needs: ClassVar[Needs] = Needs(scores=True, kept_rollouts=True)
-    revision: ClassVar[int] = 2  # 2: Adam's ε counts in units of the first gradient
+    revision: ClassVar[int] = 3  # 2: Adam's ε counts in units of the first gradient; 3: sums in another order
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
 
     episodes: int = 10  # n, new ones per step
@@ -59,13 +59,16 @@ class OffPolicyReinforce:
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes, remember them, step along the gradient of all that still count."""
         theta, adam = domain.start, Adam(self.learning_rate, unit=0.0)
-        kept: list[tuple[Rollout, ...]] = []
+        kept: list[_Batch] = []
         diagnostics: dict[str, float] = {}
         while True:
             new, diagnostics = yield from batch(theta, self.episodes, diagnostics)
-            batches = [b for b in (*kept, new) if b and self._effective(b, theta) >= self.min_effective]
-            kept = batches[-self.batches :]
-            rollouts = [rollout for b in kept for rollout in b]
+            batches = [*kept, _Batch(new, score_function.log_probs(new))] if new else kept
+            logs = [off_policy.log_ratios(b.rollouts, theta, b.log_probs) for b in batches]
+            useful = [i for i, log in enumerate(logs) if self._effective(log) >= self.min_effective]
+            useful = useful[-self.batches :]
+            kept = [batches[i] for i in useful]
+            rollouts = [rollout for b in kept for rollout in b.rollouts]
             if len(rollouts) < 2:
                 continue
             w = off_policy.weights(
@@ -74,19 +77,29 @@ class OffPolicyReinforce:
                 discount=self.discount,
                 weighting=self.weighting,
                 self_normalised=self.self_normalised,
+                logs=[log for i in useful for log in logs[i]],
             )
             theta = domain.clip(theta + adam.step(score_function.gradient(rollouts, w, theta)))
             diagnostics["batches"] = float(len(kept))
 
-    def _effective(self, batch: Sequence[Rollout], theta: Float[Array, "d"]) -> float:
-        """The share of a batch that still counts: from 0, a single weight dominates, to 1, all weights are equal.
+    def _effective(self, logs: Sequence[Float[Array, "_"]]) -> float:
+        """The share of a batch that still counts, given the logarithms of the ratios of its steps.
+
+        It goes from 0, a single weight dominates, to 1, all weights are equal.
 
         The effective sample size does not show that all weights have become small, so it is multiplied by their
         mean, which is 1 in expectation.
         """
-        logs = [off_policy.log_ratios(rollout, theta) for rollout in batch]
         flat = np.concatenate(logs) if self.weighting == "first-order" else np.array([w.sum() for w in logs])
         if flat.size < 2:
             return float(not flat.any())
         share = (off_policy.effective_sample_size(flat) - 1) / (flat.size - 1)
         return share * min(1.0, float(np.mean(np.exp(np.minimum(flat, 0.0)))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Rollouts of one policy, and the logarithms of the probabilities with which it took its actions."""
+
+    rollouts: tuple[Rollout, ...]
+    log_probs: list[Float[Array, "_"]]

@@ -19,15 +19,15 @@ When not: with a few hundred episodes, unless the learning rates are raised (0.0
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search, StochasticPolicy
-from policysearch.gradients import values
-from policysearch.optimizers.adam import Adam
+from policysearch.gradients import score_function, values
 from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import positive, within
 
@@ -37,7 +37,7 @@ class PPO:
     """Minibatch ascent that stops paying once the policy has changed by a factor of 1 ± ε."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
-    revision: ClassVar[int] = 2  # 2: small advantages are standardised too
+    revision: ClassVar[int] = 3  # 2: small advantages are standardised too; 3: sums in another order
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (1e-4, 0.1), "epochs": (2, 20)}
 
     episodes: int = 10  # N per batch
@@ -60,27 +60,32 @@ class PPO:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Draw episodes; then several passes over their steps in random minibatches."""
-        theta = domain.start
-        adam, value_adam = Adam(self.learning_rate), Adam(self.value_learning_rate)
+        bounds = domain.lower.copy(), domain.upper.copy()
+        ascent = _Ascent(domain.start.copy(), (self.learning_rate, self.max_gradient_norm, *bounds))
+        value_ascent: _Ascent | None = None
         value: values.NetworkValue | None = None
         diagnostics: dict[str, float] = {}
         while True:
-            rollouts, diagnostics = yield from batch(theta, self.episodes, diagnostics)
+            rollouts, diagnostics = yield from batch(ascent.params, self.episodes, diagnostics)
             if not rollouts:
                 continue
             policy = _memoryless(rollouts[0].policy)
             if value is None:
                 value = values.NetworkValue.unfitted(rollouts, self.discount, rng)
             value = value.rescaled(rollouts, self.discount)
+            if value_ascent is None:
+                infinity = np.full(value.params.size, np.inf)
+                options = (self.value_learning_rate, self.max_gradient_norm, -infinity, infinity)
+                value_ascent = _Ascent(value.params, options)
+            value_ascent.params = value.params
             steps = _Steps.of(rollouts, value, self.discount, self.lam)
             clipped = []
             for rows in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
-                g, outside = self._gradient(policy, theta, steps, rows)
-                theta = domain.clip(theta + adam.step(_cut(g, self.max_gradient_norm)))
-                phi = value.params + value_adam.step(
-                    _cut(steps.value_gradient(value, rows), self.max_gradient_norm)
-                )
-                value = replace(value, params=phi)
+                g, outside = self._gradient(policy, ascent.params, steps, rows)
+                ascent.step(g)
+                value_ascent.step(
+                    steps.value_gradient(value, rows)
+                )  # in place: they are the value's parameters
                 clipped.append(outside)
             diagnostics["clipped_fraction"] = float(np.mean(clipped))
 
@@ -88,16 +93,11 @@ class PPO:
         self, policy: StochasticPolicy, theta: Float[Array, "d"], batch: "_Steps", rows: Array
     ) -> tuple[Float[Array, "d"], float]:
         """∇L on a minibatch, and the fraction of its steps that the clip silences."""
-        obs, actions = batch.obs[rows], batch.actions[rows]
-        log_prob = policy.log_prob(theta, obs, actions)
-        rho = np.exp(np.clip(log_prob - batch.log_prob[rows], -50.0, 50.0))
-        A = batch.A[rows]
-        A = (A - A.mean()) / (A.std() + 1e-8)
-        silent = np.where(A > 0, rho > 1 + self.clip, rho < 1 - self.clip)  # the minimum is the constant
-        w = np.where(silent, 0.0, rho * A)
-        if self.entropy:
-            w -= self.entropy * rho * (log_prob - log_prob.mean())
-        return policy.score(theta, obs, actions, w / len(rows)), float(silent.mean())
+        steps = score_function.linearised(policy, theta, batch.obs[rows], batch.actions[rows])
+        log_prob, w = steps.log_prob, np.empty(len(rows))
+        weigh = _compiled("clipped_weights")
+        silent = weigh(log_prob, batch.log_prob[rows], batch.A[rows], self.clip, self.entropy, w)
+        return steps.score(w), silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class _Steps:
         return cls(
             np.concatenate([rollout.obs for rollout in rollouts]),
             np.concatenate([rollout.actions for rollout in rollouts]),
-            np.concatenate([r.policy.log_prob(r.params, r.obs, r.actions) for r in rollouts]),
+            np.concatenate(score_function.log_probs(rollouts)),
             A / value.scale,
             (A + V - value.mean) / value.scale,
             np.concatenate([value.inputs(rollout) for rollout in rollouts]),
@@ -128,9 +128,36 @@ class _Steps:
 
     def value_gradient(self, value: values.NetworkValue, rows: Array) -> Float[Array, "p"]:
         """Minus the gradient of half the mean squared error of the value network on a minibatch."""
-        x = self.inputs[rows]
-        error = value.network.forward(value.params, x)[:, 0] - self.targets[rows]
-        return value.network.vjp(value.params, x, -error[:, None] / len(rows))
+        tape = value.network.tape(value.params, self.inputs[rows])
+        error = self.targets[rows] - tape.outputs()[:, 0]
+        return tape.pull(tape.ones(), error / len(rows))
+
+
+@dataclass
+class _Ascent:
+    """Parameters that ascend in place, and the running moments of Adam."""
+
+    params: Float[Array, "d"]
+    options: tuple[float, float, Float[Array, "d"], Float[Array, "d"]]  # see `minibatch.ascend`
+    m: Float[Array, "d"] = field(init=False)
+    v: Float[Array, "d"] = field(init=False)
+    t: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.m, self.v = np.zeros_like(self.params), np.zeros_like(self.params)
+
+    def step(self, gradient: Float[Array, "d"]) -> None:
+        """Move along a gradient, once it is cut to its greatest norm."""
+        self.t = _compiled("ascend")(self.params, gradient, self.m, self.v, self.t, self.options)
+
+
+@cache
+def _compiled(name: str) -> Any:
+    """A function of `minibatch`, compiled."""
+    from policysearch.jit import specialise  # noqa: PLC0415 - imports Numba
+    from policysearch.optimizers import minibatch  # noqa: PLC0415
+
+    return specialise(getattr(minibatch, name))
 
 
 def _memoryless(policy: StochasticPolicy) -> StochasticPolicy:
@@ -146,9 +173,3 @@ def _minibatches(steps: int, epochs: int, size: int, rng: np.random.Generator) -
     """Indices of all minibatches of all epochs, each of about `size` steps."""
     parts = max(round(steps / size), 1)
     return [rows for _ in range(epochs) for rows in np.array_split(rng.permutation(steps), parts)]
-
-
-def _cut(g: Float[Array, "d"], norm: float) -> Float[Array, "d"]:
-    """g, shortened to the norm if it is longer."""
-    length = float(np.linalg.norm(g))
-    return g * (norm / length) if length > norm else g

@@ -40,7 +40,7 @@ class Reinforce:
     """Stochastic gradient ascent on the expected return, by the score function."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
-    revision: ClassVar[int] = 2  # 2: Adam's ε counts in units of the first gradient
+    revision: ClassVar[int] = 3  # 2: Adam's ε counts in units of the first gradient; 3: sums in another order
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0)}
 
     episodes: int = 10  # N per step

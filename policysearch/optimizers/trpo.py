@@ -33,6 +33,7 @@ class TRPO:
     """The largest step uphill whose change of the policy stays within a limit."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
+    revision: ClassVar[int] = 2  # 2: sums in another order
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "max_kl": (0.001, 0.3), "damping": (0.001, 1.0)}
 
     episodes: int = 10  # N per step
@@ -70,10 +71,10 @@ class TRPO:
             F = natural.fisher_product(rollouts, self.damping * length)
             x = natural.conjugate_gradient(F, score_function.gradient(rollouts, A), self.iterations)
             step = natural.step_of_divergence(F, x, self.max_kl * length)
-            before = theta
+            before, own = theta, score_function.log_probs(rollouts)
             for _ in range(self.backtracks + 1):
                 new = domain.clip(theta + step)
-                if np.isfinite(new).all() and _kept(rollouts, A, theta, new, self.max_kl):
+                if np.isfinite(new).all() and _kept(rollouts, A, own, new, self.max_kl):
                     theta = new
                     break
                 step = step / 2
@@ -83,12 +84,16 @@ class TRPO:
 def _kept(
     rollouts: Sequence[Rollout],
     A: Sequence[Float[Array, "_"]],
-    old: Float[Array, "d"],
+    own: Sequence[Float[Array, "_"]],
     new: Float[Array, "d"],
     max_kl: float,
 ) -> bool:
-    """Whether the surrogate has grown and the divergence is within its limit, both as means over the steps."""
-    ratios = [np.exp(np.minimum(off_policy.log_ratios(r, new), off_policy.MAX_LOG_WEIGHT)) for r in rollouts]
-    gain = sum(float((ratio - 1) @ a) for ratio, a in zip(ratios, A, strict=True))
-    kl = np.concatenate([r.policy.kl(old, new, r.obs) for r in rollouts]).mean()
-    return bool(gain > 0 and kl <= max_kl)
+    """Whether the surrogate has grown and the divergence is within its limit, both as means over the steps.
+
+    `own` are the log-probabilities of the actions under the policy that drew them.
+    """
+    logs = np.concatenate(off_policy.log_ratios(rollouts, new, own))
+    gain = (np.exp(np.minimum(logs, off_policy.MAX_LOG_WEIGHT)) - 1) @ np.concatenate(A)
+    old = rollouts[0].params
+    parts = [r[0].policy.kl(old, new, obs) for r, obs, _ in score_function.joined(rollouts)]
+    return bool(gain > 0 and np.concatenate(parts).mean() <= max_kl)

@@ -17,13 +17,14 @@ from jaxtyping import Float
 
 from policysearch.core import Array, PolicyKernel
 from policysearch.policies import kernels
-from policysearch.policies.heads import Head, log_stds
+from policysearch.policies.heads import NetworkHead, log_stds
 from policysearch.policies.linear import Linear
+from policysearch.policies.linearised import Distribution
 from policysearch.policies.mlp import MLP
 
 
 @dataclass(frozen=True)
-class Gaussian(Head):
+class Gaussian(NetworkHead):
     """Normal noise around a linear map or network."""
 
     mean: Linear | MLP
@@ -41,6 +42,11 @@ class Gaussian(Head):
     def mode(self) -> Linear | MLP:
         """The mean, without ℓ."""
         return self.mean
+
+    @property
+    def distribution(self) -> Distribution:
+        """Normal."""
+        return Distribution("gaussian")
 
     @property
     def initial_log_std(self) -> Float[Array, "a"]:
@@ -73,55 +79,6 @@ class Gaussian(Head):
     def kernel(self) -> PolicyKernel:
         """The compiled form of `act` and `sample`."""
         return _kernel(self)
-
-    def _z(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
-    ) -> tuple[Float[Array, "T a"], Float[Array, "a"]]:
-        theta, log_std = self._split(params)
-        return (actions - self.mean.forward(theta, obs)) * np.exp(-log_std), log_std
-
-    def log_prob(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
-    ) -> Float[Array, "T"]:
-        """log π(a_t | s_t; θ)."""
-        z, log_std = self._z(params, obs, actions)
-        return (-0.5 * z**2 - log_std - 0.5 * np.log(2 * np.pi)).sum(axis=1)
-
-    def score(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        weights: Float[Array, "T"],
-    ) -> Float[Array, "d"]:
-        """Σ_t weights_t ∇ log π(a_t | s_t; θ)."""
-        z, log_std = self._z(params, obs, actions)
-        mean_bar = weights[:, None] * z * np.exp(-log_std)
-        score_mean = self.mean.vjp(self._split(params)[0], obs, mean_bar)
-        return np.concatenate([score_mean, weights @ (z**2 - 1.0)])
-
-    def score_along(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        direction: Float[Array, "d"],
-    ) -> Float[Array, "T"]:
-        """∇ log π(a_t | s_t; θ) · direction."""
-        z, log_std = self._z(params, obs, actions)
-        theta_dot, log_std_dot = self._split(direction)
-        mean_dot = self.mean.jvp(self._split(params)[0], obs, theta_dot)
-        return (z * np.exp(-log_std) * mean_dot).sum(axis=1) + (z**2 - 1.0) @ log_std_dot
-
-    def kl(
-        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> Float[Array, "T"]:
-        """log σ'/σ + (σ² + (μ − μ')²)/2σ'² − ½, summed over the actions."""
-        theta, log_std = self._split(old)
-        theta_new, log_std_new = self._split(new)
-        gap = self.mean.forward(theta, obs) - self.mean.forward(theta_new, obs)
-        ratio = 0.5 * (np.exp(2 * log_std) + gap**2) * np.exp(-2 * log_std_new)
-        return (log_std_new - log_std + ratio - 0.5).sum(axis=1)
 
     def fold(
         self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]

@@ -6,11 +6,13 @@ deviations ℓ of the head, if it has any.
 
 from abc import ABC, abstractmethod
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Policy
+from policysearch.policies.linearised import Distribution, Linearised
 
 
 class Head(ABC):
@@ -49,6 +51,58 @@ class Head(ABC):
         """The body's parameters, and ℓ."""
         size = self.body.num_params
         return params[..., :size], params[..., size:]
+
+
+class NetworkHead(Head):
+    """A distribution of `distributions` on a network: its scores are compiled."""
+
+    @property
+    @abstractmethod
+    def body(self) -> Any:
+        """The `Network` from observations to logits or means."""
+
+    @property
+    @abstractmethod
+    def distribution(self) -> Distribution:
+        """The distribution that the network's outputs, and ℓ, are the parameters of."""
+
+    def linearised(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
+    ) -> Linearised:
+        """The log-probabilities, which then give scores in any directions."""
+        return self.distribution.linearised(self.body.tape(params, obs), actions)
+
+    def log_prob(
+        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
+    ) -> Float[Array, "T"]:
+        """log π(a_t | s_t; θ), summed over the actions."""
+        return self.linearised(params, obs, actions).log_prob
+
+    def score(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        weights: Float[Array, "T"],
+    ) -> Float[Array, "d"]:
+        """Σ_t weights_t ∇ log π(a_t | s_t; θ)."""
+        return self.linearised(params, obs, actions).score(weights)
+
+    def score_along(
+        self,
+        params: Float[Array, "d"],
+        obs: Float[Array, "T o"],
+        actions: Float[Array, "T a"],
+        direction: Float[Array, "d"],
+    ) -> Float[Array, "T"]:
+        """∇ log π(a_t | s_t; θ) · direction."""
+        return self.linearised(params, obs, actions).score_along(direction)
+
+    def kl(
+        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
+    ) -> Float[Array, "T"]:
+        """KL(π(· | s_t; old) ‖ π(· | s_t; new)), summed over the actions."""
+        return self.distribution.divergence(self.body.tape(old, obs), self.body.tape(new, obs))
 
 
 def log_stds(initial_std: float, size: int) -> Float[Array, "a"]:

@@ -16,15 +16,21 @@ from jaxtyping import Float
 from policysearch.core import Array, PolicyKernel
 from policysearch.jit import specialise
 from policysearch.policies import kernels
+from policysearch.policies.linearised import Network
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Network):
     """A linear map from observation to action, with a bias unless `bias` is false."""
 
     obs_size: int
     action_size: int
     bias: bool = True
+
+    @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Observations, actions."""
+        return (self.obs_size, self.action_size)
 
     @property
     def num_params(self) -> int:
@@ -72,24 +78,6 @@ class Linear:
         """
         names = {"ROWS": self.action_size, "COLUMNS": self.obs_size, "BIAS": self.bias}
         return specialise(kernels.linear, **names), reserved
-
-    def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
-        """The actions for many observations under one parameter vector."""
-        W, b = self._unpack(params)
-        return obs @ W.T + b
-
-    def vjp(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], cotangents: Float[Array, "T a"]
-    ) -> Float[Array, "d"]:
-        """Σ_t cotangents_tᵀ ∂a_t/∂θ."""
-        W_bar = (cotangents.T @ obs).ravel()
-        return np.concatenate([W_bar, cotangents.sum(axis=0)]) if self.bias else W_bar
-
-    def jvp(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], direction: Float[Array, "d"]
-    ) -> Float[Array, "T a"]:
-        """∂a_t/∂θ · direction for every step."""
-        return self.forward(direction, obs)
 
     def fold(
         self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]

@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, PolicyKernel
+from policysearch.policies.linearised import Network
 
 
 @dataclass(frozen=True)
-class MLP:
+class MLP(Network):
     """A map from observation to action through layers of tanh units."""
 
     obs_size: int
@@ -30,9 +31,13 @@ class MLP:
     hidden: tuple[int, ...] = (16,)
 
     @property
+    def layer_sizes(self) -> tuple[int, ...]:
+        """Observations, hidden units, actions."""
+        return (self.obs_size, *self.hidden, self.action_size)
+
+    @property
     def _shapes(self) -> list[tuple[int, int]]:
-        sizes = [self.obs_size, *self.hidden, self.action_size]
-        return list(zip(sizes[1:], sizes[:-1], strict=True))
+        return list(zip(self.layer_sizes[1:], self.layer_sizes[:-1], strict=True))
 
     @property
     def num_params(self) -> int:
@@ -96,53 +101,9 @@ class MLP:
         from policysearch.jit import specialise  # noqa: PLC0415 - imports Numba
         from policysearch.policies import kernels  # noqa: PLC0415
 
-        sizes = (self.obs_size, *self.hidden, self.action_size)
+        sizes = self.layer_sizes
         offsets = (0, *np.cumsum((reserved, *self.hidden)).tolist())  # of h_l in scratch
         return specialise(kernels.mlp, SIZES=sizes, OFFSETS=offsets), offsets[-1]
-
-    def _activations(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> tuple[list[Float[Array, "T _"]], Float[Array, "T a"]]:
-        """The inputs of every layer, and the output."""
-        inputs: list[Array] = []
-        z = obs
-        for W, b in self._layers(params):
-            inputs.append(np.tanh(z, out=z) if inputs else obs)  # in place: a third faster
-            z = inputs[-1] @ W.T
-            z += b
-        return inputs, z
-
-    def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
-        """The actions for many observations under one parameter vector."""
-        return self._activations(params, obs)[1]
-
-    def vjp(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], cotangents: Float[Array, "T a"]
-    ) -> Float[Array, "d"]:
-        """Σ_t cotangents_tᵀ ∂a_t/∂θ, by the backward pass."""
-        inputs, _ = self._activations(params, obs)
-        layers = list(self._layers(params))
-        parts: list[Array] = []
-        z_bar = cotangents
-        for layer in reversed(range(len(layers))):
-            parts = [(z_bar.T @ inputs[layer]).ravel(), z_bar.sum(axis=0), *parts]
-            if layer:
-                z_bar = z_bar @ layers[layer][0]
-                z_bar *= _slope(inputs[layer])
-        return np.concatenate(parts)
-
-    def jvp(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], direction: Float[Array, "d"]
-    ) -> Float[Array, "T a"]:
-        """∂a_t/∂θ · direction for every step, by the forward pass of derivatives."""
-        inputs, _ = self._activations(params, obs)
-        h_dot, z_dot = np.zeros_like(obs), np.zeros((len(obs), self.action_size))
-        tangents = zip(self._layers(params), self._layers(direction), inputs, strict=True)
-        for layer, ((W, _), (W_dot, b_dot), h) in enumerate(tangents, start=1):
-            z_dot = h_dot @ W.T + h @ W_dot.T + b_dot
-            if layer < len(inputs):
-                h_dot = z_dot * _slope(inputs[layer])
-        return z_dot
 
     def fold(
         self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]
@@ -152,9 +113,3 @@ class MLP:
         W = W * gain
         first = np.concatenate([W.reshape(*params.shape[:-1], -1), b - W @ mean], axis=-1)
         return np.concatenate([first, params[..., first.shape[-1] :]], axis=-1)
-
-
-def _slope(h: Float[Array, "T _"]) -> Float[Array, "T _"]:
-    """1 − h²: the derivative of tanh where its value is h."""
-    squares = np.square(h)
-    return np.subtract(1.0, squares, out=squares)

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from policysearch.core import Array, PolicyKernel
 from policysearch.policies import kernels
-from policysearch.policies.heads import Head, largest
+from policysearch.policies.heads import NetworkHead, largest
 from policysearch.policies.linear import Linear
+from policysearch.policies.linearised import Distribution
 from policysearch.policies.mlp import MLP
 
 
 @dataclass(frozen=True)
-class Softmax(Head):
+class Softmax(NetworkHead):
     """Independent categorical actions with `choices[i]` alternatives each."""
 
     logits: Linear | MLP
@@ -43,6 +44,11 @@ class Softmax(Head):
     def body(self) -> Linear | MLP:
         """The logits."""
         return self.logits
+
+    @property
+    def distribution(self) -> Distribution:
+        """Categorical, for every action."""
+        return Distribution("softmax", self.choices, self.temperature)
 
     @property
     def mode(self) -> "Softmax":
@@ -88,57 +94,6 @@ class Softmax(Head):
         """The compiled form of `act` and `sample`."""
         return _kernel(self)
 
-    def _log_probs(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> list[Float[Array, "T _"]]:
-        return self._blocks(self.logits.forward(params, obs))
-
-    def log_prob(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
-    ) -> Float[Array, "T"]:
-        """log π(a_t | s_t; θ), summed over the actions."""
-        chosen = _indices(actions)
-        blocks = self._log_probs(params, obs)
-        picked = [np.take_along_axis(p, chosen[:, [i]], axis=1)[:, 0] for i, p in enumerate(blocks)]
-        return np.sum(picked, axis=0)
-
-    def _logits_bar(
-        self, params: Float[Array, "d"], obs: Float[Array, "T o"], actions: Float[Array, "T a"]
-    ) -> Float[Array, "T l"]:
-        """∂ log π(a_t | s_t)/∂ y: (one-hot − π)/τ."""
-        chosen, blocks = _indices(actions), []
-        for i, log_p in enumerate(self._log_probs(params, obs)):
-            block = -np.exp(log_p)
-            block[np.arange(len(block)), chosen[:, i]] += 1.0
-            blocks.append(block)
-        return np.concatenate(blocks, axis=1) / self.temperature
-
-    def score(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        weights: Float[Array, "T"],
-    ) -> Float[Array, "d"]:
-        """Σ_t weights_t ∇ log π(a_t | s_t; θ)."""
-        return self.logits.vjp(params, obs, weights[:, None] * self._logits_bar(params, obs, actions))
-
-    def score_along(
-        self,
-        params: Float[Array, "d"],
-        obs: Float[Array, "T o"],
-        actions: Float[Array, "T a"],
-        direction: Float[Array, "d"],
-    ) -> Float[Array, "T"]:
-        """∇ log π(a_t | s_t; θ) · direction."""
-        logits_dot = self.logits.jvp(params, obs, direction)
-        return (self._logits_bar(params, obs, actions) * logits_dot).sum(axis=1)
-
-    def kl(
-        self, old: Float[Array, "d"], new: Float[Array, "d"], obs: Float[Array, "T o"]
-    ) -> Float[Array, "T"]:
-        """Σ_a π(a) (log π(a) − log π'(a)), summed over the actions."""
-        pairs = zip(self._log_probs(old, obs), self._log_probs(new, obs), strict=True)
-        return np.sum([(np.exp(p) * (p - q)).sum(axis=1) for p, q in pairs], axis=0)
-
     def fold(
         self, params: Float[Array, "*n d"], mean: Float[Array, "o"], gain: Float[Array, "o"]
     ) -> Float[Array, "*n d"]:
@@ -151,10 +106,6 @@ def _log_softmax(y: Float[Array, "m c"]) -> Float[Array, "m c"]:
         y = np.where(np.isfinite(y).all(axis=1, keepdims=True), y, np.nan)
         y = y - y.max(axis=1, keepdims=True)
         return y - np.log(np.exp(y).sum(axis=1, keepdims=True))
-
-
-def _indices(actions: Float[Array, "T a"]) -> Int[Array, "T a"]:
-    return actions.astype(np.intp)
 
 
 @lru_cache

@@ -330,9 +330,12 @@ def test_the_gradient_does_not_depend_on_how_episodes_are_joined(monkeypatch: py
     for block in (1, 5, 17):
         monkeypatch.setattr(score_function, "BLOCK", block)
         assert score_function.gradient(batch, w) == pytest.approx(whole, rel=1e-12, abs=1e-14)
-        joined = list(score_function.blocks(batch, w))
+        joined = list(score_function.joined(batch))
         assert sum(len(members) for members, *_ in joined) == len(batch)
-        assert all(len(obs) == len(actions) == w.size for _, obs, actions, w in joined)
+        assert all(len(o) == len(a) == sum(m.rewards.size for m in members) for members, o, a in joined)
+        logs = [POLICY.log_prob(THETA, e.obs, e.actions) for e in batch]
+        found = score_function.log_probs(batch)
+        assert all(np.array_equal(a, b) for a, b in zip(found, logs, strict=True))
 
 
 def test_the_episodes_of_a_policy_with_memory_are_never_joined() -> None:
@@ -341,7 +344,7 @@ def test_the_episodes_of_a_policy_with_memory_are_never_joined() -> None:
 
     policy = Remembering(POLICY.logits, POLICY.choices)
     batch = [dataclasses.replace(e, policy=policy) for _, e in EPISODES]
-    assert all(len(members) == 1 for members, *_ in score_function.blocks(batch, [r.rewards for r in batch]))
+    assert all(len(members) == 1 for members, *_ in score_function.joined(batch))
 
 
 @pytest.mark.parametrize("baseline", ["mean", "step", "optimal"])
@@ -425,7 +428,7 @@ def test_importance_weights_worked_by_hand() -> None:
     )
     new = np.array([1.0, 0.0])
     first, second = 2 * p, 2 * (1 - p)
-    assert np.exp(off_policy.log_ratios(e, new)) == pytest.approx([first, second])
+    assert np.exp(off_policy.log_ratios([e], new)[0]) == pytest.approx([first, second])
     options: dict[str, Any] = {"discount": 0.5, "baseline": False}
     w = off_policy.weights([e], new, weighting="trajectory", **options)[0]
     assert w == pytest.approx([first * second * (1 + 5), first * second * 10])
@@ -452,7 +455,7 @@ def test_self_normalised_weights_average_to_one_and_none_is_larger_than_the_numb
 
 def test_episodes_that_have_ended_keep_their_weight_when_products_are_normalised() -> None:
     short, long = rollout([0], [0], [1.0]), rollout([0, 1], [1, 0], [0.0, 1.0])
-    rho = [np.exp(off_policy.log_ratios(e, OTHER)) for e in (short, long)]
+    rho = [np.exp(log) for log in off_policy.log_ratios([short, long], OTHER)]
     w = off_policy.weights(
         [short, long], OTHER, discount=1.0, weighting="per-decision", baseline=False, self_normalised=True
     )

@@ -10,7 +10,7 @@ from problems import WALKER, Walk, proposals, walk
 
 from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, Rollout
 from policysearch.evaluators import EpisodeEvaluator
-from policysearch.gradients import baselines, natural, score_function, values
+from policysearch.gradients import baselines, natural, off_policy, score_function, values
 from policysearch.optimizers import (
     PGPE,
     PPO,
@@ -22,7 +22,8 @@ from policysearch.optimizers import (
     Reinforce,
     Whitened,
 )
-from policysearch.optimizers.ppo import _Steps
+from policysearch.optimizers.adam import Adam
+from policysearch.optimizers.ppo import _Ascent, _Steps
 from policysearch.optimizers.snes import shared_by_ties, utilities
 from policysearch.policies import Gaussian, Linear
 from policysearch.seeding import stream
@@ -94,10 +95,12 @@ def test_a_batch_of_which_one_weight_counts_has_nothing_more_to_say() -> None:
     _, evaluation = turns(OffPolicyReinforce(episodes=2), 0)[0]
     rollouts = evaluation.rollouts[0]
     optimizer = OffPolicyReinforce(weighting="trajectory")
-    assert optimizer._effective(rollouts, rollouts[0].params) == pytest.approx(1.0)
-    assert optimizer._effective(rollouts, rollouts[0].params + 1.5) < 0.1
-    assert optimizer._effective(rollouts[:1], rollouts[0].params + 1.5) == 0.0
-    assert optimizer._effective(rollouts[:1], rollouts[0].params) == 1.0
+    theta = rollouts[0].params
+    same, other = (off_policy.log_ratios(rollouts, theta + shift) for shift in (0.0, 1.5))
+    assert optimizer._effective(same) == pytest.approx(1.0)
+    assert optimizer._effective(other) < 0.1
+    assert optimizer._effective(other[:1]) == 0.0
+    assert optimizer._effective(same[:1]) == 1.0
 
 
 def test_rollouts_of_earlier_generations_and_whitening_do_not_go_together() -> None:
@@ -285,6 +288,24 @@ def test_the_value_network_of_ppo_descends_its_squared_error() -> None:
         assert g[j] == pytest.approx(
             -(loss(value.params + h * e) - loss(value.params - h * e)) / (2 * h), abs=1e-7
         )
+
+
+def test_the_compiled_ascent_of_ppo_is_adam_along_the_cut_gradient_within_the_bounds() -> None:
+    rng, rate, at_bound = stream(3), 0.05, False
+    start, upper = np.zeros(5), np.array([np.inf, np.inf, 0.06, np.inf, np.inf])
+    lower = -upper
+    ascent, adam, params = _Ascent(start.copy(), (rate, 0.5, lower, upper)), Adam(rate), start
+    for turn in range(6):
+        g = rng.standard_normal(5) * (0.01 if turn % 2 else 10.0)
+        length = np.linalg.norm(g)
+        params = np.clip(params + adam.step(g * min(1.0, 0.5 / length)), lower, upper)
+        ascent.step(g)
+        assert ascent.params == pytest.approx(params, rel=1e-12)
+        at_bound = at_bound or abs(ascent.params[2]) == 0.06
+        before = ascent.params.copy()
+        ascent.step(np.full(5, 1e200))  # whose square is not finite
+        assert np.array_equal(ascent.params, before)
+    assert at_bound
 
 
 def test_ppo_uses_every_step_once_per_epoch_in_minibatches_of_about_the_size_asked_for() -> None:

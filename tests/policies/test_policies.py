@@ -65,6 +65,47 @@ def test_score_and_score_along_are_adjoint(name: str) -> None:
     assert left == pytest.approx(weights @ policy.score_along(params, obs, actions, direction), rel=1e-12)
 
 
+@pytest.mark.parametrize("steps", [1, 7, 63, 64, 65, 200])
+@pytest.mark.parametrize("name", ["gaussian deep mlp", "softmax of three actions"])
+def test_products_are_those_of_the_steps_one_by_one_whatever_their_number(name: str, steps: int) -> None:
+    policy, rng = POLICIES[name], stream(9, name)
+    params, obs = rng.standard_normal(policy.num_params), rng.standard_normal((steps, O))
+    batch, direction = np.tile(params, (steps, 1)), rng.standard_normal(params.size)
+    actions, _ = policy.sample(batch, obs, np.zeros((steps, 0)), policy.noise(rng, steps))
+    new, w = params + 0.1 * direction, rng.standard_normal(steps)
+    rows = [slice(t, t + 1) for t in range(steps)]
+    alone = np.array([policy.score(params, obs[t], actions[t], w[t]) for t in rows])
+    assert policy.score(params, obs, actions, w) == pytest.approx(alone.sum(axis=0), rel=1e-9, abs=1e-12)
+    for method, arguments in ((policy.log_prob, (params,)), (policy.score_along, (params,))):
+        last = (direction,) if method == policy.score_along else ()
+        each = [method(*arguments, obs[t], actions[t], *last)[0] for t in rows]  # type: ignore[operator]
+        found = method(*arguments, obs, actions, *last)  # type: ignore[operator]
+        assert found.tobytes() == np.array(each).tobytes()
+    assert (
+        policy.kl(params, new, obs).tobytes()
+        == np.concatenate([policy.kl(params, new, obs[t]) for t in rows]).tobytes()
+    )
+
+
+def test_sums_run_in_the_order_of_their_index() -> None:
+    # 1e16 swallows a 1 that is added to it, and 7 − 1e16 is rounded to 8 − 1e16
+    ones, large = [1.0] * 7, 1e16
+    for weights, expected in (
+        ([large, *ones, -large], 0.0),
+        ([*ones, -large, large], 8.0),
+        ([-large, large, *ones], 7.0),
+        ([0.0] * 8 + [1.0, large, -large], 0.0),
+        ([0.0] * 8 + [large, -large, 1.0], 1.0),
+    ):
+        size = len(weights)
+        assert Linear(size, 1, bias=False).forward(np.array(weights), np.ones((1, size))).item() == expected
+    T = 65  # two tiles
+    obs, cotangents = np.ones((T, 1)), np.ones((T, 1))
+    cotangents[0], cotangents[-1] = 1e16, -1e16
+    assert Linear(1, 1, bias=False).vjp(np.ones(1), obs, cotangents).item() == 0.0
+    assert Linear(1, 1).vjp(np.ones(2), obs, cotangents)[1] == 0.0
+
+
 @pytest.mark.parametrize(
     "network", [Linear(O, 2), Linear(O, 2, bias=False), MLP(O, 2, (4, 3)), MLP(O, 2, ())]
 )
