@@ -24,7 +24,7 @@ from policysearch.command_line import (
     trusted,
 )
 from policysearch.compare import export
-from policysearch.compare.options import StudySettings
+from policysearch.compare.options import EnvironmentFlags, StudySettings
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.reuse import Reuse
 
@@ -66,6 +66,7 @@ processes, damaged file), 4 another process is at work in DIR, 130 interrupted."
 
 
 @flags_of(Reuse)
+@flags_of(EnvironmentFlags)
 @flags_of(StudySettings)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:

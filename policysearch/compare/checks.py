@@ -61,6 +61,8 @@ def _of_environment(task: Task) -> Digests:
     found = Digests()
     for wrapper in spec.additional_wrappers:
         found |= of_module(wrapper.entry_point.partition(":")[0])
+    for each in task.wrappers:
+        found |= of_module(each["wrapper"].partition(":")[0])
     return found | of_object(entry if not spec.kwargs else functools.partial(entry, **spec.kwargs))
 
 

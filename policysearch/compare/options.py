@@ -72,6 +72,18 @@ class StudySettings(BaseModel):
     """Files and folders that the results depend on and that are not found by themselves, such as data or an FMU."""
 
 
+class EnvironmentFlags(BaseModel):
+    """What is done with the environments of all tasks; a study file has it for each, or in its section [env]."""
+
+    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+
+    env_kwargs: Annotated[list[str] | None, flag("NAME=VALUE …", "none")] = None
+    """Arguments of the environment's constructor, as in gravity=5.0."""
+
+    wrappers: Annotated[list[str] | None, flag("MODULE:CLASS(NAME=VALUE, …) …", "none")] = None
+    """Wrappers around the environment, the innermost first: 'gymnasium.wrappers:ClipReward(min_reward=-1.0)'."""
+
+
 #: Names, or choices by name, as the sections of a study file have them.
 Section = Sequence[str] | Mapping[str, Mapping[str, Any]]
 

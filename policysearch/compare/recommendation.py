@@ -79,6 +79,7 @@ def _header(study: Study, result: Result) -> Header:
         common_random_numbers=task.common_random_numbers,
         person=task.person and task.person.name,
         env=dict(task.env) or None,
+        wrappers=tuple(map(dict, task.wrappers)) or None,
         stochastic=task.make_policy().num_params == result.params.size,
         optimizer=result.job.optimizer,
         seed=study.seed,

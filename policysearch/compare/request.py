@@ -26,14 +26,17 @@ def resolve(arguments: Any) -> tuple[Study, list[str]]:
     """The study of a command line; see `resolved`. Errors name the plug-ins of the results that it continues."""
     data = None if arguments.study is None else read(arguments.study)
     try:
-        return resolved(data, options_of(arguments), arguments.set)
+        return resolved(data, options_of(arguments), arguments.set, _everywhere(arguments))
     except StudyError as error:
         folder = arguments.out or (arguments.study or Path()).parent
         raise StudyError(error.problems + plug_ins_of(folder)) from error
 
 
 def resolved(
-    data: Mapping[str, Any] | None, options: Mapping[str, Any], settings: Sequence[str] = ()
+    data: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    everywhere: Mapping[str, Any] = {},
 ) -> tuple[Study, list[str]]:
     """The checked study, and a line for each reason to leave methods out.
 
@@ -44,6 +47,7 @@ def resolved(
         data: what a study file holds; None: the quick study.
         options: options of a study by name, which replace those of `data`.
         settings: hyperparameters as `NAME.FIELD=VALUE`.
+        everywhere: arguments and wrappers of the environments of all tasks.
 
     Raises:
         StudyError: listing everything that is wrong.
@@ -57,7 +61,7 @@ def resolved(
     before = QUICK if data is None else data
     data = {name: value for name, value in before.items() if name not in overruled} | flags
     if "tasks" in data or tasks is not None:
-        data["tasks"] = _tasks(data.get("tasks"), tasks, overruled)
+        data["tasks"] = _with(everywhere, _tasks(data.get("tasks"), tasks, overruled))
     if chosen is not None or settings:
         data["optimizers"] = _chosen_optimizers(chosen, _rows(data.get("optimizers")))
     problems = [line for setting in settings for line in _apply(setting, data["optimizers"])]
@@ -80,7 +84,54 @@ def _plain(data: Any) -> dict[str, Any]:
     """
     if not isinstance(data, Mapping):
         raise StudyError([f'study: expected a Study, a study file, or {{"tasks": [...], …}}, got {data!r}'])
-    return {name: _names(name, value) for name, value in data.items()}
+    return {name: _names(name, value) for name, value in _of_environment(data).items()}
+
+
+def _of_environment(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data of a study, its section `[env]` (id, kwargs, wrappers) as the task that it stands for.
+
+    Raises:
+        StudyError: for a section that holds something else, or stands next to tasks.
+    """
+    if "env" not in data:
+        return data
+    env, known = data["env"], {"id", "kwargs", "wrappers"}
+    if "tasks" in data:
+        raise StudyError(
+            ["env: expected this section or tasks, got both; tasks.ID has env and wrappers of its own"]
+        )
+    if not isinstance(env, Mapping) or "id" not in env or env.keys() - known:
+        expected = 'id = "CartPole-v1", and maybe kwargs = {NAME = VALUE} and wrappers = ["module:Class"]'
+        raise StudyError([f"env: expected {expected}, got {env!r}"])
+    choice = {name: env[key] for name, key in (("env", "kwargs"), ("wrappers", "wrappers")) if key in env}
+    return {name: value for name, value in data.items() if name != "env"} | {"tasks": {env["id"]: choice}}
+
+
+def _everywhere(arguments: Any) -> dict[str, Any]:
+    """What the flags --env-kwargs and --wrappers say.
+
+    Raises:
+        StudyError: for what is not NAME=VALUE.
+    """
+    given = [setting.partition("=") for setting in getattr(arguments, "env_kwargs", None) or ()]
+    if wrong := ["".join(parts) for parts in given if not (parts[0] and parts[1])]:
+        raise StudyError([f"--env-kwargs {text}: expected NAME=VALUE, as in gravity=5.0" for text in wrong])
+    env, wrappers = (
+        {name: setting_value(value) for name, _, value in given},
+        getattr(arguments, "wrappers", None),
+    )
+    return ({"env": env} if env else {}) | ({"wrappers": wrappers} if wrappers else {})
+
+
+def _with(everywhere: Mapping[str, Any], section: Any) -> Any:
+    """A section of tasks, each with what holds for all of them; flags win over its own arguments."""
+    if not everywhere:
+        return section
+    found = {}
+    for name, choice in _rows(section).items():
+        env = {**_rows(choice).get("env", {}), **everywhere.get("env", {})}
+        found[name] = {**_rows(choice), **everywhere, **({"env": env} if env else {})}
+    return found
 
 
 def _names(option: str, value: Any) -> Any:
@@ -131,7 +182,7 @@ def default_folder(arguments: Any, study: Study) -> Path:
     More runs stay in the same folder.
     """
     name = "quick" if arguments.study is None else arguments.study.stem
-    if arguments.set or options_of(arguments).keys() - {"runs"}:
+    if arguments.set or _everywhere(arguments) or options_of(arguments).keys() - {"runs"}:
         document = encode({key: value for key, value in study.document().items() if key != "runs"})
         name = file_name(next(iter(study.tasks)), hashlib.sha256(document.encode()).hexdigest()[:6])
     return Path("policysearch-results") / name

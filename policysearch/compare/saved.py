@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import policysearch
 from policysearch.core import Array, Policy, StochasticPolicy
 from policysearch.deploy import files
-from policysearch.evaluators import Runner
+from policysearch.evaluators import Runner, wrappers
 from policysearch.registry import check_trusted
 from policysearch.tasks import (
     EvaluatorKind,
@@ -68,6 +68,7 @@ class Header(BaseModel):
     common_random_numbers: bool = True
     person: str | None = None
     env: dict[str, Any] | None = None  # arguments of the environment's constructor
+    wrappers: tuple[dict[str, Any], ...] | None = None  # around it, the innermost first
     stochastic: bool  # whether the parameters are those of the stochastic policy or of its mode
     optimizer: str
     seed: int
@@ -99,6 +100,7 @@ class Header(BaseModel):
             NotTrusted: naming the modules that would have to be imported.
         """
         check_trusted(self.name, outside(self.task if self.person else self.env_id, self.policy))
+        check_trusted(self.name, wrappers.outside(self.wrappers or ()))
 
     def task_with_environment(self) -> Task:
         """The task; what the file names is imported for it.
@@ -116,6 +118,7 @@ class Header(BaseModel):
             common_random_numbers=self.common_random_numbers,
             person=find_task(self.task).person if self.person else None,
             env=self.env or {},
+            wrappers=self.wrappers or (),
         )
 
     def make_policy(self) -> Policy:

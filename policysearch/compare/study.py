@@ -23,6 +23,7 @@ from policysearch.compare.rows import SAVED, OptimizerChoice, choice_of, row_of
 from policysearch.configuration import STRICT, messages
 from policysearch.core import Optimizer, needs_of
 from policysearch.errors import CommandError
+from policysearch.evaluators.wrappers import wrapping
 from policysearch.limits import Limits
 from policysearch.optimizers import OPTIMIZERS, Repeated
 from policysearch.plain_data import is_plain
@@ -82,6 +83,7 @@ class TaskChoice(BaseModel):
     normalise: tuple[float, float] | None = None  # returns that become 0 and 1 in profiles and targets
     options: dict[str, dict[str, Any]] = {}  # hyperparameters of rows, by label, on this task only
     env: dict[str, Any] | None = None  # arguments of the environment's constructor
+    wrappers: list[dict[str, Any]] | None = None  # around the environment, the innermost first
     failure_return: float | None = Field(None, allow_inf_nan=False)  # what a failed report episode counts as
 
     @field_validator("env")
@@ -94,6 +96,11 @@ class TaskChoice(BaseModel):
                     f"and tables of them; got {value!r}; register an id for it"
                 )
         return env
+
+    @field_validator("wrappers", mode="before")
+    @classmethod
+    def _tables(cls, wrappers: Any) -> Any:
+        return [wrapping(each) for each in wrappers] if isinstance(wrappers, list) else wrappers
 
     @field_validator("normalise")
     @classmethod
@@ -198,7 +205,8 @@ class Study(StudySettings):
             deploy=choice.deploy or task.deploy,
             max_episode_steps=choice.max_episode_steps or task.max_episode_steps,
             env={**task.env, **(choice.env or {})},
-            references={} if choice.env else task.references,  # of another environment
+            wrappers=task.wrappers if choice.wrappers is None else tuple(choice.wrappers),
+            references={} if choice.env or choice.wrappers else task.references,  # of another environment
             failure_return=task.failure_return if choice.failure_return is None else choice.failure_return,
         )
 
@@ -224,7 +232,7 @@ class Study(StudySettings):
     def references(self, task: str) -> tuple[float, float] | None:
         """The returns that become 0 and 1, if the study or the task declares them."""
         choice = self.tasks[task]
-        return choice.normalise or (None if choice.env else known_task(task).normalise)
+        return choice.normalise or (None if choice.env or choice.wrappers else known_task(task).normalise)
 
     @property
     def max_runs(self) -> int:

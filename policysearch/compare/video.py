@@ -9,6 +9,7 @@ import numpy as np
 from policysearch.compare.run import report_key
 from policysearch.compare.saved import load
 from policysearch.evaluators.episodes import EpisodeEvaluator
+from policysearch.evaluators.wrappers import wrapped
 from policysearch.files import replacing
 from policysearch.search import held_out
 
@@ -33,6 +34,7 @@ def record(path: Path, video: Path) -> int:
         policy = header.make_policy()
         limit = header.max_episode_steps
         env = gym.make(header.env_id, render_mode="rgb_array", max_episode_steps=limit, **(header.env or {}))
+        env = wrapped(env, header.wrappers or ())
         with EpisodeEvaluator(lambda: _Filmed(env, frames), policy, deploy=header.deploy) as filmed:
             evaluation = filmed.evaluate(held_out(params[None], 1), key)
     except Exception as error:

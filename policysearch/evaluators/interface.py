@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 
 from policysearch.core import Array
+from policysearch.evaluators.wrappers import Wrapping, wrapped
 from policysearch.registry import import_module, load_wings
 from policysearch.simulators.mujoco_log import divert_warnings
 
@@ -214,17 +215,22 @@ def find_spec(env_id: str) -> EnvSpec:
 
 
 def make_factory(
-    env_id: str, max_episode_steps: int | None = None, arguments: Mapping[str, Any] = {}
+    env_id: str,
+    max_episode_steps: int | None = None,
+    arguments: Mapping[str, Any] = {},
+    wrappers: Sequence[Wrapping] = (),
 ) -> Callable[[], gym.Env[Any, Any]]:
-    """A function that builds `env_id`, with arguments of its constructor, without Gymnasium's per-step checks.
+    """A function that builds `env_id`, with arguments of its constructor and wrappers, without per-step checks.
 
     `module:EnvId` imports the module first, as in `gymnasium.make`.
     """
-    return functools.partial(_make, env_id, max_episode_steps, dict(arguments))
+    return functools.partial(_make, env_id, max_episode_steps, dict(arguments), tuple(wrappers))
 
 
-def _make(env_id: str, max_episode_steps: int | None, arguments: dict[str, Any]) -> gym.Env[Any, Any]:
+def _make(
+    env_id: str, max_episode_steps: int | None, arguments: dict[str, Any], wrappers: Sequence[Wrapping]
+) -> gym.Env[Any, Any]:
     if "mujoco" in str(find_spec(env_id).entry_point) and importlib.util.find_spec("mujoco"):
         divert_warnings()  # building a model may warn
     limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
-    return gym.make(env_id, disable_env_checker=True, **limit, **arguments)
+    return wrapped(gym.make(env_id, disable_env_checker=True, **limit, **arguments), wrappers)

@@ -15,7 +15,8 @@ from policysearch.core import Array, Policy
 from policysearch.evaluators.interface import Interface, find_spec, make_factory
 from policysearch.evaluators.runner import Deploy, Runner
 from policysearch.evaluators.trial import in_one_line, try_out
-from policysearch.registry import Registry, did_you_mean
+from policysearch.evaluators.wrappers import Wrapping, WrongWrapper, taken
+from policysearch.registry import Registry, did_you_mean, imported
 from policysearch.seeding import Key
 from policysearch.simulators import find_simulator
 from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy
@@ -84,6 +85,7 @@ class Task:
     unit: str = ""  # of the return
     step: str = "steps"  # what a step is, in the plural
     env: Mapping[str, Any] = field(default_factory=dict)  # arguments of the environment's constructor
+    wrappers: tuple[Wrapping, ...] = ()  # around the environment, the innermost first
     failure_return: float | None = None  # of a failed report episode; None: the lower of `normalise`
 
     def episode_steps(self) -> int:
@@ -95,7 +97,7 @@ class Task:
     def factory(self) -> Callable[[], Any]:
         """A function that builds one environment copy."""
         try:
-            return make_factory(self.env_id, self.episode_steps(), self.env)
+            return make_factory(self.env_id, self.episode_steps(), self.env, self.wrappers)
         except Exception as error:  # the user's module may raise anything
             raise ValueError(_unknown(self.name, error)) from error
 
@@ -110,13 +112,22 @@ class Task:
         make = self.factory()
         try:
             return make()
+        except WrongWrapper:
+            raise
         except Exception as error:  # the user's code may raise anything
-            said = in_one_line(f"cannot build {self.env_id}", error)
+            said = in_one_line(f"cannot build {self.env_id}", error) + self._taken(error)
             names_extra = "mujoco" in str(error).lower()  # that of Gymnasium, not ours
             if isinstance(error, NOT_INSTALLED) and names_extra:
                 said = f"cannot build {self.env_id}: it needs MuJoCo: pip install 'policysearch[mujoco]'"
                 said += ", or take the reduced model, aibo-gait-reduced" if "Aibo" in self.env_id else ""
             raise ValueError(said) from error
+
+    def _taken(self, error: Exception) -> str:
+        """What the environment's constructor takes, where it was given something else."""
+        entry = find_spec(self.env_id).entry_point
+        if not isinstance(error, TypeError) or entry is None:
+            return ""
+        return taken(imported(entry) if isinstance(entry, str) else entry, self.env)
 
     def plug_ins(self) -> dict[str, str]:
         """Modules and versions of the task and of its policy, where they are no part of the package."""
@@ -129,14 +140,14 @@ class Task:
 
     def meet(self) -> "Meeting":
         """What one copy of the environment says of itself; built once for every registered environment."""
-        spec, arguments = find_spec(self.env_id), repr(sorted(self.env.items()))
+        spec, arguments = find_spec(self.env_id), repr((sorted(self.env.items()), self.wrappers))
         key = (self.env_id, self.episode_steps(), arguments)
         if key not in _met or _met[key].spec != spec:
             env = self.make_env()
             try:
                 interface, simulator = Interface(env.observation_space, env.action_space), find_simulator(env)
-                if self.env and "simulator" not in vars(env.unwrapped):
-                    simulator = None  # that of a class knows no arguments
+                if self.wrappers or (self.env and "simulator" not in vars(env.unwrapped)):
+                    simulator = None  # that of a class knows no arguments, and none knows wrappers
                 if simulator is None:
                     try_out(env, interface)
             finally:

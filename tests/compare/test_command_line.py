@@ -24,7 +24,7 @@ from problems import ANYWHERE
 from policysearch.compare import request
 from policysearch.compare.__main__ import Arguments, main
 from policysearch.compare.api import compare
-from policysearch.compare.options import CompareOptions, StudySettings
+from policysearch.compare.options import CompareOptions, EnvironmentFlags, StudySettings
 from policysearch.compare.saved import load, load_all, write
 from policysearch.compare.study import SPECIAL, Study, StudyError
 from policysearch.optimizers import CMAES, OPTIMIZERS, HillClimbing, Repeated
@@ -67,7 +67,7 @@ def test_the_folder_holds_exactly_what_is_promised(
     out, _ = done
     names = {path.name for path in out.iterdir()}
     assert names == {
-        "ledger.sqlite", "study.toml", "environment.json", "report.html", "summary.md", "curves.png", "curves.svg",
+        "ledger.sqlite", "study.toml", "environment.json", "report.html", "summary.md", "result.json", "curves.png", "curves.svg",
         "runs.csv", "curves.csv", "summary.csv", "pairs.csv", "spent.csv", "recommendations.npz",
     }  # fmt: skip
     assert len(load_all(out / "recommendations.npz")) == 16
@@ -324,6 +324,7 @@ def test_the_options_are_described_once() -> None:
     assert all(option.description for option in Study.model_fields.values())
     flags = {field.name for field in dataclasses.fields(Arguments)}
     own = {"study", "plan", "set", "workers", "out", "shard", "latex", "list", *Reuse.model_fields}
+    own |= EnvironmentFlags.model_fields.keys()  # for all tasks; a study file has them for each
     assert flags - own == Study.model_fields.keys() - {"curve_points"}
     assert StudySettings.model_fields.keys() | {"tasks", "optimizers"} == Study.model_fields.keys()
     assert set(inspect.signature(compare).parameters) == {"study", "out", "workers", "progress", "options"}
