@@ -67,6 +67,23 @@ def begun(path: Path) -> io.TextIOWrapper:
     return path.open("x", buffering=1, encoding="utf-8")
 
 
+@contextmanager
+def appended(path: Path, size: int) -> Iterator[IO[bytes]]:
+    """A file whose first `size` bytes stay and to which the rest is written, without a buffer; made if there is none.
+
+    Raises:
+        OSError: with the name `path`, if it cannot be written, or is a link.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with io.FileIO(number, "a") as file:
+            file.truncate(size)
+            yield file
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def check_writable(folder: Path) -> None:
     """Raise OSError if no file can be made in a folder."""
     with tempfile.TemporaryFile(dir=folder):

@@ -184,13 +184,13 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: Statements of each part, docstrings left out, which its code may not exceed; more needs a reason in the commit
 #: that raises the number.
 LOGICAL_LINES = {
-    "visible": 15, "files": 65, "streams": 48,
+    "visible": 15, "files": 70, "streams": 48,
     "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 40, "core": 155, "registry": 111, "elementary": 105, "jit": 115,
     "parameters": 80, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 365,
     "reuse": 30, "digests": 405,
     "provenance": 50, "models": 190, "policies": 1107, "simulators": 1045, "gradients": 444, "optimizers": 1783,
     "ask_tell": 170, "search": 60, "limits": 58, "wire": 95, "evaluators": 2061, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 215,
-    "compare": 3199, "testing": 356, "tune": 2205, "estimates": 400, "aibo": 473, "exoskeleton": 510, "hitl": 2163,
+    "compare": 3199, "testing": 356, "tune": 2241, "estimates": 400, "aibo": 473, "exoskeleton": 510, "hitl": 2163,
 }  # fmt: skip
 
 

@@ -91,6 +91,9 @@ class Arguments:
     out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Where everything is kept."""
 
+    log: Annotated[Path | None, flag("FILE.csv")] = None
+    """A file to which the rollouts of the search are appended while it runs, a row each."""
+
 
 def main(argv: "list[str] | None" = None) -> int:
     """Run the command line; returns the exit code."""
@@ -150,6 +153,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         perturb=asked.plants(),
         workers=arguments.workers,
         out=out,
+        log=arguments.log,
         **{name: getattr(arguments, name) for name in Reuse.model_fields},
         progress=lambda line: print(line, file=sys.stderr, flush=True),
         **asked.keywords,

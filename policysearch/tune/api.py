@@ -41,7 +41,7 @@ from policysearch.wire import check
 #: Rollouts of the recommendation on held-out seeds, and as many of the start: by a function or program, and a person.
 REPORT, REPORT_BY_HAND = 20, 3
 #: Keywords that are no settings, and what stands for those that are left out.
-MACHINE = {"perturb": None, "known": None, "workers": 1, "out": None, "progress": None}
+MACHINE = {"perturb": None, "known": None, "workers": 1, "out": None, "progress": None, "log": None}
 
 
 def tune(
@@ -71,12 +71,12 @@ def tune(
     """
     check_keywords("tune", options, TuneOptions.__annotations__)
     given: dict[str, Any] = dict(options)
-    perturb, known, workers, out, progress = (given.pop(name, unset) for name, unset in MACHINE.items())
+    perturb, known, workers, out, progress, log = (given.pop(name, unset) for name, unset in MACHINE.items())
     reuse = Reuse.taken(given)
     settings = settings_of({"rollouts": rollouts, "optimizer": optimizer, **given}, workers)
     declared, typed = _space(function, space)
     space = searched(declared, settings, typed)
-    tuning, request = prepared(function, space, settings, teller(progress))
+    tuning, request = prepared(function, space, settings, teller(progress), log)
     if isinstance(function, Prompt):
         _check_asked(perturb, settings)
         with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from policysearch.asking.prompt import Prompt
@@ -13,6 +14,7 @@ from policysearch.optimizers.constrained import Constrained, Outputs
 from policysearch.optimizers.robust import Robust
 from policysearch.space import Space
 from policysearch.tune.journal import LATER
+from policysearch.tune.log import CsvLog
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.scenarios import Scenarios, with_nominal
 from policysearch.tune.sensitivity import check_rollouts
@@ -39,11 +41,13 @@ def settings_of(given: dict[str, Any], workers: int) -> TuneSettings:
     return settings
 
 
-def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> tuple[Tuning, dict[str, Any]]:
+def prepared(
+    function: Any, space: Space, settings: TuneSettings, say: Say, log: str | Path | None = None
+) -> tuple[Tuning, dict[str, Any]]:
     """The search, and the document that a folder keeps of what decides it.
 
     Raises:
-        ValueError: if the method does not fit, or the start breaks a constraint.
+        ValueError: if the method does not fit, the start breaks a constraint, or the log is something else.
     """
     if settings.sensitivity_rollouts:
         scenarios = Scenarios.of(settings.scenarios, settings.objective)
@@ -65,7 +69,8 @@ def prepared(function: Any, space: Space, settings: TuneSettings, say: Say) -> t
         "directory": settings.directory,
     }
     request |= {name: value for name in LATER if (value := getattr(settings, name)) != unset_of(name)}
-    tuning = Tuning(around(configured, request), name, space, settings, say)
+    logged = None if log is None else CsvLog(Path(log).absolute())  # wherever the function may go
+    tuning = Tuning(around(configured, request), name, space, settings, say, log=logged)
     tuning.check()
     constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **asked(settings))
     if broken := constrained.broken(space.named(space.domain.start)):

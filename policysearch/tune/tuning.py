@@ -18,6 +18,7 @@ from policysearch.search import AskTell, Budget, Generation, SearchFailed, gener
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
 from policysearch.tune.known import NOTHING, KnownTries
+from policysearch.tune.log import CsvLog
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
@@ -42,6 +43,7 @@ class Tuning:
     start_fails: bool = False  # whether both rollouts of the start, before the search, have failed
     kept: list[TuneResult] = field(default_factory=list)  # what there is so far, for who is interrupted
     known: KnownTries = NOTHING
+    log: CsvLog | None = None  # of the running search
 
     @property
     def domain(self) -> Domain:
@@ -180,6 +182,13 @@ class Tuning:
         proposal = held_out(params, episodes * len(self.scenarios))
         return report.evaluate(proposal, (self.settings.seed, "tune", use))
 
+    def _logged(self, made: Generation, sign: float) -> list[Measurement]:
+        """The rollouts of a generation, which the log has too, if there is one."""
+        rollouts = [*self._measured(made, sign)]
+        if self.log is not None:
+            self.log.append(rollouts, first=made.index == 0)
+        return rollouts
+
     def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:
         """All rollouts, the recommendation, and why the search ended early."""
         budget, sign, domain = self.settings.rollouts, sign_of(self.settings.goal), self.domain
@@ -200,7 +209,7 @@ class Tuning:
         try:
             for made in watch.over(search):
                 spent, largest = made.rollouts, max(largest, made.proposal.cost)
-                rollouts += self._measured(made, sign)
+                rollouts += self._logged(made, sign)
                 recommendation = made.recommendation
                 progress.show(made)
                 if self.start_fails and made.index and all_failed(rollouts):
