@@ -76,12 +76,12 @@ class LinearValue:
 
     def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """φ·c at every observation."""
-        return _features(rollout) @ self.coefficients
+        return _features([rollout]) @ self.coefficients
 
     @classmethod
     def fitted(cls, rollouts: Sequence[Rollout], discount: float, ridge: float = 1e-5) -> "LinearValue":
         """The least-squares fit to the rewards-to-go; `ridge` counts in each feature's own mean square."""
-        phi = np.concatenate([_features(rollout) for rollout in rollouts])
+        phi = _features(rollouts)
         G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
         size = np.sqrt(np.mean(phi**2, axis=0))
         size[size == 0] = 1.0  # a feature that is always zero gets no weight
@@ -95,9 +95,9 @@ def memory(kind: str, o: int) -> int:
     return 3 * 8 * (2 * o + 4) ** 2 if kind == "linear" else 0
 
 
-def _features(rollout: Rollout) -> Float[Array, "_ f"]:
-    s = np.clip(rollout.obs, -MAX_FEATURE, MAX_FEATURE)
-    tau = np.arange(len(s))[:, None] / 100.0
+def _features(rollouts: Sequence[Rollout]) -> Float[Array, "_ f"]:
+    s = np.clip(np.concatenate([rollout.obs for rollout in rollouts]), -MAX_FEATURE, MAX_FEATURE)
+    tau = np.concatenate([np.arange(len(rollout.obs)) for rollout in rollouts])[:, None] / 100.0
     return np.concatenate([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
 
 

@@ -18,13 +18,14 @@ When to use it: for networks with a reward at every step and long episodes.
 When not: with a few hundred episodes, unless the learning rates are raised (0.003); for controllers.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search, StochasticPolicy
 from policysearch.gradients import score_function, values
@@ -80,23 +81,24 @@ class PPO:
             value_ascent.params = value.params
             steps = _Steps.of(rollouts, value, self.discount, self.lam)
             clipped = []
-            for rows in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
-                g, outside = self._gradient(policy, ascent.params, steps, rows)
-                ascent.step(g)
-                value_ascent.step(
-                    steps.value_gradient(value, rows)
-                )  # in place: they are the value's parameters
-                clipped.append(outside)
+            for order, parts in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
+                shuffled = steps.taken(order)
+                for rows in parts:
+                    g, outside = self._gradient(policy, ascent.params, shuffled, rows)
+                    ascent.step(g)
+                    value_ascent.step(shuffled.value_gradient(value, rows))  # in place: they are the value's
+                    clipped.append(outside)
             diagnostics["clipped_fraction"] = float(np.mean(clipped))
 
     def _gradient(
-        self, policy: StochasticPolicy, theta: Float[Array, "d"], batch: "_Steps", rows: Array
+        self, policy: StochasticPolicy, theta: Float[Array, "d"], batch: "_Steps", rows: slice
     ) -> tuple[Float[Array, "d"], float]:
         """∇L on a minibatch, and the fraction of its steps that the clip silences."""
         steps = score_function.linearised(policy, theta, batch.obs[rows], batch.actions[rows])
-        log_prob, w = steps.log_prob, np.empty(len(rows))
+        log_prob, A = steps.log_prob, batch.A[rows]
+        w = np.empty(A.size)
         weigh = _compiled("clipped_weights")
-        silent = weigh(log_prob, batch.log_prob[rows], batch.A[rows], self.clip, self.entropy, w)
+        silent = weigh(log_prob, batch.log_prob[rows], A, self.clip, self.entropy, w)
         return steps.score(w), silent
 
 
@@ -126,11 +128,15 @@ class _Steps:
             np.concatenate([value.inputs(rollout) for rollout in rollouts]),
         )
 
-    def value_gradient(self, value: values.NetworkValue, rows: Array) -> Float[Array, "p"]:
+    def taken(self, order: Int[Array, "T"]) -> "_Steps":
+        """The steps in another order."""
+        return _Steps(*(getattr(self, column.name)[order] for column in fields(self)))
+
+    def value_gradient(self, value: values.NetworkValue, rows: slice) -> Float[Array, "p"]:
         """Minus the gradient of half the mean squared error of the value network on a minibatch."""
         tape = value.network.tape(value.params, self.inputs[rows])
         error = self.targets[rows] - tape.outputs()[:, 0]
-        return tape.pull(tape.ones(), error / len(rows))
+        return tape.pull(tape.ones(), error / error.size)
 
 
 @dataclass
@@ -169,7 +175,13 @@ def _memoryless(policy: StochasticPolicy) -> StochasticPolicy:
     return policy
 
 
-def _minibatches(steps: int, epochs: int, size: int, rng: np.random.Generator) -> list[Array]:
-    """Indices of all minibatches of all epochs, each of about `size` steps."""
+def _minibatches(
+    steps: int, epochs: int, size: int, rng: np.random.Generator
+) -> Iterator[tuple[Int[Array, "T"], list[slice]]]:
+    """For every epoch, an order of the steps, and the minibatches of about `size` steps into which it is cut."""
     parts = max(round(steps / size), 1)
-    return [rows for _ in range(epochs) for rows in np.array_split(rng.permutation(steps), parts)]
+    longer = steps % parts  # so many have one step more
+    ends = accumulate((steps // parts + (i < longer) for i in range(parts)), initial=0)
+    cuts = [slice(first, last) for first, last in pairwise(ends)]
+    for _ in range(epochs):
+        yield rng.permutation(steps), cuts

@@ -182,7 +182,10 @@ def tangents(params, direction, layers, tape, y_bar, along):
 def backward(params, layers, tape, y_bar, weights, gradient):
     """Add Σ_t w_t ȳ_tᵀ ∂y_t/∂θ to a gradient."""
     rows, output, used = sizes(params, layers)
-    bars, scratch = np.zeros(rows * STEPS), np.zeros((STEPS + rows) * (rows + GROUP))
+    bars, most = np.zeros(rows * STEPS), 0
+    for layer in range(len(layers)):
+        most = max(most, (STEPS + layers[layer, 2]) * (layers[layer, 1] + GROUP))
+    scratch = np.zeros(most)
     for start in range(0, len(weights), STEPS):
         steps, columns = computed(len(weights), start)
         tile = tape[start // STEPS]
