@@ -1,0 +1,217 @@
+"""Which method for which problem: ours in both settings and those of other packages, on the same rollouts.
+
+    python experiments/choosing_a_method/choose.py pilot                     one short run of everything: pilot.csv
+    python experiments/choosing_a_method/choose.py cost                      the processor hours of what is asked for
+    python experiments/choosing_a_method/choose.py references                references.csv
+    python experiments/choosing_a_method/choose.py run --split tuning --methods configurations --seeds 10
+    python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults
+    python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
+    python experiments/choosing_a_method/choose.py page --out PAGE.md
+
+`run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
+--results, whose files of all parts are read together. The peers need the packages of requirements.txt in an
+environment of their own; those that are not installed are named and left out.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import choice_cost
+import choice_methods
+import choice_runs
+import choice_scores
+import numpy as np
+import pandas as pd
+from choice_page import page
+from choice_peers import PEERS, installed
+from choice_problems import EVALUATION, problems
+from choice_runs import Job, Kept, jobs, longest, rows_of
+
+from policysearch.files import write_text
+from policysearch.optimizers import CMAES
+from policysearch.search import Budget, generations
+
+RESULTS = Path("policysearch-results/choosing_a_method")
+#: Of the search for the best known of a problem without references.
+LONG, LONG_SEEDS = 3000, 4
+
+
+def methods(groups: Sequence[str], configurations: int) -> list[str]:
+    """Names of methods, or of the groups `ours`, `peers`, `configurations` and `all`."""
+    found = list[str]()
+    for name in groups:
+        if name == "configurations":
+            found += choice_methods.configurations(configurations)
+        elif name in ("ours", "peers", "all"):
+            found += choice_methods.ours() if name != "peers" else []
+            found += installed() if name != "ours" else []
+        else:
+            choice_methods.method(name, 0)  # or says that there is none
+            found.append(name)
+    return list(dict.fromkeys(found))
+
+
+def finished(
+    todo: Sequence[Job], pilot: pd.DataFrame, workers: int, nice: int
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of the jobs, as they finish."""
+    if workers == 1:
+        _begin(nice)
+        yield from (rows_of(job, longest(pilot, job)) for job in todo)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (nice,)) as pool:
+        yield from pool.map(rows_of, todo, [longest(pilot, job) for job in todo], chunksize=4)
+
+
+def _begin(nice: int) -> None:
+    os.nice(nice)
+    warnings.simplefilter("ignore")
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Make the jobs that no file has."""
+    part, parts = map(int, asked.part.split("/"))
+    todo = list(choice_runs.todo(_jobs(asked), asked.results, part, parts))
+    pilot, begun = choice_cost.pilot(), time.monotonic()
+    _say_missing()
+    if pilot.empty:
+        print("there is no pilot.csv: no run of 1,000 rollouts", file=sys.stderr)
+    with Kept(asked.results / f"runs-{part}-of-{parts}.csv.gz") as kept:
+        for n, rows in enumerate(finished(todo, pilot, asked.workers, asked.nice), 1):
+            kept.add(rows)
+            row = rows[-1]
+            _say(f"{n} of {len(todo)}, {time.monotonic() - begun:.0f} s: {row['problem']}, {row['method']}")
+    _say("", end="\n")
+
+
+def _jobs(asked: argparse.Namespace) -> list[Job]:
+    names = asked.problems or choice_runs.problem_names(asked.split)
+    return jobs(names, methods(asked.methods, asked.configurations), range(asked.seeds))
+
+
+def _say(line: str, end: str = "") -> None:
+    sys.stderr.write(f"\r{line}\033[K{end}")
+
+
+def _say_missing() -> None:
+    if missing := [name for name in PEERS if name not in installed()]:
+        print(f"not installed, and left out: {', '.join(missing)}", file=sys.stderr)
+
+
+def pilot(asked: argparse.Namespace) -> None:
+    """One short run of every problem and method; what is in pilot.csv stays."""
+    known = choice_cost.pilot()
+    have = set(known[["problem", "method"]].itertuples(index=False, name=None))
+    wanted = [job for job in _jobs(asked) if job.seed == 0 and "#" not in job.method]
+    _begin(asked.nice)
+    _say_missing()
+    for job in wanted:
+        if job.budget not in (0, choice_cost.ROLLOUTS) or (job.problem, job.method) in have:
+            continue
+        slow = job.method in choice_methods.PROCESSES
+        _say(f"{job.problem}, {job.method}")
+        row = rows_of(job, choice_cost.ROLLOUTS_OF_PROCESSES if slow else choice_cost.ROLLOUTS)[-1]
+        if row["budget"]:
+            known.loc[len(known)] = [job.problem, job.method, row["spent"] or row["budget"], row["seconds"]]
+            known.to_csv(choice_cost.PILOT, index=False)
+    _say("", end="\n")
+
+
+def references(asked: argparse.Namespace) -> None:
+    """The gain of a long search on the problems without references of their own."""
+    rows = []
+    names = asked.problems or list(problems())
+    for problem in (problems()[name] for name in names):
+        if problem.function or choice_scores.known(problem):
+            continue
+        gains = []
+        for seed in range(LONG_SEEDS):
+            made = problem.searched(CMAES(sigma=0.2, restarts=9), seed)
+            best = made.domain.start
+            for generation in generations(
+                made.method, made.evaluator, made.domain, budget=Budget(asked.rollouts), seed=1000 + seed
+            ):
+                best = generation.recommendation
+            start, end = made.judge(np.array([made.domain.start, best]))
+            made.close()
+            gains.append(float(end - start))
+        gain = max(gains) if problem.trials == "one" else float(np.mean(gains))
+        rows.append({"problem": problem.name, "gain": f"{gain:.6g}"})
+        print(rows[-1], flush=True)
+        table = pd.DataFrame(rows)
+        if choice_scores.REFERENCES.exists():
+            old = pd.read_csv(choice_scores.REFERENCES)
+            table = pd.concat([old[~old["problem"].isin(table["problem"])], table])
+        table.to_csv(choice_scores.REFERENCES, index=False)
+
+
+def cost(asked: argparse.Namespace) -> None:
+    """Print the estimate."""
+    _say_missing()
+    print(choice_cost.said(choice_cost.table(choice_cost.pilot(), _jobs(asked))))
+
+
+def defaults(asked: argparse.Namespace) -> None:
+    """Print, for every method and budget, the best configurations next to the default."""
+    table = choice_scores.gains(choice_scores.scored(choice_runs.read(asked.results)))
+    for (name, budget), part in table.groupby(["method", "budget"]):
+        for row in part.head(3).itertuples():
+            options = choice_methods.drawn(str(name), int(str(row.configuration).partition("#")[2]))
+            print(
+                f"{name:22} {budget:5} {row.configuration:26} {row.score:.3f}  default {row.gain:+.3f} "
+                f"({row.low:+.3f} to {row.high:+.3f}, {row.problems} problems)  {options or 'the default'}"
+            )
+
+
+def write_page(asked: argparse.Namespace) -> None:
+    """Write the page of the evaluation problems."""
+    made = choice_scores.scored(choice_runs.read(asked.results))
+    made = made[made["split"] == EVALUATION]
+    command = shlex.join(["python", "experiments/choosing_a_method/choose.py", "page"])
+    write_text(asked.out, page(made, asked.method, list(PEERS), len(_jobs(asked)), command))
+
+
+COMMANDS = {
+    "run": run, "pilot": pilot, "references": references, "cost": cost, "defaults": defaults, "page": write_page,
+}  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--split", choices=["tuning", "evaluation", "all"], default="all")
+    parser.add_argument("--problems", nargs="*", help="names, instead of a split")
+    parser.add_argument(
+        "--methods", nargs="*", default=["all"], help="names, ours, peers, configurations or all"
+    )
+    parser.add_argument(
+        "--configurations", type=int, default=12, help="of each method, for choosing defaults"
+    )
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--part", default="1/1", help="I/N: every N-th job")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--nice", type=int, default=10)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--rollouts", type=int, default=LONG, help="of the searches for references")
+    parser.add_argument(
+        "--method", default=choice_methods.TUNE, help="the one that the page compares with peers"
+    )
+    parser.add_argument("--out", type=Path, default=Path("choosing_a_method.md"))
+    asked = parser.parse_args(argv)
+    COMMANDS[asked.command](asked)
+
+
+if __name__ == "__main__":
+    main()
