@@ -10,6 +10,8 @@ calls has changed. Here the name under which code is cached contains a fingerpri
 into it, so an edited simulator is compiled again.
 """
 
+# mypy: disable-error-code="no-untyped-call"
+
 import hashlib
 import inspect
 import types
@@ -19,6 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.core import cgutils
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
@@ -43,6 +46,39 @@ def specialise(template: Callable[..., Any], **names: Any) -> Any:
         return numba.njit(function, cache=True, **options)
     except RuntimeError:  # no folder to cache in
         return numba.njit(function, **options)
+
+
+def merged(function: Any, known: dict[Any, Any] | None = None) -> Any:
+    """`function`, Numba's or a plain one, that is compiled into what calls it, together with all that it calls.
+
+    LLVM can turn a loop into vector instructions only where no call is left in it. A function that calls itself
+    stays a call.
+    """
+    known = {} if known is None else known
+    template = getattr(function, "py_func", function)
+    if template not in known:
+        known[template] = function  # while what it refers to is merged
+
+        def of(value: Any) -> Any:
+            return merged(value, known) if isinstance(value, CPUDispatcher) else value
+
+        names = {
+            name: of(template.__globals__[name])
+            for name in _names(template.__code__)
+            if name in template.__globals__
+        }
+        cells = tuple(types.CellType(of(cell.cell_contents)) for cell in template.__closure__ or ())
+        copy = types.FunctionType(
+            template.__code__,
+            {**template.__globals__, **names},
+            template.__name__,
+            template.__defaults__,
+            cells,
+        )
+        given = function.targetoptions if isinstance(function, CPUDispatcher) else {"error_model": "numpy"}
+        options: dict[str, Any] = {name: given[name] for name in ("error_model", "fastmath") if name in given}
+        known[template] = numba.njit(copy, forceinline=True, **options)
+    return known[template]
 
 
 def fingerprint(value: Any) -> str:
@@ -115,6 +151,30 @@ def fetch_add(typing: Any, counter: Any) -> Any:
         return builder.atomic_rmw("add", array.data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
     return numba.types.int64(numba.types.Array(numba.types.int64, 1, "C")), codegen
+
+
+@intrinsic(prefer_literal=True)
+def strided(typing: Any, numbers: Any, first: Any, size: Any, stride: Any) -> Any:
+    """A view of `size` numbers of a flat array, `stride` apart, from number `first` on; not checked.
+
+    `size` and `stride` are constants, so LLVM knows where the numbers are.
+    """
+    view = numba.types.Array(numba.types.float64, 1, "A")
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def word(number: int) -> Any:
+            return ir.Constant(ir.IntType(64), number)
+
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        out = context.make_array(view)(context, builder)
+        out.data = builder.gep(array.data, [arguments[1]])
+        out.nitems, out.itemsize = word(size.literal_value), word(8)
+        out.shape = cgutils.pack_array(builder, [word(size.literal_value)])
+        out.strides = cgutils.pack_array(builder, [word(8 * stride.literal_value)])
+        out.meminfo, out.parent = (cgutils.get_null_value(kept.type) for kept in (out.meminfo, out.parent))
+        return out._getvalue()
+
+    return view(numbers, numba.types.intp, size, stride), codegen
 
 
 @intrinsic

@@ -110,6 +110,8 @@ class PolicyKernel:
     act_on_rows: Callable[..., None]
     scratch_size: int
     noise_size: int  # z; 0 for a policy that cannot sample
+    revision: int = 1  # raised when the same parameters give other actions
+    in_lanes: bool = False  # whether `act` is so short that many episodes side by side are faster
 
 
 def kernel_of(policy: Policy) -> PolicyKernel | None:

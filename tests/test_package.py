@@ -185,7 +185,7 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: that raises the number.
 LOGICAL_LINES = {
     "visible": 15, "files": 70, "streams": 48,
-    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 40, "core": 155, "registry": 111, "elementary": 105, "jit": 115,
+    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 43, "core": 155, "registry": 111, "elementary": 105, "jit": 115,
     "parameters": 80, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 365,
     "reuse": 30, "digests": 405,
     "provenance": 50, "models": 190, "policies": 1110, "simulators": 1045, "gradients": 444, "optimizers": 1793,

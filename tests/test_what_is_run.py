@@ -333,6 +333,17 @@ def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("blank_pictures_here")
+def test_what_another_arithmetic_of_rollouts_has_found_is_not_continued(tmp_path: Path) -> None:
+    compared = partial(compare, optimizers="hill-climbing", rollouts=20, runs=1)
+    compared(tasks="CartPole-v1", out=tmp_path / "new")
+    as_by_0_1_0(tmp_path / "new", tmp_path / "old", "ledger.sqlite")
+    again = partial(compared, tasks="CartPole-v1", out=tmp_path / "old")
+    with pytest.raises(OtherRun, match=r"revision of rollouts of CartPole-v1 was 1, is 2\. Choose"):
+        again()
+    again(keep="its episodes end at the same steps")
+
+
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_a_study_whose_coordinates_mean_other_values_now_is_not_continued(tmp_path: Path) -> None:
     compared = partial(compare, tasks="motor-pid", optimizers="hill-climbing", rollouts=32)
     for policy, differs in (("plug_in_samples:unbounded_gain", True), ("motor-pid", False)):
@@ -343,8 +354,11 @@ def test_a_study_whose_coordinates_mean_other_values_now_is_not_continued(tmp_pa
         if differs:
             with pytest.raises(OtherRun, match="revision of scales of parameters of motor-pid was 1, is 2"):
                 again()
-        else:
-            again()
+        else:  # what differs is another thing
+            with pytest.raises(
+                OtherRun, match=r"run now: revision of rollouts of motor-pid was 1, is 2\. Choose"
+            ):
+                again()
 
 
 def test_a_ledger_of_0_1_0_is_not_continued_by_methods_that_search_otherwise_now(tmp_path: Path) -> None:

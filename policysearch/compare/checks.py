@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.workers import registered
+from policysearch.core import Policy, kernel_of, needs_of
 from policysearch.digests import Digests, of_files, of_module, of_object
-from policysearch.digests.agreement import revision, revision_of_scales
+from policysearch.digests.agreement import revision, revision_of_rollouts, revision_of_scales
 from policysearch.evaluators.interface import find_spec
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.evaluators.worker_process import Run
@@ -42,16 +43,25 @@ def what_is_run(study: Study) -> Digests:
         found = of_files(study.depends or [])
     except ValueError as error:
         raise StudyError([str(error)]) from error
+    draws = any(needs_of(choice.build()).scores for choice in study.optimizers.values())
     for name in study.tasks:
         task = study.task(name)
         found |= of_module(TASKS.module_of(name)) | of_module(policy_module(task.policy))
-        found |= revision_of_scales(getattr(task.make_policy(), "space", None), name)
+        policy = task.make_policy()
+        found |= revision_of_scales(getattr(policy, "space", None), name)
         if task.person is None:
-            found |= _of_environment(task)
+            searched = policy if draws or task.deploy == "sample" else getattr(policy, "mode", policy)
+            found |= _of_environment(task) | revision_of_rollouts(_arithmetic(task, searched), name)
     for choice in study.optimizers.values():
         found |= of_module(OPTIMIZERS.module_of(choice.method))
         found |= revision(choice.method, revision_of(choice.build()))
     return found
+
+
+def _arithmetic(task: Task, policy: Policy) -> int:
+    """The revision of the arithmetic of rollouts: the higher one of simulator and policy."""
+    parts = (task.meet().simulator, kernel_of(policy))
+    return max(1 if part is None else part.revision for part in parts)
 
 
 def _of_environment(task: Task) -> Digests:

@@ -24,7 +24,7 @@ from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import row_of
 from policysearch.digests import Digests
-from policysearch.digests.agreement import agreed, remarks, scales_name
+from policysearch.digests.agreement import agreed, remarks, rollouts_name, scales_name
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
 from policysearch.evaluators.repeatable import Check
@@ -172,9 +172,8 @@ class StudyJournal:
             ledger.append("retry", (), {})
         begun = [who for who, past in self.past.items() if past.generations or past.result]
         labels = {row_of(job.optimizer) if stage == "tuning" else job.optimizer for stage, job in begun}
-        results = {study.optimizers[label].method for label in labels} | {
-            scales_name(job.task) for _, job in begun
-        }
+        results = {study.optimizers[label].method for label in labels}
+        results |= {name(job.task) for _, job in begun for name in (scales_name, rollouts_name)}
         for kind, body in agreed(ledger.path, self._runs, runs, reuse, results=results, failed=False):
             ledger.append(kind, (), body)
             self._kept += [body] if kind == "kept" else []

@@ -33,6 +33,16 @@ def revision_of_scales(space: Space | None, task: str = "") -> Digests:
     return revision(scales_name(task), number) if number > 1 else Digests()
 
 
+def rollouts_name(task: str) -> str:
+    """What the arithmetic of simulator and policy is called among the digests."""
+    return f"rollouts of {task}"
+
+
+def revision_of_rollouts(number: int, task: str) -> Digests:
+    """The digest of the arithmetic of simulator and policy, where it is not that of version 0.1.0."""
+    return revision(rollouts_name(task), number) if number > 1 else Digests()
+
+
 def agreed(
     path: Path, known: list[Any], now: Digests, reuse: Reuse, *, results: Collection[str], failed: bool
 ) -> Iterator[tuple[str, Any]]:

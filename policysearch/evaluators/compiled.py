@@ -6,16 +6,15 @@ last bit where the simulator is that environment to the last bit.
 """
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Hashable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
+from numba.core.errors import NumbaError
 from numpy.random import PCG64, Generator
 
 from policysearch.core import (
@@ -29,14 +28,19 @@ from policysearch.core import (
     kernel_of,
 )
 from policysearch.evaluators import loop
+from policysearch.evaluators.compilation import compiled_lanes, compiled_loop, may_run_in_lanes
 from policysearch.evaluators.interface import Interface
+from policysearch.evaluators.lanes import AGAIN
 from policysearch.evaluators.results import (
+    batch_of,
     empty_results,
     evaluation_of,
     failed,
     part_of,
+    put_back,
     reason,
     recorded,
+    results_of,
     with_logs,
 )
 from policysearch.evaluators.runner import (
@@ -48,7 +52,7 @@ from policysearch.evaluators.runner import (
     check_proposal,
     episode_seed,
 )
-from policysearch.jit import specialise
+from policysearch.evaluators.threads import Threads
 from policysearch.seeding import Key, stream
 from policysearch.simulators import Simulator, compiled_functions
 
@@ -57,6 +61,8 @@ LOG_BYTES = 64 * 2**20
 #: The calling thread takes part in evaluations shorter than this; in longer ones it waits, so that Ctrl-C
 #: is heard.
 SHORT_SECONDS = 0.1
+#: Episodes that a thread runs at once: more are no faster on short or long episodes (`experiments/benchmarks`).
+LANES = 32
 
 
 class CompiledEvaluator(Runner):
@@ -69,6 +75,8 @@ class CompiledEvaluator(Runner):
         deploy: whether candidates run the policy's mode or draw from it. A proposal may ask for draws.
         common_random_numbers: whether episode j has the same seed for every candidate.
         threads: how many run episodes; by default one per processor. The numbers do not depend on it.
+        lanes: how many episodes a thread runs at once, where simulator and policy allow it; with 1, one after
+            the other. The numbers do not depend on it.
 
     Raises:
         ValueError: if the policy has no kernel or does not fit the simulator's spaces, or for an option that
@@ -87,13 +95,14 @@ class CompiledEvaluator(Runner):
         deploy: Deploy = "mode",
         common_random_numbers: bool = True,
         threads: int | None = None,
+        lanes: int = LANES,
     ) -> None:
         check_deploy(deploy)
         threads = (os.cpu_count() or 1) if threads is None else threads
-        if threads < 1 or max_episode_steps < 1:
+        if threads < 1 or max_episode_steps < 1 or lanes < 1:
             raise ValueError(
-                "threads, max_episode_steps: expected at least 1, "
-                f"got {threads} threads and {max_episode_steps} steps"
+                "threads, max_episode_steps, lanes: expected at least 1, "
+                f"got {threads} threads, {max_episode_steps} steps and {lanes} lanes"
             )
         kernel = kernel_of(policy)
         if kernel is None:
@@ -110,17 +119,32 @@ class CompiledEvaluator(Runner):
         observe(self._worlds[0], obs)
         check_fit(policy, self.interface, obs)
         self._noise_size = kernel.noise_size
-        self._run = _compiled_loop(simulator, cast(Hashable, policy))
+        self._run = compiled_loop(simulator, cast(Hashable, policy))
+        self.lanes = lanes
+        self._many: Any = (
+            compiled_lanes(simulator, cast(Hashable, policy), lanes)
+            if lanes > 1 and deploy == "mode" and may_run_in_lanes(simulator, policy)
+            else None
+        )
         self._no_episodes = _no_episodes(self.interface, policy.num_params, draw, max_episode_steps)
 
     def compile(self) -> int:
         """Compile the loop of the rollouts; returns 1 if it was neither in memory nor on disk, else 0."""
-        if self._run.signatures:
+        try:
+            return self._compiled(self._run if self._many is None else self._many)
+        except NumbaError:  # what one episode can do, many at once perhaps cannot
+            if self._many is None:
+                raise
+        self._many = None
+        return self.compile()
+
+    def _compiled(self, run: Any) -> int:
+        if run.signatures:
             return 0
-        counter = np.zeros(1, dtype=np.int64)
-        results = empty_results(0, self.interface.obs_size)
-        self._run(self._worlds[0], counter, counter.copy(), self._no_episodes, results)
-        return int(not self._run.stats.cache_hits)
+        results, counter = empty_results(0, self.interface.obs_size), np.zeros(1, dtype=np.int64)
+        first = self.lanes if run is self._many else self._worlds[0]
+        run(first, counter, np.full(self.lanes, -1), self._no_episodes, results)
+        return int(not run.stats.cache_hits)
 
     def close(self) -> None:
         """End the threads."""
@@ -179,45 +203,84 @@ class CompiledEvaluator(Runner):
         return np.array([policy.noise(rng, T) for rng in streams])
 
     def _work(self, batch: loop.Batch, results: loop.Results) -> dict[int, str]:
-        """Run the loop on every thread until all episodes are done; returns what the simulator raised in some."""
+        """Run all episodes; returns what the simulator raised in some."""
         raised: dict[int, str] = {}
+        plain = not len(batch.action_noise) and not len(results.obs)  # no drawn actions, no logs
+        if plain:
+            self.compile()
+        if self._many is None or not plain:
+            self._run_alone(batch, results, raised)
+            return raised
+        lanes = min(self.lanes, -(-len(batch.candidate) // self._threads))
+        self._spread(partial(_in_lanes, self._many), [lanes] * self._threads, batch, results)
+        again = np.flatnonzero(results.end == AGAIN)
+        if again.size:
+            some = results_of(results, again)
+            self._run_alone(batch_of(batch, again), some, raised)
+            put_back(some, results, again)
+        return {int(again[e]): reason for e, reason in raised.items()}
+
+    def _run_alone(self, batch: loop.Batch, results: loop.Results, raised: dict[int, str]) -> None:
+        """Run all episodes, one after the other on each thread; adds what the simulator raised in some."""
+        missing = min(self._threads, len(batch.candidate)) - len(self._worlds)
+        self._worlds += [self.simulator.make_world() for _ in range(missing)]
+        self._spread(partial(_one_by_one, self._run, raised=raised), self._worlds, batch, results)
+
+    def _spread(self, run: Callable[..., None], places: Sequence[Any], batch: loop.Batch, *more: Any) -> None:
+        """Call `run` on every thread, each with a place of its own, until all episodes are done."""
         began, episodes = time.perf_counter(), len(batch.candidate)
         counter = np.zeros(1, dtype=np.int64)
         joins = self._seconds_per_episode * episodes < SHORT_SECONDS
-        threads = min(self._threads, episodes)
-        self._worlds += [self.simulator.make_world() for _ in range(threads - len(self._worlds))]
-        for world in self._worlds[joins:threads]:
-            self._crew.start(self._run_all, world, counter, batch, results, raised)
+        for place in places[joins : min(self._threads, episodes)]:
+            self._crew.start(run, place, counter, batch, *more)
         try:
             if joins:
-                self._run_all(self._worlds[0], counter, batch, results, raised)
+                run(places[0], counter, batch, *more)
             self._crew.wait()
         except BaseException:
             counter[0] = episodes  # no thread starts another episode
             self._crew.wait()
             raise
         self._seconds_per_episode = (time.perf_counter() - began) / episodes
-        return raised
 
-    def _run_all(
-        self,
-        world: Any,
-        counter: Int[Array, "1"],
-        batch: loop.Batch,
-        results: loop.Results,
-        raised: dict[int, str],
-    ) -> None:
-        """The loop, begun again after an episode in which the simulator raised something."""
-        current = np.full(1, -1)
-        while True:
-            try:
-                self._run(world, counter, current, batch, results)
-                return
-            except Exception as error:  # the user's code may raise anything
-                if current[0] < 0:
-                    raise  # it did not even start
-                e, current[0] = int(current[0]), -1
-                results.end[e], raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
+
+def _in_lanes(
+    run: Any, lanes: int, counter: Int[Array, "1"], batch: loop.Batch, results: loop.Results
+) -> None:
+    """Many episodes at once; those that were running when the simulator raised are marked AGAIN."""
+    current = np.full(lanes, -1)
+    while True:
+        try:
+            run(lanes, counter, current, batch, results)
+            return
+        except Exception:  # the user's code may raise anything
+            running = current[current >= 0]
+            if not running.size:
+                raise  # it did not even start
+            results.end[running] = AGAIN
+            current[:] = -1
+
+
+def _one_by_one(
+    run: Any,
+    world: Any,
+    counter: Int[Array, "1"],
+    batch: loop.Batch,
+    results: loop.Results,
+    *,
+    raised: dict[int, str],
+) -> None:
+    """One episode after the other; the loop is begun again after one in which the simulator raised something."""
+    current = np.full(1, -1)
+    while True:
+        try:
+            run(world, counter, current, batch, results)
+            return
+        except Exception as error:  # the user's code may raise anything
+            if current[0] < 0:
+                raise  # it did not even start
+            e, current[0] = int(current[0]), -1
+            results.end[e], raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
 
 
 def _as_gymnasium_seeds(seed: int) -> Generator:
@@ -241,81 +304,3 @@ def _no_episodes(interface: Interface, num_params: int, draw: Array, limit: int)
         high=high,
         limit=limit,
     )
-
-
-@lru_cache
-def _compiled_loop(simulator: Simulator, policy: Any) -> Any:
-    """`loop.run_episodes` for this simulator and this policy."""
-    interface = Interface(simulator.observation_space, simulator.action_space)
-    space = simulator.action_space
-    names = {"OBS": interface.obs_size, "ACTIONS": interface.action_size}
-    if isinstance(space, spaces.Box):
-        whole, single = np.issubdtype(space.dtype, np.integer), space.dtype == np.float32
-        to_environment = specialise(loop.continuous_action, WHOLE=whole, SINGLE_ACTION=single, **names)
-    else:
-        first = tuple(np.ravel(space.start).tolist())
-        to_environment = specialise(loop.discrete_action, FIRST_CHOICE=first, **names)
-    single_obs = simulator.observation_space.dtype == np.float32
-    reset, observe, step = compiled_functions(simulator)
-    return specialise(
-        loop.run_episodes,
-        reset=reset,
-        step=step,
-        look=specialise(loop.look, observe=observe, SINGLE_OBS=single_obs, **names),
-        act=policy.kernel.act,
-        to_environment=to_environment,
-        STATE=policy.state_size,
-        SCRATCH=policy.kernel.scratch_size,
-        **names,
-    )
-
-
-class Threads:
-    """Threads that wait for work; a hand-over takes half the time of `concurrent.futures`."""
-
-    def __init__(self) -> None:
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._started = self._busy = 0
-
-    def start(self, function: Any, *arguments: Any) -> None:
-        """Have a thread call `function(*arguments)`."""
-        if self._busy == self._started:
-            queues = (self._inbox, self._outbox)
-            threading.Thread(target=_work, args=queues, name="rollouts", daemon=True).start()
-            self._started += 1
-        self._busy += 1
-        self._inbox.put((function, arguments))
-
-    def wait(self) -> None:
-        """Wait for all that was started; raises what it raised."""
-        while self._busy:
-            try:
-                error = self._outbox.get(timeout=0.2)  # so that Ctrl-C is heard
-            except queue.Empty:
-                continue
-            self._busy -= 1
-            if error is not None:
-                raise error
-
-    def close(self) -> None:
-        """End the threads."""
-        for _ in range(self._started):
-            self._inbox.put(None)
-        self._started = 0
-
-    __del__ = close
-
-
-def _work(inbox: "queue.SimpleQueue[Any]", outbox: "queue.SimpleQueue[BaseException | None]") -> None:
-    """What a thread does until it is ended; it holds no reference to its work in between."""
-    while (work := inbox.get()) is not None:
-        function, arguments = work
-        del work
-        error = None
-        try:
-            function(*arguments)
-        except BaseException as raised:  # the caller's thread raises it
-            error = raised
-        del function, arguments
-        outbox.put(error)

@@ -75,7 +75,7 @@ def run_episodes(world, counter, current, batch, results):
             if counting:
                 count_in(obs, t + 1, results.mean[e], results.M2[e])
             if recording:
-                results.obs[e, t], results.actions[e, t] = obs, action
+                write_both(obs, action, results, e, t)
             results.steps[e] = t + 1
             clipped += to_environment(action, batch.low, batch.high, env_action)
             reward, status = step(world, env_action)
@@ -94,7 +94,7 @@ def run_episodes(world, counter, current, batch, results):
             if end == RUNNING or recording:
                 look(world, obs)
         if recording:
-            results.obs[e, t] = obs
+            write(obs, results.obs, e, t)
         if end in (TERMINATED, TRUNCATED) and not math.isfinite(total):
             end = BAD_RETURN
         results.returns[e] = reward if end == BAD_REWARD else total  # also what a failure is about
@@ -107,6 +107,20 @@ def look(world, obs):
     if SINGLE_OBS:
         for i in range(OBS):
             obs[i] = np.float32(obs[i])
+
+
+@njit(error_model="numpy")
+def write(numbers, log, e, t):
+    """Write the numbers of step t of episode e; a loop, since `log[e, t] = numbers` takes seconds to compile."""
+    for i in range(numbers.size):
+        log[e, t, i] = numbers[i]
+
+
+@njit(error_model="numpy")
+def write_both(obs, action, results, e, t):
+    """Write observation and action of step t of episode e."""
+    write(obs, results.obs, e, t)
+    write(action, results.actions, e, t)
 
 
 @njit(error_model="numpy")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
 from policysearch.core import Array, Evaluation, Failure, Moments, Proposal, Rollout, StochasticPolicy
 from policysearch.evaluators import loop
@@ -30,6 +30,23 @@ def part_of(results: loop.Results, part: slice) -> loop.Results:
     """The results of some of the episodes, as views."""
     names = ("returns", "steps", "clipped", "end", "mean", "M2")
     return results._replace(**{name: getattr(results, name)[part] for name in names})
+
+
+def batch_of(batch: loop.Batch, episodes: Int[Array, "n"]) -> loop.Batch:
+    """The batch of some of its episodes, whose actions are not drawn."""
+    return batch._replace(candidate=batch.candidate[episodes], draw_of=batch.draw_of[episodes])
+
+
+def results_of(results: loop.Results, episodes: Int[Array, "n"]) -> loop.Results:
+    """Copies of the results of some of the episodes."""
+    return loop.Results(*(array[episodes] if len(array) else array for array in results))
+
+
+def put_back(some: loop.Results, results: loop.Results, episodes: Int[Array, "n"]) -> None:
+    """Write the results of some of the episodes to those of all."""
+    for array, all_of_them in zip(some, results, strict=True):
+        if len(all_of_them):
+            all_of_them[episodes] = array
 
 
 def with_logs(results: loop.Results, limit: int, obs_size: int, action_size: int) -> loop.Results:

@@ -96,6 +96,7 @@ def _kernel(policy: Gaussian) -> PolicyKernel:
         kernels.gaussian,
         scratch_size=scratch,
         noise_size=actions,
+        in_lanes=policy.mean.in_lanes,
         forward=forward,
         ACTIONS=actions,
         LOG_STD=policy.mean.num_params,

@@ -71,7 +71,13 @@ def deterministic(params, obs, state, noise, scratch, action):
 def map_kernel(policy: Any) -> PolicyKernel:
     """The kernel of a `Linear` or `MLP`."""
     forward, scratch = policy.forward_kernel()
-    return policy_kernel(deterministic, scratch_size=scratch, forward=forward)
+    return policy_kernel(
+        deterministic,
+        scratch_size=scratch,
+        revision=policy.kernel_revision,
+        in_lanes=policy.in_lanes,
+        forward=forward,
+    )
 
 
 def gaussian(params, obs, state, noise, scratch, action):
@@ -138,7 +144,20 @@ def act_on_rows(params, obs, state, noise, scratch, actions):
         act(params[row], obs[row], state[row], noise[row], scratch, actions[row])
 
 
-def policy_kernel(head: Any, *, scratch_size: int, noise_size: int = 0, **names: Any) -> PolicyKernel:
+#: Of the kernels that compute an exponential or hyperbolic tangent; 2: with those of `policysearch.elementary`.
+REVISION = 2
+
+
+def policy_kernel(
+    head: Any,
+    *,
+    scratch_size: int,
+    noise_size: int = 0,
+    revision: int = REVISION,
+    in_lanes: bool = False,
+    **names: Any,
+) -> PolicyKernel:
     """The kernel whose `act` is the template `head` with its free names bound."""
     act = specialise(head, **names)
-    return PolicyKernel(act, specialise(act_on_rows, act=act), scratch_size, noise_size)
+    rows = specialise(act_on_rows, act=act)
+    return PolicyKernel(act, rows, scratch_size, noise_size, revision, in_lanes)

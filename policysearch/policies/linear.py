@@ -18,6 +18,9 @@ from policysearch.jit import specialise
 from policysearch.policies import kernels
 from policysearch.policies.linearised import Network
 
+#: Entries of a product that LLVM writes out.
+MAX_UNROLLED = 32
+
 
 @dataclass(frozen=True)
 class Linear(Network):
@@ -65,6 +68,16 @@ class Linear(Network):
         """W s + b, row by row."""
         W, b = self._unpack(params)
         return np.matmul(W, obs[:, :, None])[:, :, 0] + b, state
+
+    @property
+    def kernel_revision(self) -> int:
+        """Of the map."""
+        return 1
+
+    @property
+    def in_lanes(self) -> bool:
+        """Whether many episodes side by side are faster: where LLVM unrolls the product."""
+        return self.num_params <= MAX_UNROLLED
 
     @property
     def kernel(self) -> PolicyKernel:

@@ -87,6 +87,16 @@ class MLP(Network):
         return z, state
 
     @property
+    def kernel_revision(self) -> int:
+        """Of the map; 2: with the hyperbolic tangent of `policysearch.elementary`."""
+        return 2
+
+    @property
+    def in_lanes(self) -> bool:
+        """No: the rows of one network are computed side by side."""
+        return False
+
+    @property
     def kernel(self) -> PolicyKernel:
         """The compiled form of `act`."""
         from policysearch.policies import kernels  # noqa: PLC0415 - imports Numba

@@ -116,6 +116,7 @@ def _kernel(policy: Softmax) -> PolicyKernel:
         kernels.softmax if len(policy.choices) == 1 else kernels.softmaxes,
         scratch_size=scratch,
         noise_size=len(policy.choices),
+        in_lanes=policy.logits.in_lanes,
         forward=forward,
         LOGITS=logits,
         CHOICES=policy.choices,

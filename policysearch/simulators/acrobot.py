@@ -107,4 +107,5 @@ class AcrobotEnv(SimulatorEnv):
         reset=reset_to_noise,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

@@ -63,4 +63,5 @@ class CartPoleEnv(SimulatorEnv):
         reset=reset_to_noise,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

@@ -118,4 +118,5 @@ class CartPoleForceEnv(SimulatorEnv):
         reset=reset,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

@@ -90,6 +90,7 @@ class MountainCarEnv(SimulatorEnv):
         reset=reset_to_noise,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )
 
 
@@ -104,4 +105,5 @@ class MountainCarContinuousEnv(SimulatorEnv):
         reset=reset_to_noise,
         observe=observe,
         step=step_continuous,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

@@ -57,4 +57,5 @@ class PendulumEnv(SimulatorEnv):
         reset=reset_to_noise,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

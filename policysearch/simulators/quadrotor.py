@@ -104,4 +104,5 @@ class QuadrotorEnv(SimulatorEnv):
         reset=reset,
         observe=observe,
         step=step,
+        revision=2,  # 2: sine and cosine of `policysearch.elementary`
     )

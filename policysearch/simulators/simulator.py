@@ -42,6 +42,7 @@ class Simulator:
     observe: Callable[..., None]
     step: Callable[..., tuple[float, int]]
     failures: tuple[str, ...] = ()
+    revision: int = 1  # raised when the same start and actions give other numbers
 
 
 @njit

@@ -16,6 +16,7 @@ from same_rollouts import asked, assert_same, both
 
 from policysearch.core import Array, PolicyKernel, Proposal
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, compiled
+from policysearch.evaluators.compiled import LANES
 from policysearch.jit import specialise
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream
@@ -126,9 +127,10 @@ class Fragile(SimulatorEnv):
     )
 
 
-def test_what_goes_wrong_fails_its_episode_and_no_other() -> None:
+@pytest.mark.parametrize("lanes", [1, LANES])
+def test_what_goes_wrong_fails_its_episode_and_no_other(lanes: int) -> None:
     policy, episodes = Linear(2, 1), 40
-    evaluator = CompiledEvaluator(Fragile.simulator, policy, max_episode_steps=10, threads=2)
+    evaluator = CompiledEvaluator(Fragile.simulator, policy, max_episode_steps=10, threads=2, lanes=lanes)
     params = np.array([[0.0, 0.0, 0.1]])
     found = evaluator.evaluate(Proposal(params, params[0], episodes), (4,))
     general = EpisodeEvaluator(lambda: gym.wrappers.TimeLimit(Fragile(), 10), policy)
