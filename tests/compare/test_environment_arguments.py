@@ -241,7 +241,7 @@ def test_the_section_of_an_environment_is_a_task() -> None:
 
 
 def test_wrappers_of_a_compiled_environment_are_run() -> None:
-    wrappers = ({"wrapper": "gymnasium.wrappers:ClipReward", "max_reward": -5.0},)
+    wrappers = ({"wrapper": "gymnasium.wrappers:TimeLimit", "max_episode_steps": 5},)
     task = Task("Pendulum-v1", "Pendulum-v1", wrappers=wrappers)
     with make_evaluator(task, task.make_policy()) as evaluator:
         assert isinstance(evaluator, EpisodeEvaluator)

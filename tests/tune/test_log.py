@@ -46,6 +46,19 @@ def test_a_row_per_rollout_is_there_while_the_search_runs(tmp_path: Path) -> Non
     pd.testing.assert_frame_equal(log, history, check_dtype=False)
 
 
+def test_what_is_measured_later_gets_a_column_in_all_rows(tmp_path: Path) -> None:
+    calls = [0]
+
+    def late(params: Mapping[str, Any], seed: int) -> dict[str, float]:
+        calls[0] += 1
+        return {"return": params["kp"], **({"overshoot": params["kd"]} if calls[0] > 4 + 8 else {})}
+
+    result = tune(late, SPACE, 24, report_rollouts=2, log=tmp_path / "log.csv")
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert log["kp"].tolist() == result.history["kp"].tolist()
+    assert 0 < log["overshoot"].isna().sum() < 24
+
+
 @pytest.mark.parametrize("damage", ["none", "torn", "gone", "more", "other"])
 def test_a_search_that_continues_has_no_row_twice(damage: str, tmp_path: Path) -> None:
     (tmp_path / "calm").mkdir()
