@@ -26,6 +26,7 @@ from policysearch.evaluators.recorded import Record, ReplayDiffers
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Workers
 from policysearch.plain_data import decode
+from policysearch.tasks import is_compiled
 
 RETRIES = 2
 #: How long a worker may keep records to itself, and how often the parent is given a moment, in seconds.
@@ -93,6 +94,7 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
         size,
         limits=Limits(retries_lost=RETRIES, retries_crashed=RETRIES),
         hint="what it printed says why; one worker needs no processes",
+        preload=["policysearch.evaluators.ready"] if _any_compiled(work) else [],
     )
     with (
         crew,
@@ -113,6 +115,12 @@ def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[
                 else:
                     new[event.task] += [step.record for step in event.value if step.record is not None]
                 yield event.value
+
+
+def _any_compiled(work: dict[Job, Work]) -> bool:
+    """Whether the rollouts of some run are compiled."""
+    studies = {job.task: item.study for job, item in work.items()}
+    return any(is_compiled(study.task(task), study.evaluator) for task, study in studies.items())
 
 
 def _died(lost: Lost[Job], crash: Crash | None) -> Died:

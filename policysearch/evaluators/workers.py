@@ -58,6 +58,7 @@ class Workers(Generic[T]):
         limits: of time, memory and repetitions.
         ahead: how many tasks a worker holds, the one that it runs among them.
         hint: what a user may do when no worker can start.
+        preload: modules that all workers need, imported once by the server that forks them if it does not run yet.
     """
 
     def __init__(
@@ -69,13 +70,14 @@ class Workers(Generic[T]):
         limits: Limits = USUAL,
         ahead: int = 1,
         hint: str = "what it printed says why",
+        preload: Iterable[str] = (),
     ) -> None:
         self.size, self.limits, self.living = size, limits, list[Worker[T]]()
         self._name, self._parcel = setup.__name__, Parcel((setup, arguments))
         self._ahead, self._hint = ahead, hint
         self._failed_starts, self._suspicion = 0, Suspicion()
         util.Finalize(self, end_all, (self.living,), exitpriority=1)  # if it is forgotten, or at exit
-        CONTEXT.set_forkserver_preload(["policysearch.fork_server", __name__, setup.__module__])
+        CONTEXT.set_forkserver_preload(["policysearch.fork_server", __name__, setup.__module__, *preload])
 
     def __enter__(self) -> "Workers[T]":
         return self

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from policysearch.evaluators.worker import CONTEXT
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import CannotStart, Limits, Lost, Told, Workers
 
@@ -269,6 +270,20 @@ def test_a_server_that_still_imports_ends_with_its_process(tmp_path: Path) -> No
         wait_until((tmp_path / "begun").exists)
         process.kill()
     wait_until(lambda: not server.exists() or "Z" in (server / "stat").read_text().rpartition(")")[2][:3])
+
+
+def test_what_all_workers_need_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[list[str]] = []
+    monkeypatch.setattr(CONTEXT, "set_forkserver_preload", named.append)
+    Workers(squares, (), 1, preload=["policysearch.evaluators.ready"])
+    assert named == [
+        [
+            "policysearch.fork_server",
+            "policysearch.evaluators.workers",
+            __name__,
+            "policysearch.evaluators.ready",
+        ]
+    ]
 
 
 def test_the_server_of_the_workers_ends_with_this_process() -> None:

@@ -1,0 +1,94 @@
+"""Processor seconds of commands, of all their processes together, and the seconds that they take.
+
+    python experiments/benchmarks/commands.py --out results/benchmarks
+
+Every command is run in a process of its own, the commands in turn, so that a machine that is busy for a while does
+not favour one of them; the first round, which fills caches of compiled code, is not counted. Medians of the repeats.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+TEN = "ars cma-es cross-entropy evolution-strategy genetic hill-climbing nelder-mead pgpe random-search snes"
+#: Commands by what they do; {out} is a folder that all of them share.
+COMMANDS = {
+    "import policysearch": ["-c", "import policysearch"],
+    "import numpy": ["-c", "import numpy"],
+    "compare --help": ["-m", "policysearch.compare", "--help"],
+    "compare --list": ["-m", "policysearch.compare", "--list"],
+    "tune --help": ["-m", "policysearch.tune", "--help"],
+    "hitl --help": ["-m", "policysearch.hitl", "--help"],
+    "first rollouts": [
+        *("-m", "policysearch.compare", "--tasks", "CartPole-v1", "--optimizers", "random-search", "--runs", "1"),
+        *("--rollouts", "20", "--workers", "1", "--fresh", "--out", "{out}/first"),
+    ],
+    "CartPole-v1, 10 methods, 10 runs, 300 rollouts": [
+        *("-m", "policysearch.compare", "--tasks", "CartPole-v1", "--optimizers", *TEN.split(), "--runs", "10"),
+        *("--rollouts", "300", "--fresh", "--out", "{out}/ten"),
+    ],
+    "its report": ["-m", "policysearch.compare", "report", "{out}/ten"],
+    "quick study": ["-m", "policysearch.compare", "--fresh", "--out", "{out}/quick"],
+    "its report again": ["-m", "policysearch.compare", "report", "{out}/quick"],
+}  # fmt: skip
+
+
+def spent(arguments: list[str]) -> tuple[float, float]:
+    """Processor seconds of a command and of the processes that it has waited for, and the seconds that it took."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return processor, time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure, print and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="parts of the names of commands; by default all")
+    parser.add_argument("--out", type=Path, help="folder for commands.csv")
+    arguments = parser.parse_args()
+    chosen = {
+        name: command
+        for name, command in COMMANDS.items()
+        if arguments.only is None or any(part in name for part in arguments.only)
+    }
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(-1, arguments.repeats):
+            for name, command in chosen.items():
+                seconds = spent([argument.replace("{out}", folder) for argument in command])
+                if repeat >= 0:
+                    measured[name].append(seconds)
+    table = pd.DataFrame(
+        {
+            "command": list(measured),
+            "processor_seconds_median": [round(float(np.median(v, axis=0)[0]), 3) for v in measured.values()],
+            "processor_seconds_min": [round(min(v)[0], 3) for v in measured.values()],
+            "seconds_median": [round(float(np.median(v, axis=0)[1]), 3) for v in measured.values()],
+            "repeats": arguments.repeats,
+        }
+    )
+    print(table.to_string(index=False))
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        header = f"# Python {platform.python_version()}, {os.cpu_count()} processors; {platform.machine()}\n"
+        path = arguments.out / "commands.csv"
+        path.write_text(header + table.to_csv(index=False), encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
