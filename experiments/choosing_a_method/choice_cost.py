@@ -18,22 +18,22 @@ def pilot(path: Path = PILOT) -> pd.DataFrame:
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
 
 
-def seconds(known: pd.DataFrame, job: Job) -> float:
+def seconds(known: pd.DataFrame, job: Job, most: int) -> float:
     """Processor seconds of a job; NaN where the pilot has none of its problem and method.
 
     In proportion to the rollouts; of Gaussian processes, to their square.
     """
     part = known[(known["problem"] == job.problem) & (known["method"] == job.method.partition("#")[0])]
-    budgets = budgets_of(job, longest(known, job))
+    budgets = budgets_of(job, min(longest(known, job), most))
     if part.empty or not budgets:
         return float("nan") if part.empty else 0.0
     ratio = max(budgets) / float(part["spent"].iloc[0])
     return float(part["seconds"].iloc[0]) * ratio ** (2 if job.method in PROCESSES else 1)
 
 
-def table(known: pd.DataFrame, jobs: Sequence[Job]) -> pd.DataFrame:
+def table(known: pd.DataFrame, jobs: Sequence[Job], most: int) -> pd.DataFrame:
     """Processor hours by method: runs, hours, and runs of which the pilot knows nothing."""
-    rows = [(job.method.partition("#")[0], seconds(known, job)) for job in jobs]
+    rows = [(job.method.partition("#")[0], seconds(known, job, most)) for job in jobs]
     made = pd.DataFrame(rows, columns=["method", "seconds"])
     grouped = made.groupby("method")["seconds"]
     out = pd.DataFrame(

@@ -3,14 +3,15 @@
     python experiments/choosing_a_method/choose.py pilot                     one short run of everything: pilot.csv
     python experiments/choosing_a_method/choose.py cost                      the processor hours of what is asked for
     python experiments/choosing_a_method/choose.py references                references.csv
-    python experiments/choosing_a_method/choose.py run --split tuning --methods configurations --seeds 10
+    python experiments/choosing_a_method/choose.py run --split tuning --methods configurations --seeds 10 --most 300
     python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults
     python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
     python experiments/choosing_a_method/choose.py page --out PAGE.md
 
 `run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
 --results, whose files of all parts are read together. The peers need the packages of requirements.txt in an
-environment of their own; those that are not installed are named and left out.
+environment of their own; those that are not installed are named and left out. A run that was made with a smaller
+--most is not made again with a larger one.
 """
 
 import argparse
@@ -33,7 +34,7 @@ import numpy as np
 import pandas as pd
 from choice_page import page
 from choice_peers import PEERS, installed
-from choice_problems import EVALUATION, problems
+from choice_problems import BUDGETS, EVALUATION, problems
 from choice_runs import Job, Kept, jobs, longest, rows_of
 
 from policysearch.files import write_text
@@ -61,15 +62,16 @@ def methods(groups: Sequence[str], configurations: int) -> list[str]:
 
 
 def finished(
-    todo: Sequence[Job], pilot: pd.DataFrame, workers: int, nice: int
+    todo: Sequence[Job], pilot: pd.DataFrame, asked: argparse.Namespace
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of the jobs, as they finish."""
-    if workers == 1:
-        _begin(nice)
-        yield from (rows_of(job, longest(pilot, job)) for job in todo)
+    limits = [min(longest(pilot, job), asked.most) for job in todo]
+    if asked.workers == 1:
+        _begin(asked.nice)
+        yield from map(rows_of, todo, limits)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (nice,)) as pool:
-        yield from pool.map(rows_of, todo, [longest(pilot, job) for job in todo], chunksize=4)
+    with ProcessPoolExecutor(asked.workers, get_context("spawn"), _begin, (asked.nice,)) as pool:
+        yield from pool.map(rows_of, todo, limits, chunksize=4)
 
 
 def _begin(nice: int) -> None:
@@ -86,7 +88,7 @@ def run(asked: argparse.Namespace) -> None:
     if pilot.empty:
         print("there is no pilot.csv: no run of 1,000 rollouts", file=sys.stderr)
     with Kept(asked.results / f"runs-{part}-of-{parts}.csv.gz") as kept:
-        for n, rows in enumerate(finished(todo, pilot, asked.workers, asked.nice), 1):
+        for n, rows in enumerate(finished(todo, pilot, asked), 1):
             kept.add(rows)
             row = rows[-1]
             _say(f"{n} of {len(todo)}, {time.monotonic() - begun:.0f} s: {row['problem']}, {row['method']}")
@@ -129,7 +131,7 @@ def pilot(asked: argparse.Namespace) -> None:
 def references(asked: argparse.Namespace) -> None:
     """The gain of a long search on the problems without references of their own."""
     rows = []
-    names = asked.problems or list(problems())
+    names = asked.problems or choice_runs.problem_names(asked.split)
     for problem in (problems()[name] for name in names):
         if problem.function or choice_scores.known(problem):
             continue
@@ -157,7 +159,7 @@ def references(asked: argparse.Namespace) -> None:
 def cost(asked: argparse.Namespace) -> None:
     """Print the estimate."""
     _say_missing()
-    print(choice_cost.said(choice_cost.table(choice_cost.pilot(), _jobs(asked))))
+    print(choice_cost.said(choice_cost.table(choice_cost.pilot(), _jobs(asked), asked.most)))
 
 
 def defaults(asked: argparse.Namespace) -> None:
@@ -200,6 +202,7 @@ def main(argv: list[str] | None = None) -> None:
         "--configurations", type=int, default=12, help="of each method, for choosing defaults"
     )
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--most", type=int, default=BUDGETS[-1], help="the largest budget")
     parser.add_argument("--part", default="1/1", help="I/N: every N-th job")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--nice", type=int, default=10)

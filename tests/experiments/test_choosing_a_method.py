@@ -222,7 +222,8 @@ def test_a_thousand_rollouts_are_run_only_where_the_pilot_says_that_they_take_le
         name: study.longest(pilot, study.Job("lqr", name, 0)) for name in ("snes", "snes#2", "pgpe", "ars")
     }
     assert most == {"snes": 1000, "snes#2": 1000, "pgpe": 300, "ars": 300}
-    assert study.seconds(pilot, study.Job("lqr", "pgpe", 0)) == pytest.approx(9.3)
+    assert study.seconds(pilot, study.Job("lqr", "pgpe", 0), 1000) == pytest.approx(9.3)
+    assert study.seconds(pilot, study.Job("lqr", "snes", 0), 100) == pytest.approx(2.9)
     assert study.budgets_of(study.Job("lqr", "optuna GP", 0), 1000) == (30, 100)
 
 
