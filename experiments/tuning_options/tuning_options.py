@@ -59,11 +59,12 @@ What the rows are:
 - The criterion of scenarios is the mean cost of the worst of the sizes {sizes}. Without them the plant of size 1 is
   tuned. Every scenario's rollout is charged, so that a candidate costs three (`scenarios=`, `objective=`).
 
-What they show: earlier tries of a similar plant and a well fixed gain help most where rollouts are few; a badly fixed
-gain is never made up. Whether the method is told the tries or only begins at their best made no difference here. A constraint
-is rarely met unless it is asked for; returns being noisy, some recommendations that held it on the seeds of their report
-break it by a little on others, so ask for less than what is needed. Scenarios triple the cost of a candidate: up to 100
-rollouts the worst size was better served by a tuning of the nominal plant, and after 200 they were level.
+What they show: earlier tries of a similar plant and a well fixed gain help most where rollouts are few; a badly
+fixed gain is never made up. Whether the method is told the tries or only begins at their best made no
+difference here. A constraint is rarely met unless it is asked for. Returns are noisy, so some recommendations
+that held it on the seeds of their report break it by a little on others: ask for less than what is needed.
+Scenarios triple the cost of a candidate: up to 100 rollouts the worst size was better served by a tuning of the
+nominal plant, and after 200 they were level.
 
 [all regrets](regrets.csv), [script](../../experiments/tuning_options/tuning_options.py)
 """
