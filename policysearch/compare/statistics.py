@@ -264,10 +264,8 @@ def step_down(
     for weaker, pair in itertools.pairwise(largest[::-1]):  # becomes that of the pair and of all weaker ones
         np.maximum(weaker, pair, out=pair)
     at_least = (largest >= observed.T[..., None]).view(np.uint8).sum(axis=2, dtype=np.int32).T
-    joint = np.empty(T.shape)
-    ordered = np.maximum.accumulate(
-        (1 + at_least) / (1 + flipped.shape[2]), axis=1
-    )  # with the observed pattern
+    joint, shares = np.empty(T.shape), (1 + at_least) / (1 + flipped.shape[2])  # with the observed pattern
+    ordered = np.maximum.accumulate(shares, axis=1)
     np.put_along_axis(joint, order, ordered, axis=1)
     return joint
 
