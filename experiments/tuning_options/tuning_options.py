@@ -3,10 +3,11 @@
     python experiments/tuning_options/tuning_options.py               20 seeds, about six minutes of one idle core
     python experiments/tuning_options/tuning_options.py --seeds 2     a first look
 
-Every run is one of `policysearch.tune` with its defaults. The parameters that it recommends are scored on 100 other
-seeds of the plant. Regret is (value − best)/(start − best) in what the question is about: 0 for the best known, 1 for
-the start, no more than 2. The best known of a question is the best of long searches and of all runs. The page is
-written again from OUT/regrets.csv where that is there; delete it to start again.
+Every run is one of `policysearch.tune` with its defaults, but for 10 seeds in its report. The parameters that it
+recommends are scored on 100 other seeds of the plant. Regret is (value − best)/(start − best) in what the question
+is about: 0 for the best known, 1 for the start, no more than 2. The best known of a question is the best of long
+searches and of all runs. The page is written again from OUT/regrets.csv where that is there; delete it to start
+again.
 """
 
 import argparse
@@ -69,9 +70,10 @@ nominal plant, and after 200 they were level.
 On the tanks the recommendations under the constraint get worse with the budget: they come to lie at its border,
 where the noise of the report decides; it is not examined further.
 
-Before the 20 seeds were run, a pilot of random gains and a trial with one seed changed four settings: the limit of the
-overshoot (from 0.05, which hardly binds on the servo), the seeds of a score (from 200), the budgets (from 300) and the
-seeds of a report (from tune's 20 to 10). All else is as tune has it. The three controllers were run as three processes.
+Before the 20 seeds were run, a pilot of random gains and a trial with one seed changed four settings: the limit
+of the overshoot (from 0.05, which hardly binds on the servo), the seeds of a score (from 200), the budgets
+(from 300) and the seeds of a report (from tune's 20 to 10). All else is as tune has it. The three controllers
+were run as three processes.
 
 [all regrets](regrets.csv), [script](../../experiments/tuning_options/tuning_options.py)
 """
