@@ -84,7 +84,6 @@ def rows_of(job: Job, most: int) -> list[dict[str, Any]]:
 
 def _recommended(made: Searched, job: Job, budgets: Sequence[int]) -> list[tuple[int, Array, int, str]]:
     """Budget, recommendation, rollouts spent and a note, at every budget that the first generation fits into."""
-    last: tuple[Array, int] = made.domain.start, 0
     found: dict[int, tuple[Array, int]] = {}
     note = ""
     search = generations(
@@ -105,7 +104,7 @@ def _recommended(made: Searched, job: Job, budgets: Sequence[int]) -> list[tuple
         note = "stopped: every rollout failed"
     except Exception as error:  # whatever a method raises counts as its failure
         note = f"failed: {type(error).__name__}: {error}"[:200]
-        found = {b: found.get(b, last) for b in budgets}
+        found = found or dict.fromkeys(budgets, (made.domain.start, 0))
     return [(b, *found[b], note) for b in budgets if b in found]
 
 

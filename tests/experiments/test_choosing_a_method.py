@@ -89,19 +89,27 @@ def test_a_method_that_cannot_search_a_problem_is_named_and_not_scored(study: An
     assert study.scored(pd.DataFrame(rows, columns=study.COLUMNS)).empty
 
 
+@pytest.mark.parametrize(
+    ("size", "generations", "expected"),
+    [
+        (10, 5, [(30, 30), (100, 40), (300, 40)]),
+        (50, 2, [(100, 50), (300, 50)]),
+        (10, 0, [(30, 0), (100, 0), (300, 0)]),
+    ],
+)
 def test_a_method_that_raises_keeps_what_it_recommended_before(
-    study: Any, monkeypatch: pytest.MonkeyPatch
+    study: Any, monkeypatch: pytest.MonkeyPatch, size: int, generations: int, expected: list[tuple[int, int]]
 ) -> None:
     def failing(domain: Domain, seed: int, budget: int) -> Iterator[Proposal]:
-        for _ in range(5):
-            yield Proposal(np.full((10, domain.start.size), 0.5), np.full(domain.start.size, 0.25))
+        for _ in range(generations):
+            yield Proposal(np.full((size, domain.start.size), 0.5), np.full(domain.start.size, 0.25))
         raise RuntimeError("out of luck")
 
     monkeypatch.setitem(study.PEERS, "failing", study.Peer("numpy", failing))
     rows = study.rows_of(study.Job("coco-f1-d5", "failing", 0), 300)
-    assert [(row["budget"], row["spent"]) for row in rows] == [(30, 30), (100, 40), (300, 40)]
+    assert [(row["budget"], row["spent"]) for row in rows] == expected
     assert {row["note"] for row in rows} == {"failed: RuntimeError: out of luck"}
-    assert rows[2]["value"] != rows[2]["start"]
+    assert (rows[-1]["value"] != rows[-1]["start"]) == (generations > 0)
 
 
 @pytest.mark.parametrize("name", OTHERS)
