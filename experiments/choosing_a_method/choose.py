@@ -116,9 +116,13 @@ def pilot(asked: argparse.Namespace) -> None:
     wanted = [job for job in _jobs(asked) if job.seed == 0 and "#" not in job.method]
     _begin(asked.nice)
     _say_missing()
+    warm = set[str]()
     for job in wanted:
         if job.budget not in (0, choice_cost.ROLLOUTS) or (job.problem, job.method) in have:
             continue
+        if job.problem not in warm:  # the first run compiles and imports
+            rows_of(job, BUDGETS[0])
+            warm.add(job.problem)
         slow = job.method in choice_methods.PROCESSES
         _say(f"{job.problem}, {job.method}")
         row = rows_of(job, choice_cost.ROLLOUTS_OF_PROCESSES if slow else choice_cost.ROLLOUTS)[-1]
