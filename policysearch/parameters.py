@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 #: Whole numbers of at most so many values share the coordinate equally, as options do (choice).
 FEW = 5
@@ -69,7 +69,7 @@ class Parameter:
         middle = math.sqrt(lower) * math.sqrt(upper) if self.scale == "log" else lower / 2 + upper / 2
         return float(math.floor(middle + 0.5)) if self.integer else min(max(middle, lower), upper)
 
-    def held_at(self, value: float) -> "Parameter":
+    def held_at(self, value: Any) -> "Parameter":
         """The same parameter, which has this value and is not searched.
 
         Raises:

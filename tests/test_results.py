@@ -90,7 +90,11 @@ def test_every_run_of_a_study_has_its_recommendation(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", REPLAYED)
 def test_a_kept_recommendation_gives_its_return_again(name: str) -> None:
-    assert replay(RESULTS / name).same
+    again = replay(RESULTS / name)
+    if again.header.failed_episodes is None:  # written when sines were those of the C library
+        assert again.final_return == pytest.approx(again.header.final_return, rel=1e-6)
+    else:
+        assert again.same
 
 
 def test_what_pages_say_to_replay_is_there() -> None:

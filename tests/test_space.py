@@ -359,8 +359,8 @@ def test_held_parameters_have_their_values_and_no_coordinate_wherever_they_stand
     rows = np.random.Generator(np.random.PCG64(1)).standard_normal((50, 4))
     assert space.decode(rows).tobytes() == plain.decode(rows).tobytes()
     assert space.encode(space.decode(rows)).tobytes() == plain.encode(plain.decode(rows)).tobytes()
-    for one, other in zip(dataclasses.astuple(space.domain), dataclasses.astuple(plain.domain), strict=True):
-        assert one.tobytes() == other.tobytes()
+    for name in ("start", "lower", "upper"):
+        assert getattr(space.domain, name).tobytes() == getattr(plain.domain, name).tobytes()
     named = space.named(rows[0])
     assert tuple(named) == space.names
     assert named == plain.named(rows[0]) | {"load": 2.0, "n": 4, "k": 0.5, "mode": "a"}
@@ -507,22 +507,22 @@ def test_a_field_without_a_default_starts_in_the_middle() -> None:
     assert [p.start for p in space_of(Gains).parameters] == [2.0, 5.0, True]
 
 
-HELD = Space(
+GAINS = Space(
     (Parameter("kp", 1.0, 0.0, 9.0), Parameter("n", 2, 1, 9, integer=True), Choice("f", ("a", "b"), "a"))
 )
 
 
 def test_parameters_are_held_at_given_values() -> None:
-    space = HELD.fixed({"n": 4, "f": "b"})
+    space = GAINS.fixed({"n": 4, "f": "b"})
     assert [p.name for p in space.searched] == ["kp"]
     assert space.named(space.domain.start) == {"kp": 1.0, "n": 4, "f": "b"}
-    assert HELD.fixed({}) == HELD
+    assert GAINS.fixed({}) == GAINS
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kq": 1.0}, "fixed: expected some of kp, n, f, got kq; did you mean kp?"),
+        ({"kq": 1.0}, "fixed: expected some of kp, n, f, got kq"),
         ({"kp": 10.0}, "kp: expected a start between 0 and 9, got 10"),
         ({"kp": "3"}, "kp: expected a number, got '3'"),
         ({"kp": True}, "kp: expected a number, got True"),
@@ -536,4 +536,4 @@ def test_parameters_are_held_at_given_values() -> None:
 )
 def test_a_value_to_hold_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        HELD.fixed(values)
+        GAINS.fixed(values)

@@ -59,7 +59,7 @@ def agreed(
     Raises:
         OtherRun: if what is run has changed, and nothing says what is to be done.
     """
-    first = {name: text for method in results for name, text in revision(method).known.items()}
+    first = {name: text for method in sorted(results) for name, text in revision(method).known.items()}
     before = Digests({name: text for name, text in first.items() if name in now.known})
     before |= Digests.of(known[-1]) if known else Digests()
     changed, now = before.differences(now), before.continued(now)
