@@ -1,8 +1,8 @@
 """Writes the ledgers, most of version 0.1.0, that `digests.py` opens and continues: studies, tunings and a session.
 
 `PYTHONPATH=… python tests/make_digest_assets.py`, with version 0.1.0 in that path, made them with numpy 2.4.6 on
-2026-11-29. They are kept as they are: later versions have to continue them. `ledger_scores_2.sqlite` is of 0.2.0, with second
-revisions of its methods.
+2026-11-29. They are kept as they are: later versions have to continue them. `ledger_scores_0_2_0.sqlite` is of 0.2.0, whose
+methods have other revisions.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ from digests import (
 MADE = {
     "ledger_0_1_0.sqlite": (Case((f"{LEDGER_STUDY} --runs 2 --workers 1",)), "ledger.sqlite", 0.78),
     "ledger_scores_0_1_0.sqlite": (Case((f"{SCORE_STUDY} --runs 2 --workers 1",)), "ledger.sqlite", 0.8),
-    "ledger_scores_2.sqlite": (Case((f"{SCORE_STUDY} --runs 2 --workers 1",)), "ledger.sqlite", 0.8),
+    "ledger_scores_0_2_0.sqlite": (Case((f"{SCORE_STUDY} --runs 2 --workers 1",)), "ledger.sqlite", 0.8),
     "tune_0_1_0.sqlite": (Case((TUNE_LEDGER,), files=PROGRAM_FILES), "tune.sqlite", 0.5),
     "tune_asked_0_1_0.sqlite": (Case((TUNE_ASKED,), files=ASKED_FILES, typed=TYPED), "tune.sqlite", 1.0),
     "session_0_1_0.sqlite": (Case((OPERATED_SESSION,), typed=OPERATED), "session.sqlite", 1.0),
