@@ -189,7 +189,7 @@ LOGICAL_LINES = {
     "parameters": 80, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 365,
     "reuse": 30, "digests": 410,
     "provenance": 50, "models": 190, "policies": 1122, "simulators": 1047, "gradients": 444, "optimizers": 1793,
-    "ask_tell": 170, "search": 60, "limits": 58, "wire": 95, "evaluators": 2263, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 215,
+    "ask_tell": 170, "search": 60, "limits": 58, "wire": 95, "evaluators": 2263, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 216,
     "compare": 3211, "testing": 356, "tune": 2241, "estimates": 400, "aibo": 473, "exoskeleton": 510, "hitl": 2163,
 }  # fmt: skip
 

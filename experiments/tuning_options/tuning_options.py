@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from plants import PLANTS, SPACE, outcome
+from tuning_plants import PLANTS, SPACE, outcome
 
 from policysearch.files import write_text
 from policysearch.provenance import environment

@@ -4,6 +4,7 @@ Only IPython is needed, which every notebook has; it is not imported elsewhere.
 """
 
 import base64
+import importlib
 import sys
 from collections.abc import Callable
 from html import escape
@@ -31,13 +32,14 @@ class CellProgress:
 
     def __call__(self, line: str) -> None:
         """Show a line."""
-        from IPython.display import display  # type: ignore[import-not-found]  # noqa: PLC0415
-
         if self._lines and _beginning(self._lines[-1]) == _beginning(line):
             self._lines.pop()
         self._lines.append(line)
         text = {"text/plain": "\n".join(self._lines)}
         if self._shown is None:
+            display: Any = importlib.import_module(
+                "IPython.display"
+            ).display  # has types in some versions only
             self._shown = display(text, raw=True, display_id=True)
         else:
             self._shown.update(text, raw=True)
