@@ -13,6 +13,8 @@ imported when it is first used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from policysearch.exports import exports as _exports
+
 if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run time
     from policysearch.asking.prompt import Prompt
     from policysearch.compare.api import compare
@@ -113,6 +115,7 @@ _PLACES = {
     "tune.result": "TuneResult",
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names.split()}
+_find = _exports(__name__, _MODULES)
 
 __all__ = [
     "ARS",
@@ -201,9 +204,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in ("compare", "tune"):
         return import_module(f"policysearch.{name}")  # a package that is called like its function
-    if name not in _MODULES:
-        raise AttributeError(f"module 'policysearch' has no attribute {name!r}")
-    return getattr(import_module(f"policysearch.{_MODULES[name]}"), name)
+    return _find(name)
 
 
 def __dir__() -> list[str]:

@@ -67,11 +67,10 @@ class Watch:
         limits: Limits,
         seconds: Callable[[], float] = lambda: 0.0,
         after: int = 0,
-        values: Callable[[Evaluation], Float[Array, "n"]] = lambda evaluation: evaluation.returns.mean(
-            axis=1
-        ),
+        values: Callable[[Evaluation], Float[Array, "n"]] | None = None,
     ) -> None:
-        self.limits, self._seconds, self._after, self._values = limits, seconds, after, values
+        self.limits, self._seconds, self._after = limits, seconds, after
+        self._values = _mean_returns if values is None else values
         self.kind: Ending = ""
         self.ended = ""
         self._best, self._improved, self._largest = -np.inf, 0, 0
@@ -103,16 +102,14 @@ class Watch:
         needed = (self._largest + self._after) * seconds / made.rollouts
         if seconds + needed <= 3600 * limits.hours:
             return "", ""
-        spent = f"{made.rollouts} rollouts took {in_words(seconds)}"
-        kept = (
-            f", and the evaluation of the result, with {self._after} rollouts, needs time too"
-            if self._after
-            else ""
-        )
-        return (
-            "time",
-            f"the time limit of {in_words(3600 * limits.hours)} leaves no further generation: {spent}{kept}",
-        )
+        limit, spent = in_words(3600 * limits.hours), f"{made.rollouts} rollouts took {in_words(seconds)}"
+        kept = f", and the evaluation of the result, with {self._after} rollouts, needs time too"
+        said = f"the time limit of {limit} leaves no further generation: {spent}"
+        return "time", said + kept if self._after else said
+
+
+def _mean_returns(evaluation: Evaluation) -> Float[Array, "n"]:
+    return evaluation.returns.mean(axis=1)
 
 
 def in_words(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -155,3 +156,10 @@ class Choice:
             expected = ", ".join(map(repr, self.options))
             raise ValueError(f"{self.name}: expected one of {expected}, got {option!r}")
         return self.options.index(option)
+
+
+def parameter_of(document: Mapping[str, Any]) -> Parameter | Choice:
+    """The inverse of `dataclasses.asdict`, from plain data."""
+    if "options" in document:
+        return Choice(document["name"], tuple(document["options"]), document["start"])
+    return Parameter(**document)

@@ -91,7 +91,9 @@ def run(asked: argparse.Namespace) -> None:
         for n, rows in enumerate(finished(todo, pilot, asked), 1):
             kept.add(rows)
             row = rows[-1]
-            _say(f"{n} of {len(todo)}, {time.monotonic() - begun:.0f} s: {row['problem']}, {row['method']}")
+            _say(
+                f"{n} of {len(todo)}, {time.monotonic() - begun:.0f} s: {row['problem']}, {row['method']}", n
+            )
     _say("", end="\n")
 
 
@@ -100,8 +102,12 @@ def _jobs(asked: argparse.Namespace) -> list[Job]:
     return jobs(names, methods(asked.methods, asked.configurations), range(asked.seeds))
 
 
-def _say(line: str, end: str = "") -> None:
-    sys.stderr.write(f"\r{line}\033[K{end}")
+def _say(line: str, n: int = 0, end: str = "") -> None:
+    """A line in place of the one before; every thousandth where standard error is no terminal."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{line}\033[K{end}")
+    elif n and n % 1000 == 0:
+        print(line, file=sys.stderr)
 
 
 def _say_missing() -> None:

@@ -74,12 +74,8 @@ def remarks(comparison: Comparison) -> list[str]:
         mine = runs[runs["task"] == task]
         short = sorted(set(mine.loc[mine["rollouts"] < 0.9 * (limit or 0), "optimizer"]))
         limits = comparison.study.limits(task)
-        if (
-            limits.hours is None
-            and limits.target is None
-            and short
-            and comparison.study.budget(task).steps is None
-        ):
+        may_end_early = (limits.hours, limits.target, comparison.study.budget(task).steps) != (None,) * 3
+        if short and not may_end_early:
             lines.append(f"{task}: less than nine tenths of the budget spent by {', '.join(short)}")
     return lines
 

@@ -27,7 +27,10 @@ from policysearch.tasks import Task
 
 def save(folder: Path, study: Study, results: Iterable[Result]) -> Path:
     """Write the recommendations of runs to a folder, in the order of the study; returns the file."""
-    saved = [(_header(study, result), result.params) for result in _ordered(study, results)]
+    saved = []
+    for result in _ordered(study, results):
+        form = _form(study.task(result.job.task))
+        saved.append((_header(study, result).model_copy(update={"form": form}), result.params))
     return write(folder / RECOMMENDATIONS_FILE, saved)
 
 
@@ -61,9 +64,7 @@ def _failures(study: Study, result: Result) -> Iterator[tuple[Header, Array]]:
             reason=failure.reason,
             number=number,
         )
-        changes = {"failed": failed, "form": None} | (
-            {"evaluator": "pool"} if failure.reason.startswith(STOPPED) else {}
-        )
+        changes = {"failed": failed} | ({"evaluator": "pool"} if failure.reason.startswith(STOPPED) else {})
         yield _header(study, result).model_copy(update=changes), example.params
 
 
@@ -90,7 +91,6 @@ def _header(study: Study, result: Result) -> Header:
         failure_return=failure_return(study, task.name) if row.get(FAILED) else None,
         failed_episodes=int(row.get(FAILED) or 0),
         param_names=result.param_names,
-        form=_form(task),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policysearch.command_line import setting_value
+from policysearch import command_line
 from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.configuration import read_json, read_toml
@@ -111,15 +111,12 @@ def _everywhere(arguments: Any) -> dict[str, Any]:
     """What the flags --env-kwargs and --wrappers say.
 
     Raises:
-        StudyError: for what is not NAME=VALUE.
+        Refusal: for what is not NAME=VALUE.
     """
-    given = [setting.partition("=") for setting in getattr(arguments, "env_kwargs", None) or ()]
-    if wrong := ["".join(parts) for parts in given if not (parts[0] and parts[1])]:
-        raise StudyError([f"--env-kwargs {text}: expected NAME=VALUE, as in gravity=5.0" for text in wrong])
-    env, wrappers = (
-        {name: setting_value(value) for name, _, value in given},
-        getattr(arguments, "wrappers", None),
+    env = command_line.settings(
+        getattr(arguments, "env_kwargs", None) or [], "--env-kwargs", "NAME=VALUE, as in gravity=5.0"
     )
+    wrappers = getattr(arguments, "wrappers", None)
     return ({"env": env} if env else {}) | ({"wrappers": wrappers} if wrappers else {})
 
 
@@ -232,7 +229,7 @@ def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
         return [f"--set {setting}: expected NAME.FIELD=VALUE, as in cma-es.sigma=0.3"]
     if label not in rows:
         return [f"--set {setting}: {label!r} is not in the comparison, which has {', '.join(rows)}"]
-    rows[label] = {**_rows(rows[label]), name: setting_value(value)}
+    rows[label] = {**_rows(rows[label]), name: command_line.setting_value(value)}
     return []
 
 

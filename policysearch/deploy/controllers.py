@@ -5,8 +5,9 @@ import importlib
 from typing import Any
 
 from policysearch.core import Policy
+from policysearch.parameters import parameter_of
 from policysearch.policies.controller import CompiledController
-from policysearch.space import Parameter, Space
+from policysearch.space import Space
 
 PACKAGE = "policysearch."
 
@@ -41,5 +42,5 @@ def rebuilt(form: dict[str, Any]) -> CompiledController:
 
 def _value(name: str, value: Any) -> Any:
     if name == "space":
-        return Space(tuple(Parameter(**parameter) for parameter in value["parameters"]))
+        return Space(tuple(map(parameter_of, value["parameters"])))
     return tuple(_value("", part) for part in value) if isinstance(value, list) else value

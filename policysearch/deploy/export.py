@@ -18,6 +18,8 @@ from policysearch.plain_data import for_others
 
 Layers = Sequence[tuple[np.ndarray, np.ndarray]]
 ENDINGS = (".json", ".h", ".mat")
+#: Types of C by those of Python; anything else is text.
+KINDS = ((bool | int, "int"), (float, "double"))
 
 
 def values(path: Path, named: Mapping[str, Any], units: Mapping[str, str], title: str) -> Path:
@@ -105,13 +107,7 @@ def _constants(path: Path, named: Mapping[str, Any], units: Mapping[str, str]) -
     infinite = any(isinstance(value, float) and np.isinf(value) for value in named.values())
     lines = ["#include <math.h>", ""] if infinite else []
     for (name, value), plain in zip(named.items(), identifiers(named), strict=True):
-        kind = (
-            "int"
-            if isinstance(value, bool | int)
-            else "double"
-            if isinstance(value, float)
-            else "char *const"
-        )
+        kind = next((name for types, name in KINDS if isinstance(value, types)), "char *const")
         text = json.dumps(value) if isinstance(value, str) else _number(value)
         about = f"{name}, {units[name]}" if units.get(name) else name
         lines.append(f"static const {kind} {stem}_{plain} = {text}; /* {about.replace('*/', '* /')} */")

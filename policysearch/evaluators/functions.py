@@ -134,17 +134,16 @@ class FunctionEvaluator(Divisible):
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
         seed = episode_seed(key, i, j // len(self.scenarios), common=True)
-        scenario = self.scenarios[j % len(self.scenarios)]
-        if reason := self.broken(self.space.named(proposal.params[i]) | scenario):
+        values = self.space.named(proposal.params[i]) | self.scenarios[j % len(self.scenarios)]
+        if reason := self.broken(values):
             return Outcome.failed(i, j, seed, f"{NOT_RUN} {reason}")
         retried, cutoff = 0, self.sign * proposal.cutoff
         try:
             try:
-                value = self._call(self.space.named(proposal.params[i]) | scenario, seed, cutoff)
+                value = self._call(dict(values), seed, cutoff)
             except (Exception, SystemExit):  # the user's code may raise anything
                 retried = 1
-                named = self.space.named(proposal.params[i]) | scenario  # it may have changed the first
-                value = self._call(named, seed, cutoff)
+                value = self._call(dict(values), seed, cutoff)  # it may have changed the first
             answer = self._renamed(Answer.read(value))
         except Unusable as error:
             return Outcome.failed(i, j, seed, f"{error}\n{error.details}", steps=1, retried=retried)

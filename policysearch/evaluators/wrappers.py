@@ -47,7 +47,8 @@ def wrapping(given: Any) -> dict[str, Any]:
             raise ValueError(f"{given}: expected name=value, … in the brackets ({error})") from error
         return {"wrapper": match[1], **arguments}
     if isinstance(given, Mapping) and isinstance(given.get("wrapper"), str):
-        return {**wrapping(given["wrapper"]), **given, "wrapper": wrapping(given["wrapper"])["wrapper"]}
+        named = wrapping(given["wrapper"])
+        return {**named, **given, "wrapper": named["wrapper"]}
     raise ValueError(f'expected {FORM}, or {{wrapper = "module:Class", name = value}}, got {given!r}')
 
 

@@ -151,8 +151,10 @@ class NetworkValue:
         y = (G - self.mean) / self.scale
 
         def loss(phi: Float[Array, "p"]) -> tuple[float, Float[Array, "p"]]:
-            error = self.network.forward(phi, x)[:, 0] - y
-            return 0.5 * float(np.mean(error**2)), self.network.vjp(phi, x, error[:, None] / len(y))
+            tape = self.network.tape(phi, x)
+            error = tape.outputs()[:, 0] - y
+            gradient = tape.pull(tape.tiled(error[:, None] / len(y)), np.ones(len(y)))
+            return 0.5 * float(np.mean(error**2)), gradient
 
         best = optimize.minimize(
             loss, self.params, jac=True, method="L-BFGS-B", options={"maxiter": iterations}

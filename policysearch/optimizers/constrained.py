@@ -28,6 +28,7 @@ from jaxtyping import Bool, Float
 
 from policysearch.constraints import Constraint
 from policysearch.core import Array, Domain, Evaluation, Needs, Optimizer, Search, needs_of
+from policysearch.optimizers.passing_on import passed_on
 from policysearch.optimizers.robust import over_scenarios
 
 DAMPING, GROWTH = 5.0, 1.5
@@ -117,18 +118,15 @@ class Constrained:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search, which is told an augmented Lagrangian."""
-        search, multipliers = self.optimizer.search(domain, rng), _Multipliers(self.outputs)
-        proposal = next(search)
-        while True:
-            evaluation = yield proposal
-            told = evaluation
-            if np.isfinite(evaluation.returns).any():
-                gaps = self.outputs.gaps(evaluation.metrics, len(evaluation.returns))
-                told = multipliers.told(evaluation, gaps)
-            try:
-                proposal = search.send(told)
-            except StopIteration as end:
-                return np.asarray(end.value)
+        multipliers = _Multipliers(self.outputs)
+
+        def told(evaluation: Evaluation) -> Evaluation:
+            if not np.isfinite(evaluation.returns).any():
+                return evaluation
+            gaps = self.outputs.gaps(evaluation.metrics, len(evaluation.returns))
+            return multipliers.told(evaluation, gaps)
+
+        return passed_on(self.optimizer.search(domain, rng), lambda proposal: proposal, told)
 
 
 class _Multipliers:

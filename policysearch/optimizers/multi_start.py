@@ -35,9 +35,7 @@ class MultiStart:
     tunable: ClassVar[Ranges] = {"design": (4, 40), "edge": (0.03, 1.0)}
 
     design: int = 10  # points of every design
-    sigma: float = (
-        1.0  # standard deviation of the design where there are no two bounds, in scaled parameter units
-    )
+    sigma: float = 1.0  # of the design where there are no two bounds, in scaled parameter units
     edge: float = 0.1  # of the first simplex of every start, in scaled parameter units
     accuracy: float = 0.01  # share of the edge at which a simplex is given up
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policysearch.core import Domain, Needs, Optimizer, Search, needs_of
+from policysearch.core import Domain, Needs, Optimizer, Proposal, Search, needs_of
 from policysearch.optimizers.checks import within
+from policysearch.optimizers.passing_on import passed_on
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,8 @@ class Repeated:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search with its proposals repeated."""
-        search = self.optimizer.search(domain, rng)
-        proposal = next(search)
-        while True:
-            evaluation = yield replace(proposal, episodes=max(proposal.episodes, self.episodes))
-            try:
-                proposal = search.send(evaluation)
-            except StopIteration as end:
-                return np.asarray(end.value)
+
+        def asked(proposal: Proposal) -> Proposal:
+            return replace(proposal, episodes=max(proposal.episodes, self.episodes))
+
+        return passed_on(self.optimizer.search(domain, rng), asked, lambda evaluation: evaluation)

@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Needs, Optimizer, Search, needs_of
+from policysearch.core import Array, Domain, Evaluation, Needs, Optimizer, Proposal, Search, needs_of
 from policysearch.optimizers.checks import within
+from policysearch.optimizers.passing_on import passed_on
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ class Robust:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """The inner search, its proposals run on all scenarios."""
-        search = self.optimizer.search(domain, rng)
-        proposal = next(search)
-        while True:
-            evaluation = yield replace(proposal, episodes=proposal.episodes * self.scenarios)
-            try:
-                proposal = search.send(of_repetitions(evaluation, self.scenarios, self.objective))
-            except StopIteration as end:
-                return np.asarray(end.value)
+
+        def asked(proposal: Proposal) -> Proposal:
+            return replace(proposal, episodes=proposal.episodes * self.scenarios)
+
+        def told(evaluation: Evaluation) -> Evaluation:
+            return of_repetitions(evaluation, self.scenarios, self.objective)
+
+        return passed_on(self.optimizer.search(domain, rng), asked, told)
 
 
 def of_repetitions(evaluation: Evaluation, scenarios: int, objective: str) -> Evaluation:

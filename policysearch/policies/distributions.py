@@ -93,12 +93,8 @@ def softmax(tape, output, choices, temperature, actions, log_prob, y_bar):
 
 def softmax_divergence(old_tape, new_tape, output, choices, temperature, divergence):
     """Σ_b π_b (log π_b − log π'_b), summed over the choices."""
-    top, log_total, new_top, new_log_total = (
-        np.empty(STEPS),
-        np.empty(STEPS),
-        np.empty(STEPS),
-        np.empty(STEPS),
-    )
+    top, log_total = np.empty(STEPS), np.empty(STEPS)
+    new_top, new_log_total = np.empty(STEPS), np.empty(STEPS)
     for start in range(0, len(divergence), STEPS):
         old, new, row = old_tape[start // STEPS], new_tape[start // STEPS], output
         for i in range(len(choices)):

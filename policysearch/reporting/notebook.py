@@ -37,10 +37,8 @@ class CellProgress:
         self._lines.append(line)
         text = {"text/plain": "\n".join(self._lines)}
         if self._shown is None:
-            display: Any = importlib.import_module(
-                "IPython.display"
-            ).display  # has types in some versions only
-            self._shown = display(text, raw=True, display_id=True)
+            ipython: Any = importlib.import_module("IPython.display")  # has types in some versions only
+            self._shown = ipython.display(text, raw=True, display_id=True)
         else:
             self._shown.update(text, raw=True)
 

@@ -165,9 +165,8 @@ def _by_rollouts(
     each = scenarios * (episodes if plant.seeded else TRIED)
     after = (3 + 2 * len(plants)) * each + settings.sensitivity_rollouts
     watch = limits.Watch(settings.limits, lambda: recorded.seconds, after, tuning.values)
-    search = (
-        recorded if settings.outputs else Capped(recorded)
-    )  # what is cut off might be the best that is allowed
+    # With constraints on outputs, what would be cut off might be the best that is allowed.
+    search = recorded if settings.outputs else Capped(recorded)
     result = tuning.run(search, remembered, episodes, watch)
     if not len(result.held_out.returns):
         return result

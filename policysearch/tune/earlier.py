@@ -26,6 +26,7 @@ from policysearch.evaluators.recorded import Recorded, ReplayDiffers
 from policysearch.ledger import read
 from policysearch.optimizers import build
 from policysearch.optimizers.constrained import Outputs
+from policysearch.parameters import parameter_of
 from policysearch.search import Budget, generations
 from policysearch.seeding import Key
 from policysearch.space import Choice, Parameter, Space
@@ -39,6 +40,10 @@ from policysearch.tune.tuning import Tuning
 Row = Mapping[str, Any]
 #: The table that the command line writes next to the ledger.
 HISTORY = "history.csv"
+#: Cells of a CSV file that are no numbers; an empty one is none.
+WORDS: dict[Any, Any] = {
+    "True": True, "true": True, "False": False, "false": False, "": math.nan, None: math.nan,
+}  # fmt: skip
 
 
 def begun_from(tuning: Tuning, journal: Journal, source: Any) -> Tuning:
@@ -146,23 +151,15 @@ def _rows(source: Any) -> tuple[str, Sequence[Row]]:
 
 def _read(row: Row) -> Row:
     """A row of a CSV file, in which what looks like a number or a truth value is one; what is empty is NaN."""
-    words: dict[Any, Any] = {
-        "True": True,
-        "False": False,
-        "true": True,
-        "false": False,
-        "": math.nan,
-        None: math.nan,
-    }
+    return {name: _cell(text) for name, text in row.items() if name is not None}
 
-    def value(text: Any) -> Any:
-        if text in words:
-            return words[text]
-        with suppress(ValueError):
-            return float(text)
-        return text
 
-    return {name: value(text) for name, text in row.items() if name is not None}
+def _cell(text: Any) -> Any:
+    if text in WORDS:
+        return WORDS[text]
+    with suppress(ValueError):
+        return float(text)
+    return text
 
 
 def _of_ledger(path: Path) -> Iterator[Row]:
@@ -198,7 +195,7 @@ def _replayed(request: Mapping[str, Any], events: Sequence[Event]) -> Iterator[R
         raise ValueError(
             f"known: the ledger is of {name}, which is not part of policysearch; give its {HISTORY}"
         )
-    space = Space(tuple(map(_parameter, request["space"])))
+    space = Space(tuple(map(parameter_of, request["space"])))
     records = [body for kind, body in events if kind == "generation"]
     begun = [KnownTries.from_document(body, space) for kind, body in events if kind == "known"]
     search = generations(
@@ -221,12 +218,6 @@ class _Ended:
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         raise ReplayDiffers("it asks for more than is recorded")
-
-
-def _parameter(document: Mapping[str, Any]) -> Parameter | Choice:
-    if "options" in document:
-        return Choice(document["name"], tuple(document["options"]), document["start"])
-    return Parameter(**document)
 
 
 def _outside(parameter: Parameter | Choice, value: Any) -> str:

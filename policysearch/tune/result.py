@@ -53,9 +53,8 @@ class TuneResult:
     scenarios: pd.DataFrame | None = None  # their values, and means of the recommendation and the start
     known: tuple[Measurement, ...] = ()  # earlier tries, from which the search began
     note: str = ""  # why the search ended early
-    ended: str = (
-        "budget"  # what ended it: that, "time", "target", "patience", or the "search" itself, as `note` says
-    )
+    #: What ended it: its "budget", "time", "target", "patience", or the "search" itself, as `note` says.
+    ended: str = "budget"
     target: float | None = None  # of the search, if it had one
     remarks: tuple[str, ...] = ()  # on checks before the search, and on changes of what was run
 
