@@ -6,14 +6,27 @@ BIN := .venv/bin
 # What pytest and Python compile is kept, also where a user's shell says otherwise: it is a third of the collection.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help compare test lint types tests torch nightly mutants kills rliable thirdparty docs docs-outputs clean
+# The parts of the tests: folders and files. What stands in none of them belongs to `make test`.
+LAB := tests/hitl tests/exoskeleton tests/asking tests/tune/test_ask.py
+ENGINE := tests/engines
+TORCH := tests/autodiff
+DOCS := tests/test_pages.py tests/test_notebooks.py tests/test_readme.py tests/test_docs.py tests/test_results.py \
+  tests/experiments
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+
+.PHONY: help compare check test lint types tests lab engine torch nightly mutants kills rliable thirdparty docs site \
+  docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
-	@echo "make test      lint, types and tests"
-	@echo "make docs      the documentation as a site in site/; read site/index.html in a browser"
-	@echo "make docs-outputs   run the blocks of all pages and write what they print (PAGES='docs/a.md' names some)"
+	@echo "make check     all of the next five, one after the other, as the gate does"
+	@echo "make test      lint, types and the tests of the package"
+	@echo "make lab       the tests with people: sessions, the exoskeleton, questions"
+	@echo "make engine    the tests of runs on several machines"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
+	@echo "make docs      the tests of what the pages say, and the site"
+	@echo "make site      the documentation as a site in site/; read site/index.html in a browser"
+	@echo "make docs-outputs   run the blocks of all pages and write what they print (PAGES='docs/a.md' names some)"
 	@echo "make kills     2,000 kills of commands at random times, continued where it was stopped"
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
@@ -32,6 +45,10 @@ help:
 compare: .venv/ready
 	@$(BIN)/python -m policysearch.compare $(ARGS)
 
+# Each part takes less than five minutes on two processors.
+check: .venv/ready
+	@set -e; for part in test lab engine torch docs; do $(MAKE) --no-print-directory $$part; done
+
 # Types need one processor for as long as the first tests need the other.
 test: lint
 	@$(MAKE) --no-print-directory -j 2 types tests
@@ -42,22 +59,30 @@ lint: .venv/ready
 
 types: .venv/ready
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m nightly tests/test_readme.py -k editors
 
 tests: .venv/ready
-	$(BIN)/pytest -n 3 --dist worksteal
+	$(PYTEST) tests $(addprefix --ignore=,$(LAB) $(ENGINE) $(TORCH) $(DOCS))
+
+lab: .venv/ready
+	$(PYTEST) $(LAB)
+
+engine: .venv/ready
+	test ! -d $(ENGINE) || $(PYTEST) $(ENGINE)
 
 torch: .venv/torch
-	$(BIN)/pytest -n 2 --dist worksteal tests/autodiff
-	$(BIN)/pytest tests/optimizers/test_contract.py -k bayesian
+	$(PYTEST) $(TORCH)
+	$(PYTEST) -k bayesian tests/optimizers tests/test_ask_tell.py
 
 .venv/torch: .venv/ready
 	@echo "installing torch and optuna into .venv ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch,bo]'
 	@touch $@
 
+docs: site
+	$(PYTEST) $(DOCS)
+
 # Why Sphinx: see docs/conf.py. Warnings, and links to pages or headings that do not exist, are errors.
-docs: .venv/docs
+site: .venv/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -E -a -b html -d build/doctrees docs site
 	@echo "wrote site/index.html"
 
@@ -85,7 +110,7 @@ nightly mutants: .venv/ready
 ifdef PART
 	@set -e; passed=.nightly/$(COMMIT)-$@-$(subst /,-of-,$(PART)); \
 	if test -n "$(COMMIT)" -a -e $$passed; then echo "$@ $(PART): passed by $(COMMIT)"; exit 0; fi; \
-	$(BIN)/pytest -n 2 --dist worksteal --part $(PART) $(WHAT_$@); \
+	$(PYTEST) --part $(PART) $(WHAT_$@); \
 	if test -n "$(COMMIT)"; then mkdir -p .nightly; touch $$passed; fi
 else
 	@set -e; for i in $$(seq $(PARTS)); do $(MAKE) --no-print-directory $@ PART=$$i/$(PARTS); done

@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages; `make docs` runs it.
+"""How Sphinx builds these pages; `make site` runs it.
 
 Sphinx with MyST (pages in Markdown) and the PyData theme: all three have several releases a year. Links to pages and
 headings that do not exist are warnings, and `-W` makes them errors. The built pages, with their scripts, fonts and

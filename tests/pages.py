@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 ROOT = Path(__file__).parent.parent
-#: Folders of pages that `make docs` writes from the code and from results/.
+#: Folders of pages that `make site` writes from the code and from results/.
 GENERATED = (
     "reference/api",
     "reference/commands",

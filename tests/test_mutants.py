@@ -55,6 +55,24 @@ def test_every_planted_bug_is_killed_by_day() -> None:
             assert "pytest.mark.nightly" not in marks, mutant
 
 
+def test_every_part_of_the_tests_is_run_by_the_gate_and_all_others_by_make_test() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    parts = {
+        name: found.split()
+        for name, found in re.findall(r"^([A-Z]+) := ((?:tests/\S+\s*)+)$", text, re.MULTILINE)
+    }
+    assert {*parts} == {"LAB", "ENGINE", "TORCH", "DOCS"}
+    ignored = re.search(r"^tests: .*\n.* tests \$\(addprefix --ignore=,(.*)\)$", text, re.MULTILINE)
+    assert ignored is not None
+    assert ignored[1].split() == [f"$({name})" for name in parts]
+    gate = re.search(r"^check: .*\n.*for part in (.*?);", text, re.MULTILINE)
+    assert gate is not None
+    assert {*gate[1].split()} == {"test", *map(str.lower, parts)}
+    for name, places in parts.items():
+        assert re.search(rf"^{name.lower()}: .*\n.*\$\(PYTEST\) \$\({name}\)", text, re.MULTILINE), name
+        assert all((ROOT / place).exists() for place in places if name != "ENGINE"), name
+
+
 def run(tree: Path, *tests: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}  # else a bug could stay in a cached file

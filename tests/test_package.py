@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 import policysearch
 from policysearch.optimizers import ONE_PARAMETER, OPTIMIZERS
@@ -33,18 +32,25 @@ def imported(tree: ast.Module) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_nothing_is_unpickled_or_evaluated(name: str) -> None:
+def nodes(*kinds: type[ast.AST]) -> Iterator[tuple[str, Any]]:
+    """All nodes of these kinds in the package, and the modules that they are in."""
+    yield from (
+        (name, node) for name, tree in MODULES.items() for node in ast.walk(tree) if isinstance(node, kinds)
+    )
+
+
+def test_nothing_is_unpickled_or_evaluated() -> None:
     banned = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "yaml"}
-    allowed = {"policysearch.wire": {"cloudpickle"}}  # from a process to the workers that it has started
-    assert {module.split(".")[0] for module in imported(MODULES[name])} & banned == allowed.get(name, set())
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.Call):
-            assert not (isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "__import__"))
-            for keyword in node.keywords:
-                if keyword.arg == "allow_pickle":
-                    assert isinstance(keyword.value, ast.Constant)
-                    assert keyword.value.value is False
+    unsafe = {name: {module.split(".")[0] for module in imported(MODULES[name])} & banned for name in MODULES}
+    # from a process to the workers that it has started
+    assert {name: found for name, found in unsafe.items() if found} == {"policysearch.wire": {"cloudpickle"}}
+    for name, node in nodes(ast.Call):
+        evaluates = isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec", "__import__")
+        assert not evaluates, f"{name}:{node.lineno}"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                never = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                assert never, f"{name}:{node.lineno}"
 
 
 #: Calls that open a file for writing, and the modules that may make them.
@@ -58,34 +64,29 @@ WRITERS["write_text"].add("evaluators.programs")
 WRITERS["write_bytes"].add("evaluators.programs")
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_files_are_opened_for_writing_in_one_place(name: str) -> None:
-    for node in ast.walk(MODULES[name]):
-        if not isinstance(node, ast.Call) or ast.unparse(node.func) == "write_text":  # that of `files`
+def test_files_are_opened_for_writing_in_one_place() -> None:
+    for name, node in nodes(ast.Call):
+        named = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if named not in WRITERS or ast.unparse(node.func) == "write_text":  # that of `files`
             continue
-        called = ast.unparse(node.func).rpartition(".")[2]
         modes = [ast.unparse(argument) for argument in (*node.args, *(k.value for k in node.keywords))]
-        reads = called == "open" and not any(re.fullmatch("'[wax]b?\\+?'|os.O_.*", mode) for mode in modes)
-        if called in WRITERS and not reads:
-            assert name.removeprefix("policysearch.") in WRITERS[called], ast.unparse(node)
+        reads = named == "open" and not any(re.fullmatch("'[wax]b?\\+?'|os.O_.*", mode) for mode in modes)
+        assert reads or name.removeprefix("policysearch.") in WRITERS[named], f"{name}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_consoles_show_control_characters(name: str) -> None:
-    assert "rich.console.Console" not in imported(MODULES[name])  # that of `policysearch.reporting.console`
+def test_consoles_show_control_characters() -> None:
+    # `policysearch.reporting.console` has the one that does
+    assert not [name for name, tree in MODULES.items() if "rich.console.Console" in imported(tree)]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_global_randomness_is_not_used(name: str) -> None:
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-            of_numpy = isinstance(node.value.value, ast.Name) and node.value.value.id == "np"
-            if of_numpy and node.value.attr == "random":
-                allowed = {"Generator", "PCG64"}
-                if name == "policysearch.testing.optimizers":  # which checks that it is left alone
-                    allowed |= {"get_state", "set_state", "seed"}
-                assert node.attr in allowed, f"np.random.{node.attr}"
-    assert "random" not in imported(MODULES[name])
+def test_global_randomness_is_not_used() -> None:
+    for name, node in nodes(ast.Attribute):
+        if ast.unparse(node.value) == "np.random":
+            allowed = {"Generator", "PCG64"}
+            if name == "policysearch.testing.optimizers":  # which checks that it is left alone
+                allowed |= {"get_state", "set_state", "seed"}
+            assert node.attr in allowed, f"{name}: np.random.{node.attr}"
+    assert not [name for name, tree in MODULES.items() if "random" in imported(tree)]
 
 
 #: The parts of the package, in the order of their imports: a part imports earlier ones only.
@@ -138,13 +139,13 @@ def test_every_part_has_its_place_in_the_order() -> None:
     assert {part(name) for name in MODULES} - {"__main__", ""} == {*ENGINE, *WINGS}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_run_one_way(name: str) -> None:
-    here = part(name)
-    for module in arrows()[name]:
-        other = part(module)
-        if here in (*ENGINE, *WINGS) and other in (*ENGINE, *WINGS) and other != here:
-            assert may_import(here, other), f"{name} imports {module}"
+def test_imports_run_one_way() -> None:
+    for name, modules in arrows().items():
+        here = part(name)
+        for module in modules:
+            other = part(module)
+            if here in (*ENGINE, *WINGS) and other in (*ENGINE, *WINGS) and other != here:
+                assert may_import(here, other), f"{name} imports {module}"
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -216,10 +217,9 @@ def test_optimizers_know_no_environment() -> None:
             assert not any(module.startswith("gymnasium") for module in imported(tree)), name
 
 
-@pytest.mark.parametrize("name", [*OPTIMIZERS, *ONE_PARAMETER])
-def test_every_method_says_what_it_is_invariant_to(name: str) -> None:
-    module = sys.modules[{**OPTIMIZERS, **ONE_PARAMETER}[name].__module__]
-    assert "Invariant to:" in (module.__doc__ or "")
+def test_every_method_says_what_it_is_invariant_to() -> None:
+    modules = {name: sys.modules[cls.__module__] for name, cls in {**OPTIMIZERS, **ONE_PARAMETER}.items()}
+    assert not [name for name, module in modules.items() if "Invariant to:" not in (module.__doc__ or "")]
 
 
 def test_the_version_comes_from_one_place() -> None:
@@ -236,9 +236,7 @@ BANNED = re.compile(
 PAGES = ("README.md", "CONTRIBUTING.md", "Makefile")  # the changelog names old names
 
 
-@pytest.mark.parametrize(
-    "path", [*PATHS.values(), *(PACKAGE.parent / page for page in PAGES)], ids=lambda p: p.name
-)
-def test_words_are_those_of_the_field(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert not [line for line in lines if BANNED.search(line)]
+def test_words_are_those_of_the_field() -> None:
+    for path in (*PATHS.values(), *(PACKAGE.parent / page for page in PAGES)):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if BANNED.search(line)], path

@@ -8,7 +8,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 from pages import PAGES, ROOT, blocks_of
 
 from policysearch.__main__ import COMMANDS
@@ -50,7 +49,6 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
         assert (ROOT / link).is_file(), link
 
 
-@pytest.mark.nightly  # `make types` runs it too
 def test_editors_accept_the_examples_and_know_the_keywords(tmp_path: Path) -> None:
     for i, page in enumerate(TYPED):
         blocks = blocks_of(page.read_text(encoding="utf-8"))

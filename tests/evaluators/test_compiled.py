@@ -18,7 +18,7 @@ from policysearch.core import Array, PolicyKernel, Proposal
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator, compiled
 from policysearch.evaluators.compiled import LANES
 from policysearch.jit import specialise
-from policysearch.policies import MLP, Gaussian, Linear, Softmax
+from policysearch.policies import MLP, Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators import Simulator, SimulatorEnv, find_simulator
 
@@ -31,6 +31,8 @@ BIT_EQUAL = (
 )
 
 
+#: Of what holds however many episodes run at once, the loop of many, which takes longest to compile, is for the night.
+ALONE_BY_DAY = pytest.mark.parametrize("lanes", [1, pytest.param(LANES, marks=pytest.mark.nightly)])
 #: Each is a loop to compile: a policy of each kind by day, and an action of each.
 BY_DAY = {("CartPole-v1", "mlp:5"), ("MountainCarContinuous-v0", "linear"), ("policysearch/LQR-v0", "linear")}
 
@@ -151,23 +153,25 @@ def test_what_goes_wrong_fails_its_episode_and_no_other(lanes: int) -> None:
     assert {"the observation is not finite at step 3", "the return is inf"} < set(reasons.values())
 
 
-def test_division_by_zero_is_a_number_that_is_not_finite_and_no_exception() -> None:
+@ALONE_BY_DAY
+def test_division_by_zero_is_a_number_that_is_not_finite_and_no_exception(lanes: int) -> None:
     @njit
     def step(world: Any, action: Any) -> Any:
         return 1.0 / (world[1] - 0.0), False
 
     simulator = dataclasses.replace(Fragile.simulator, step=step)
-    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=10)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=10, lanes=lanes)
     evaluation = evaluator.evaluate(Proposal(np.zeros((1, 3)), np.zeros(3)), (1,))
     assert [failure.reason for failure in evaluation.failures] == ["the reward is inf at step 0"]
 
 
-def test_a_simulator_that_does_not_compile_says_so_at_once() -> None:
+@ALONE_BY_DAY
+def test_a_simulator_that_does_not_compile_says_so_at_once(lanes: int) -> None:
     def step(world: Any, action: Any) -> Any:
         return undefined_name, False  # type: ignore[name-defined]
 
     simulator = dataclasses.replace(Fragile.simulator, step=step)
-    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=10, threads=2)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=10, threads=2, lanes=lanes)
     with pytest.raises(Exception, match="undefined_name"):
         evaluator.evaluate(Proposal(np.zeros((4, 3)), np.zeros(3)), (1,))
     with pytest.raises(TypeError, match="expected a function that Numba can compile, got <built-in"):
@@ -183,6 +187,7 @@ def step_echo(world: Any, action: Any) -> Any:
     return action[0], False
 
 
+@ALONE_BY_DAY
 @pytest.mark.parametrize(
     ("space", "sent", "clipped"),
     [
@@ -193,17 +198,18 @@ def step_echo(world: Any, action: Any) -> Any:
     ],
 )
 def test_an_action_is_clipped_and_rounded_as_its_space_wants_it(
-    space: gym.spaces.Box, sent: float, clipped: int
+    space: gym.spaces.Box, sent: float, clipped: int, lanes: int
 ) -> None:
     simulator = dataclasses.replace(Fragile.simulator, step=step_echo, action_space=space)
-    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=4)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=4, lanes=lanes)
     params = np.array([[0.0, 0.0, 0.1]])
     evaluation = evaluator.evaluate(Proposal(params, params[0]), (1,))
     assert evaluation.returns[0, 0] == pytest.approx(4 * sent, rel=1e-15)
     assert evaluation.clipped_steps == clipped
 
 
-def test_discrete_actions_count_from_where_their_space_starts() -> None:
+@ALONE_BY_DAY
+def test_discrete_actions_count_from_where_their_space_starts(lanes: int) -> None:
     space = gym.spaces.MultiDiscrete([2, 3], start=[10, 20])
 
     @njit
@@ -211,13 +217,14 @@ def test_discrete_actions_count_from_where_their_space_starts() -> None:
         return 100.0 * action[0] + action[1], True
 
     simulator = dataclasses.replace(Fragile.simulator, step=step, action_space=space)
-    evaluator = CompiledEvaluator(simulator, Softmax(Linear(2, 5), (2, 3)), max_episode_steps=4)
+    evaluator = CompiledEvaluator(simulator, Softmax(Linear(2, 5), (2, 3)), max_episode_steps=4, lanes=lanes)
     params = np.zeros((1, 15))
     params[0, 10:] = [0.0, 1.0, 0.0, 0.0, 1.0]  # the second of two, the third of three
     assert evaluator.evaluate(Proposal(params, params[0]), (1,)).returns[0, 0] == 1100 + 22
 
 
-def test_observations_in_single_precision_are_rounded_for_the_policy() -> None:
+@ALONE_BY_DAY
+def test_observations_in_single_precision_are_rounded_for_the_policy(lanes: int) -> None:
     space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
 
     @njit
@@ -225,7 +232,7 @@ def test_observations_in_single_precision_are_rounded_for_the_policy() -> None:
         world[0], world[1] = 0.1, 0.0
 
     simulator = dataclasses.replace(Fragile.simulator, observation_space=space, reset=reset, step=step_echo)
-    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=1)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=1, lanes=lanes)
     params = np.array([[1.0, 0.0, 0.0]])
     assert evaluator.evaluate(Proposal(params, params[0]), (1,)).returns[0, 0] == np.float32(0.1)
 
@@ -320,9 +327,10 @@ def test_tall_populations_need_no_memory_beyond_their_parameters() -> None:
     assert peak < 0.2 * params.nbytes
 
 
-def test_ctrl_c_stops_a_long_evaluation_and_the_next_one_is_right() -> None:
+@ALONE_BY_DAY
+def test_ctrl_c_stops_a_long_evaluation_and_the_next_one_is_right(lanes: int) -> None:
     simulator = dataclasses.replace(Fragile.simulator, step=step_echo)
-    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=500_000, threads=2)
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=500_000, threads=2, lanes=lanes)
     evaluator.compile()
     params = np.array([[0.0, 0.0, 0.1]])
     threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
@@ -335,8 +343,8 @@ def test_ctrl_c_stops_a_long_evaluation_and_the_next_one_is_right() -> None:
 
 def test_the_threads_are_given_back() -> None:
     before = set(threading.enumerate())
-    evaluator = CompiledEvaluator(Fragile.simulator, Gaussian(Linear(2, 1)), max_episode_steps=10, threads=4)
-    params = np.zeros((8, 4))
+    evaluator = CompiledEvaluator(Fragile.simulator, Linear(2, 1), max_episode_steps=10, threads=4, lanes=1)
+    params = np.zeros((8, 3))
     evaluator.evaluate(Proposal(params, params[0], 4), (1,))
     threads = set(threading.enumerate()) - before
     assert threads

@@ -53,7 +53,7 @@ def evaluations(env_id: str, lanes: int, threads: int, steps: int) -> list[Evalu
 @pytest.mark.parametrize(
     "env_id",
     [
-        pytest.param(env_id, marks=[pytest.mark.nightly] * (env_id not in ("CartPole-v1", "Pendulum-v1")))
+        pytest.param(env_id, marks=[pytest.mark.nightly] * (env_id != "CartPole-v1"))
         for env_id in CLASSIC_CONTROL
     ],
 )
