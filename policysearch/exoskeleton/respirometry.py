@@ -12,7 +12,8 @@ e from Euler steps ("euler") or exactly ("exact").
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +25,8 @@ TAU, TAU_SD = 42.0, 12.0  # s, time constant of the response: mean and spread of
 VO2_POWER, VCO2_POWER = 16.58, 4.51  # J per mL of oxygen and of carbon dioxide (Brockway 1987, as recalled)
 #: Fewer are refused: with ten breaths 3 s apart the estimate still varies 1.6 times as much as a breath.
 MIN_BREATHS = 10
-MAX_GAP = 15.0  # s between two breaths of a file, about five breaths missed (modelling choice)
+MAX_GAP = 15.0  # s between two breaths, about five breaths missed; more is a gap (modelling choice)
+MAX_RER = 1.0  # carbon dioxide over oxygen, above which Brockway's equation does not hold
 LONG_BOUT = 4.8 * 60.0  # s, from here the published caller takes the mean of the last two minutes
 LAST_MINUTES = 120.0  # s
 #: An estimate is sensitive to τ if τ ± 12 s moves it by more than this part of its standard error (choice).
@@ -44,6 +46,23 @@ class Breaths:
 
     time: Float[Array, "n"]  # s, from any zero
     rate: Float[Array, "n"]  # W/kg, gross
+    #: What else was measured of each breath, by column of its file; NaN where it is missing.
+    gases: Mapping[str, Float[Array, "n"]] = field(default_factory=dict)
+    mass: float = (
+        math.nan
+    )  # kg, with which volumes were turned into rates; NaN for rates that were in the file
+
+    @property
+    def gaps(self) -> Float[Array, "g"]:
+        """The pauses of more than `MAX_GAP` between two breaths, in s."""
+        between = np.diff(self.time)
+        return between[between > MAX_GAP]
+
+    @property
+    def rer(self) -> float:
+        """The respiratory exchange ratio, carbon dioxide over oxygen; NaN without both volumes."""
+        oxygen, carbon = self.gases.get("vo2_ml_min"), self.gases.get("vco2_ml_min")
+        return math.nan if oxygen is None or carbon is None else float(np.sum(carbon) / np.sum(oxygen))
 
     def __post_init__(self) -> None:
         if len(self.time) != len(self.rate):
@@ -160,6 +179,24 @@ def estimate(breaths: Breaths, method: Method = "published", tau: float = TAU) -
     if method == "mean":
         return mean_of_last(breaths)
     return Estimate(*fit(breaths, tau, method)[:2])
+
+
+def cost_of_gaps(breaths: Breaths, tau: float = TAU) -> float:
+    """How much larger the standard error of the exact fit is than with breaths in the gaps too, as a fraction."""
+    between = np.diff(breaths.time)
+    usual = float(np.median(between))
+    counts = np.maximum(np.round(between / usual), 1.0)
+    filled = [np.linspace(0.0, gap, int(n) + 1)[1:] for gap, n in zip(between, counts, strict=True)]
+    starts = breaths.time[:-1]
+    times = np.concatenate([breaths.time[:1], *(t + more for t, more in zip(starts, filled, strict=True))])
+    return _error_factor(breaths.time, tau) / _error_factor(times, tau) - 1.0
+
+
+def _error_factor(time: Float[Array, "n"], tau: float) -> float:
+    """The standard error of the exact fit's rate, in standard deviations of a breath."""
+    e = decay(time, tau, "exact")
+    centre = float(e.mean())
+    return math.sqrt(1.0 / len(e) + centre**2 / float(((e - centre) ** 2).sum()))
 
 
 def sensitivity(breaths: Breaths, design: Design = "euler") -> TauSensitivity:

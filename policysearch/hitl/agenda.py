@@ -1,5 +1,7 @@
 """The agenda of a session: every bout in order, from the plan, the events in force, and the search they rebuild."""
 
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +14,14 @@ from policysearch.core import Array, Evaluation
 from policysearch.evaluators.recorded import digest
 from policysearch.exoskeleton.torque_profile import project
 from policysearch.hitl.plan import SessionPlan
-from policysearch.hitl.state import SessionState
+from policysearch.hitl.state import SessionState, day_item
 from policysearch.search import AskTell, Budget
 from policysearch.seeding import stream
 
 NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
 AVERAGED = ("baseline", "validation")  # bouts of which the last minutes are averaged
 CONDITIONS = ("zero torque", "reference", "optimized")
+LETTERS = "ABC"  # of the conditions of a blind validation, in the order of their first bouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +120,8 @@ class Agenda:
     @property
     def next(self) -> Bout | None:
         """The first bout that is not done; None when the session is over."""
+        if self.state.ended:
+            return None
         return next((bout for bout in self.bouts() if bout.item not in self.state.done), None)
 
     @property
@@ -127,7 +132,7 @@ class Agenda:
     @property
     def recommendation(self) -> Float[Array, "4"]:
         """The law to use now."""
-        return self.law(self.search.recommendation)
+        return project(self.search.space.decode(self.search.recommendation), self.state.upper_torque)
 
     @property
     def reference(self) -> Float[Array, "4"]:
@@ -135,8 +140,8 @@ class Agenda:
         return project(np.array(self.plan.reference), self.state.upper_torque)
 
     def law(self, params: Float[Array, "d"]) -> Float[Array, "4"]:
-        """The feasible law of the search's coordinates."""
-        return project(self.search.space.decode(params), self.state.upper_torque)
+        """The feasible law of the search's coordinates, as it can be walked next."""
+        return project(self.search.space.decode(params), self.state.ceiling)
 
     def asked(self) -> dict[str, Any]:
         """What the search asks for now, as the log has it."""
@@ -152,11 +157,17 @@ class Agenda:
 
     def bouts(self) -> Iterator[Bout]:
         """Every bout that is known now, in order."""
-        plan, reference, label = self.plan, self.reference, "re-test of the reference law"
+        plan, label = self.plan, "re-test of the reference law"
+        reference = project(self.reference, self.state.ceiling)
+        day = self.state.day
+        warm_up, baseline, of = (
+            *(day_item(each, day) for each in ("warm-up", "baseline")),
+            f" of day {day}" * (day > 1),
+        )
         if plan.warm_up:
-            yield Bout("warm-up", "warm-up", plan.warm_up, reference, "warm-up under the reference law")
+            yield Bout(warm_up, "warm-up", plan.warm_up, reference, f"warm-up under the reference law{of}")
         if plan.baseline:
-            yield Bout("baseline", "baseline", plan.baseline, NO_TORQUE, "baseline without torque")
+            yield Bout(baseline, "baseline", plan.baseline, NO_TORQUE, f"baseline without torque{of}")
         for number in self.state.retests:
             yield Bout(f"re-test/asked/{number}", "re-test", plan.minutes, reference, label)
         for g, generation in enumerate(self.search.generations):
@@ -180,13 +191,28 @@ class Agenda:
             yield Bout(item, "search", self.plan.minutes, law, label, generation=g, candidate=i)
 
     def validation(self) -> Iterator[Bout]:
-        """Double reversal, ABCCBA, of the three conditions in random order."""
-        reference, optimized = self.reference, self.recommendation
+        """Double reversal, ABCCBA, of the conditions; there is no optimized law before a generation is complete."""
+        plan, reference, optimized = self.plan, self.reference, self.recommendation
         laws = dict(zip(CONDITIONS, (NO_TORQUE, reference, optimized), strict=True))
-        order = stream(self.plan.seed, "validation", self.plan.participant).permutation(len(CONDITIONS))
-        names = [CONDITIONS[i] for i in order]
+        names = [CONDITIONS[i] for i in self._order() if self.search.told or CONDITIONS[i] != "optimized"]
         of = ",".join(repr(number) for number in (*reference.tolist(), *optimized.tolist()))
+        count = 2 * len(names)
         for place, name in enumerate(names + names[::-1], 1):
-            label = f"validation, bout {place} of {2 * len(names)}: {name}"
-            item = f"validation/{place}/{of}"
-            yield Bout(item, "validation", self.plan.validation, laws[name], label, condition=name)
+            if plan.validation_rest and place > 1:
+                rest, words = f"rest/validation/{place}/{of}", f"rest before bout {place} of the validation"
+                yield Bout(rest, "rest", plan.validation_rest, NO_TORQUE, words)
+            shown = LETTERS[names.index(name)] if self.state.blind else name
+            label = f"validation, bout {place} of {count}: {shown}"
+            law = project(laws[name], self.state.ceiling)
+            yield Bout(f"validation/{place}/{of}", "validation", plan.validation, law, label, condition=name)
+
+    def _order(self) -> list[int]:
+        """The order of the conditions: random, or that of six which this participant's number has."""
+        plan, count = self.plan, len(CONDITIONS)
+        code = re.search(r"\d+$", plan.participant)
+        if plan.order == "random" or code is None:
+            order: list[int] = stream(plan.seed, "validation", plan.participant).permutation(count).tolist()
+            return order
+        orders = list(itertools.permutations(range(count)))
+        block, place = divmod(int(code[0]) - 1, len(orders))
+        return list(orders[stream(plan.seed, "orders", block).permutation(len(orders))[place]])

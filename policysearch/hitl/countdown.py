@@ -1,13 +1,15 @@
-"""A bout while the person walks: its clocks, the breaths so far, and the countdown of the time that is left.
+"""A bout while the person walks: its clock, the breaths so far, and the time that is left.
 
-A bout is measured without a break or not at all: breaths before a gap are never averaged with breaths after it. A
+The monotonic clock decides; where there is one, one that also counts the time for which the computer sleeps. A
 `Window` is
 
     measuring    at first; from either of the other states it does not return
-    paused       no breath for more than `MAX_GAP`, by the times of the breaths or by the clock; the operator repeats
-                 the bout, with another window, or leaves it out
-    void         between two ticks the monotonic clock went back, or advanced by more than 5 s, or the wall clock
-                 differed from it by more than 5 s: the computer slept, or a clock was set
+    paused       no breath for more than `MAX_GAP`, by the times of the breaths or by the clock, in a bout that is
+                 averaged; the operator repeats it, with another window, or leaves it out
+    void         between two ticks the monotonic clock went back, or advanced by more than 5 s: the computer slept
+
+A bout to which a response is fitted tolerates gaps (`gaps`): the exact response is fitted across them. A wall clock
+that is set is noted, and changes nothing.
 """
 
 import math
@@ -21,12 +23,13 @@ from rich.live import Live
 from rich.text import Text
 
 from policysearch.exoskeleton.breath_file import BreathFile
-from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, Breaths, Estimate, running
+from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, TAU, Breaths, Estimate, running
 from policysearch.hitl.agenda import Bout
+from policysearch.hitl.clocks import Clocks, clocks
 from policysearch.reporting.console import Console
 
-MAX_TICK = 5.0  # s between two ticks, and of difference between the clocks
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0
+MAX_TICK = 5.0  # s between two ticks, and of difference between the clocks that is not noted
 
 
 class Window:
@@ -34,10 +37,18 @@ class Window:
 
     Args:
         listens: whether breaths are to come; without them only the clocks are watched, and nothing pauses.
+        strict: whether a gap ends the measurement.
+        tau: time constant of breathing (s), for the early estimate.
+
+    Attributes:
+        gaps: pauses (s) of more than `MAX_GAP` between two breaths.
+        clock_steps: how the wall clock was set, in words.
     """
 
-    def __init__(self, *, listens: bool = True) -> None:
-        self._listens = listens
+    def __init__(self, *, listens: bool = True, strict: bool = True, tau: float = TAU) -> None:
+        self._listens, self._strict, self._tau = listens, strict, tau
+        self.gaps: list[float] = []
+        self.clock_steps: list[str] = []
         self.state: Literal["measuring", "paused", "void"] = "measuring"
         self.reason = ""  # why it is no longer measuring
         self.counts: Counter[str] = Counter()  # of the breaths left out, by reason
@@ -52,6 +63,11 @@ class Window:
         walked = self._last[0] - self._first[0]
         return walked if walked > 0.0 else 0.0
 
+    @property
+    def silence(self) -> float:
+        """Seconds without a breath, at the last tick."""
+        return self._last[0] - self._heard if self._listens and math.isfinite(self._heard) else 0.0
+
     def tick(self, monotonic_now: float, wall_now: float) -> None:
         """Compare the clocks, both in s."""
         now = monotonic_now, wall_now
@@ -64,14 +80,11 @@ class Window:
                 "void", f"{passed:g} s passed between two looks at the clock: the computer slept or hung"
             )
         elif not abs(by_wall - passed) <= MAX_TICK:
-            self._break_off(
-                "void",
-                f"the wall clock advanced by {by_wall:g} s in {passed:g} s: it was set, or the computer slept",
-            )
+            self.clock_steps.append(f"the wall clock advanced by {by_wall:g} s in {passed:g} s: it was set")
         if math.isnan(self._heard) or not self._listens:
             self._heard = now[0]
-        elif now[0] - self._heard > MAX_GAP:
-            self._break_off("paused", f"no breath has come for {now[0] - self._heard:.0f} s")
+        elif self._strict and self.silence > MAX_GAP:
+            self._break_off("paused", f"no breath has come for {self.silence:.0f} s")
 
     def add(self, time: float, rate: float) -> None:
         """Take a breath (s, W/kg), or leave it out and count it."""
@@ -84,9 +97,11 @@ class Window:
             self.counts["time: not a finite number, or before the previous one"] += 1
         elif not 0.0 < rate < math.inf:
             self.counts["rate: not a positive finite number"] += 1
-        elif self._time and time - last > MAX_GAP:
+        elif self._time and time - last > MAX_GAP and self._strict:
             self._break_off("paused", f"no breath for {time - last:.0f} s after the one at {last:g} s")
         else:
+            if self._time and time - last > MAX_GAP:
+                self.gaps.append(time - last)
             self._time.append(time)
             self._rate.append(rate)
             self._heard = math.nan
@@ -95,7 +110,7 @@ class Window:
         """The estimate so far, if it is being measured and there are enough breaths."""
         if self.state != "measuring" or len(self._time) < MIN_BREATHS:
             return None
-        rates, errors = running(self.breaths())
+        rates, errors = running(self.breaths(), self._tau, "exact" if self.gaps else "euler")
         return Estimate(float(rates[-1]), float(errors[-1]))
 
     def breaths(self) -> Breaths:
@@ -116,14 +131,6 @@ class Window:
             self.state, self.reason = state, reason
 
 
-Clocks = tuple[float, float]  # s, the monotonic and the wall clock
-
-
-def clocks() -> Clocks:
-    """The time now."""
-    return time.monotonic(), time.time()
-
-
 class Countdown:
     """The countdown of a bout that begins now.
 
@@ -133,8 +140,10 @@ class Countdown:
         source: the breaths; they come in from now on.
         now: the clocks.
         sleep: waits for some seconds.
+        tau: time constant of breathing (s), for the early estimate.
 
     Attributes:
+        began: the clocks at the start.
         broken: why the bout does not count; empty if nothing has happened.
     """
 
@@ -143,14 +152,17 @@ class Countdown:
         bout: Bout,
         averaged: float = 0.0,
         source: BreathFile | None = None,
+        *,
         now: Callable[[], Clocks] = clocks,
         sleep: Callable[[float], None] = time.sleep,
+        tau: float = TAU,
     ) -> None:
         self._bout, self._averaged, self._source, self._now, self._sleep = bout, averaged, source, now, sleep
-        began = now()
-        self.window, self.broken, self._came = Window(listens=source is not None), "", 0
+        self.began = now()
+        self.window = Window(listens=source is not None, strict=averaged > 0.0, tau=tau)
+        self.broken, self._came = "", 0
         self._read(keep=False)
-        self.window.tick(*began)
+        self.window.tick(*self.began)
 
     @property
     def minutes(self) -> float:
@@ -170,6 +182,19 @@ class Countdown:
         if not self.broken and self.window.state != "measuring":
             self.broken = f"{self.window.state}: {self.window.reason}"
 
+    def breaths(self) -> Breaths:
+        """The breaths so far, with what else the file has of each.
+
+        Raises:
+            ValueError: if there are too few, or the measurement was broken off.
+        """
+        found = self.window.breaths()
+        if self._source is None or not self._source.columns:
+            return found
+        rows = np.array([self._source.gases[time] for time in found.time.tolist()], dtype=float).T
+        gases = dict(zip(self._source.columns, rows, strict=True))
+        return Breaths(found.time, found.rate, gases, self._source.mass_of_rates)
+
     def line(self) -> str:
         """The time that is left, and the breaths so far, in one line."""
         left = round(60.0 * (self._bout.minutes - self.minutes))
@@ -181,6 +206,7 @@ class Countdown:
             return words
         early, left_out = self.window.early(), sum(self.window.counts.values())
         words += f"; {self._came - left_out} breaths" + (f", {left_out} left out" if left_out else "")
+        words += f", none for {self.window.silence:.0f} s" if self.window.silence > MAX_GAP else ""
         return words + (f", so far {early} W/kg" if early else "")
 
     def show(self, say: Callable[[str], None]) -> None:

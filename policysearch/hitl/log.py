@@ -1,20 +1,31 @@
 """The log of a session: its events, and the bouts among them.
 
-Kinds of events (every body but those of `asked` has `at`, the time of day in s):
+Kinds of events (every body but those of `asked` has `at`, the time of day, and `monotonic`, both in s):
 
     plan      the plan, first of all            session   versions, whenever the session is opened to continue
     asked     a generation's proposal, when the search first asks for it, or that the search has ended
+    started   a bout begins                     ended     it has ended, and why
     bout      what was measured, of which item  void      the same, and why it does not count
     skip      an item that is not measured      amend     another rate for an item, and why
-    undo      takes back the last of bout, void, skip, amend, retest and finish that is in force
+    exclude   a measured bout that counts no longer; the search is told that it was not measured
+    undo      takes back the last of the undoable events that is in force
     retest    the reference law next            finish    no more laws; the validation is next
+    end       nothing more is walked            day       another day: warm-up and baseline again
     limit     a lower upper torque              confirm   the operator has seen that a law enters a new region
-    note      words
+    correct   another mass, standing rate or code of the participant, and why
+    unblind   the letters of the conditions are opened, and why
+    note      words                             adverse event   words
+    operator  who has control                   estop     torque was stopped, by whom or what
+    device    what the guard drives, its limits           law in force   what the device follows
+    gap       breaths that are missing          file      the name and SHA-256 of a file of breaths
+
+Logs of version 0.1.0 have no `monotonic`, and the kinds plan, session, asked, bout, void, skip, amend, undo, retest,
+finish, limit, confirm and note only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +41,14 @@ from policysearch.optimizers import OPTIMIZERS
 from policysearch.registry import check_trusted
 
 #: What undoing takes back.
-UNDOABLE = ("bout", "void", "skip", "amend", "retest", "finish")
+UNDOABLE = ("bout", "void", "skip", "amend", "exclude", "retest", "finish", "end")
+#: What is only told.
+TOLD = ("note", "adverse event", "operator", "estop", "device", "law in force", "gap", "file")
 #: All kinds of events.
-KINDS = (*UNDOABLE, "plan", "session", "asked", "undo", "limit", "confirm", "note")
+KINDS = (
+    *UNDOABLE, *TOLD, "plan", "session", "asked", "started", "ended", "undo", "limit", "confirm", "correct", "day",
+    "unblind",
+)  # fmt: skip
 #: What decides the numbers of a search.
 PACKAGES = ("policysearch", "numpy", "scipy", "cma", "optuna", "torch")
 
@@ -52,8 +68,12 @@ class Entry:
     rate: float = np.nan  # W/kg, gross
     standard_error: float = np.nan  # W/kg
     breaths: Breaths | None = None
-    status: str = "measured"  # or "walked", "skipped", "void", "amended", "undone", "set aside"
+    status: str = "measured"  # or "walked", "skipped", "void", "amended", "excluded", "undone", "set aside"
     reason: str = ""
+    day: int = 1
+    started: float = np.nan  # s, by the wall clock
+    ended: float = np.nan  # s, by the wall clock
+    mass: float = np.nan  # kg, with which volumes were turned into rates
 
     @property
     def name(self) -> str:
@@ -72,11 +92,19 @@ class Entry:
 
 
 class Log(EventLog):
-    """The events of a session, and the entries among them by their places; in memory only without a ledger."""
+    """The events of a session, and the entries among them by their places; in memory only without a ledger.
+
+    Attributes:
+        day: the number of the present day.
+        started, ended: the last events of these kinds, while their bout is not written down.
+    """
 
     def __init__(self, ledger: Ledger | None, events: Sequence[LoggedEvent]) -> None:
         self._ledger = ledger
         self.entries: dict[int, Entry] = {}
+        self.day = 1
+        self.started: Mapping[str, Any] | None = None
+        self.ended: Mapping[str, Any] | None = None
         super().__init__(UNDOABLE, events, self._append)
 
     def close(self) -> None:
@@ -90,9 +118,24 @@ class Log(EventLog):
             self._ledger.commit()
 
     def _keep(self, kind: str, body: Mapping[str, Any]) -> None:
-        if kind in ("bout", "void", "skip"):
-            self.entries[len(self.events)] = _entry(len(self.entries) + 1, kind, body)
+        if kind == "started":
+            self.started, self.ended = body, None
+        elif kind == "ended":
+            self.ended = body
+        elif kind == "day":
+            self.day += 1
+        elif kind in ("bout", "void", "skip"):
+            self.entries[len(self.events)] = self._timed(_entry(len(self.entries) + 1, kind, body))
+            self.started = self.ended = None
         super()._keep(kind, body)
+
+    def _timed(self, entry: Entry) -> Entry:
+        """An entry with its day, and the times at which its bout began and ended."""
+        began, over = (
+            np.nan if event is None or event["item"] != entry.item else float(event["at"])
+            for event in (self.started, self.ended)
+        )
+        return replace(entry, day=self.day, started=began, ended=over)
 
 
 def has_begun(path: Path) -> bool:
@@ -141,7 +184,8 @@ def refusing(path: Path) -> Iterator[None]:
 def _entry(number: int, kind: str, body: Mapping[str, Any]) -> Entry:
     rate, error = body.get("rate"), body.get("standard_error")
     breaths, law, minutes = body.get("breaths"), np.array(body["law"], dtype=float), float(body["minutes"])
-    if not (law.shape == (4,) and np.isfinite(law).all() and 0.0 < minutes < np.inf):
+    walked = minutes > 0.0 or (kind == "void" and minutes == 0.0)
+    if not (law.shape == (4,) and np.isfinite(law).all() and walked and minutes < np.inf):
         raise ValueError(f"expected four finite numbers and some minutes, got {law} and {minutes}")
     if rate is not None and not 0.0 < rate < np.inf:
         raise ValueError(f"expected a positive rate, got {rate}")
@@ -154,7 +198,14 @@ def _entry(number: int, kind: str, body: Mapping[str, Any]) -> Entry:
         law=law,
         rate=np.nan if rate is None else float(rate),
         standard_error=np.nan if error is None else float(error),
-        breaths=None if breaths is None else Breaths(*(np.array(row, dtype=float) for row in breaths)),
+        breaths=None if breaths is None else breaths_of(breaths, body.get("gases", {})),
+        mass=float(body.get("mass", np.nan)),
         status=status,
         reason=body.get("reason", ""),
     )
+
+
+def breaths_of(rows: Sequence[Sequence[float]], gases: Mapping[str, Sequence[float]]) -> Breaths:
+    """The breaths of the plain data in a log."""
+    time, rate = (np.array(row, dtype=float) for row in rows)
+    return Breaths(time, rate, {name: np.array(values, dtype=float) for name, values in gases.items()})

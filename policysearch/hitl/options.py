@@ -63,6 +63,15 @@ class PlanOptions:
     upper_torque: Annotated[float, flag("T")] = 1.0
     """Highest peak torque (N·m/kg)."""
 
+    upper_newton_metres: Annotated[float, flag("NM")] = 0.0
+    """Highest peak torque in N·m, whatever the mass; 0: none."""
+
+    first_torque: Annotated[float, flag("T")] = 0.3
+    """Highest peak torque (N·m/kg) of the first bout, where it rises over the first bouts."""
+
+    familiarization: Annotated[int, flag("N")] = 0
+    """Bouts with torque over which the highest torque rises; 0: it is in force from the first one."""
+
     warm_up: Annotated[float, flag("MIN")] = 0.0
     """Minutes under the reference law, first of all."""
 
@@ -77,6 +86,17 @@ class PlanOptions:
 
     validation: Annotated[float, flag("MIN")] = 6.0
     """Minutes of each of the six bouts of the validation; 0: none."""
+
+    validation_rest: Annotated[float, flag("MIN")] = 0.0
+    """Minutes of standing between the bouts of the validation."""
+
+    order: Annotated[str, flag("ORDER")] = "random"
+    """Order of the conditions of the validation: random; or balanced, in which six participants whose codes end in
+    consecutive numbers have all six orders."""
+
+    conditions: Annotated[str, flag("WORDS")] = "named"
+    """How the conditions of the validation are shown: named; or letters, of which the key is in the log and is
+    opened by unblind REASON."""
 
     averaged: Annotated[float, flag("MIN")] = 3.0
     """Last minutes of baseline and validation bouts, which are averaged."""

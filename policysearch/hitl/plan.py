@@ -28,6 +28,7 @@ from policysearch.tasks import incompatibility
 #: A change of law that is confirmed, or walked in steps, per parameter: a quarter of its range (modelling choice).
 NEAR = 0.25
 PARAMETERS = torque_profile.SPACE.names
+ORDERS, SHOWN = ("random", "balanced"), ("named", "letters")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class SessionPlan(PlanOptions):
         for name, least in (
             ("mass", 1.0), ("bouts", 1), ("minutes", 1.0), ("warm_up", 0.0), ("baseline", 0.0), ("rest", 0.0),
             ("retest", 0), ("validation", 0.0), ("averaged", 0.5), ("tau", 1.0), ("standing_rate", 0.0), ("seed", 0),
+            ("upper_newton_metres", 0.0), ("first_torque", 0.0), ("familiarization", 0), ("validation_rest", 0.0),
         ):  # fmt: skip
             value, kind = getattr(self, name), int if isinstance(least, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kind) or not least <= value < math.inf:
@@ -52,6 +54,9 @@ class SessionPlan(PlanOptions):
         for name, most in (("upper_torque", torque_profile.UPPER_TORQUE), ("standing_rate", 5.0)):
             if not 0.0 <= getattr(self, name) <= most:
                 raise ValueError(f"{name}: expected at most {most:g}, got {getattr(self, name)!r}")
+        for name, choices in (("order", ORDERS), ("conditions", SHOWN)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: expected {' or '.join(choices)}, got {getattr(self, name)!r}")
         if not isinstance(self.participant, str):
             raise ValueError(f"participant: expected text, got {self.participant!r}")
         for name in ("baseline", "validation"):
@@ -75,6 +80,18 @@ class SessionPlan(PlanOptions):
         return Space(tuple(dataclasses.replace(parameter, start=value) for parameter, value in parameters))
 
     @property
+    def highest(self) -> float:
+        """The highest peak torque in N·m/kg, that in N·m included."""
+        metres = self.upper_newton_metres
+        return min(self.upper_torque, metres / self.mass) if metres else self.upper_torque
+
+    def ceiling(self, assisted: int) -> float:
+        """The highest peak torque (N·m/kg) of the next bout, after so many with torque."""
+        if assisted >= self.familiarization or self.first_torque >= self.highest:
+            return self.highest
+        return self.first_torque + (self.highest - self.first_torque) * assisted / self.familiarization
+
+    @property
     def widths(self) -> Float[Array, "4"]:
         """A change of each parameter that counts as small."""
         lower, upper = torque_profile.SPACE.bounds
@@ -91,6 +108,14 @@ class SessionPlan(PlanOptions):
         if self.bouts >= size:
             return ""
         return f"bouts: expected at least one generation of {self.optimizer}, {size}, got {self.bouts}"
+
+    def corrected(self, changes: dict[str, Any]) -> "SessionPlan":
+        """The plan with other values.
+
+        Raises:
+            ValueError: for values that no plan may have.
+        """
+        return dataclasses.replace(self, **changes)
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: The marks of bouts that do not count.
-MARKS = {"skipped": "x", "void": "+", "set aside": "s", "undone": "D"}
+MARKS = {"skipped": "x", "void": "+", "set aside": "s", "undone": "D", "excluded": "X"}
 _COLOUR = dict(zip(CONDITIONS, (GREY, ORANGE, BLUE), strict=True))
 _COLUMNS = 6  # of small pictures
 _DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "color": GREY, "markeredgewidth": 0}

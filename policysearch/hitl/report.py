@@ -1,20 +1,23 @@
-"""The report of a session: `report.html`, one file that needs nothing but itself, and `bouts.csv`.
+"""The report of a session: `report.html`, one file that needs nothing but itself, `bouts.csv`, and `breaths.csv`.
 
-The same log gives the same bytes. Times of day are UTC, as a log knows no time zone.
+The same log gives the same bytes. Times of day are UTC, as a log knows no time zone. Where the wall clock was set
+back, they continue by the monotonic clock.
 
 The standard error of a reduction R = 100 (1 − a/b), of net rates a and b with errors s_a and s_b, is taken to first
 order:  s_R = (100/b) √(s_a² + (a/b)² s_b²). It holds the scatter of breaths and nothing else.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from policysearch.asking.answers import LoggedEvent
 from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSensitivity, sensitivity
 from policysearch.files import write_text
 from policysearch.hitl import plots
@@ -32,6 +35,12 @@ PICTURES = (
     ("drift", "The reference law again and again; bars: standard errors from the breaths of the bout alone"),
     ("all_breaths", "Breaths, fitted response (blue), estimate that counts with its standard error (green)"),
 )
+#: Kinds of events, and what else of them, that are not listed among the actions.
+UNLISTED, UNSHOWN = (
+    ("bout", "plan", "asked", "session", "started", "law in force"),
+    ("at", "monotonic", "item"),
+)
+UNBLIND = ("validation", "drift")  # pictures that tell the conditions of the validation
 
 
 class ComparedReduction(NamedTuple):
@@ -42,32 +51,62 @@ class ComparedReduction(NamedTuple):
 
 
 def write(session: SessionView, out: Path) -> Path:
-    """Write `report.html` and `bouts.csv` into a folder, each atomically; returns the page's path.
+    """Write `report.html`, `bouts.csv` and `breaths.csv` into a folder, each atomically; returns the page's path.
 
     Raises:
         OSError: if a file cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in (("bouts.csv", csv(session.table())), ("report.html", page(session))):
+    tables = {"bouts.csv": session.table(), "breaths.csv": breaths_table(session)}
+    for name, text in {
+        **{name: csv(table) for name, table in tables.items()},
+        "report.html": page(session),
+    }.items():
         write_text(out / name, text)
     return out / "report.html"
 
 
+def breaths_table(session: SessionView) -> pd.DataFrame:
+    """A row per breath: the number of its bout, time (s), rate (W/kg), and what else was measured of it."""
+    tables = [
+        pd.DataFrame({"bout": entry.number, "time": each.time, "rate": each.rate, **each.gases})
+        for entry in session.entries
+        if (each := entry.breaths) is not None
+    ]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=["bout", "time", "rate"])
+
+
+def moments(events: Sequence[LoggedEvent]) -> list[float]:
+    """The time of day (s) of every event, which never runs backwards; NaN before the first one that has one."""
+    found, now, last = list[float](), math.nan, math.nan
+    for _, body in events:
+        if "at" in body:
+            at, monotonic = float(body["at"]), float(body.get("monotonic", math.nan))
+            passed = monotonic - last
+            now = max(at, now) if not passed > 0.0 or not at < now else now + passed
+            now = at if math.isnan(now) else now
+            last = monotonic
+        found.append(now)
+    return found
+
+
 def page(session: SessionView) -> str:
     """`report.html`."""
-    times = [_time(body["at"], "%Y-%m-%d %H:%M") for _, body in session.events if "at" in body]
+    times = [_time(at, "%Y-%m-%d %H:%M") for at in moments(session.events)]
     bout = session.next
     tested = sensitivities(session)
     return render(
         "policysearch.hitl",
-        participant=session.plan.participant,
+        participant=session.participant,
         when=f"{times[0]} to {times[-1]} UTC",
         state="It is over." if bout is None else f"It is not over; next: {bout.label}.",
         plan=plan_words(session),
         recommendation=law_words(session),
         findings=findings(session),
         pictures=[
-            (name, drawn(partial(getattr(plots, name), session), name), caption) for name, caption in PICTURES
+            (name, drawn(partial(getattr(plots, name), session), name), caption)
+            for name, caption in PICTURES
+            if not (session.is_blind and name in UNBLIND)
         ],
         bouts=cells(session).to_numpy().tolist(),
         fitted=len(tested),
@@ -111,11 +150,13 @@ def law_words(session: SessionView) -> str:
     (peak_torque, peak, rise, fall), mass = session.recommendation.tolist(), session.plan.mass
     words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
     words += f"; rise {rise:.1f} %, fall {fall:.1f} % (onset {peak - rise:.1f} %, end {peak + fall:.1f} %)."
-    return (
-        words
-        if session.counted("search")
-        else f"{words} No law was measured yet: this is where the search starts."
-    )
+    if session.is_optimized:
+        return words
+    if session.counted("search"):
+        return (
+            f"{words} Nothing is optimized: no generation is complete, and this is where the search starts."
+        )
+    return f"{words} No law was measured yet: this is where the search starts."
 
 
 def compared(session: SessionView, condition: str, to: str) -> ComparedReduction | None:
@@ -135,6 +176,8 @@ def _error(bouts: list[Entry]) -> float:
 
 def findings(session: SessionView) -> list[str]:
     """What was measured, and how reliable it is, in sentences."""
+    if session.is_blind:
+        return ["The conditions of the validation are letters until they are opened: unblind REASON."]
     pairs = (("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference"))
     found = {pair: by for pair in pairs if (by := compared(session, *pair)) is not None}
     lines = [
@@ -204,12 +247,14 @@ def actions(session: SessionView) -> list[tuple[str, str, str]]:
     listed: list[tuple[str, str, str]] = []
     in_force: list[tuple[int, str, Mapping[str, Any]]] = []  # number of the bout, kind and body
     number = 0
-    for kind, body in session.events:
+    for (kind, body), at in zip(session.events, moments(session.events), strict=True):
         number += kind in ("bout", "void", "skip")
         words = str(body.get("reason", body.get("text", "")))
         match kind:
-            case "bout" | "plan" | "asked" | "session":
-                pass
+            case "exclude":
+                words = f"bout {body['number']}: {words}"
+            case "correct" | "ended" | "estop" | "operator" | "gap" | "file" | "device":
+                words = ", ".join(f"{k} {v}" for k, v in body.items() if k not in UNSHOWN)
             case "void" | "skip":
                 words = f"bout {number}: {words}"
             case "amend":
@@ -226,8 +271,8 @@ def actions(session: SessionView) -> list[tuple[str, str, str]]:
                 words = "the reference law next"
         if kind in UNDOABLE:
             in_force.append((number, kind, body))
-        if kind not in ("bout", "plan", "asked", "session"):
-            listed.append((_time(body["at"], "%H:%M:%S"), kind, words))
+        if kind not in UNLISTED:
+            listed.append((_time(at, "%H:%M:%S"), kind, words))
     return listed
 
 
@@ -235,7 +280,7 @@ def versions(session: SessionView) -> list[str]:
     """The versions of the session, a line for every time that it was opened to continue."""
     return [
         f"from {_time(body['at'], '%H:%M:%S')} UTC: "
-        + ", ".join(f"{k} {v}" for k, v in body.items() if k != "at")
+        + ", ".join(f"{k} {v}" for k, v in body.items() if k not in UNSHOWN)
         for kind, body in session.events
         if kind == "session"
     ]

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 from jaxtyping import Float
 
 from policysearch.asking.prompt import Command, Prompt, Reply, Stopped
 from policysearch.core import Array
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
-from policysearch.exoskeleton.respirometry import LONG_BOUT, Breaths, Estimate, sensitivity
+from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.agenda import AVERAGED, Bout
 from policysearch.hitl.countdown import Countdown
+from policysearch.hitl.offers import offer
 from policysearch.hitl.operator import Moved, Operator
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
@@ -26,7 +26,6 @@ from policysearch.hitl.view import in_words
 RATE = "a rate (W/kg, gross)"
 ANSWER = f"{RATE}, a breath file, or a command (help lists them)"
 NUMBER = "{number}"  # in the name of a breath file: that of the bout
-SHORT = 0.75  # of a bout: breaths over less of it are doubtful (choice)
 _Result = tuple[Estimate, Breaths | None]
 
 
@@ -152,7 +151,7 @@ class OperatedSession:
         if count is not None and count.broken:
             return "Enter voids the bout", lambda: self.operator.void(count.broken)
         if count is not None and self.breaths:
-            return "Enter takes the breaths", lambda: self._estimated(bout, count.window.breaths())
+            return "Enter takes the breaths", lambda: self._estimated(bout, count.breaths())
         if count is None and NUMBER in self.breaths:
             path = self._file()
             return f"Enter reads {path}", lambda: self._estimated(bout, self._read(path))
@@ -184,31 +183,18 @@ class OperatedSession:
 
     def _estimated(self, bout: Bout, breaths: Breaths) -> _Result | None:
         """The estimate of breaths, if the operator takes it."""
-        estimate = self.session.estimate(breaths, bout.minutes, bout.purpose)
-        seconds = float(breaths.time[-1] - breaths.time[0])
-        self._say(f"  {estimate} W/kg from {len(breaths.time)} breaths over {seconds:.0f} s")
-        if bout.purpose not in AVERAGED and seconds < LONG_BOUT:
-            found = sensitivity(breaths)
-            if found.warn:
-                rates = ", ".join(f"{r:.2f} at {t:g} s" for r, t in zip(found.rates, found.taus, strict=True))
-                self._say(f"  it depends on the time constant of breathing: {rates}")
-        doubts = [self.session.doubt(estimate.rate)]
-        if seconds < SHORT * 60.0 * bout.minutes:
-            doubts.append(f"{seconds:.0f} s is short for a bout of {60 * bout.minutes:g} s")
-        doubts += [
-            f"bout {entry.number} has the same breaths"
-            for entry in self.session.entries
-            if entry.breaths is not None and np.array_equal(entry.breaths.rate, breaths.rate)
-        ]
-        if doubt := "; ".join(filter(None, doubts)):
-            taken = self.operator.prompt.is_meant(doubt, f"{estimate.rate:.2f}")
+        found = offer(self.session, breaths, bout.minutes, bout.purpose, times=self.session.times_walked)
+        for line in found.said:
+            self._say(f"  {line}")
+        if found.doubt:
+            taken = self.operator.prompt.is_meant(found.doubt, f"{found.estimate.rate:.2f}")
         else:
             word = self.operator.word(bout, "  take it? yes or no", ("yes", "no"), "yes, no, or a command")
             taken = word == "yes"
-        return (estimate, breaths) if taken else None
+        return (found.estimate, found.breaths) if taken else None
 
     def _read(self, path: Path) -> Breaths:
-        return read_breaths(path, self.session.plan.mass)
+        return read_breaths(path, self.session.plan.mass, gaps=True)
 
     def _file(self) -> Path:
         return Path(self.breaths.replace(NUMBER, str(len(self.session.entries) + 1)))

@@ -12,27 +12,22 @@ if their questions return. A method that uses ranks only asks the same after an 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from policysearch.exoskeleton.respirometry import Breaths
+from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.agenda import Bout
+from policysearch.hitl.clocks import monotonic
+from policysearch.hitl.corrections import CorrectableSession, words
 from policysearch.hitl.log import PACKAGES, Log, has_begun, parsed, refusing
 from policysearch.hitl.plan import SessionPlan
-from policysearch.hitl.view import SessionView
 from policysearch.ledger import Ledger, LedgerError
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.provenance import versions
 
 
-class Session(SessionView):
+class Session(CorrectableSession):
     """A session that continues; also a context manager. `begin` or `resume` makes one."""
-
-    def __init__(self, plan: SessionPlan, log: Log, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(plan, log)
-        self._clock = clock
-        self._request()
 
     @classmethod
     def begin(
@@ -93,6 +88,7 @@ class Session(SessionView):
         breaths: Breaths | None = None,
         *,
         of: Bout | None = None,
+        reason: str = "",
     ) -> None:
         """The next bout was walked, and this is its metabolic rate (W/kg, gross).
 
@@ -101,14 +97,15 @@ class Session(SessionView):
             standard_error: of the rate.
             breaths: from which it is estimated.
             of: the bout that was walked, if another one than `next` would be a mistake.
+            reason: what is to be known of it, as that its time was not kept.
 
         Raises:
             ValueError: for a rate that is not positive, a law that has to be confirmed first, or another bout.
             RuntimeError: if the session is over.
         """
         bout = self._due(of)
-        rate, error = self._state.checked(rate, bout.purpose), float(standard_error)
-        self._note("bout", **bout.body, rate=rate, standard_error=error, breaths=_plain(breaths))
+        found = self._plain(Estimate(self._state.checked(rate, bout.purpose), standard_error), breaths)
+        self._note("bout", **bout.body, **found, **({"reason": reason} if reason else {}))
 
     def walked(self, *, of: Bout | None = None) -> None:
         """The next bout was walked, or stood, and has nothing to be measured."""
@@ -121,13 +118,26 @@ class Session(SessionView):
         """The next bout was walked for some minutes (all of them unless given), and does not count; it comes again.
 
         Raises:
-            ValueError: for minutes that are not more than 0 and at most those of the bout, or without a reason.
+            ValueError: for minutes that are not at least 0 and at most those of the bout, or without a reason.
         """
-        bout = self._due()
+        bout = self._due(confirmed=bool(minutes is None or minutes > 0.0))
         minutes = bout.minutes if minutes is None else float(minutes)
-        if not 0.0 < minutes <= bout.minutes:
-            raise ValueError(f"minutes: expected more than 0 and at most {bout.minutes:g}, got {minutes:g}")
-        self._note("void", **bout.body | {"minutes": minutes}, reason=_words(reason), breaths=_plain(breaths))
+        if not 0.0 <= minutes <= bout.minutes:
+            raise ValueError(f"minutes: expected at least 0 and at most {bout.minutes:g}, got {minutes:g}")
+        kept = self._plain(Estimate(np.nan), breaths)
+        del kept["rate"], kept["standard_error"]
+        self._note("void", **bout.body | {"minutes": minutes}, reason=words(reason), **kept)
+
+    def started(self, *, of: Bout | None = None) -> None:
+        """The next bout begins now."""
+        bout = self._due(of)
+        self._note("started", item=bout.item, law=bout.law.tolist(), minutes=bout.minutes)
+
+    def ended(self, why: str) -> None:
+        """The bout that was started ends now; its result follows, or it is void."""
+        if self._log.started is None or self._log.ended is not None:
+            raise RuntimeError("ended: no bout is under way")
+        self._note("ended", item=self._log.started["item"], why=words(why))
 
     def skip(self, reason: str) -> None:
         """Leave the next bout out.
@@ -146,69 +156,19 @@ class Session(SessionView):
                     f"{bout.label}: at least half of a generation has to be measured, and {len(skipped)} of "
                     f"{count} laws are skipped already; walk it, or finish the search"
                 )
-        self._note("skip", **bout.body, reason=_words(reason))
+        self._note("skip", **bout.body, reason=words(reason))
 
-    def amend(self, number: int, rate: float, reason: str) -> None:
-        """The rate of the bout with this number was another one.
-
-        Raises:
-            ValueError: if there is no such bout in force, for a rate that is not positive, or without a reason.
-        """
-        entries = {entry.number: entry for entry in self._state.done.values() if np.isfinite(entry.rate)}
-        if number not in entries:
-            known = ", ".join(map(str, sorted(entries))) or "none yet"
-            raise ValueError(f"bout: expected the number of a measured one ({known}), got {number}")
-        rate = self._state.checked(rate, entries[number].purpose)
-        self._note("amend", item=entries[number].item, rate=rate, reason=_words(reason))
-
-    def undo(self, reason: str) -> str:
-        """Take back the last bout, void, skip, amendment, re-test or finish; returns what it was.
-
-        Raises:
-            ValueError: if there is nothing to take back, or without a reason.
-        """
-        if self._log.last is None:
-            raise ValueError("undo: there is nothing to take back")
-        kind, body = self._log.last
-        self._note("undo", reason=_words(reason))
-        return f"{kind} {body.get('item', '')}".strip()
-
-    def retest(self) -> None:
-        """Walk the reference law next (after warm-up and baseline)."""
-        self._note("retest")
-
-    def finish(self, reason: str) -> None:
-        """Propose no more laws; the validation is next."""
-        if not self._agenda.is_searching:
-            raise ValueError("finish: the search has ended already")
-        self._note("finish", reason=_words(reason))
-
-    def limit(self, upper_torque: float, reason: str) -> None:
-        """Lower the upper torque (N·m/kg), for good.
-
-        Raises:
-            ValueError: for one that is higher than the present one, or not positive.
-        """
-        present = self._state.upper_torque
-        if not 0.0 < upper_torque <= present:
-            expected = f"above 0 and at most {present:g} N·m/kg, as limits are only ever lowered"
-            raise ValueError(f"upper_torque: expected {expected}, got {upper_torque:g}")
-        self._note("limit", upper_torque=float(upper_torque), reason=_words(reason))
-
-    def confirm(self) -> None:
-        """The operator has seen that the next law enters a new region."""
-        if self.next is not None:
-            self._note("confirm", item=self.next.item)
-
-    def note(self, text: str) -> None:
-        """Words for the report."""
-        self._note("note", text=_words(text))
-
-    def _note(self, kind: str, **body: Any) -> None:
-        """Write an event, and bring search and agenda up to it."""
-        self._log.note(kind, body | {"at": self._clock()})
-        self._fold(self._log)
-        self._request()
+    def _void_what_was_interrupted(self) -> None:
+        """A bout whose end is not in the log is void; it was walked for so long at most."""
+        started = self._log.started
+        if started is None or self._log.ended or self.next is None or self.next.item != started["item"]:
+            return
+        passed, most = monotonic() - started["monotonic"], self.next.minutes
+        minutes = (
+            min(passed / 60.0, most) if passed >= 0.0 else most
+        )  # the computer may have been started again
+        self.ended("the program ended")
+        self.void("the program ended while it was walked", minutes)
 
     def _due(self, of: Bout | None = None, *, confirmed: bool = True) -> Bout:
         if self.next is None:
@@ -220,24 +180,9 @@ class Session(SessionView):
             raise ValueError(f"{self.next.label}: its {new} is far from any law before; confirm it first")
         return self.next
 
-    def _request(self) -> None:
-        """Log what the search asks for, if that is new."""
-        asked = self._agenda.asked()
-        if asked != next((body for kind, body in reversed(self._log.events) if kind == "asked"), None):
-            self._log.note("asked", asked)
-
 
 def _opened(session: Session) -> Session:
     """The session, after its log holds the versions that continue it."""
     session._note("session", **versions(*PACKAGES), **OPTIMIZERS.versions(session.plan.optimizer))
+    session._void_what_was_interrupted()
     return session
-
-
-def _plain(breaths: Breaths | None) -> list[list[float]] | None:
-    return None if breaths is None else [breaths.time.tolist(), breaths.rate.tolist()]
-
-
-def _words(text: str) -> str:
-    if not text.strip():
-        raise ValueError("reason: expected a few words, got none")
-    return text.strip()

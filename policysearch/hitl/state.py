@@ -1,12 +1,15 @@
 """The state of a session: what follows from the events of its log that are in force."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from policysearch.asking.search import AskedGeneration, Pair, without
 from policysearch.core import Evaluation
-from policysearch.hitl.log import Entry, Log
+from policysearch.exoskeleton.respirometry import Breaths
+from policysearch.hitl.log import Entry, Log, breaths_of
 from policysearch.hitl.plan import SessionPlan
 
 #: A rate this many times larger or smaller than the median of those before it is doubtful (choice).
@@ -15,61 +18,86 @@ DOUBTFUL = 2.0
 PLAUSIBLE = (0.5, 20.0)
 #: W/kg, walking takes at least so much more than standing (choice).
 MIN_NET = 0.5
+#: W/kg, of a first rate that nothing can be compared with: less may be a net rate, more one in mL/kg/min (choice).
+USUAL_NET = (1.6, 8.0)
 
 
 @dataclass(frozen=True, eq=False)
 class SessionState:
     """What follows from the events in force."""
 
-    plan: SessionPlan
+    plan: SessionPlan  # as corrected, but for the code of the participant, on which random orders depend
+    participant: str  # the code, as corrected
     done: dict[str, Entry]  # by item
-    retests: tuple[int, ...]  # numbers of the events that asked for one
-    finished: bool
-    upper_torque: float  # N·m/kg
-    confirmed: frozenset[str]  # items
+    excluded: dict[int, str] = field(
+        default_factory=dict
+    )  # reasons by number, of bouts that are walked again
+    retests: tuple[int, ...] = ()  # numbers of the events that asked for one
+    finished: bool = False  # no more laws
+    ended: bool = False  # nothing more at all
+    day: int = 1
+    upper_torque: float = np.inf  # N·m/kg
+    ceiling: float = np.inf  # N·m/kg, of the next bout: the upper torque, or less at first
+    confirmed: frozenset[str] = frozenset()  # items
+    blind: bool = False
 
     @classmethod
     def of(cls, plan: SessionPlan, log: Log) -> "SessionState":
         """The state of a session."""
-        done: dict[str, Entry] = {}
-        for place, kind, body in log.in_force:
-            if kind in ("bout", "skip"):
-                done[body["item"]] = log.entries[place]
-            elif kind == "amend" and body["item"] in done:
-                old = done[body["item"]]
-                reason = f"{old.rate:g} W/kg before: {body['reason']}"
-                done[body["item"]] = replace(
-                    old, rate=float(body["rate"]), standard_error=np.nan, status="amended", reason=reason
-                )
-        retests = tuple(place + 1 for place, kind, _ in log.in_force if kind == "retest")
-        finished = any(kind == "finish" for _, kind, _ in log.in_force)
+        corrections = {body["field"]: body["value"] for kind, body in log.events if kind == "correct"}
+        participant = corrections.pop("participant", plan.participant)
+        plan = replace(plan, **corrections) if corrections else plan
+        done, excluded = _answers(log, plan.mass)
+        kinds = [kind for _, kind, _ in log.in_force]
         limits = [body["upper_torque"] for kind, body in log.events if kind == "limit"]
-        confirmed = frozenset(body["item"] for kind, body in log.events if kind == "confirm")
-        return cls(plan, done, retests, finished, min([plan.upper_torque, *limits]), confirmed)
+        upper = min([plan.highest, *limits])
+        walked = [entry for entry in log.entries.values() if entry.status != "skipped" and entry.minutes]
+        assisted = len([entry for entry in walked if entry.law[0] > 0.0])
+        return cls(
+            plan=plan,
+            participant=participant,
+            done=done,
+            excluded=excluded,
+            retests=tuple(place + 1 for place, kind, _ in log.in_force if kind == "retest"),
+            finished="finish" in kinds,
+            ended="end" in kinds,
+            day=log.day,
+            upper_torque=upper,
+            ceiling=min(upper, plan.ceiling(assisted)),
+            confirmed=frozenset(body["item"] for kind, body in log.events if kind == "confirm"),
+            blind=plan.conditions == "letters" and not any(kind == "unblind" for kind, _ in log.events),
+        )
 
-    def reduction(self, rate: float) -> float:
-        """% less net energy than without torque; NaN before that is measured."""
-        baseline = self.done.get("baseline")
-        if baseline is None:
-            return float("nan")
-        net = baseline.rate - self.plan.standing_rate
-        return float(100.0 * (1.0 - (rate - self.plan.standing_rate) / net))
+    def reduction(self, rate: float, day: int | None = None) -> float:
+        """% less net energy than without torque; NaN before that is measured.
+
+        Without a baseline of that day (the present one by default) the one nearest before it is taken, or after it.
+        """
+        day = day or self.day
+        for other in (*range(day, 0, -1), *range(day + 1, self.day + 1)):
+            baseline = self.done.get(day_item("baseline", other))
+            if baseline is not None and baseline.counts:
+                net = baseline.rate - self.plan.standing_rate
+                return float(100.0 * (1.0 - (rate - self.plan.standing_rate) / net))
+        return float("nan")
 
     def skipped(self, generation: AskedGeneration) -> list[Pair]:
-        """The pairs of a generation that were skipped."""
+        """The pairs of a generation that were skipped, or excluded."""
         entries = {pair: self.done.get(item) for pair, item in generation.questions.items()}
-        return [pair for pair, entry in entries.items() if entry and entry.status == "skipped"]
+        return [pair for pair, entry in entries.items() if entry and not entry.counts]
 
     def evaluation(self, generation: AskedGeneration) -> Evaluation | None:
         """What the method is told of a generation; None before all of it is measured or skipped."""
         plan, proposal = self.plan, generation.proposal
         entries = [self.done.get(item) for item in generation.questions.values()]
-        if None in entries or (plan.baseline and "baseline" not in self.done):
+        if None in entries:
             return None
         returns = np.full((len(proposal.params), proposal.episodes), np.nan)
         for pair, entry in zip(generation.questions, entries, strict=True):
-            if entry is not None and entry.status != "skipped":
-                returns[pair] = self.reduction(entry.rate) if plan.baseline else -entry.rate
+            if entry is not None and entry.counts:
+                returns[pair] = self.reduction(entry.rate, entry.day) if plan.baseline else -entry.rate
+                if np.isnan(returns[pair]):  # the baseline is to be measured again
+                    return None
         minutes = np.full(returns.shape, round(plan.minutes))
         unmeasured = [pair for pair in generation.questions if np.isnan(returns[pair])]
         return without(Evaluation(proposal.params, returns, minutes), unmeasured)
@@ -85,10 +113,14 @@ class SessionState:
         low, high = PLAUSIBLE
         if not low <= rate <= high:
             return f"{rate:g} W/kg is not between {low:g} and {high:g} W/kg"
-        known = [entry.rate for entry in self.done.values() if np.isfinite(entry.rate)]
+        known = [entry.rate for entry in self.done.values() if entry.counts]
         standing = self.plan.standing_rate
         if not known and rate < standing + MIN_NET:
             return f"{rate:g} W/kg is less than {MIN_NET:g} W/kg above standing, {standing:g} W/kg"
+        low, high = (standing + net for net in USUAL_NET)
+        if not known and not low <= rate <= high:
+            unit = "gross W/kg, not net" if rate < low else "W/kg, not mL/kg/min"
+            return f"{rate:g} W/kg is unusual for walking, {low:g} to {high:g} W/kg; expected {unit}"
         if known:
             middle = float(np.median(known))
             if not middle / DOUBTFUL <= rate <= DOUBTFUL * middle:
@@ -108,3 +140,51 @@ class SessionState:
                 f"baseline: expected more than the {standing:g} W/kg of standing, got {rate:g} W/kg; one is wrong"
             )
         return rate
+
+
+def day_item(purpose: str, day: int) -> str:
+    """The name of the warm-up or the baseline of a day in the log."""
+    return purpose if day == 1 else f"{purpose}/{day}"
+
+
+def _answers(log: Log, mass: float) -> tuple[dict[str, Entry], dict[int, str]]:
+    """The entries in force by item, for a body of this mass (kg); and the reasons of those that come again."""
+    done: dict[str, Entry] = {}
+    excluded: dict[int, str] = {}
+    for place, kind, body in log.in_force:
+        if kind in ("bout", "skip"):
+            done[body["item"]] = _scaled(log.entries[place], mass)
+        elif kind == "amend" and body["item"] in done:
+            done[body["item"]] = _scaled(_amended(done[body["item"]], body), mass)
+        elif kind == "exclude" and body["item"] in done:
+            entry = done[body["item"]]
+            done[body["item"]] = replace(entry, status="excluded", reason=body["reason"])
+            if body["again"]:
+                excluded[entry.number] = body["reason"]
+                del done[body["item"]]
+    return done, excluded
+
+
+def _amended(old: Entry, body: Mapping[str, Any]) -> Entry:
+    breaths: Breaths | None = old.breaths
+    if body.get("breaths") is not None:
+        breaths = breaths_of(body["breaths"], body.get("gases", {}))
+    return replace(
+        old,
+        rate=float(body["rate"]),
+        standard_error=float(body.get("standard_error", np.nan)),
+        breaths=breaths,
+        mass=float(body.get("mass", np.nan)),
+        status="amended",
+        reason=f"{old.rate:g} W/kg before: {body['reason']}",
+    )
+
+
+def _scaled(entry: Entry, mass: float) -> Entry:
+    """The entry with its volumes turned into rates for a body of this mass (kg)."""
+    if entry.mass == mass or not np.isfinite(entry.mass):
+        return entry
+    ratio = entry.mass / mass
+    breaths = entry.breaths and replace(entry.breaths, rate=ratio * entry.breaths.rate)
+    rate, error = ratio * entry.rate, ratio * entry.standard_error
+    return replace(entry, rate=rate, standard_error=error, breaths=breaths, mass=mass)

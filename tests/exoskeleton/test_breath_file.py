@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+from policysearch.exoskeleton.respirometry import cost_of_gaps
 
 HEADER = "time_s,power_W_per_kg\n"
 
@@ -46,8 +47,8 @@ def test_a_file_of_power_or_of_volumes_gives_its_breaths(tmp_path: Path) -> None
         (4, "noon,4", r"line 5: expected time_s to be a finite number, got 'noon'"),
         (4, "9.5", r"line 5: expected 2 columns, got 1"),
         (4, "9,5,4", r"line 5: expected 2 columns, got 3"),
-        (4, "5.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 5.5 s"),
-        (4, "6.5,4", r"line 5: expected a breath within 15 s after the one at 6.5 s, got 6.5 s"),
+        (4, "5.5,4", r"line 5: expected a time later than 6.5 s, got 5.5 s"),
+        (4, "6.5,4", r"line 5: expected a time later than 6.5 s, got 6.5 s"),
         (12, "45.6,4", r"line 13: expected a breath within 15 s after the one at 30.5 s, got 45.6 s"),
         (0, "time,power", r"line 1: expected the columns time_s and either .*, got time, power"),
         (
@@ -89,6 +90,58 @@ def test_a_gap_of_the_stated_limit_is_no_longer_than_it(tmp_path: Path) -> None:
     rows[12] = "45.51,4"
     with pytest.raises(ValueError, match=r"within 15 s after the one at 30.5 s, got 45.51 s"):
         read_breaths(file_of(tmp_path, rows))
+
+
+def test_a_gap_is_taken_where_it_is_asked_for(tmp_path: Path) -> None:
+    rows = lines()
+    rows[12] = "51.5,4"
+    breaths = read_breaths(file_of(tmp_path, rows), gaps=True)
+    assert breaths.gaps.tolist() == [21.0]
+
+    def error(time: list[int]) -> float:
+        """The standard error of u in standard deviations of a breath, of the design [e, 1 − e]."""
+        e = np.exp(-np.array(time) / 42.0)
+        design = np.column_stack([e, 1.0 - e])
+        return float(np.sqrt(np.linalg.inv(design.T @ design)[1, 1]))
+
+    with_gap = error([*range(0, 31, 3), 51])
+    assert cost_of_gaps(breaths) == pytest.approx(with_gap / error([*range(0, 52, 3)]) - 1.0)
+    assert cost_of_gaps(read_breaths(file_of(tmp_path, lines()))) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("header", "units", "rows"),
+    [
+        ("time_s,power_W_per_kg", "s,W/kg", [f"{3 * k},4.0" for k in range(25)]),
+        ("time_s,power_W_per_kg", "mm:ss,[W/kg]", [f"{3 * k // 60}:{3 * k % 60:02d},4.0" for k in range(25)]),
+        ("time_s,power_W_per_kg", None, [f"0:{3 * k // 60}:{3 * k % 60:02d}.0,4.0" for k in range(25)]),
+        ("time_s,vo2_ml_min,vco2_ml_min,heart_rate_bpm", "s,mL/min,mL/min,bpm", [f"{3 * k},900,800,{90 + k}" for k in range(25)]),
+        ("time_s,vo2_ml_min,vco2_ml_min,heart_rate_bpm", None, [f"{3 * k},900,800," for k in range(25)]),
+    ],
+)  # fmt: skip
+def test_both_readers_understand_units_times_of_day_and_what_else_was_measured(
+    tmp_path: Path, header: str, units: str | None, rows: list[str]
+) -> None:
+    path = file_of(tmp_path, [header, *([units] if units else []), *rows])
+    later, live = read_breaths(path, 70.0), BreathFile(path, 70.0)
+    assert live.new() == list(zip(later.time.tolist(), later.rate.tolist(), strict=True))
+    assert later.time.tolist() == [3.0 * k for k in range(25)]
+    assert live.columns == tuple(later.gases)
+    kept = np.array([live.gases[time] for time in later.time.tolist()]).T
+    for column, values in zip(kept, later.gases.values(), strict=True):
+        np.testing.assert_array_equal(column, values)
+    if "vo2" in header:
+        assert later.rer == pytest.approx(8.0 / 9.0)
+        assert "heart_rate_bpm" in later.gases
+
+
+def test_other_units_than_those_of_the_columns_are_refused_by_both_readers(tmp_path: Path) -> None:
+    rows = ["time_s,vo2_ml_min,vco2_ml_min", "s,L/min,L/min", *(f"{k},0.9,0.8" for k in range(12))]
+    path = file_of(tmp_path, rows)
+    message = r"line 2: expected vo2_ml_min in ml/min, got 'l/min'; convert the file$"
+    for read in (lambda: read_breaths(path, 70.0), BreathFile(path, 70.0).new):
+        with pytest.raises(ValueError, match=message):
+            read()
 
 
 def append(path: Path, text: str) -> None:

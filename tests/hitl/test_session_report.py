@@ -298,7 +298,7 @@ def test_the_same_log_gives_the_same_bytes(path: Path, written: Path, tmp_path: 
     again = report.write(SessionView.of(path), tmp_path)
     assert again.read_bytes() == written.read_bytes()
     assert (tmp_path / "bouts.csv").read_bytes() == (written.parent / "bouts.csv").read_bytes()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["bouts.csv", "report.html"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["bouts.csv", "breaths.csv", "report.html"]
 
 
 def test_bouts_csv_is_the_sessions_table(session: Session, written: Path) -> None:
