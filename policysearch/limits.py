@@ -21,6 +21,8 @@ from policysearch.core import Array, Evaluation
 from policysearch.search import Generation
 
 Ending = Literal["", "time", "target", "patience"]
+#: How it is said that time has ended a search.
+TIME_IS_UP = "the time limit of"
 
 
 def clock() -> float:
@@ -54,7 +56,7 @@ class Watch:
     Args:
         limits: what ends it.
         seconds: the time that the search has taken so far.
-        after: rollouts that follow the search, for which time is kept.
+        after: rollouts that would follow the search if it ended with a generation; time is kept for them.
         values: what each candidate is worth, NaN for those that count for nothing; by default, its mean return.
 
     Attributes:
@@ -66,7 +68,7 @@ class Watch:
         self,
         limits: Limits,
         seconds: Callable[[], float] = lambda: 0.0,
-        after: int = 0,
+        after: Callable[[Generation], int] = lambda made: 0,
         values: Callable[[Evaluation], Float[Array, "n"]] | None = None,
     ) -> None:
         self.limits, self._seconds, self._after = limits, seconds, after
@@ -99,13 +101,14 @@ class Watch:
         if limits.hours is None:
             return "", ""
         seconds = self._seconds()
-        needed = (self._largest + self._after) * seconds / made.rollouts
+        after = self._after(made)
+        needed = (self._largest + after) * seconds / made.rollouts
         if seconds + needed <= 3600 * limits.hours:
             return "", ""
         limit, spent = in_words(3600 * limits.hours), f"{made.rollouts} rollouts took {in_words(seconds)}"
-        kept = f", and the evaluation of the result, with {self._after} rollouts, needs time too"
-        said = f"the time limit of {limit} leaves no further generation: {spent}"
-        return "time", said + kept if self._after else said
+        kept = f", and the evaluation of the result, with {after} rollouts, needs time too"
+        said = f"{TIME_IS_UP} {limit} leaves no further generation: {spent}"
+        return "time", said + kept if after else said
 
 
 def _mean_returns(evaluation: Evaluation) -> Float[Array, "n"]:

@@ -71,7 +71,7 @@ def test_the_target_of_a_cost_is_reached_from_above() -> None:
 
 def test_time_is_kept_for_what_follows_the_search() -> None:
     for after, generations in ((5, 5), (6, 1)):  # 20 s, and (5 + after) · 4 s, of 60 s
-        watch = Watch(Limits(hours=1 / 60), lambda: 20.0, after)
+        watch = Watch(Limits(hours=1 / 60), lambda: 20.0, lambda made, after=after: after)
         assert len(list(watch.over(iter(search([[0.0] * 5] * 5))))) == generations
     assert watch.ended == (
         "the time limit of 1 min leaves no further generation: 5 rollouts took 20 s, and the evaluation of the "

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m policysearch.compare"
 
-
 DESCRIPTION = """Compare methods of policy search on equal budgets of rollouts.
 
 Without flags, runs the quick study: the general methods that need no extra on two small tasks, within two
@@ -97,6 +96,9 @@ class Arguments:
 
     shard: Annotated[str | None, flag("I/N")] = None
     """Make only the I-th of N parts of the runs; `report` puts the parts together."""
+
+    log: Annotated[Path | None, flag("FILE.csv")] = None
+    """A file to which the rollouts of the searches are appended while they run, a row each."""
 
     latex: Annotated[bool, flag("")] = False
     """Also write table.tex."""
@@ -227,33 +229,29 @@ def _prepare(out: Path, study: "Study", *, fresh: bool) -> None:
 def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "list[str]") -> int:
     """Make the runs, show what has come of them, and say how it ended."""
     from policysearch.compare.again import command_line, replay_of  # noqa: PLC0415 - heavy
-    from policysearch.compare.driver import run_study  # noqa: PLC0415
+    from policysearch.compare.driver import Shown, run_study  # noqa: PLC0415
     from policysearch.compare.study import StudyError  # noqa: PLC0415
     from policysearch.ledger import LedgerRefused  # noqa: PLC0415
 
     again = command_line([argument for argument in argv if argument not in ("--fresh", "--retry-failed")])
     reuse = Reuse(**{name: getattr(arguments, name) for name in Reuse.model_fields})
-    shard = _shard(arguments.shard, study)
+    shard, shown = _shard(arguments.shard, study), Shown(log=arguments.log, latex=arguments.latex)
     try:
-        outcome = run_study(
-            study, out, workers, shard=shard, command=again, latex=arguments.latex, reuse=reuse
-        )
+        outcome = run_study(study, out, workers, shard=shard, command=again, shown=shown, reuse=reuse)
     except StudyError as error:
         raise Refusal(error.problems) from error
     except LedgerRefused as error:
         raise Refusal([f"{error}; or pass --fresh to start over next to it"], MACHINE_TROUBLE) from error
+    from policysearch.compare import show  # noqa: PLC0415 - heavy, and not needed before
+
+    show.outcome(outcome, out, with_plan=arguments.plan)
+    if outcome.interrupted:
+        when = "interrupted" if outcome.result else "interrupted before a run of the comparison had finished"
+        raise Refusal([f"{when}; what was run is kept. To continue: {again}"], INTERRUPTED)
     if outcome.result is None:
         none_here = f"--shard {arguments.shard}: no run of the study belongs to this part"
         none_yet = "no run of the comparison has finished yet"
         print(f"{none_yet if shard.part(study) else none_here}; there is nothing to report", file=sys.stderr)
-    else:
-        from policysearch.compare import show  # noqa: PLC0415 - heavy, and not needed before
-
-        show.results(outcome.result, out)
-        if arguments.plan:
-            show.plan(outcome.result)
-    if outcome.interrupted:
-        raise Refusal([f"interrupted; what was run is kept. To continue: {again}"], INTERRUPTED)
     if outcome.died:
         lines = [f"{died.job} has no result: {died.reason}" for died in outcome.died]
         lines += [
@@ -262,6 +260,8 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
             if died.crash is not None
         ]
         raise Refusal([*lines, f"the other runs are written. To try these again: {again}"], MACHINE_TROUBLE)
+    if outcome.result is None and outcome.unfinished:
+        return 1
     if outcome.result is not None and outcome.result.nothing_usable:
         hint = "mend what fails and run the same again with --retry-failed"
         raise Refusal(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from policysearch.compare import request
-from policysearch.compare.driver import run_study
+from policysearch.compare.driver import Shown, run_study
 from policysearch.compare.journal import NAME
 from policysearch.compare.options import CompareOptions
 from policysearch.compare.progress import say
@@ -23,6 +23,7 @@ def compare(
     out: Path | str | None = None,
     workers: int = 1,
     progress: bool = True,
+    log: Path | str | None = None,
     **options: Unpack[CompareOptions],
 ) -> CompareResult:
     """Run a study, or continue it, and return its tables.
@@ -34,6 +35,7 @@ def compare(
             where it stopped. None keeps nothing.
         workers: processes.
         progress: whether to show it on standard error.
+        log: a CSV file to which the rollouts of the searches are appended while they run, a row each.
         options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's,
             and what becomes of results that are there (`policysearch.reuse.Reuse`).
 
@@ -41,7 +43,7 @@ def compare(
         TypeError: for an option that does not exist.
         StudyError: listing everything that is wrong with the study.
         LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
-        RuntimeError: if a run has no result, with the reason.
+        RuntimeError: if a run has no result, with the reason, or the time limit was over before one had.
         Interrupted: by Ctrl-C; its `result` has the runs that have finished, None if there is none.
     """
     reuse = Reuse.taken(options)
@@ -51,11 +53,13 @@ def compare(
         folder.mkdir(parents=True, exist_ok=True)
         if reuse.fresh and (kept := set_aside(folder / NAME)) and progress:
             say(f"the ledger that was there is kept as {kept}")
-    outcome = run_study(resolved, folder, workers, watch=progress, reuse=reuse)
+    shown = Shown(watch=progress, log=None if log is None else Path(log))
+    outcome = run_study(resolved, folder, workers, shown=shown, reuse=reuse)
     if outcome.interrupted:
         raise Interrupted(outcome.result, "interrupted; `result` has the runs that have finished")
     if outcome.died or outcome.result is None:
-        raise RuntimeError("\n".join(f"{died.job}: {died.reason}" for died in outcome.died))
+        late = [f"hours: {outcome.unfinished}: not finished in time"] if outcome.unfinished else []
+        raise RuntimeError("\n".join([*(f"{died.job}: {died.reason}" for died in outcome.died), *late]))
     return outcome.result
 
 

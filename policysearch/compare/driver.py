@@ -1,6 +1,6 @@
 """A study run from beginning to end: what is known is continued, what has finished is written."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from policysearch.compare import progress, recommendation
 from policysearch.compare.checks import check_all, what_is_run
 from policysearch.compare.journal import StudyJournal
-from policysearch.compare.session import Shard, StudySession, Update
+from policysearch.compare.log import RunLog
+from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
+from policysearch.compare.timing import in_short
+from policysearch.compare.tuning import so_far, tuning_table
 from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.files import write_text
 from policysearch.interrupts import held_back
+from policysearch.reporting.tables import csv
 from policysearch.reuse import Reuse
 
 if TYPE_CHECKING:
@@ -26,12 +31,29 @@ class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was fou
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a run of a study shows and writes next to its tables.
+
+    Attributes:
+        watch: whether the progress is shown on standard error.
+        log: a CSV file for the rollouts of the searches, written while they run.
+        latex: whether there is a LaTeX table too.
+    """
+
+    watch: bool = True
+    log: Path | None = None
+    latex: bool = False
+
+
+@dataclass(frozen=True)
 class StudyOutcome:
     """How a study ended."""
 
     result: "CompareResult | None"  # of the runs that have finished; None before the first
     died: Sequence[Died]
     interrupted: bool
+    tuning: tuple[str, ...] = ()  # lines on what it has found so far, where there is no result yet
+    unfinished: str = ""  # the runs for which there was no time any more
 
 
 def run_study(
@@ -41,14 +63,13 @@ def run_study(
     *,
     shard: Shard | None = None,
     command: str = "",
-    watch: bool = True,
-    latex: bool = False,
+    shown: Shown = Shown(),
     reuse: Reuse = Reuse(),
 ) -> StudyOutcome:
     """Run a study, or continue the one in `folder`, and write the results there.
 
-    Ctrl-C during the runs ends the study early; the results of the runs that have finished are written. While
-    they are being written, it ends the study when they are.
+    Ctrl-C ends the study early, while it compiles, tries its tasks, tunes or runs; the results of the runs that have
+    finished are written. While they are being written, it ends the study when they are.
 
     Args:
         study: says what is run.
@@ -56,8 +77,7 @@ def run_study(
         workers: processes.
         shard: the part of the runs to make; None: all.
         command: what a reader can type to run the study again.
-        watch: whether to show the progress on standard error.
-        latex: whether to write a LaTeX table too.
+        shown: what is shown and written next to the tables.
         reuse: what becomes of the results that are there.
 
     Raises:
@@ -66,30 +86,38 @@ def run_study(
         ReplayDiffers: if a search does not continue as it is recorded.
         CannotWrite: if the results cannot be written.
     """
-    with StudyJournal(folder, study, command, reuse, what_is_run(study)) as journal:
+    log = None if shown.log is None else RunLog(shown.log)
+    with StudyJournal(folder, study, command, reuse, what_is_run(study), log) as journal:
         session = StudySession(study, journal, shard or Shard())
-        if watch:
-            progress.announce_known(session)
-            progress.announce(study)
-        check_all(study, journal, workers, reuse)
-        updates = session.run(workers)
-        watched = progress.watched(updates, session) if watch else updates
-        interrupted = _interrupted(watched, updates)
+        interrupted = _interrupted(session, workers, reuse, watch=shown.watch)
         with held_back() as pressed:
             result = _result(session) if session.results else None
-            if folder is not None and (session.results or session.died):
-                _write(session, result, folder, latex=latex)
-    return StudyOutcome(result, session.died, interrupted or bool(pressed))
+            if folder is not None and (session.results or session.died or session.tuning):
+                _write(session, result, folder, latex=shown.latex)
+    return StudyOutcome(
+        result,
+        session.died,
+        interrupted or bool(pressed),
+        () if result is not None else so_far(session.drawn, session.tuning),
+        in_short(session.unfinished),
+    )
 
 
-def _interrupted(watched: Generator[Update, None, None], updates: Generator[Update, None, None]) -> bool:
-    """Make all runs; whether Ctrl-C has ended them early."""
+def _interrupted(session: StudySession, workers: int, reuse: Reuse, *, watch: bool) -> bool:
+    """Compile, try the tasks and make all runs; whether Ctrl-C has ended that early."""
+    updates = session.run(workers)
+    watched = progress.watched(updates, session) if watch else updates
     try:
+        if watch:
+            progress.announce_known(session)
+            progress.announce(session.study)
+        check_all(session.study, session.journal, workers, reuse)
         for _ in watched:
             pass
     except KeyboardInterrupt:
         watched.close()  # restores the terminal
         updates.close()  # ends the workers
+        session.recall()
         return True
     return False
 
@@ -111,6 +139,8 @@ def _write(session: StudySession, result: "CompareResult | None", folder: Path, 
         )  # while it was tuned
         died = [died.result(study) for died in session.died]
         recommendation.save_failures(folder, study, [*session.results.values(), *died])
+        if result is None and session.tuning:
+            write_text(folder / "tuning.csv", csv(tuning_table(session.drawn, session.tuning)))
         if result is not None:
             recommendation.save(folder, session.tuned, session.results.values())
             report.write(result, folder, latex=latex)

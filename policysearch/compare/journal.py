@@ -5,7 +5,8 @@ Kinds of events, their keys and bodies:
     study       ()                                the study document; again when it has grown
     runs        ()                                digests of what is run (`policysearch.digests`); again if new
     kept        ()                                what had changed, and why the results were kept
-    retry       ()                                runs are known only to where they first failed
+    retry       ()                                runs are known only to where they first failed, or to where the
+                                                  time limit ended them, if there are `hours` in its body
     check       (task)                            the rollouts before the first run
     session     ()                                versions, machine, command of every process that has continued it
     generation  (stage, task, optimizer, run)     one evaluation (`policysearch.evaluators.recorded`)
@@ -15,11 +16,13 @@ The stages are "tuning" and "final".
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from policysearch.compare.bodies import body_of, record_of
+from policysearch.compare.log import RunLog
 from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study
 from policysearch.compare.tuning import row_of
@@ -29,6 +32,7 @@ from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
 from policysearch.evaluators.repeatable import Check
 from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused
+from policysearch.limits import TIME_IS_UP
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
 from policysearch.reuse import Reuse
@@ -37,7 +41,7 @@ from policysearch.tasks import EvaluatorKind, is_compiled
 NAME = "ledger.sqlite"
 SECONDS_BETWEEN_COMMITS = 0.25
 #: What a session says that is not the version of something.
-NO_VERSIONS = ("command", "date", "process", "runs", "remark", "checks")
+NO_VERSIONS = ("command", "date", "process", "runs", "remark", "checks", "time")
 
 
 class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
@@ -59,6 +63,18 @@ class Past:
         failed = (i for i, record in enumerate(self.records) if record.get("failures"))
         report = len(self.generations) if self.result is not None and self.result.examples else None
         return next(failed, report)
+
+    @property
+    def cut(self) -> bool:
+        """Whether a time limit has ended its search."""
+        return self.result is not None and any(said.startswith(TIME_IS_UP) for said in self.result.remarks)
+
+    @property
+    def seconds(self) -> float:
+        """What it has taken, as far as that is written down."""
+        if self.result is not None:
+            return float(self.result.row["wall_seconds"])
+        return sum(float(record_of(last).get("seconds", 0.0)) for last in self.generations[-1:])
 
     def without_failures(self) -> "Past":
         """What is known before the first failure."""
@@ -89,13 +105,14 @@ class StudyJournal:
         LedgerError: as `policysearch.ledger.Ledger` does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - all but the first two are seldom given
         self,
         folder: Path | None,
         study: Study,
         command: str = "",
         reuse: Reuse = Reuse(),
         runs: Digests = Digests(),
+        log: RunLog | None = None,
     ) -> None:
         self.past: dict[tuple[str, Job], Past] = {}
         self.sessions: list[dict[str, Any]] = []
@@ -103,6 +120,7 @@ class StudyJournal:
         self.checks: dict[str, Check] = {}
         self._kept: list[Any] = []
         self._runs: list[Any] = []
+        self._log = log
         self._ledger = None if folder is None else Ledger(folder / NAME)
         try:
             known = self._read()
@@ -114,6 +132,8 @@ class StudyJournal:
                 self._ledger.commit()
             self.sessions.append(session)
             self._say_checks()
+            if log is not None:
+                log.begin(_in_order(self.past))
         except BaseException:
             self.close()
             raise
@@ -137,7 +157,7 @@ class StudyJournal:
                 elif event.kind in ("runs", "kept"):
                     (self._runs if event.kind == "runs" else self._kept).append(body)
                 elif event.kind == "retry":
-                    self._forget_failures()
+                    self._forget_cut() if "hours" in body else self._forget_failures()
                 else:
                     self.checks[str(event.key[0])] = Check.of(body)
             except (TypeError, ValueError, LookupError, AttributeError) as error:
@@ -164,6 +184,9 @@ class StudyJournal:
                 )
         if document != known:
             self._ledger.append("study", (), document)
+        before = (known or {}).get("hours")
+        if before is not None and (study.hours is None or study.hours > before) and self._forget_cut():
+            self._ledger.append("retry", (), {"hours": study.hours})
 
     def _agree_on_runs(self, ledger: Ledger, study: Study, reuse: Reuse, runs: Digests) -> dict[str, Any]:
         """Compare what is run with what was run; what the session says of it."""
@@ -187,10 +210,19 @@ class StudyJournal:
         self.checks = {task: check for task, check in self.checks.items() if not check.failure}
         return bool(failed)
 
+    def _forget_cut(self) -> bool:
+        """Take back the results of searches that a time limit has ended; returns whether there was one."""
+        cut = {key: Past(past.generations) for key, past in self.past.items() if past.cut}
+        self.past |= cut
+        return bool(cut)
+
     def _say_checks(self) -> None:
         """Let this session say what was run before the first run."""
-        said = [f"{task}: {check.words}" for task, check in self.checks.items()]
-        self.sessions[-1] |= {"checks": "; ".join(said)} if said else {}
+        self.say("checks", "; ".join(f"{task}: {check.words}" for task, check in self.checks.items()))
+
+    def say(self, name: str, words: str) -> None:
+        """Let this session say something in results, if there are words."""
+        self.sessions[-1] |= {name: words} if words else {}
 
     def checked(self, task: str, check: Check) -> None:
         """Write down what the rollouts before the first run have shown."""
@@ -209,6 +241,8 @@ class StudyJournal:
         """Write down a generation."""
         if self._ledger is not None:
             self._ledger.append_text("generation", (stage, job.task, job.optimizer, job.run), record)
+        if self._log is not None:
+            self._log.add(stage, job, decode(record))
 
     def finished(self, stage: str, result: Result) -> Result:
         """Write down a result; returns it as it will be read."""
@@ -219,7 +253,7 @@ class StudyJournal:
 
     def tick(self) -> None:
         """Commit, if the last commit was a while ago."""
-        if self._ledger is not None and time.monotonic() - self._committed > SECONDS_BETWEEN_COMMITS:
+        if time.monotonic() - self._committed > SECONDS_BETWEEN_COMMITS:
             self.commit()
 
     def commit(self) -> None:
@@ -227,15 +261,22 @@ class StudyJournal:
 
         Raises:
             LedgerError: if it cannot be written.
+            LogFailed: if the log cannot.
         """
         if self._ledger is not None:
             self._ledger.commit()
-            self._committed = time.monotonic()
+        if self._log is not None:
+            self._log.write()
+        self._committed = time.monotonic()
 
     def close(self) -> None:
         """Commit what can be committed, and let others write."""
-        if self._ledger is not None:
-            self._ledger.close()
+        try:
+            if self._log is not None:
+                self._log.write()
+        finally:
+            if self._ledger is not None:
+                self._ledger.close()
 
     def drift(self) -> str:
         """How this session's versions differ from those of earlier ones, in words."""
@@ -247,6 +288,13 @@ class StudyJournal:
             if name not in NO_VERSIONS
         )
         return "; ".join(dict.fromkeys(changes(values)))
+
+
+def _in_order(past: dict[tuple[str, Job], Past]) -> Iterator[tuple[str, Job, Record]]:
+    """The generations that are known, in the order in which they were written down."""
+    known = ((event, who) for who, each in past.items() for event in each.generations)
+    for event, (stage, job) in sorted(known, key=lambda entry: entry[0].number):
+        yield stage, job, record_of(event)
 
 
 def _rolls_alike(known: dict[str, Any], study: Study) -> bool:
@@ -263,11 +311,13 @@ def _rolls_alike(known: dict[str, Any], study: Study) -> bool:
 def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What a study has more than another, and what has changed, each in words.
 
-    More runs, methods or tasks, or a first time-out, leave every number that there is as it is, so they are growth;
-    all else is change. With sequential testing more runs are a change: the number of looks is part of the promise.
+    More runs, methods or tasks, a first time-out, or another limit in time leave every number that there is as it is,
+    so they are growth; all else is change. With sequential testing more runs are a change: the number of looks is
+    part of the promise. So is another time limit where methods are tuned first, as it may choose otherwise.
     """
     grown, changed = [], []
     known_to_grow = set() if new.get("settle") else {"runs"}
+    later = {"hours"} if not new.get("settle") and not new.get("tune") else set[str]()
     if old.get("rollout_timeout") is None:  # every recorded rollout has ended by itself
         known_to_grow.add("rollout_timeout")
     for name in {**old, **new}:
@@ -279,7 +329,7 @@ def compare_studies(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str]
             changed += [f"{name}.{label} is missing" for label in before or {} if label not in (after or {})]
             for label in [label for label in before or {} if label in (after or {})]:
                 changed += changes([(f"{name}.{label}", old[name][label], new[name][label])])
-        elif name in known_to_grow and (before is None or before < (after or 0)):
+        elif name in later or (name in known_to_grow and (before is None or before < (after or 0))):
             grown += changes([(name, before, after)])
         else:
             changed += changes([(name, before, after)])

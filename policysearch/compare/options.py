@@ -31,7 +31,8 @@ class StudySettings(BaseModel):
     """The budget in environment steps, instead or as well; what a last generation spends beyond is cut off."""
 
     hours: Annotated[float | None, Field(gt=0), flag("H", "no limit")] = None
-    """The longest that every search may take. Searches then differ in rollouts, and the report says so."""
+    """The longest that all of it may take; every search gets the same share. Searches then differ in rollouts, and
+    the report says so."""
 
     target: Annotated[float | None, flag("RETURN", "none")] = None
     """End every search with a candidate whose mean return is this, or better."""

@@ -11,7 +11,7 @@ from policysearch.compare.power import MIN_RUNS
 from policysearch.compare.reported import failed_share
 from policysearch.compare.statistics import coverage
 from policysearch.compare.verdict import budget_words
-from policysearch.limits import in_words
+from policysearch.limits import TIME_IS_UP
 from policysearch.reporting.tables import interval, number
 
 #: What the reports say of the word.
@@ -138,7 +138,7 @@ def facts(comparison: Comparison) -> list[str]:
     )
     if len(comparison.labels) > 1:
         lines.append(BETTER)
-    for name, label in (("checks", "Tried before the first run"), ("remark", "Note")):
+    for name, label in (("checks", "Tried before the first run"), ("remark", "Note"), ("time", "Time limit")):
         said = dict.fromkeys(session.get(name) for session in comparison.sessions)
         lines += [f"{label}: {line}." for line in said if line]
     what = [session.get("runs") or {} for session in comparison.sessions]
@@ -152,7 +152,8 @@ def _limited(comparison: Comparison) -> list[str]:
     """Which limits have made searches differ in rollouts."""
     study, runs = comparison.study, comparison.runs
     targets = {task: study.limits(task).target for task in comparison.tasks}
-    ends = [f"after {in_words(3600 * study.hours)}"] if study.hours else []
+    timed = runs["remarks"].str.contains(TIME_IS_UP, regex=False).any()
+    ends = ["when their share of the time was over"] if timed else []
     ends += [
         f"on {task} with a candidate of {target:g} or better"
         for task, target in targets.items()
@@ -164,7 +165,7 @@ def _limited(comparison: Comparison) -> list[str]:
         f"{label} on {task} {group['rollouts'].min():,} to {group['rollouts'].max():,}"
         for (task, label), group in runs.groupby(["task", "optimizer"], sort=False)
     ]
-    why = "; time depends on the machine and on what else it does" if study.hours else ""
+    why = "; time depends on the machine and on what else it does" if timed else ""
     return [
         f"Searches ended {' and '.join(ends)}, so that this is not a comparison on equal rollouts{why}. "
         f"Rollouts of a search: {', '.join(spans)}."

@@ -5,6 +5,7 @@ the return that counts as 0 across tasks (`normalise`). If a task declares neith
 the other episodes, together with the share of failures. What a search makes of a failure is another matter.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from policysearch.compare.study import Study
 from policysearch.core import Array
 from policysearch.reporting.tables import number
+from policysearch.search import Generation
 from policysearch.tasks import known_task
 
 if TYPE_CHECKING:
@@ -26,6 +28,15 @@ def failure_return(study: Study, task: str) -> float | None:
     """What a failed report episode counts as on a task; None where the task declares nothing."""
     declared, references = study.task(task, known_task).failure_return, study.references(task)
     return references[0] if declared is None and references is not None else declared
+
+
+def rollouts_after(study: Study, task: str) -> Callable[[Generation], int]:
+    """The most rollouts that the report takes of a search which ends with a generation.
+
+    It evaluates the start, the last recommendation, and one for each point of the curve between them.
+    """
+    unit, grid = study.grid(task)
+    return lambda made: study.report_episodes * (2 + sum(0 < point < getattr(made, unit) for point in grid))
 
 
 def counted(returns: Float[Array, "k"], failure: float | None) -> Float[Array, "_"]:

@@ -15,6 +15,9 @@ from policysearch.optimizers import OPTIMIZERS, method_of
 from policysearch.plain_data import encode
 from policysearch.tasks import find_task
 
+#: Options of which more leaves the numbers that there are.
+GROWING = {"runs", "hours"}
+
 
 def options_of(arguments: Any) -> dict[str, Any]:
     """The options of a study among the flags, less those that were left out."""
@@ -176,11 +179,11 @@ def plug_ins_of(folder: Path) -> list[str]:
 def default_folder(arguments: Any, study: Study) -> Path:
     """A folder for the study: its file's name, or its first task; and a digest where flags have changed it.
 
-    More runs stay in the same folder.
+    More runs, and another limit in time, stay in the same folder.
     """
     name = "quick" if arguments.study is None else arguments.study.stem
-    if arguments.set or _everywhere(arguments) or options_of(arguments).keys() - {"runs"}:
-        document = encode({key: value for key, value in study.document().items() if key != "runs"})
+    if arguments.set or _everywhere(arguments) or options_of(arguments).keys() - GROWING:
+        document = encode({key: value for key, value in study.document().items() if key not in GROWING})
         name = file_name(next(iter(study.tasks)), hashlib.sha256(document.encode()).hexdigest()[:6])
     return Path("policysearch-results") / name
 

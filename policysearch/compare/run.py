@@ -267,7 +267,8 @@ def _search(
     tally = _Tally([_Point(0, 0, problem.domain.start, float("nan"))])
     new: list[Record] = []
     recorded = Recorded(problem.evaluator, known, new.append, limits.clock if study.hours else None)
-    watch = limits.Watch(study.limits(job.task), lambda: recorded.seconds)
+    after = reported.rollouts_after(study, job.task)
+    watch = limits.Watch(study.limits(job.task), lambda: recorded.seconds, after)
     search: Iterator[Generation] = generations(
         problem.optimizer,
         recorded,
@@ -322,8 +323,7 @@ def _tables(
     value = reported.failure_return(study, job.task)
     means = [reported.mean_return(returns[point.recommendation.tobytes()], value) for point in points]
     final = returns[points[-1].recommendation.tobytes()]
-    report = tally.spent["report"]
-    names = _names(study, job)
+    report, names = tally.spent["report"], _names(study, job)
     row = names | {
         "seed": study.seed,
         "d": points[-1].recommendation.size,

@@ -1,5 +1,10 @@
-"""All runs of a study: first the tuning, then the comparison, group by group where it is sequential."""
+"""All runs of a study: first the tuning, then the comparison, group by group where it is sequential.
 
+Every method makes its first run, then every method its second one, and so on: what ends a session early leaves all of
+them with about as many runs.
+"""
+
+import contextlib
 import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +18,7 @@ from policysearch.compare.run import Job, Progress, Result, jobs
 from policysearch.compare.sequential import Decisions, decide
 from policysearch.compare.statistics import differences
 from policysearch.compare.study import Study
+from policysearch.compare.timing import TimeLimit
 from policysearch.compare.workers import Died, Work, run_all
 from policysearch.core import Array
 from policysearch.evaluators.recorded import ReplayDiffers
@@ -57,6 +63,7 @@ class StudySession:
         drawn: the tuning as a study; the study itself without tuning.
         tuning: of the tuning runs.
         died: runs that have no result.
+        unfinished: runs for which there was no time any more.
         decisions: by task, what sequential testing has found, for the pairs that `pairs` lists.
     """
 
@@ -70,6 +77,8 @@ class StudySession:
         self.results: dict[Job, Result] = {}
         self.tuning: dict[Job, Result] = {}
         self.died: list[Died] = []
+        self.unfinished: list[Job] = []
+        self._begun = {job for (_, job), past in self.journal.past.items() if past.generations}
         self.decisions: dict[str, Decisions] = {}
 
     def run(self, workers: int) -> Generator[Update, None, None]:
@@ -80,36 +89,53 @@ class StudySession:
             LedgerError: if the journal cannot be written.
         """
         mine = self.shard.part(self.study)
-        if self.study.tune:
-            drawn = self.drawn
-            methods = {(job.task, job.optimizer) for job in mine}
-            ours = {job for job in jobs(drawn) if (job.task, tuning.row_of(job.optimizer)) in methods}
-            yield from self._stage(TUNING, drawn, jobs(drawn), ours, self.tuning, workers)
-            if self.died:  # without all of its runs tuning might choose something else
+        ours = self._of_tuning(mine)
+        stages = [len(ours), *[len(mine)] * max(self.study.settle, 1)]
+        self._limit = TimeLimit.of(self.study, stages, workers, self.journal.past.values())
+        try:
+            if self.study.tune:
+                yield from self._stage(TUNING, self.drawn, jobs(self.drawn), ours, workers)
+                if self.died or self.unfinished:  # without all of its runs tuning might choose something else
+                    return
+                self.tuned = tuning.tuned(self.study, self.drawn, self.tuning)
+            if not self.study.settle:
+                yield from self._stage(FINAL, self.tuned, jobs(self.study), mine, workers)
                 return
-            self.tuned = tuning.tuned(self.study, drawn, self.tuning)
-        if not self.study.settle:
-            yield from self._stage(FINAL, self.tuned, jobs(self.study), mine, self.results, workers)
-            return
-        for group in range(self.study.settle):
-            listed = self._next_group(group)
-            if not listed:
-                break
-            yield from self._stage(FINAL, self.tuned, listed, set(listed), self.results, workers)
-            if self.died:
-                return
-            self.decisions = {task: self._decide(task) for task in self.study.tasks}
+            for group in range(self.study.settle):
+                listed = self._next_group(group)
+                if not listed:
+                    break
+                yield from self._stage(FINAL, self.tuned, listed, set(listed), workers)
+                if self.died or self.unfinished:
+                    return
+                self.decisions = {task: self._decide(task) for task in self.study.tasks}
+        finally:
+            self.journal.say("time", self._limit.words(self.unfinished, self._begun))
 
-    def _stage(  # noqa: PLR0917 - internal
-        self,
-        stage: str,
-        study: Study,
-        listed: list[Job],
-        mine: set[Job],
-        results: dict[Job, Result],
-        workers: int,
+    def recall(self) -> None:
+        """Take all results that the journal has, also those to which a session that has ended early did not come."""
+        for (stage, job), past in self.journal.past.items():
+            if past.result is not None:
+                self._results(stage).setdefault(job, past.result)
+        if self.study.tune and self.tuned is self.study and self.tuning:
+            self.tuned = tuning.tuned(self.study, self.drawn, self.tuning)
+
+    def _of_tuning(self, mine: set[Job]) -> set[Job]:
+        """The tuning runs that belong to these runs of the comparison."""
+        if not self.study.tune:
+            return set()
+        methods = {(job.task, job.optimizer) for job in mine}
+        return {job for job in jobs(self.drawn) if (job.task, tuning.row_of(job.optimizer)) in methods}
+
+    def _results(self, stage: str) -> dict[Job, Result]:
+        return self.tuning if stage == TUNING else self.results
+
+    def _stage(
+        self, stage: str, study: Study, listed: list[Job], mine: set[Job], workers: int
     ) -> Iterator[Update]:
         """Take what is in the journal of the listed runs, and make the rest of those that are mine."""
+        results = self._results(stage)
+        timed = self._limit.shared(study)
         work = []
         for job in listed:
             past = self.journal.past.get((stage, job))
@@ -117,11 +143,10 @@ class StudySession:
                 results[job] = past.result
                 yield Update(stage, past.result)
             elif job in mine:
-                work.append(Work(study, job, past.records if past is not None else ()))
+                work.append(Work(timed, job, past.records if past is not None else ()))
+        work.sort(key=lambda item: item.job.run)
         try:
-            for event in run_all(work, workers):
-                yield self._noted(stage, event, results)
-                self.journal.tick()
+            yield from self._made(stage, work, workers)
             self.journal.commit()
             for job in listed:  # not in the order in which they ended
                 if job in results:
@@ -134,17 +159,29 @@ class StudySession:
                 "--fresh to start over (the old ledger is kept next to it)"
             ) from differs
 
-    def _noted(
-        self, stage: str, event: "list[Progress] | Result | Died | None", results: dict[Job, Result]
-    ) -> Update:
+    def _made(self, stage: str, work: list[Work], workers: int) -> Iterator[Update]:
+        """Make runs, as long as there is time."""
+        missing = {item.job: None for item in work}
+        with contextlib.closing(run_all(work if not self._limit.over else [], workers)) as events:
+            for event in events:
+                yield self._noted(stage, event)
+                self.journal.tick()
+                if isinstance(event, Result | Died):
+                    del missing[event.job]
+                if self._limit.over:
+                    break
+        self.unfinished += missing
+
+    def _noted(self, stage: str, event: "list[Progress] | Result | Died | None") -> Update:
         """Write down what happened."""
         if isinstance(event, Result):
-            result = results[event.job] = self.journal.finished(stage, event)
+            result = self._results(stage)[event.job] = self.journal.finished(stage, event)
             return Update(stage, result)
         if isinstance(event, Died):
             self.died.append(event)
             return Update(stage, event)
         for progress in event or ():
+            self._begun.add(progress.job)
             if progress.record is not None:
                 self.journal.evaluated(stage, progress.job, progress.record)
         return Update(stage, event[-1] if event else None)

@@ -2,18 +2,37 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from policysearch.compare import verdict
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.power import MAX_RUNS
+from policysearch.compare.progress import say
 from policysearch.compare.readable import covered, remarks, task_table
 from policysearch.compare.verdict import budget_words, of_task, pairing_line
 from policysearch.reporting.console import Console
 from policysearch.reporting.tables import number, terminal
 
+if TYPE_CHECKING:
+    from policysearch.compare.driver import StudyOutcome
+
 MAX_NOTES = 6
+
+
+def outcome(found: "StudyOutcome", out: Path, *, with_plan: bool) -> None:
+    """What has come of a study: its results, or what tuning has found so far; and what there was no time for."""
+    if found.result is not None:
+        results(found.result, out)
+        if with_plan:
+            plan(found.result)
+    console = Console(highlight=False)
+    for line in found.tuning:
+        console.print(line, markup=False, soft_wrap=True)
+    if found.unfinished:
+        late = f"the time limit was over before these runs were finished: {found.unfinished}"
+        say(f"note: {late}; the same command with more --hours continues")
 
 
 def results(comparison: Comparison, out: Path) -> None:

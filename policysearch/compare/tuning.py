@@ -18,6 +18,7 @@ from policysearch.compare.run import Job, Result
 from policysearch.compare.study import Study, TaskChoice
 from policysearch.core import tunable_of
 from policysearch.optimizers import find_method
+from policysearch.reporting.tables import number
 from policysearch.seeding import seed_of, stream
 
 if TYPE_CHECKING:
@@ -145,6 +146,21 @@ def tuning_table(drawn: Study, results: dict[Job, Result]) -> "pd.DataFrame":
     return table.assign(
         chosen=[chosen[row["task"], row["optimizer"]][1] == row["configuration"] for row in rows]
     )
+
+
+def so_far(drawn: Study, results: dict[Job, Result]) -> tuple[str, ...]:
+    """A line for each method and task: how many tuning runs there are, and what is best among them."""
+    table = tuning_table(drawn, results)
+    lines = []
+    for (task, label), group in table.groupby(["task", "optimizer"], sort=False):
+        best = group[group["chosen"]]
+        mean, values = number(best["final_return"].mean()), best["hyperparameters"].iloc[0]
+        total = sum(row_of(row) == label for row in drawn.optimizers) * drawn.runs
+        lines.append(
+            f"tuning {label} on {task}: {len(group)} of {total} runs; best so far {values or 'its settings'}, "
+            f"with a mean final return of {mean}"
+        )
+    return tuple(lines)
 
 
 TUNING_COLUMNS = [

@@ -10,7 +10,7 @@ import functools
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,7 +64,7 @@ class Died:
 Event = list[Progress] | Result | Died | None
 
 
-def run_all(work: Sequence[Work], workers: int) -> Iterator[Event]:
+def run_all(work: Sequence[Work], workers: int) -> Generator[Event, None, None]:
     """What happens while the runs are made; None when nothing has for a moment.
 
     BLAS has one thread everywhere: its sums depend on the number.

@@ -164,7 +164,7 @@ def _by_rollouts(
     recorded = journal.recorded(plant, limits.clock if settings.hours else None)
     each = scenarios * (episodes if plant.seeded else TRIED)
     after = (3 + 2 * len(plants)) * each + settings.sensitivity_rollouts
-    watch = limits.Watch(settings.limits, lambda: recorded.seconds, after, tuning.values)
+    watch = limits.Watch(settings.limits, lambda: recorded.seconds, lambda made: after, tuning.values)
     # With constraints on outputs, what would be cut off might be the best that is allowed.
     search = recorded if settings.outputs else Capped(recorded)
     result = tuning.run(search, remembered, episodes, watch)

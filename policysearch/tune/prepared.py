@@ -12,10 +12,11 @@ from policysearch.evaluators import FunctionEvaluator
 from policysearch.optimizers import Repeated, Trusted, build, method_of, not_installed
 from policysearch.optimizers.constrained import Constrained, Outputs
 from policysearch.optimizers.robust import Robust
+from policysearch.reporting.log import CsvLog
 from policysearch.space import Space
 from policysearch.tune.journal import LATER
-from policysearch.tune.log import CsvLog
 from policysearch.tune.options import Say, TuneSettings
+from policysearch.tune.records import FIRST_COLUMNS
 from policysearch.tune.scenarios import Scenarios, with_nominal
 from policysearch.tune.sensitivity import check_rollouts
 from policysearch.tune.tuning import Tuning
@@ -69,7 +70,9 @@ def prepared(
         "directory": settings.directory,
     }
     request |= {name: value for name in LATER if (value := getattr(settings, name)) != unset_of(name)}
-    logged = None if log is None else CsvLog(Path(log).absolute())  # wherever the function may go
+    logged = (
+        None if log is None else CsvLog(Path(log).absolute(), FIRST_COLUMNS, "a tuning")
+    )  # wherever the function may go
     tuning = Tuning(around(configured, request), name, space, settings, say, log=logged)
     tuning.check()
     constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **asked(settings))

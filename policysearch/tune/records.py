@@ -12,6 +12,9 @@ from policysearch.evaluators.functions import sign_of
 from policysearch.space import Space
 from policysearch.tune.held_out import mean_of
 
+#: Of a table of rollouts.
+FIRST_COLUMNS = ("generation", "candidate", "episode", "purpose")
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -48,7 +51,7 @@ class Measurement:
     @property
     def row(self) -> dict[str, Any]:
         """The rollout as a row of `TuneResult.history`."""
-        place = {name: getattr(self, name) for name in ("generation", "candidate", "episode", "purpose")}
+        place = {name: getattr(self, name) for name in FIRST_COLUMNS}
         found = {"return": self.ret, "steps": self.steps, "failure": self.reason}
         return place | dict(self.values) | dict(self.scenario) | found | dict(self.metrics)
 

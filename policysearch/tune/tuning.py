@@ -14,11 +14,11 @@ from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
 from policysearch.optimizers.constrained import Outputs, broken_in_words
+from policysearch.reporting.log import CsvLog
 from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
 from policysearch.tune.known import NOTHING, KnownTries
-from policysearch.tune.log import CsvLog
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
@@ -186,7 +186,7 @@ class Tuning:
         """The rollouts of a generation, which the log has too, if there is one."""
         rollouts = [*self._measured(made, sign)]
         if self.log is not None:
-            self.log.append(rollouts, first=made.index == 0)
+            self.log.append([rollout.row for rollout in rollouts], first=made.index == 0)
         return rollouts
 
     def _search(self, evaluator: Evaluator, watch: Watch) -> tuple[list[Measurement], Float[Array, "d"], str]:

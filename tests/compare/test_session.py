@@ -773,17 +773,6 @@ def test_nothing_is_compared_when_a_tuning_run_has_no_result(monkeypatch: pytest
     assert session.results == {}
 
 
-def test_ctrl_c_before_the_first_run_is_no_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(_: Study) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("policysearch.compare.progress.announce", interrupted)
-    assert main(["--tasks", "lqr", "--out", str(tmp_path / "out")]) == 130
-    assert "error: interrupted; the same command continues where it stopped" in capsys.readouterr().err
-
-
 def test_processes_that_cannot_be_started_are_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
