@@ -7,7 +7,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 # The parts of the tests: folders and files. What stands in none of them belongs to `make test`.
-LAB := tests/hitl tests/exoskeleton tests/asking tests/tune/test_ask.py
+LAB := tests/aibo tests/hitl tests/exoskeleton tests/asking tests/tune/test_ask.py
 ENGINE := tests/engines
 TORCH := tests/autodiff
 DOCS := tests/test_pages.py tests/test_notebooks.py tests/test_readme.py tests/test_docs.py tests/test_results.py \
@@ -21,7 +21,7 @@ help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make check     all of the next five, one after the other, as the gate does"
 	@echo "make test      lint, types and the tests of the package"
-	@echo "make lab       the tests with people: sessions, the exoskeleton, questions"
+	@echo "make lab       the tests of robots and people: AIBO, exoskeleton, sessions, questions"
 	@echo "make engine    the tests of runs on several machines"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make docs      the tests of what the pages say, and the site"

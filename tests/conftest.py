@@ -1,7 +1,7 @@
 """Tests run with the shapes in the package's signatures checked at call time, and can be run in parts.
 
-By day the calls are checked at the boundaries and in the small modules; with `--all-types`, as at night, in every one:
-to wrap all functions costs every process eight seconds, and many of the calls are short. Modules of functions for
+By day the first calls of every function are checked at the boundaries and in the small modules; with `--all-types`, as at
+night, all calls in every module: to wrap all functions costs every process eight seconds, and many of the calls are short. Modules of functions for
 Numba are left alone: it compiles what is written, not a checking wrapper. Properties are tried on fewer examples by
 day, unless a test names a number of its own.
 """
@@ -9,6 +9,7 @@ day, unless a test names a number of its own.
 import contextlib
 import hashlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -24,6 +25,7 @@ os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THR
 
 from jaxtyping import install_import_hook
 from threadpoolctl import threadpool_limits
+from typechecker import check_first_calls
 
 PACKAGE = Path(__file__).parent.parent / "policysearch"
 
@@ -51,6 +53,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell has started the tests in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     threadpool_limits(1)  # of NumPy, which a plugin of pytest has loaded
     if config.getoption("--all-types"):  # modules that are not checked by day are compiled in another form
         sys.pycache_prefix = str(PACKAGE.parent / ".nightly" / "bytecode")
@@ -62,6 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if path.name != "__init__.py" and path not in COMPILED | NOT_CHECKED
         if path.parent in BY_DAY or config.getoption("--all-types")
     ]
+    if not config.getoption("--all-types"):
+        check_first_calls(100)
     install_import_hook(checked, "typechecker.check")
 
 

@@ -7,6 +7,7 @@ import gymnasium as gym
 
 from policysearch.core import Array, Evaluation, Proposal
 from policysearch.evaluators import CompiledEvaluator, EpisodeEvaluator
+from policysearch.evaluators.compiled import LANES
 from policysearch.evaluators.interface import Interface, make_factory
 from policysearch.simulators import find_simulator
 from policysearch.tasks import make_policy
@@ -40,10 +41,12 @@ def asked(params: Array) -> dict[str, Proposal]:
     }
 
 
-def both(env_id: str, policy: str, **options: Any) -> tuple[CompiledEvaluator, EpisodeEvaluator, Any]:
+def both(
+    env_id: str, policy: str, lanes: int = LANES, **options: Any
+) -> tuple[CompiledEvaluator, EpisodeEvaluator, Any]:
     env = gym.make(env_id)
     simulator, limit = find_simulator(env), env.spec.max_episode_steps or 1000  # type: ignore[union-attr]
     assert simulator is not None
     made = make_policy(policy, Interface(env.observation_space, env.action_space))
-    ours = CompiledEvaluator(simulator, made, max_episode_steps=limit, **options)
+    ours = CompiledEvaluator(simulator, made, max_episode_steps=limit, lanes=lanes, **options)
     return ours, EpisodeEvaluator(make_factory(env_id, limit), made, **options), made

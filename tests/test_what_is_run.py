@@ -28,6 +28,8 @@ from policysearch.tune.__main__ import main
 from policysearch.tune.api import tune
 from policysearch.tune.journal import NAME
 
+pytestmark = pytest.mark.usefixtures("blank_pictures", "no_tune_pictures")
+
 SPACE = Space((Parameter("kp", 1.0, 0.0, 10.0), Parameter("kd", 1.0, 0.0, 10.0)))
 
 PLANT = '''
@@ -260,7 +262,6 @@ def test_files_and_folders_are_digested_by_name(tmp_path: Path) -> None:
         of_files(["gone.fmu"], tmp_path)
 
 
-@pytest.mark.usefixtures("no_tune_pictures")
 def test_a_study_of_another_plant_is_refused_with_what_differs(tmp_path: Path) -> None:
     def at(load: float, **more: Any) -> Any:
         plant = partial(base, load=load)
@@ -281,7 +282,6 @@ def test_a_study_of_another_plant_is_refused_with_what_differs(tmp_path: Path) -
     assert len(read(tmp_path / "tune.1.sqlite")) > 3
 
 
-@pytest.mark.usefixtures("no_tune_pictures")
 def test_the_state_of_a_plant_is_no_part_of_what_it_is(tmp_path: Path) -> None:
     plant = Plant(2.0)
     for rollouts in (12, 18, 24):
@@ -320,7 +320,6 @@ def test_what_another_revision_of_a_method_has_found_is_not_continued(tmp_path: 
     assert tuned().history.equals(whole.history)  # it is the revision that is known now
 
 
-@pytest.mark.usefixtures("blank_pictures_here")
 def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
     compared = partial(compare, tasks="lqr", rollouts=60, runs=1, out=tmp_path / "old")
     compared(optimizers="hill-climbing", out=tmp_path / "new")
@@ -332,7 +331,6 @@ def test_a_study_grows_by_a_method_of_any_revision(tmp_path: Path) -> None:
         compared(optimizers=["hill-climbing", "snes"], runs=2, out=tmp_path / "older")
 
 
-@pytest.mark.usefixtures("blank_pictures_here")
 def test_what_another_arithmetic_of_rollouts_has_found_is_not_continued(tmp_path: Path) -> None:
     compared = partial(compare, optimizers="hill-climbing", rollouts=20, runs=1)
     compared(tasks="CartPole-v1", out=tmp_path / "new")
@@ -343,7 +341,6 @@ def test_what_another_arithmetic_of_rollouts_has_found_is_not_continued(tmp_path
     again(keep="its episodes end at the same steps")
 
 
-@pytest.mark.usefixtures("blank_pictures_here")
 def test_a_study_whose_coordinates_mean_other_values_now_is_not_continued(tmp_path: Path) -> None:
     compared = partial(compare, tasks="motor-pid", optimizers="hill-climbing", rollouts=32)
     for policy, differs in (("plug_in_samples:unbounded_gain", True), ("motor-pid", False)):

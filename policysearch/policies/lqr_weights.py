@@ -66,7 +66,7 @@ def law(weights, obs, state, scratch, action):
     if state[0] == 0.0:
         for i in range(n):
             known = known and not math.isnan(weights[i])
-        state[1:] = regulator(np.array(A), np.array(B), weights) if known else np.full(n, np.nan)
+        state[1:] = regulator(np.array(A), np.array(B), weights.copy()) if known else np.full(n, np.nan)
         state[0] = 1.0
     action[0] = 0.0
     for i in range(n):

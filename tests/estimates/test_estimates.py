@@ -181,6 +181,7 @@ def test_files_table_and_words_are_written(tmp_path: Path, capsys: pytest.Captur
     assert (out / "estimates.svg").read_text(encoding="utf-8").count("reward-to-go") == 1
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_the_gradient_may_be_taken_where_a_comparison_has_arrived(tmp_path: Path) -> None:
     import policysearch
 
@@ -202,6 +203,7 @@ def test_the_gradient_may_be_taken_where_a_comparison_has_arrived(tmp_path: Path
     assert len(comparison.runs) == 1
 
 
+@pytest.mark.usefixtures("blank_pictures_here")
 def test_parameters_of_another_task_are_refused_and_those_of_a_mode_are_completed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,8 +45,9 @@ BY_DAY = {("CartPole-v1", "mlp:5"), ("MountainCarContinuous-v0", "linear"), ("po
         for policy in ("linear", "mlp:5")
     ],
 )
-def test_the_numbers_are_those_of_the_general_evaluator(env_id: str, policy: str) -> None:
-    ours, general, made = both(env_id, policy)
+@ALONE_BY_DAY
+def test_the_numbers_are_those_of_the_general_evaluator(env_id: str, policy: str, lanes: int) -> None:
+    ours, general, made = both(env_id, policy, lanes)
     rng = stream(env_id, policy)
     params = np.array([made.start(rng) for _ in range(5)]) + 0.3 * rng.standard_normal((5, made.num_params))
     params[3, 0], params[4, 1] = np.nan, 1e200

@@ -17,8 +17,8 @@ from policysearch.tasks import TASKS, make_evaluator
 TUNED = (
     "motor-pid", "thermal-pid", "tanks-pid", "quadrotor-cascade", "cart-pole-lqr", "pendulum-swing-up", "swimmer-cpg",
 )  # fmt: skip
-#: Each has its own loop to compile: by day one of each kind of controller.
-BY_NIGHT = ("thermal-pid", "tanks-pid", "cart-pole-lqr")
+#: Each has its own loop to compile: by day one with a memory, and one without.
+BY_NIGHT = ("thermal-pid", "tanks-pid", "quadrotor-cascade", "cart-pole-lqr", "swimmer-cpg")
 every_task = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name in BY_NIGHT)) for name in TUNED]
 )
