@@ -8,42 +8,43 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.exoskeleton.torque_profile import project, why_infeasible
+from policysearch.files import check_writable
+from policysearch.hitl.guard.connection import ANSWER_SECONDS, CLOSE_SECONDS, Connection, EndedError
+from policysearch.hitl.guard.ring import AFTER, SECONDS, Ring, columns, shared_file
+from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
-from policysearch.hitl.guard.wire import CHUNK, MAX_REASON, Status, line
+from policysearch.hitl.guard.wire import BEAT, MAX_REASON, Status
 
 START_SECONDS = 60.0  # that the process may take to start and to open the device
-ANSWER_SECONDS = 2.0  # that it may take to answer; later it counts as hanging
-CLOSE_SECONDS = 5.0  # that it may take to end after the stop time; later it counts as hanging
-_ROUNDING = 1e-9  # N·m/kg and % stride
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); " + (
-    "from policysearch.hitl.guard.process import serve; serve(**json.loads(sys.argv[2]))"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from policysearch.hitl.guard.{} import {} as start; start(**json.loads(sys.argv[2]))"
 )
 
 
 class GuardProcess:
-    """A running guard, seen from its owner, which has to `beat` more often than the heartbeat.
+    """A running guard, seen from its owner, which has to `arm` it and to `beat` more often than the heartbeat.
 
-    Use it as a context manager, or call `close`. Threads may share it. The guard starts armed, without a law.
+    Use it as a context manager, or call `close`. Threads may share it. The guard starts stopped, without a law.
 
     Args:
-        limits: in N·m/kg, as laws are.
+        limits: in N·m/kg, as laws are. The device's own limit in N·m holds as well; for one of yours, see
+            `GuardLimits.within`.
         device: what makes the `Device`, as "module:name". It is imported and called in the guard's process.
-        options: its arguments, as JSON can carry them.
-        period: s between ticks.
+        settings: the person's mass, and more.
+        options: the arguments of the device, as JSON can carry them.
 
     Raises:
-        ValueError: for limits in another unit, a device that is not "module:name", or a period that is not
-            positive or above the longest tick.
+        ValueError: for limits in another unit, a device that is not "module:name", or a period above the longest
+            tick.
+        OSError: if no file can be made in the folder for records.
         RuntimeError: if the device cannot be opened.
     """
 
@@ -51,44 +52,54 @@ class GuardProcess:
         self,
         limits: GuardLimits,
         device: str,
+        settings: GuardSettings,
         options: Mapping[str, Any] | None = None,
-        *,
-        period: float = 0.005,
     ) -> None:
         if limits.unit != "N·m/kg":
-            raise ValueError(
-                f"limits: expected N·m/kg, as laws are, got {limits.unit}; let the device convert"
-            )
+            raise ValueError(f"limits: expected N·m/kg, as laws are, got {limits.unit}")
         if not all(device.partition(":")):
             raise ValueError(f"device: expected 'module:name', got {device!r}")
-        if not 0.0 < period <= limits.longest_tick:
+        if not settings.period <= limits.longest_tick:
             raise ValueError(
-                f"period: expected a positive number of s up to the longest tick, {limits.longest_tick:g}, "
-                f"got {period}"
+                f"period: expected at most the longest tick, {limits.longest_tick:g} s, got {settings.period}"
             )
-        self._limits, self._lock, self._asked, self._unread = limits, threading.Lock(), 0, b""
-        self._last, self._ended = Status(0.0, "", {}, 0), False
-        self._pipe, theirs = socket.socketpair()
-        told = {"pipe": theirs.fileno(), "owner": os.getpid(), "limits": asdict(limits), "period": period}
-        told |= {"device": device, "options": dict(options or {})}
+        self._limits, self._modules = limits, frozenset[str]()
+        if settings.records:
+            settings.records.mkdir(parents=True, exist_ok=True)
+            check_writable(settings.records)
+        self._file, self._size = shared_file(), math.ceil(SECONDS / settings.period)
+        alive, end = os.pipe()
+        ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(told)],
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        self._pipe.settimeout(START_SECONDS)
+            told = {"pipe": theirs.fileno(), "owner": os.getpid(), "ring": (self._file, self._size)}
+            told |= {"device": device, "options": dict(options or {})}
+            told |= {"settings": asdict(replace(settings, records=None)) | {"limits": asdict(limits)}}
+            self._process = _started("process", "serve", told, [theirs.fileno(), self._file, end])
+        os.close(end)
+        self._connection = Connection(ours, self._process)
         try:
-            self._answer(0)
+            self._open(settings, alive)
         except BaseException:
             self._process.kill()
             self._process.wait()
-            self._pipe.close()
+            ours.close()
+            os.close(self._file)
             raise
-        self._pipe.settimeout(ANSWER_SECONDS)
+        finally:
+            os.close(alive)
+
+    def _open(self, settings: GuardSettings, alive: int) -> None:
+        """Wait for the process, and start the recorder."""
+        self._connection.pipe.settimeout(START_SECONDS)
+        self._connection.answer(0)
+        self._connection.pipe.settimeout(ANSWER_SECONDS)
+        self._columns = columns(self._connection.last.device["sides"])
+        self._ring = Ring(self._file, len(self._columns), self._size)
+        self._recorder = None
+        if settings.records:
+            told = {"file": self._file, "alive": alive, "columns": self._columns, "size": self._size}
+            told |= {"after": self._limits.stop_time + AFTER, "folder": str(settings.records.absolute())}
+            self._recorder = _started("ring", "record", told, [self._file, alive])
 
     def __enter__(self) -> "GuardProcess":
         return self
@@ -112,37 +123,50 @@ class GuardProcess:
         Raises:
             RuntimeError: if the process has ended or hangs; so do all methods that send a message.
         """
-        with self._lock:
-            self._send({"do": "beat"})
+        with self._connection.lock:
+            self._connection.send(BEAT + b"\n")
 
-    def set_law(self, law: Float[Array, "d"]) -> None:
-        """Follow this law: peak torque (N·m/kg), peak time, rise time and fall time (% stride).
+    def set_law(self, law: Float[Array, "d"] | None) -> None:
+        """Follow this law from the next swing of each side on; `Status.law` tells when it is in force.
+
+        Args:
+            law: peak torque (N·m/kg), peak time, rise time and fall time (% stride); None is no torque.
 
         Raises:
-            ValueError: for a law that is not feasible, but for rounding, with the highest torque in force.
+            ValueError: for a law that is not feasible, but for rounding, with the highest torque in force, or that is
+                steeper than the slope at the present stride time.
         """
-        if law.shape != (4,):
+        if law is not None and law.shape != (4,):
             raise ValueError(f"law: expected 4 numbers, got shape {law.shape}")
-        feasible = project(law, self._limits.highest)
-        if not (np.abs(feasible - law) <= _ROUNDING).all():
-            raise ValueError(f"law: {why_infeasible(law, self._limits.highest)}")
-        self._ask("law", law=feasible.tolist())
+        self._connection.ask("law", law=None if law is None else law.tolist())
 
     def stop(self, reason: str) -> None:
         """Stop: the torque goes to zero and stays there. Only the first reason is kept."""
-        self._ask("stop", reason=reason[:MAX_REASON])
+        self._connection.ask("stop", reason=reason[:MAX_REASON])
 
-    def rearm(self, reason: str) -> None:
-        """Let torque through again, with the law as before.
+    def arm(self, reason: str) -> None:
+        """Let torque through, with the law that was set last from the next swing on. It counts as a beat.
+
+        Import all that the session needs before: an import takes longer than a heartbeat. See `late_imports`.
 
         Raises:
             ValueError: without a reason, or while the torque is not yet zero.
         """
-        self._ask("rearm", reason=reason[:MAX_REASON])
+        self._modules = frozenset(sys.modules)
+        self._connection.ask("arm", reason=reason[:MAX_REASON])
+
+    @property
+    def late_imports(self) -> list[str]:
+        """Modules that this process has imported since the guard was armed; there should be none."""
+        return sorted(sys.modules.keys() - self._modules) if self._modules else []
+
+    def recent(self) -> tuple[list[str], list[tuple[float, ...]]]:
+        """Names of columns, and their numbers in the ticks of the last 10 s, oldest first; see `ring.columns`."""
+        return self._columns, self._ring.rows()
 
     def restrict(self, limits: GuardLimits) -> None:
         """Lower the limits; see `TorqueGuard.restrict`. A law above the highest torque is clipped to it."""
-        self._ask("restrict", limits=asdict(limits))
+        self._connection.ask("restrict", limits=asdict(limits))
         self._limits = limits
 
     def status(self) -> Status:
@@ -151,9 +175,9 @@ class GuardProcess:
         Raises:
             RuntimeError: if it hangs.
         """
-        with contextlib.suppress(_EndedError):
-            self._ask("status")
-        return self._last
+        with contextlib.suppress(EndedError):
+            self._connection.ask("status")
+        return self._connection.last
 
     def close(self) -> None:
         """Make the guard ramp to zero, close the device and end.
@@ -161,72 +185,29 @@ class GuardProcess:
         Raises:
             RuntimeError: if it was killed, also by this method because it hung.
         """
-        with self._lock:
-            self._pipe.close()
+        connection = self._connection
+        with connection.lock:
+            connection.pipe.close()
             try:
                 code = self._process.wait(self._limits.stop_time + CLOSE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 code = self._process.wait()
-            if not self._ended:
-                self._end(f"exit code {code}" if code else "closed", math.nan if code else 0.0)
+            if self._recorder:
+                self._recorder.wait(CLOSE_SECONDS)
+            if not connection.ended:
+                connection.end(f"exit code {code}" if code else "closed", math.nan if code else 0.0)
             if code == -signal.SIGKILL:
                 raise RuntimeError("the guard process was killed: the device may still be under torque")
 
-    def _ask(self, do: str, **rest: object) -> None:
-        with self._lock:
-            self._asked += 1
-            self._send({"do": do, "number": self._asked, **rest})
-            answer = self._answer(self._asked)
-        if answer["refused"]:
-            raise ValueError(answer["refused"])
 
-    def _send(self, message: Mapping[str, object]) -> None:
-        if self._ended:
-            raise _EndedError(self._last.stop_reason)
-        try:
-            self._pipe.sendall(line(message))
-        except TimeoutError:
-            raise self._hangs() from None
-        except OSError:  # it has ended, and its last line says why
-            self._answer(-1)
-
-    def _answer(self, number: int) -> dict[str, Any]:
-        """The answer with this number; answers to older messages came too late and are dropped."""
-        while True:
-            text, end, rest = self._unread.partition(b"\n")
-            if not end:
-                self._unread += self._more()
-                continue
-            self._unread = rest
-            answer: dict[str, Any] = json.loads(text)
-            self._last = Status(**answer["status"])
-            if not self._last.running:
-                self._ended = True
-                raise _EndedError(self._last.stop_reason)
-            if answer["number"] == number:
-                return answer
-
-    def _more(self) -> bytes:
-        try:
-            if data := self._pipe.recv(CHUNK):
-                return data
-        except TimeoutError:
-            raise self._hangs() from None
-        except OSError:
-            pass
-        self._end(f"exit code {self._process.wait(CLOSE_SECONDS)}", math.nan)
-        raise _EndedError(self._last.stop_reason)
-
-    def _end(self, reason: str, torque: float) -> None:
-        self._ended, self._last = True, replace(self._last, stop_reason=reason, torque=torque, running=False)
-
-    def _hangs(self) -> RuntimeError:
-        return RuntimeError(
-            f"the guard process has not answered for {self._pipe.gettimeout():g} s: use the physical stop"
-        )
-
-
-class _EndedError(RuntimeError):
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the guard process has ended: {reason}")
+def _started(module: str, name: str, told: Mapping[str, object], files: list[int]) -> subprocess.Popen[bytes]:
+    """A process of ours in a session of its own, which has these files only."""
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-c", _START.format(module, name), json.dumps(sys.path), json.dumps(told)],
+        pass_fds=files,
+        start_new_session=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

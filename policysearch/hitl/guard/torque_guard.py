@@ -24,7 +24,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -74,6 +74,20 @@ class GuardLimits:
                 f"stop_time: expected at least {farthest / self.slope:g} s, which {farthest:g} {self.unit} take "
                 f"at {self.slope:g} {self.unit} per s, got {self.stop_time:g} s"
             )
+
+    def within(self, newton_metres: float, mass: float) -> "GuardLimits":
+        """These limits in N·m/kg, with torques of at most `newton_metres` for a person of `mass` kg too.
+
+        Raises:
+            ValueError: for numbers that are not positive, or limits in N·m.
+        """
+        if self.unit != "N·m/kg":
+            raise ValueError(f"unit: expected N·m/kg, got {self.unit}")
+        for name, value in (("newton_metres", newton_metres), ("mass", mass)):
+            if not _number(value) > 0.0:
+                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        most = newton_metres / mass
+        return replace(self, highest=min(self.highest, most), lowest=max(self.lowest, -most))
 
 
 class TorqueGuard:
@@ -164,6 +178,15 @@ class TorqueGuard:
         """Lower the limits, from the next tick on. The limits step; a torque outside them ramps.
 
         Raises:
+            ValueError: as `check` does.
+        """
+        self.check(limits)
+        self._limits = limits
+
+    def check(self, limits: GuardLimits) -> None:
+        """Whether the limits can be lowered to these now.
+
+        Raises:
             ValueError: for a highest torque or a slope above the present one, a lowest torque below it, a slope
                 with which a stop would take too long from the present torque, or another change.
         """
@@ -183,7 +206,6 @@ class TorqueGuard:
                 f"slope: expected at least {needed:g} {unit} per s while the torque is {self._torque:g} {unit}, "
                 f"so that a stop ends in time, got {limits.slope:g}"
             )
-        self._limits = limits
 
     def _allowed(self, command: object) -> float:
         """The commanded torque within the limits; zero for what is not a finite number."""

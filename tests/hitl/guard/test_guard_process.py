@@ -17,30 +17,57 @@ import pytest
 
 from policysearch.core import Array
 from policysearch.hitl import guard as guard_package
+from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.owner import GuardProcess
+from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
+from policysearch.hitl.guard.watch import WatchLimits
 
-LIMITS = GuardLimits(highest=0.8, slope=4.0, stop_time=0.4, unit="N·m/kg", heartbeat=1.5)
+LIMITS = GuardLimits(highest=0.8, slope=8.0, stop_time=0.4, unit="N·m/kg", heartbeat=1.5)
 PATIENT = replace(LIMITS, heartbeat=60.0)  # so that nothing here is the heartbeat's work
-STEEP = np.array([0.75, 50.0, 10.0, 5.0])  # falls by 0.225 N·m/kg per %, 20 per s: far above the slope
+LAW = np.array([0.75, 50.0, 40.0, 15.0])
+SETTINGS = GuardSettings(1.0, watch=WatchLimits(stall=1e3))  # for a device that stands still; N·m are N·m/kg
 GARBAGE = "the guard was sent what it cannot read"
 DEVICES = """
-from policysearch.hitl.guard.device import SimulatedAnkle
+import time
+from policysearch.hitl.guard.device import Description, SimulatedAnkle, Stride
 
-class Still(SimulatedAnkle):
+class Still(SimulatedAnkle):  # swings, walks to the peak, and stays there
+    def __init__(self, log, **options):
+        super().__init__(log, sides=["left"], **options)
     def stride(self):
-        return 50.0
-
-class Raises(Still):
-    def __init__(self, log, at="", after=0.3):
-        super().__init__(log)
-        self.at, self.after = at, after
-    def stride(self):
-        return "noon" if self.at == "stride" else 50.0
+        percent = min(80.0 + 100.0 * (time.monotonic() - self._start) / self.stride_time, 150.0)
+        return (Stride(percent % 100.0 if percent > 100.0 else percent, 0.0, self.stride_time),)
     def apply(self, torque):
         super().apply(torque)
-        if torque > self.after:
-            raise SystemExit("the cable is off") if self.at == "exit" else OSError("the cable is off")
+        if torque[0] == 0.0 and self.stride()[0].percent == 50.0:
+            self._start = time.monotonic()  # without torque there it walks on
+
+class Hasty(SimulatedAnkle):  # strides are shorter than it says
+    def stride(self):
+        return tuple(stride._replace(stride_time=5.0) for stride in super().stride())
+
+class Limited(SimulatedAnkle):
+    def describe(self):
+        return Description("17", "2.0", self.sides, highest=0.3, watchdog=0.05)
+
+class Raises(Still):
+    def __init__(self, log, at="", times=1e9):
+        super().__init__(log)
+        self.at, self.left = at, times
+    def fail(self, at):
+        if self.at == at and self._torque[0] > 0.3 and self.left > 0:
+            self.left -= 1
+            raise SystemExit("the cable is off") if at == "measured" else OSError("the cable is off")
+    def stride(self):
+        self.fail("stride")
+        return "noon" if self.at == "noon" and self._torque[0] > 0.3 else super().stride()
+    def measured(self):
+        self.fail("measured")
+        return super().measured()
+    def apply(self, torque):
+        self.fail("apply")
+        super().apply(torque)
     def close(self):
         super().close()
         if self.at == "close":
@@ -49,12 +76,17 @@ class Raises(Still):
 OWNER = """
 import json, os, sys, time
 import numpy as np
+from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.owner import GuardProcess
+from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
+from policysearch.hitl.guard.watch import WatchLimits
 
 folder, limits, law, fork = json.loads(sys.argv[1])
 sys.path.append(folder)
-guard = GuardProcess(GuardLimits(**limits), "devices:Still", {"log": folder + "/log"})
+settings = GuardSettings(1.0, watch=WatchLimits(stall=1e3))
+guard = GuardProcess(GuardLimits(**limits), "devices:Still", settings, {"log": folder + "/log"})
+guard.arm("a test")
 guard.set_law(np.array(law))
 child = os.fork() if fork else 0
 if fork and not child:
@@ -79,7 +111,8 @@ def _devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def guard(tmp_path: Path) -> Iterator[GuardProcess]:
-    with GuardProcess(PATIENT, "devices:Still", {"log": str(tmp_path / "log")}) as made:
+    with GuardProcess(PATIENT, "devices:Still", SETTINGS, {"log": str(tmp_path / "log")}) as made:
+        made.arm("a test")
         yield made
 
 
@@ -97,6 +130,10 @@ def until(true: Callable[[], object], beat: Callable[[], None] = lambda: None) -
         assert time.monotonic() < end, "it never became true"
         beat()
         time.sleep(0.005)
+
+
+def told(guard: GuardProcess) -> float:
+    return guard.status().torque[0]
 
 
 def tick(guard: GuardProcess, ticks: int) -> None:
@@ -137,12 +174,12 @@ def check_ramp(ticks: Array, since: float, silence: float = 0.0) -> None:
 
 def owned(folder: Path, limits: GuardLimits, fork: bool = False) -> tuple[Any, int, int]:
     """A process that owns a guard under torque, the guard's process, and a child that the owner has forked."""
-    told = [str(folder), asdict(limits), STEEP.tolist(), fork]
+    told = [str(folder), asdict(limits), LAW.tolist(), fork]
     command = [sys.executable, "-c", OWNER, json.dumps(told)]
     owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     pid, child = map(int, owner.stdout.readline().split())
-    until(lambda: len(log(folder)[0]) > 0 and log(folder)[0][-1, 1] > 0.74)
+    until(lambda: len(log(folder)[0]) > 0 and log(folder)[0][-1, 1] == 0.75)
     return owner, pid, child
 
 
@@ -188,22 +225,26 @@ def test_when_the_owner_is_killed_the_torque_ramps_to_zero_and_the_guard_closes_
 
 
 def test_whatever_the_law_and_its_changes_the_torque_keeps_limits_and_slope(tmp_path: Path) -> None:
-    options = {"log": str(tmp_path / "log")}
-    with GuardProcess(LIMITS, "policysearch.hitl.guard.device:SimulatedAnkle", options) as guard:
-        for law in ([0.8, 50.0, 40.0, 15.0], [0.8, 35.0, 10.0, 5.0], STEEP):
+    options = {"log": str(tmp_path / "log"), "stride_time": 0.5, "sides": ["left"]}
+    with GuardProcess(LIMITS, "devices:Hasty", GuardSettings(1.0), options) as guard:
+        guard.arm("a test")
+        for law in ([0.8, 50.0, 40.0, 15.0], [0.8, 35.0, 10.0, 5.0], [0.75, 50.0, 10.0, 5.0]):
             guard.set_law(np.array(law))
+            until(lambda law=law: guard.status().law == law, guard.beat)
             tick(guard, 120)
         assert guard.status().stop_reason == ""
-        low = replace(LIMITS, highest=0.2, slope=2.0)
+        assert guard.status().counts["torque: held back by the slope"] > 0
+        low = replace(LIMITS, highest=0.2, slope=6.0)
+        until(lambda: told(guard) == 0.0, guard.beat)
         guard.restrict(low)
         assert guard.limits == low
-        until(lambda: guard.status().torque <= 0.2, guard.beat)
+        until(lambda: told(guard) <= 0.2, guard.beat)
         ticks = len(log(tmp_path)[0])
         tick(guard, 220)
         with pytest.raises(ValueError, match=r"highest: expected at most 0\.2, as limits only get narrower"):
             guard.restrict(LIMITS)
         with pytest.raises(ValueError, match=r"^law: peak torque: expected 0 to 0\.2 N·m/kg, got 0\.75$"):
-            guard.set_law(STEEP)
+            guard.set_law(LAW)
         assert guard.limits == low
         assert guard.status().counts["torque: outside the limits"] > 0
     found, closed = log(tmp_path)
@@ -215,8 +256,8 @@ def test_whatever_the_law_and_its_changes_the_torque_keeps_limits_and_slope(tmp_
 
 
 def test_an_infeasible_law_is_refused_and_the_previous_one_stays_in_force(guard: GuardProcess) -> None:
-    guard.set_law(STEEP)
-    until(lambda: guard.status().torque == 0.75)
+    guard.set_law(LAW)
+    until(lambda: told(guard) == 0.75)
     for law, message in (
         ([np.nan, 50.0, 20.0, 10.0], "peak torque: expected 0 to 0.8 N·m/kg, got nan"),
         ([0.5, 50.0, 20.0, np.inf], "fall time: expected 5 to 20 % stride, got inf"),
@@ -229,31 +270,31 @@ def test_an_infeasible_law_is_refused_and_the_previous_one_stays_in_force(guard:
         with pytest.raises(ValueError, match=f"^law: {re.escape(message)}"):
             guard.set_law(np.array(law))
     tick(guard, 5)
-    assert guard.status().torque == 0.75
-    guard.set_law(np.array([0.75, 50.0, 10.0, 15.0 + 1e-14]))  # as the way from one law to another may round
+    assert told(guard) == 0.75
+    guard.set_law(np.array([0.75, 50.0, 40.0, 15.0 + 1e-14]))  # as the way from one law to another may round
     assert guard.status().stop_reason == ""
 
 
 def test_a_stop_is_latched_until_an_operator_rearms_with_a_reason(
     tmp_path: Path, guard: GuardProcess
 ) -> None:
-    assert guard.status().torque == 0.0  # without a law
-    guard.set_law(STEEP)
-    until(lambda: guard.status().torque == 0.75)
+    assert told(guard) == 0.0  # without a law
+    guard.set_law(LAW)
+    until(lambda: told(guard) == 0.75)
     since = time.monotonic()
     guard.stop("the operator pressed stop")
     guard.stop("again")
-    with pytest.raises(ValueError, match=r"torque: expected 0 N·m/kg before re-arming, got 0\."):
-        guard.rearm("too early")
-    guard.set_law(np.array([0.7, 50.0, 10.0, 5.0]))
-    until(lambda: guard.status().torque == 0.0)
+    with pytest.raises(ValueError, match=r"torque: expected 0 N·m/kg before arming, got 0\."):
+        guard.arm("too early")
+    guard.set_law(np.array([0.7, 50.0, 40.0, 15.0]))
+    until(lambda: told(guard) == 0.0)
     tick(guard, 20)
     check_ramp(log(tmp_path)[0], since)
     assert guard.status().stop_reason == "the operator pressed stop"
     with pytest.raises(ValueError, match="reason: expected the operator's words, got ' '"):
-        guard.rearm(" ")
-    guard.rearm("the strap is fixed")
-    until(lambda: guard.status().torque == 0.7)
+        guard.arm(" ")
+    guard.arm("the strap is fixed")
+    until(lambda: told(guard) == 0.7)
     assert guard.status().stop_reason == ""
 
 
@@ -271,51 +312,82 @@ def test_a_message_that_cannot_be_read_stops_the_guard(guard: GuardProcess) -> N
         b"[" * 60_000 + b"\n",
         b"x" * 140_000 + b"\n",
     ):
-        guard._pipe.sendall(garbage)
+        guard._connection.pipe.sendall(garbage)
         until(lambda: guard.status().stop_reason == GARBAGE)
-        guard.rearm("a test")
+        guard.arm("a test")
         assert guard.status().stop_reason == ""
     # what was read before is no part of it: the law is still none
-    assert guard.status().torque == 0.0
+    assert told(guard) == 0.0
+
+
+ROW = ", in 3 ticks in a row"
 
 
 @pytest.mark.parametrize(
-    ("at", "message"),
+    ("at", "message", "kind"),
     [
-        ("apply", "the device raised OSError: the cable is off"),
-        ("exit", "the device raised SystemExit: the cable is off"),
-        ("close", "the device raised OSError: the cable is off; closing it raised OSError: stuck"),
-        ("stride", "the device raised ValueError: could not convert string to float: 'noon'"),
+        ("apply", "OSError: the cable is off" + ROW, "device: apply raised OSError"),
+        ("stride", "OSError: the cable is off" + ROW, "device: stride raised OSError"),
+        ("measured", "SystemExit: the cable is off" + ROW, "device: measured raised SystemExit"),
+        ("noon", "ValueError: expected 1 sides, got 4" + ROW, "device: stride raised ValueError"),
     ],
 )
-def test_when_the_device_raises_it_is_closed_and_the_guard_ends_and_says_why(
-    tmp_path: Path, at: str, message: str
+def test_a_device_that_raises_in_some_ticks_in_a_row_is_ramped_and_closed_and_the_guard_says_why(
+    tmp_path: Path, at: str, message: str, kind: str
 ) -> None:
-    with GuardProcess(PATIENT, "devices:Raises", {"log": str(tmp_path / "log"), "at": at}) as guard:
-        if at != "stride":
-            guard.set_law(STEEP)
-        until(lambda: not guard.status().running)
+    with GuardProcess(PATIENT, "devices:Raises", SETTINGS, {"log": str(tmp_path / "log"), "at": at}) as guard:
+        guard.arm("a test")
+        guard.set_law(LAW)
+        until(lambda: not guard.status().running, lambda: None)
         status = guard.status()
-        assert status.stop_reason == message
-        assert np.isnan(status.torque)
-        for call in (guard.beat, lambda: guard.stop("too late"), lambda: guard.set_law(STEEP)):
-            with pytest.raises(RuntimeError, match=f"^the guard process has ended: {message}$"):
+        assert status.stop_reason == f"the device raised {message}"
+        assert status.counts[kind] >= 3
+        assert np.isnan(status.torque[0]) == (at == "apply")  # else it took the ramp
+        for call in (guard.beat, lambda: guard.stop("too late"), lambda: guard.set_law(LAW)):
+            with pytest.raises(RuntimeError, match=r"^the guard process has ended: the device raised .*"):
                 call()
         until(lambda: not alive(guard.pid))
-    assert guard.status() == status
-    assert log(tmp_path)[1]
+    assert guard.status() == status or np.isnan(status.torque[0])
+    ticks, closed = log(tmp_path)
+    assert closed
+    check_slope(ticks)
+    if at != "apply":
+        assert ticks[-1, 1] == 0.0
+
+
+@pytest.mark.parametrize("at", ["apply", "stride", "measured"])
+def test_a_device_that_raises_once_is_counted_and_nothing_else_happens(tmp_path: Path, at: str) -> None:
+    options = {"log": str(tmp_path / "log"), "at": at, "times": 2}
+    with GuardProcess(PATIENT, "devices:Raises", SETTINGS, options) as guard:
+        guard.arm("a test")
+        guard.set_law(LAW)
+        until(lambda: told(guard) == 0.75)
+        status = guard.status()
+        assert (status.stop_reason, status.running) == ("", True)
+        assert sum(n for kind, n in status.counts.items() if kind.startswith(f"device: {at}")) == 2
+
+
+def test_an_error_when_the_device_is_closed_is_reported(tmp_path: Path) -> None:
+    options = {"log": str(tmp_path / "log"), "at": "close"}
+    with GuardProcess(PATIENT, "devices:Raises", SETTINGS, options) as guard:
+        os.kill(guard.pid, signal.SIGTERM)
+        until(lambda: not guard.status().running)
+        assert guard.status().stop_reason == "SIGTERM; closing it raised OSError: stuck"
 
 
 @pytest.mark.parametrize(
     ("device", "message"),
     [
         ("devices:Nothing", "AttributeError: module 'devices' has no attribute 'Nothing'"),
-        ("builtins:dict", "TypeError: expected stride, apply and close, got {}"),
+        (
+            "builtins:dict",
+            "TypeError: expected describe, stride, apply, measured, fault, estop and close, got {}",
+        ),
     ],
 )
 def test_a_device_that_cannot_be_opened_is_reported(device: str, message: str) -> None:
     with pytest.raises(RuntimeError, match=f"the device {device} was not opened: {message}"):
-        GuardProcess(LIMITS, device)
+        GuardProcess(LIMITS, device, SETTINGS)
 
 
 def test_the_guard_survives_a_terminals_signals_and_shares_no_file_with_its_owner(
@@ -327,27 +399,30 @@ def test_the_guard_survives_a_terminals_signals_and_shares_no_file_with_its_owne
     assert guard.status().stop_reason == ""
     assert os.getsid(guard.pid) == guard.pid
     files = {str(path.resolve()) for path in Path(f"/proc/{guard.pid}/fd").iterdir()}
-    assert {name for name in files if name.startswith("/") and "socket:" not in name} == {
+    assert {
+        name for name in files if name.startswith("/") and "socket:" not in name and "pipe:" not in name
+    } == {
         "/dev/null",
+        "/memfd:guard (deleted)",
         str(tmp_path / "log"),
     }
 
 
 def test_on_sigterm_the_guard_ramps_closes_the_device_and_ends(tmp_path: Path, guard: GuardProcess) -> None:
-    guard.set_law(STEEP)
-    until(lambda: guard.status().torque == 0.75)
+    guard.set_law(LAW)
+    until(lambda: told(guard) == 0.75)
     since = time.monotonic()
     os.kill(guard.pid, signal.SIGTERM)
     until(lambda: not guard.status().running)
-    assert (guard.status().stop_reason, guard.status().torque) == ("SIGTERM", 0.0)
+    assert (guard.status().stop_reason, guard.status().torque) == ("SIGTERM", [0.0])
     ticks, closed = log(tmp_path)
     check_ramp(ticks, since)
     assert closed
 
 
 def test_closing_ramps_too(tmp_path: Path, guard: GuardProcess) -> None:
-    guard.set_law(STEEP)
-    until(lambda: guard.status().torque == 0.75)
+    guard.set_law(LAW)
+    until(lambda: told(guard) == 0.75)
     since = time.monotonic()
     guard.close()
     ticks, closed = log(tmp_path)
@@ -356,7 +431,7 @@ def test_closing_ramps_too(tmp_path: Path, guard: GuardProcess) -> None:
     assert not alive(guard.pid)
     assert (guard.status().stop_reason, guard.status().torque, guard.status().running) == (
         "closed",
-        0.0,
+        [0.0],
         False,
     )
     with pytest.raises(RuntimeError, match="the guard process has ended: closed"):
@@ -364,17 +439,17 @@ def test_closing_ramps_too(tmp_path: Path, guard: GuardProcess) -> None:
 
 
 def test_the_torque_of_a_guard_that_was_killed_is_unknown(tmp_path: Path) -> None:
-    guard = GuardProcess(LIMITS, "devices:Still", {"log": str(tmp_path / "log")})
+    guard = GuardProcess(LIMITS, "devices:Still", SETTINGS, {"log": str(tmp_path / "log")})
     os.kill(guard.pid, signal.SIGKILL)
     until(lambda: not guard.status().running)
     assert guard.status().stop_reason == "exit code -9"
-    assert np.isnan(guard.status().torque)
+    assert np.isnan(guard.status().torque[0])
     with pytest.raises(RuntimeError, match="was killed: the device may still be under torque"):
         guard.close()
 
 
 def test_an_owner_is_told_that_the_guard_hangs(guard: GuardProcess) -> None:
-    guard._pipe.settimeout(0.2)
+    guard._connection.pipe.settimeout(0.2)
     os.kill(guard.pid, signal.SIGSTOP)
     try:
         with pytest.raises(RuntimeError, match=r"has not answered for 0\.2 s: use the physical stop"):
@@ -383,7 +458,7 @@ def test_an_owner_is_told_that_the_guard_hangs(guard: GuardProcess) -> None:
         os.kill(guard.pid, signal.SIGCONT)
     until(lambda: guard.status().stop_reason == "a test")
     with pytest.raises(ValueError, match="reason: expected the operator's words"):
-        guard.rearm(" ")  # its own answer, not the one to the stop, which came too late
+        guard.arm(" ")  # its own answer, not the one to the stop, which came too late
 
 
 @pytest.mark.parametrize(
@@ -392,17 +467,36 @@ def test_an_owner_is_told_that_the_guard_hangs(guard: GuardProcess) -> None:
         ({"limits": replace(LIMITS, unit="N·m")}, "limits: expected N·m/kg, as laws are, got N·m"),
         ({"device": "ankle"}, "device: expected 'module:name', got 'ankle'"),
         (
-            {"period": 0.021},
-            "period: expected a positive number of s up to the longest tick, 0.02, got 0.021",
+            {"settings": replace(SETTINGS, period=0.021)},
+            "period: expected at most the longest tick, 0.02 s, got 0.021",
         ),
-        ({"period": float("nan")}, "period: expected a positive number of s up to the longest tick"),
     ],
 )
 def test_invalid_arguments_of_a_guard_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         GuardProcess(
-            **{"limits": LIMITS, "device": "devices:Still", "options": {"log": "/dev/null"}, **change}
+            **{"limits": LIMITS, "device": "devices:Still", "settings": SETTINGS, **change},
+            options={"log": "/dev/null"},
         )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GuardSettings(0.0), "mass: expected a positive number, got 0.0"),
+        (lambda: GuardSettings(72.0, period=float("nan")), "period: expected a positive number, got nan"),
+        (lambda: WatchLimits(stall=0.0), "stall: expected a positive number, got 0.0"),
+        (lambda: WatchLimits(exceptions=True), "exceptions: expected a positive number, got True"),
+        (lambda: Ceiling(0.0, 0.1), "first: expected a positive number, got 0.0"),
+        (lambda: Ceiling(0.3, float("inf")), "step: expected a positive number, got inf"),
+        (lambda: LIMITS.within(0.0, 72.0), "newton_metres: expected a positive number, got 0.0"),
+        (lambda: LIMITS.within(50.0, float("nan")), "mass: expected a positive number, got nan"),
+        (lambda: replace(LIMITS, unit="N·m").within(50.0, 72.0), "unit: expected N·m/kg, got N·m"),
+    ],
+)
+def test_invalid_settings_of_a_guard_are_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        make()
 
 
 def test_the_documentation_says_that_the_process_replaces_neither_firmware_nor_stop() -> None:
