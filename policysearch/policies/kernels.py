@@ -1,7 +1,7 @@
 """The policies' compiled forms: one row at a time, inside a rollout.
 
 `policysearch.core.PolicyKernel` says what an `act` is. The capitals are free names that `specialise` fills
-in. Sums run in the order of their index, without reassociation, so that every evaluator that uses a kernel
+in. The order of every sum is written down, without reassociation, so that every evaluator that uses a kernel
 gets the same bits.
 """
 
@@ -16,6 +16,7 @@ from numba import njit
 from policysearch.core import PolicyKernel
 from policysearch.elementary import exp, tanh
 from policysearch.jit import specialise
+from policysearch.policies.products import add_product
 
 
 def linear(params, obs, scratch, out):
@@ -39,27 +40,15 @@ def mlp(params, obs, scratch, out):
             z[i] = params[biases + i]
         add_product(params[weights:biases].reshape((rows, columns)), h, z)
         if not last:
-            for i in range(rows):
-                z[i] = tanh(z[i])
+            squash(z)
         weights, h = biases + rows, z
 
 
 @njit(error_model="numpy")
-def add_product(W, x, z):
-    """z += W x, four rows at a time: their sums do not wait for each other."""
-    rows, columns = W.shape
-    whole = rows - rows % 4
-    for i in range(0, whole, 4):
-        z0, z1, z2, z3 = z[i], z[i + 1], z[i + 2], z[i + 3]
-        for j in range(columns):
-            z0 += W[i, j] * x[j]
-            z1 += W[i + 1, j] * x[j]
-            z2 += W[i + 2, j] * x[j]
-            z3 += W[i + 3, j] * x[j]
-        z[i], z[i + 1], z[i + 2], z[i + 3] = z0, z1, z2, z3
-    for i in range(whole, rows):
-        for j in range(columns):
-            z[i] += W[i, j] * x[j]
+def squash(z):
+    """z becomes tanh z."""
+    for i in range(z.size):
+        z[i] = tanh(z[i])
 
 
 def deterministic(params, obs, state, noise, scratch, action):

@@ -88,8 +88,8 @@ class MLP(Network):
 
     @property
     def kernel_revision(self) -> int:
-        """Of the map; 2: with the hyperbolic tangent of `policysearch.elementary`."""
-        return 2
+        """Of the map; 3: with the sums of `policysearch.policies.products`."""
+        return 3
 
     @property
     def in_lanes(self) -> bool:
