@@ -140,7 +140,8 @@ def main() -> None:
                 print(pd.DataFrame(found).to_string(index=False), flush=True)
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        header = f"# python {' '.join(sys.argv)}; NumPy {np.__version__}, median of {arguments.repeats}\n"
+        command = " ".join(["PYTHON" if word == arguments.jax else word for word in sys.argv])
+        header = f"# python {command}; NumPy {np.__version__}, median of {arguments.repeats}\n"
         path = arguments.out / "lanes.csv"
         path.write_text(header + pd.DataFrame(records).to_csv(index=False), encoding="utf-8")
         print(path)

@@ -61,6 +61,8 @@ LOG_BYTES = 64 * 2**20
 #: The calling thread takes part in evaluations shorter than this; in longer ones it waits, so that Ctrl-C
 #: is heard.
 SHORT_SECONDS = 0.1
+#: It runs those alone that take no longer than this: by when another thread has begun, they are nearly done.
+TINY_SECONDS = 1e-3
 #: Episodes that a thread runs at once: more are no faster on short or long episodes (`experiments/benchmarks`).
 LANES = 32
 
@@ -112,7 +114,7 @@ class CompiledEvaluator(Runner):
         self.interface = Interface(simulator.observation_space, simulator.action_space)
         self._worlds = [simulator.make_world()]
         self._threads, self._seconds_per_episode = threads, np.inf
-        self._crew = Threads()
+        self._crew, self._is_compiled = Threads(), False
         draw, obs = simulator.draw(stream(0)), np.empty(self.interface.obs_size)
         reset, observe, _ = compiled_functions(simulator)
         reset(self._worlds[0], draw)
@@ -139,7 +141,8 @@ class CompiledEvaluator(Runner):
         return self.compile()
 
     def _compiled(self, run: Any) -> int:
-        if run.signatures:
+        if self._is_compiled or run.signatures:
+            self._is_compiled = True
             return 0
         results, counter = empty_results(0, self.interface.obs_size), np.zeros(1, dtype=np.int64)
         first = self.lanes if run is self._many else self._worlds[0]
@@ -211,8 +214,10 @@ class CompiledEvaluator(Runner):
         if self._many is None or not plain:
             self._run_alone(batch, results, raised)
             return raised
-        lanes = min(self.lanes, -(-len(batch.candidate) // self._threads))
-        self._spread(partial(_in_lanes, self._many), [lanes] * self._threads, batch, results)
+        episodes = len(batch.candidate)
+        threads = self._threads_for(episodes)
+        lanes = min(self.lanes, -(-episodes // threads))
+        self._spread(partial(_in_lanes, self._many), [lanes] * threads, batch, results)
         again = np.flatnonzero(results.end == AGAIN)
         if again.size:
             some = results_of(results, again)
@@ -222,16 +227,20 @@ class CompiledEvaluator(Runner):
 
     def _run_alone(self, batch: loop.Batch, results: loop.Results, raised: dict[int, str]) -> None:
         """Run all episodes, one after the other on each thread; adds what the simulator raised in some."""
-        missing = min(self._threads, len(batch.candidate)) - len(self._worlds)
-        self._worlds += [self.simulator.make_world() for _ in range(missing)]
-        self._spread(partial(_one_by_one, self._run, raised=raised), self._worlds, batch, results)
+        threads = self._threads_for(len(batch.candidate))
+        self._worlds += [self.simulator.make_world() for _ in range(threads - len(self._worlds))]
+        self._spread(partial(_one_by_one, self._run, raised=raised), self._worlds[:threads], batch, results)
+
+    def _threads_for(self, episodes: int) -> int:
+        """How many threads are worth it, by the time that episodes have taken so far."""
+        return 1 if self._seconds_per_episode * episodes < TINY_SECONDS else min(self._threads, episodes)
 
     def _spread(self, run: Callable[..., None], places: Sequence[Any], batch: loop.Batch, *more: Any) -> None:
-        """Call `run` on every thread, each with a place of its own, until all episodes are done."""
+        """Call `run` on a thread for each of the places until all episodes are done."""
         began, episodes = time.perf_counter(), len(batch.candidate)
         counter = np.zeros(1, dtype=np.int64)
         joins = self._seconds_per_episode * episodes < SHORT_SECONDS
-        for place in places[joins : min(self._threads, episodes)]:
+        for place in places[joins:]:
             self._crew.start(run, place, counter, batch, *more)
         try:
             if joins:
@@ -241,7 +250,7 @@ class CompiledEvaluator(Runner):
             counter[0] = episodes  # no thread starts another episode
             self._crew.wait()
             raise
-        self._seconds_per_episode = (time.perf_counter() - began) / episodes
+        self._seconds_per_episode = (time.perf_counter() - began) * len(places) / episodes  # of one thread
 
 
 def _in_lanes(

@@ -354,3 +354,16 @@ def test_the_threads_are_given_back() -> None:
     for thread in threads:
         thread.join(5)
     assert not set(threading.enumerate()) - before
+
+
+def test_short_evaluations_are_run_by_the_calling_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluator = CompiledEvaluator(Fragile.simulator, Linear(2, 1), max_episode_steps=10, threads=4)
+    params = np.zeros((8, 3))
+    proposal, started = Proposal(params, params[0], 4), list[Any]()
+    first = evaluator.evaluate(proposal, (1,))
+    monkeypatch.setattr(evaluator._crew, "start", lambda *arguments: started.append(arguments))
+    for name in ("TINY_SECONDS", "SHORT_SECONDS"):  # the first one has compiled
+        monkeypatch.setattr(compiled, name, np.inf)
+    again = evaluator.evaluate(proposal, (1,))
+    assert_same(first, again)
+    assert not started
