@@ -120,10 +120,13 @@ class Comparison(Tables):
         """Runs that each pair needs, paired as they are and if they were not."""
         finals, key = [self.paired(task, x, y) for x, y in listed], (self.study.seed, "power", task)
         made = np.array([one.size for one, _ in finals], dtype=int)
-        apart = {pair: pd.Series(power.unpaired(*both)) for pair, both in zip(listed, finals, strict=True)}
+        apart = [power.unpaired(*both) for both in finals]
+        others = np.full((max([gaps.size for gaps in apart], default=0), len(apart)), np.nan)
+        for column, gaps in zip(others.T, apart, strict=True):
+            column[: gaps.size] = gaps
         return {
             "runs_needed": power.runs_needed(self._gaps(task, listed), made, *key),
-            "runs_needed_unpaired": power.runs_needed(pd.DataFrame(apart).to_numpy(dtype=float), made, *key),
+            "runs_needed_unpaired": power.runs_needed(others, made, *key),
         }
 
     def _decided(self, task: str) -> dict[tuple[str, str], float]:
@@ -150,11 +153,12 @@ class Comparison(Tables):
 
     def _gaps(self, task: str, listed: list[tuple[str, str]]) -> Float[Array, "runs pairs"]:
         """Paired differences by run; NaN where a pair has no such run."""
-        columns = {}
-        for x, y in listed:
-            one, other, runs = self._paired(task, x, y)
-            columns[x, y] = pd.Series(statistics.differences(one, other), index=runs)
-        return pd.DataFrame(columns).to_numpy(dtype=float)
+        found = [self._paired(task, x, y) for x, y in listed]
+        runs = np.unique(np.concatenate([runs for *_, runs in found])) if found else np.empty(0)
+        gaps = np.full((len(runs), len(found)), np.nan)
+        for column, (one, other, mine) in zip(gaps.T, found, strict=True):
+            column[np.searchsorted(runs, mine)] = statistics.differences(one, other)
+        return gaps
 
     @property
     def normalised_tasks(self) -> list[str]:
@@ -185,13 +189,16 @@ class Comparison(Tables):
 
     def improvement_matrix(self, task: str | None = None) -> pd.DataFrame:
         """P(row beats column), on a task or on the mean over the tasks."""
-        labels = self.labels
-        table = pd.DataFrame(np.nan, index=labels, columns=labels)
+        place = {label: i for i, label in enumerate(self.labels)}
         mine = self.pairs if task is None else self.pairs[self.pairs["task"] == task]
-        for (x, y), group in mine.groupby(["x", "y"]):
-            value = float(group["p_improvement"].mean())
-            table.loc[x, y], table.loc[y, x] = value, 1.0 - value
-        return table
+        found: dict[tuple[str, str], list[float]] = {}
+        for x, y, value in zip(mine["x"], mine["y"], mine["p_improvement"], strict=True):
+            found.setdefault((x, y), []).append(value)
+        table = np.full((len(place), len(place)), np.nan)
+        for (x, y), values in found.items():
+            table[place[x], place[y]] = np.mean(values)
+            table[place[y], place[x]] = 1.0 - np.mean(values)
+        return pd.DataFrame(table, index=self.labels, columns=self.labels)
 
     def hits(self, label: str) -> Float[Array, "m"]:
         """What part of the budget a method had spent when it reached each target, over runs, tasks and targets."""

@@ -29,7 +29,6 @@ from policysearch.reporting.figures import (
     legend,
     limits,
     lowest,
-    own_style,
     svg,
     write_png,
 )
@@ -45,9 +44,6 @@ _SMALL: dict[str, Any] = {"fontsize": 7, "va": "bottom", "color": "0.4"}
 def write_curves(comparison: Comparison, out: Path) -> None:
     """Write `curves.png` and `curves.svg`: a row per task, anytime curves next to final returns."""
     figure = overview(comparison)
-    with own_style({}):
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once is enough for two files
     write_png(out / "curves.png", figure)
     write_text(out / "curves.svg", svg(figure, "curves"))
 

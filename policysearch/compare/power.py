@@ -9,10 +9,10 @@ Statistics of studies larger than the largest simulated one are its own, moved b
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns, step_down
+from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns
 from policysearch.core import Array
 from policysearch.quantiles import normal_quantile
 from policysearch.seeding import stream
@@ -54,7 +54,8 @@ def runs_needed(
     """
     needed, enough = np.full(made.shape, MAX_RUNS), made >= 2
     if enough.any():
-        raw = _simulated(_filled(gaps[:, enough]), *key)
+        with threadpool_limits(1):  # threads wait for each other where products are small
+            raw = _simulated(_filled(gaps[:, enough]), *key)
         raised = np.where(raw > MIN_RUNS, raw * made[enough] / (made[enough] - 1), raw)
         needed[enough] = np.minimum(np.ceil(raised), MAX_RUNS)
     return needed
@@ -64,11 +65,10 @@ def _simulated(gaps: Float[Array, "rows pairs"], *key: int | str) -> Float[Array
     """The size of studies that draw from these differences at which each pair is decided with the power wanted."""
     found = list[list[float]]()
     for runs in SIMULATED:
-        found += power(gaps, runs, (runs,), *key).tolist()
+        larger = MOVED if runs == SIMULATED[-1] else ()
+        found += power(gaps, runs, (runs, *larger), *key).tolist()
         if min(found[-1]) >= POWER:
             break
-    else:
-        found += power(gaps, SIMULATED[-1], MOVED, *key).tolist()
     sizes = np.array([*SIMULATED, *MOVED][: len(found)], dtype=float)
     return np.array([_first(sizes, curve) for curve in np.maximum.accumulate(found).T])
 
@@ -89,16 +89,44 @@ def power(
     signs[0] = 1
     growth = capped(gaps).sum(axis=0) / np.sqrt(len(gaps))
     at_once = max(1, MAX_CELLS // (len(signs) * gaps.shape[1]))
+    flips = signs.T.astype(np.float32)
     for begin in range(0, STUDIES, at_once):
         drawn = rng.integers(len(gaps), size=(min(at_once, STUDIES - begin), runs))
-        unit = capped(gaps[drawn]).astype(np.float32).swapaxes(1, 2)
-        with threadpool_limits(1):  # threads wait for each other where products are small
-            flipped = unit @ signs.T.astype(np.float32)
-        observed, others = flipped[..., 0].copy(), np.abs(flipped[..., 1:])
+        flipped = capped(gaps[drawn]).astype(np.float32).swapaxes(1, 2) @ flips
+        observed, others = flipped[..., 0].copy(), np.abs(flipped[..., 1:], out=flipped[..., 1:])
+        bound = critical(others.max(axis=1))
         for i, size in enumerate(sizes):
-            moved = observed + growth * (np.sqrt(size) - np.sqrt(runs))
-            found[i] += (step_down(np.abs(moved), others, ROUNDING) <= ALPHA).sum(axis=0)
+            moved = np.abs(observed + growth * (np.sqrt(size) - np.sqrt(runs)))
+            found[i] += decided(moved, others, bound).sum(axis=0)
     return found / STUDIES
+
+
+def decided(
+    T: Float[Array, "studies pairs"],
+    flipped: Float[Array, "studies pairs patterns"],
+    bound: Float[Array, "studies"],
+) -> Bool[Array, "studies pairs"]:
+    """Which pairs the step-down test decides: those whose joint p value (`statistics.step_down`) is at most `ALPHA`.
+
+    What exceeds the largest statistics of all pairs (`bound`) also exceeds those of the weaker ones alone. So pairs
+    are decided together, and the largest statistics of those that are left are computed as long as some are decided.
+    """
+    statistics = T - T.dtype.type(ROUNDING)
+    found = statistics > bound[:, None]
+    for study in np.flatnonzero(found.any(axis=1) & ~found.all(axis=1)):
+        left, more = np.flatnonzero(~found[study]), True
+        while more and left.size:
+            exceeding = statistics[study, left] > critical(flipped[study, left].max(axis=0))
+            found[study, left[exceeding]], more = True, exceeding.any()
+            left = left[~exceeding]
+    return found
+
+
+def critical(largest: Float[Array, "*studies patterns"]) -> Float[Array, "*studies"]:
+    """What a statistic must exceed: no more of the largest may reach it than p of at most `ALPHA` allows."""
+    patterns = largest.shape[-1]
+    may_reach = int(ALPHA * (1 + patterns) + 1e-9)  # the observed pattern is one of them
+    return np.asarray(np.partition(largest, patterns - may_reach, axis=-1)[..., patterns - may_reach])
 
 
 def _filled(gaps: Float[Array, "runs pairs"]) -> Float[Array, "runs pairs"]:

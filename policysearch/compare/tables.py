@@ -182,6 +182,8 @@ class Tables:
     def _paired(self, task: str, x: str, y: str) -> tuple[Array, Array, "pd.Index[Any]"]:
         """As `paired`, with the numbers of the runs."""
         one, other = self._final[task, x], self._final[task, y]
+        if one.index.equals(other.index):
+            return one.to_numpy(dtype=float), other.to_numpy(dtype=float), one.index
         both = one.index.intersection(other.index)
         return one[both].to_numpy(dtype=float), other[both].to_numpy(dtype=float), both
 

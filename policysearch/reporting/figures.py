@@ -68,8 +68,12 @@ def tell(line: str) -> None:
 
 def svg(figure: "Figure", name: str) -> str:
     """A figure as SVG text, its marks named after `name`, so that several fit into one page."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - takes most of a second
+
     buffer = io.StringIO()
     with own_style({"svg.hashsalt": name, "svg.fonttype": "none", "text.parse_math": False}):
+        FigureCanvasSVG(figure)  # measures text as SVG shows it
+        lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
@@ -78,8 +82,16 @@ def png(figure: "Figure") -> bytes:
     """A figure as PNG."""
     buffer = io.BytesIO()
     with own_style({}):
+        lay_out(figure)
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def lay_out(figure: "Figure") -> None:
+    """Find the places of a figure's axes, once and for all: matplotlib draws a figure twice to find them."""
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def write_png(path: Path, figure: "Figure") -> None:

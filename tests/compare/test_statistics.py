@@ -13,6 +13,8 @@ from policysearch.compare import statistics
 from policysearch.compare.power import (
     MAX_RUNS,
     ROUNDING,
+    critical,
+    decided,
     effect_size,
     power,
     runs_needed,
@@ -321,11 +323,27 @@ def test_what_differs_is_found_and_found_early() -> None:
 def test_simulated_studies_are_decided_as_the_report_decides(runs: int) -> None:
     for study in range(20):
         gaps = stream(study, "decide", runs).standard_normal((runs, 6)) + np.array([0, 0, 0.5, 1, 2, 3])
-        flipped = np.abs(sign_patterns(runs) @ capped(gaps))
-        single = flipped.astype(np.float32)  # as simulated studies have them
-        found = step_down(single[:1], single[None, 1:].swapaxes(1, 2), ROUNDING)
-        assert ((found[0] <= 0.05) == (paired_tests(gaps).joint <= 0.05)).all()
-        assert found[0] == pytest.approx(paired_tests(gaps).joint, abs=1e-12)
+        single = np.abs(sign_patterns(runs) @ capped(gaps)).astype(
+            np.float32
+        )  # as simulated studies have them
+        others = single[None, 1:].swapaxes(1, 2)
+        joint = step_down(single[:1], others, ROUNDING)
+        assert joint[0] == pytest.approx(paired_tests(gaps).joint, abs=1e-12)
+        found = decided(single[:1], others, critical(others.max(axis=1)))
+        assert (found[0] == (paired_tests(gaps).joint <= 0.05)).all()
+
+
+@pytest.mark.parametrize("patterns", [19, 20, 31, 299])
+def test_pairs_decided_together_are_those_that_the_step_down_test_decides_one_by_one(patterns: int) -> None:
+    rng = stream("together", patterns)
+    T = np.abs(rng.standard_normal((200, 6))) * np.array([0.5, 1, 2, 2.5, 3, 4])
+    T[:, 3] = T[:, 2]  # equal ones
+    flipped = np.abs(rng.standard_normal((200, 6, patterns)))
+    flipped[:100] = np.round(flipped[:100], 1) + ROUNDING
+    T[:100] = np.round(T[:100], 1) + 2 * ROUNDING  # as large as others, after rounding
+    found, joint = decided(T, flipped, critical(flipped.max(axis=1))), step_down(T, flipped, ROUNDING)
+    assert (found == (joint <= 0.05)).all()
+    assert {0, 1, 2, 3} < set(found.sum(axis=1).tolist())
 
 
 def test_studies_are_tested_each_by_itself_and_pairs_against_all_weaker_ones() -> None:

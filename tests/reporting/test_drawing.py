@@ -10,14 +10,16 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from policysearch.compare import report as compare_report
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.plots import write_curves
 from policysearch.estimates.__main__ import main as gradients
 from policysearch.hitl import report as hitl_report
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
-from policysearch.reporting.figures import drawing, figure_of, svg, tell, write_png
+from policysearch.reporting.figures import drawing, figure_of, png, svg, tell, write_png
 from policysearch.tune.__main__ import main as tune
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,42 @@ def test_a_command_draws_without_a_window_whatever_the_backend_of_the_user(backe
         [sys.executable, "-c", LOADS.format("matplotlib.pyplot")], env=environment, check=False
     )
     assert done.returncode == 0
+
+
+def test_a_figure_is_laid_out_once_and_drawn_once_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def count(owner: Any, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counted(self: Any, *args: Any) -> Any:
+            done.append(name)
+            return original(self, *args)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    count(Figure, "draw")
+    count(ConstrainedLayoutEngine, "execute")
+    with figure_of(1, 1, 3.0, 2.0) as (figure, _):
+        pass
+    svg(figure, "a")
+    assert done == ["execute", "draw"]
+    done.clear()
+    write_curves(Comparison.read(ROOT / "results" / "pendulum_linear"), tmp_path)
+    assert done == ["execute", "draw", "draw"]
+    assert {path.name for path in tmp_path.iterdir()} == {"curves.png", "curves.svg"}
+
+
+def test_a_figure_is_laid_out_for_the_text_that_its_file_shows() -> None:
+    left = []
+    for draw in (png, lambda figure: svg(figure, "a")):
+        with figure_of(1, 1, 3.0, 2.0) as (figure, axes):
+            axes[0, 0].set_yticks([0.0, 1.0], ["a long name of a method", "0"])
+        draw(figure)
+        left.append(axes[0, 0].get_position().x0)
+    assert left[1] < left[0] < left[1] + 0.05  # letters of pixels are wider
 
 
 def write_comparison(out: Path) -> str:
