@@ -60,6 +60,7 @@ WRITERS = {
     "open": {"files", "streams", "ledger.lock", "ledger.storage"}, "fdopen": set[str](),
 }  # fmt: skip
 #: Input files of a user's program, in a folder that was made for them.
+WRITERS["open"].add("hitl.guard.adapters")  # a line to a device
 WRITERS["write_text"].add("evaluators.programs")
 WRITERS["write_bytes"].add("evaluators.programs")
 

@@ -91,6 +91,8 @@ class _Server:
             time.sleep(due - now)
             now = time.monotonic()
             self.gaps.add(now - last)
+            if now - last >= self.control.guards[0].limits.heartbeat:
+                self.control.stop(f"a tick of the guard came {now - last:.2g} s after the one before")
             last = now
 
     def tick(self) -> tuple[float, ...]:

@@ -56,10 +56,11 @@ class StrideWatch:
     def update(self, stride: Stride, now: float) -> str:
         """Take a reading; returns why the stride cannot be relied on, empty if it can."""
         self.moving = self.moving and now - self._progress_at <= self._limits.stall
-        reason = self._why_unusable(stride) or self._why_implausible(stride, now - stride.age)
+        reason = self._why_unusable(stride)
         if not reason:
+            reason = self._why_implausible(stride, now - stride.age)
             self._take(stride, now)
-            reason = self._why_still(now)
+            reason = reason or self._why_still(now)
         if stride.age > self._limits.oldest:
             reason = f"the reading of the stride is {stride.age:.2g} s old"
         self.moving = self.moving and not reason

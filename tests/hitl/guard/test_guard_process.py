@@ -1,11 +1,13 @@
 """The guard in its own process: when a process is stopped or killed, the torque in the device's log ramps to zero."""
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -50,6 +52,13 @@ class Hasty(SimulatedAnkle):  # strides are shorter than it says
 class Limited(SimulatedAnkle):
     def describe(self):
         return Description("17", "2.0", self.sides, highest=0.3, watchdog=0.05)
+
+class Breaks(Still):  # the guard itself is broken as soon as there is torque
+    def apply(self, torque):
+        super().apply(torque)
+        if torque[0] > 0.3:
+            from policysearch.hitl.guard.control import Control
+            Control.tick = lambda self, reading: 1 / 0
 
 class Raises(Still):
     def __init__(self, log, at="", times=1e9):
@@ -318,6 +327,117 @@ def test_a_message_that_cannot_be_read_stops_the_guard(guard: GuardProcess) -> N
         assert guard.status().stop_reason == ""
     # what was read before is no part of it: the law is still none
     assert told(guard) == 0.0
+
+
+def test_whatever_raises_inside_the_guard_the_torque_ramps_first(tmp_path: Path) -> None:
+    with GuardProcess(PATIENT, "devices:Breaks", SETTINGS, {"log": str(tmp_path / "log")}) as guard:
+        guard.arm("a test")
+        guard.set_law(LAW)
+        until(lambda: not guard.status().running)
+        status = guard.status()
+        assert (status.stop_reason, status.torque) == (
+            "the guard raised ZeroDivisionError: division by zero",
+            [0.0],
+        )
+    ticks, closed = log(tmp_path)
+    assert closed
+    check_slope(ticks)
+    assert ticks[:, 1].max() > 0.3
+    assert ticks[-1, 1] == 0.0
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [b'{"do": "beat"}\n' * 60_000, b'{"do": "status", "number": 0}\n' * 20_000],
+    ids=["beats", "questions"],
+)
+def test_a_flood_of_messages_is_a_stop_and_delays_no_tick(
+    tmp_path: Path, guard: GuardProcess, flood: bytes
+) -> None:
+    guard.set_law(LAW)
+    until(lambda: told(guard) == 0.75)
+    since = time.monotonic()
+    sender = threading.Thread(target=guard._connection.pipe.sendall, args=(flood,))
+    sender.start()
+    until(lambda: log(tmp_path)[0][-1, 1] == 0.0)
+    ticks = log(tmp_path)[0]
+    check_ramp(ticks, since)
+    ours = guard._connection.pipe
+    ours.settimeout(0.05)
+    while sender.is_alive():
+        with contextlib.suppress(TimeoutError):
+            ours.recv(1 << 20)
+    sender.join()
+    assert np.median(np.diff(ticks[ticks[:, 0] > since][:, 0])) < 0.03
+    guard._connection.ended = True  # what it has answered was thrown away
+
+
+def test_a_tick_that_comes_late_stops_the_guard(tmp_path: Path) -> None:
+    late = replace(LIMITS, heartbeat=0.3)
+    with GuardProcess(late, "devices:Still", SETTINGS, {"log": str(tmp_path / "log")}) as guard:
+        guard.arm("a test")
+        os.kill(guard.pid, signal.SIGSTOP)
+        for _ in range(50):
+            guard.beat()
+            time.sleep(0.01)
+        os.kill(guard.pid, signal.SIGCONT)
+        until(lambda: guard.status().stop_reason)
+        assert re.match(
+            r"a tick of the guard came 0\.[5-9]\d* s after the one before", guard.status().stop_reason
+        )
+        assert guard.status().longest_gap >= 0.5
+        assert guard.status().gaps[-1] >= 1
+
+
+def test_the_law_in_force_and_the_device_are_told_back(tmp_path: Path) -> None:
+    options = {"log": str(tmp_path / "log"), "stride_time": 0.8}
+    with GuardProcess(LIMITS, "devices:Limited", GuardSettings(60.0), options) as guard:
+        status = guard.status()
+        assert (status.stop_reason, status.law, status.waiting) == ("not armed yet", None, False)
+        assert status.device["serial"] == "17"
+        assert status.device["sides"] == ["left", "right"]
+        assert status.highest == pytest.approx(0.3 / 60.0)  # the device's own limit
+        assert "SCHED_FIFO" in status.scheduling
+        with pytest.raises(ValueError, match=r"peak torque: expected 0 to 0\.005 N·m/kg, got 0\.75"):
+            guard.set_law(LAW)
+        law = [0.004, 50.0, 40.0, 15.0]
+        guard.arm("a test")
+        guard.set_law(np.array(law))
+        assert guard.status().waiting
+        until(lambda: guard.status().law == law, guard.beat)
+        names, rows = guard.recent()
+        assert names[:4] == ["time_s", "armed", "left_percent", "left_age_s"]
+        assert len(rows) > 20
+        assert np.diff([row[0] for row in rows]).min() > 0.0
+        assert guard.late_imports == []
+        sys.modules["a_late_one"] = sys
+        assert guard.late_imports == ["a_late_one"]
+        del sys.modules["a_late_one"]
+        guard.set_law(None)
+        until(lambda: not guard.status().waiting, guard.beat)
+    assert max(log(tmp_path)[0][:, 1]) <= 0.3  # N·m
+
+
+def test_the_last_seconds_before_each_stop_are_written_by_another_process(tmp_path: Path) -> None:
+    options, folder = {"log": str(tmp_path / "log")}, tmp_path / "records"
+    with GuardProcess(PATIENT, "devices:Still", replace(SETTINGS, records=folder), options) as guard:
+        for _ in range(2):
+            guard.arm("a test")
+            guard.set_law(LAW)
+            until(lambda: told(guard) == 0.75)
+            guard.stop("the operator, naïvely")
+            until(lambda: told(guard) == 0.0)
+            time.sleep(0.6)
+    until(lambda: len([*folder.iterdir()]) == 2)
+    for number in (1, 2):
+        text = (folder / f"guard-000{number}.csv").read_text(encoding="utf-8").splitlines()
+        assert text[0] == "# the operator, naïvely"
+        assert text[2].split(",") == guard.recent()[0]
+        rows = np.loadtxt(text[3:], delimiter=",")
+        assert rows[:, 4].max() == 0.75
+        assert rows[-1, 4] == 0.0
+        assert rows[-1, 1] == 0.0
+    assert not (folder / "guard-0003.csv").exists()  # it was closed in order, after a stop
 
 
 ROW = ", in 3 ticks in a row"
