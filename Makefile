@@ -12,7 +12,10 @@ ENGINE := tests/engines
 TORCH := tests/autodiff
 DOCS := tests/test_pages.py tests/test_notebooks.py tests/test_readme.py tests/test_docs.py tests/test_results.py \
   tests/experiments
-PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
+WORKERS := 2
+# Many of these tests wait for processes.
+tests lab: WORKERS := 3
 
 .PHONY: help compare check test lint types tests lab engine torch nightly mutants kills rliable thirdparty docs site \
   docs-outputs clean

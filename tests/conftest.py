@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # The matrices are small, and threads of BLAS that wait for one another on processors that other tests use take many
 # times as long as the work itself. This is for SciPy, which is not loaded yet, and for processes that tests start.
@@ -58,8 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(1)  # of NumPy, which a plugin of pytest has loaded
     if config.getoption("--all-types"):  # modules that are not checked by day are compiled in another form
         sys.pycache_prefix = str(PACKAGE.parent / ".nightly" / "bytecode")
-    settings.register_profile("day", max_examples=25)
-    settings.load_profile("default" if config.getoption("--all-types") else "day")
+    patient = settings(
+        deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )  # on a machine that is busy
+    settings.register_profile("night", patient)
+    settings.register_profile("day", patient, max_examples=25)
+    settings.load_profile("night" if config.getoption("--all-types") else "day")
     checked = [
         ".".join(("policysearch", *path.relative_to(PACKAGE).with_suffix("").parts))
         for path in sorted(PACKAGE.rglob("*.py"))

@@ -194,7 +194,7 @@ SCRIPTS = {
     "a guard, and not around the call": TUNED + COST + CALL + GUARD + "    pass\n",
 }  # fmt: skip
 
-BY_DAY = ("no guard", "guard", "all of it below the guard", "a lambda below the guard")
+BY_DAY = ("no guard", "guard", "a lambda below the guard")
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_rollout_that_always_kills_its_worker_has_failed_and_the_others_have_n
     assert found.retried_rollouts == retries * len(found.failures)
 
 
-@pytest.mark.parametrize("env", [pytest.param(nasty.Sleeps, marks=pytest.mark.nightly), nasty.Spins])
+@pytest.mark.parametrize("env", [nasty.Sleeps, pytest.param(nasty.Spins, marks=pytest.mark.nightly)])
 def test_a_rollout_that_hangs_is_ended_at_the_time_out(
     make_pool: Callable[..., PoolEvaluator], env: Any
 ) -> None:
