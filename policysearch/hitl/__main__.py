@@ -27,6 +27,7 @@ from policysearch.registry import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import NoReturn
 
     import pandas as pd
 
@@ -67,6 +68,12 @@ QUANTITIES = {
 PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
 people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
 COMMANDS = ("run", "simulate", "report")
+#: What a session with a person has to be told.
+PERSON = {
+    "participant": "the code of the participant, not a name",
+    "mass": "body mass (kg)",
+    "standing_rate": "metabolic rate standing still (W/kg)",
+}
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -107,33 +114,65 @@ def _again(argv: list[str]) -> str:
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
     from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415
-    from policysearch.hitl.countdown import Countdown  # noqa: PLC0415
+    from policysearch.hitl.engine import client  # noqa: PLC0415
+    from policysearch.hitl.engine.engine import NUMBER  # noqa: PLC0415 - heavy
     from policysearch.hitl.live import PersonName  # noqa: PLC0415
-    from policysearch.hitl.run import NUMBER, OperatedSession  # noqa: PLC0415
+    from policysearch.hitl.terminal import Terminal  # noqa: PLC0415
+    from policysearch.hitl.view import SessionView  # noqa: PLC0415
 
-    breaths, timed = arguments.breaths or "", not arguments.no_countdown
+    breaths, timed, out = arguments.breaths or "", not arguments.no_countdown, arguments.out
     if breaths and not timed and NUMBER not in breaths:
         expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
         raise Refusal([f"--breaths {breaths}: {expected}"])
+    device = flags.device(arguments, out / "records")
     import_from_here()
 
     def other(session: "SessionView") -> list[str]:
         return ["the session there is one of a simulated person"] if PersonName.of(session) else []
 
-    with _session(arguments, argv, {}, other) as session:
-        try:
-            OperatedSession(session, Prompt(_line), Countdown if timed else None, breaths).run()
-        except (Stopped, EOFError):
-            print(f"\nstopped; to continue: {_again(argv)}")
+    engine = client.there(out)
+    plan = _planned(arguments, {}, other)
+    if engine is None:
+        inlet = {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
+        document = plan and plan.document()
+        told = {"log": str((out / LOG).absolute()), "plan": document, "inlet": inlet, "device": device}
+        engine = client.started(told)
+    try:
+        with client.EngineDesk(engine) as desk:
+            Terminal(desk, Prompt(_line), _typed).run()
+    except (Stopped, EOFError):
+        print(f"\nstopped; to continue: {_again(argv)}")
+    except KeyboardInterrupt:
+        _interrupted(SessionView.of(out / LOG), out, argv)
+    print(f"report: {_written(SessionView.of(out / LOG), out)}")
     return 0
 
 
 def _line(prompt: str) -> str:
-    """The next line, which is shown unless it is typed in a terminal."""
-    line = input(prompt)
+    """The next line, which is shown unless it is typed in a terminal; what was typed before the prompt is dropped."""
     if not sys.stdin.isatty():
+        line = input(prompt)
         print(line)
-    return line
+        return line
+    import termios  # noqa: PLC0415 - not everywhere
+
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return input(prompt)
+
+
+def _typed() -> str | None:
+    """A line that was typed in a terminal while nothing was asked."""
+    import select  # noqa: PLC0415
+
+    if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
+        return None
+    return sys.stdin.readline()
+
+
+def _interrupted(session: "SessionView", out: Path, argv: list[str]) -> "NoReturn":
+    print(f"\nreport: {_written(session, out)}")
+    why = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
+    raise Refusal([why], INTERRUPTED) from None
 
 
 # ------------------------------------------------------------------------------------------- simulated people
@@ -260,47 +299,79 @@ def _report(arguments: ReportFlags) -> int:
 
 @contextmanager
 def _session(
-    arguments: RunFlags | SimulateFlags,
+    arguments: SimulateFlags,
     argv: list[str],
     others: dict[str, Any],
     other: "Callable[[SessionView], list[str]]",
 ) -> "Iterator[Session]":
-    """The session in a folder, to continue it if the flags agree with it, or a new one; a report at its end.
+    """The session in a folder, see `_planned`; a report at its end."""
+    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
+
+    out = arguments.out
+    plan, path = _planned(arguments, others, other), out / LOG
+    with Session.resume(path) if plan is None else Session.begin(plan, path) as session:
+        try:
+            yield session
+        except KeyboardInterrupt:
+            _interrupted(session, out, argv)
+        print(f"report: {_written(session, out)}")
+
+
+def _planned(
+    arguments: RunFlags | SimulateFlags, others: dict[str, Any], other: "Callable[[SessionView], list[str]]"
+) -> "SessionPlan | None":
+    """The plan of a new session; None to continue the one in the folder, if the flags agree with it.
 
     Args:
         arguments: the flags.
-        argv: as they were typed.
         others: what a new plan has that is not in the flags.
         other: how the session in the folder is another one than that of the flags.
     """
     from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
-    from policysearch.hitl.session import Session  # noqa: PLC0415
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
     from policysearch.ledger import set_aside  # noqa: PLC0415
 
     out, said = arguments.out, flags.given(arguments)
     path = out / LOG
     if arguments.fresh or not has_begun(path):
+        if isinstance(arguments, RunFlags):
+            flags.plan(said, others)  # or refused, before anything is asked
+            said = {"order": "balanced"} | said | _told(said)
         plan = flags.plan(said, others)
         _folder(out)
         if arguments.fresh and (kept := set_aside(path)):
             print(f"the log that was there is kept as {kept}", file=sys.stderr)
-        session = Session.begin(plan, path)
-    else:
-        flags.import_method(said)
-        old = SessionView.of(path)
-        if wrong := flags.differences(old.plan, said) + other(old):
-            hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
-            raise Refusal([*wrong, hint])
-        session = Session.resume(path)
-    with session:
-        try:
-            yield session
-        except KeyboardInterrupt:
-            print(f"\nreport: {_written(session, out)}")
-            why = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
-            raise Refusal([why], INTERRUPTED) from None
-        print(f"report: {_written(session, out)}")
+        return plan
+    flags.import_method(said)
+    old = SessionView.of(path)
+    if wrong := flags.differences(old.plan, said) + other(old):
+        hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
+        raise Refusal([*wrong, hint])
+    return None
+
+
+def _told(said: dict[str, Any]) -> dict[str, Any]:
+    """What a new session has to be told of the person and no flag says; asked for in a terminal.
+
+    Raises:
+        Refusal: where nothing can be asked.
+    """
+    from policysearch.asking.prompt import number  # noqa: PLC0415
+
+    left = {name: words for name, words in PERSON.items() if name not in said}
+    if left and not sys.stdin.isatty():
+        why = "a new session has to be told it, as no default fits everybody"
+        raise Refusal([f"--{name.replace('_', '-')}: {why}" for name in left])
+    told: dict[str, Any] = {}
+    for name, words in left.items():
+        while name not in told:
+            text = _line(f"{words} > ").strip()
+            value = text if name == "participant" else number(text)
+            if value in ("", None):
+                print(f"  expected {words}, got {text!r}")
+            else:
+                told[name] = value
+    return told
 
 
 def _folder(out: Path) -> None:

@@ -13,22 +13,17 @@ that is set is noted, and changes nothing.
 """
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-from rich.live import Live
-from rich.text import Text
 
 from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, TAU, Breaths, Estimate, running
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.clocks import Clocks, clocks
-from policysearch.reporting.console import Console
 
-SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 30.0
 MAX_TICK = 5.0  # s between two ticks, and of difference between the clocks that is not noted
 
 
@@ -139,7 +134,6 @@ class Countdown:
         averaged: the last minutes of it that are averaged; 0 where a response is fitted.
         source: the breaths; they come in from now on.
         now: the clocks.
-        sleep: waits for some seconds.
         tau: time constant of breathing (s), for the early estimate.
 
     Attributes:
@@ -154,10 +148,9 @@ class Countdown:
         source: BreathFile | None = None,
         *,
         now: Callable[[], Clocks] = clocks,
-        sleep: Callable[[float], None] = time.sleep,
         tau: float = TAU,
     ) -> None:
-        self._bout, self._averaged, self._source, self._now, self._sleep = bout, averaged, source, now, sleep
+        self._bout, self._averaged, self._source, self._now = bout, averaged, source, now
         self.began = now()
         self.window = Window(listens=source is not None, strict=averaged > 0.0, tau=tau)
         self.broken, self._came = "", 0
@@ -208,20 +201,6 @@ class Countdown:
         words += f"; {self._came - left_out} breaths" + (f", {left_out} left out" if left_out else "")
         words += f", none for {self.window.silence:.0f} s" if self.window.silence > MAX_GAP else ""
         return words + (f", so far {early} W/kg" if early else "")
-
-    def show(self, say: Callable[[str], None]) -> None:
-        """Show the countdown until it is over: one changing line in a terminal, a line every 30 s elsewhere."""
-        console = Console(highlight=False)
-        said = self.window.seconds
-        with Live(Text(self.line()), console=console, auto_refresh=False, transient=True) as live:
-            while not self.over:
-                self._sleep(SECONDS_BETWEEN_LOOKS)
-                self.look()
-                if console.is_terminal:
-                    live.update(Text(self.line()), refresh=True)
-                elif self.window.seconds - said >= SECONDS_BETWEEN_LINES:
-                    said = self.window.seconds
-                    say(f"  {self.line()}")
 
     def _read(self, *, keep: bool = True) -> None:
         if self._source is None or self.broken:

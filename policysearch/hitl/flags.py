@@ -51,6 +51,18 @@ class RunFlags(SessionFlags):
     no_countdown: Annotated[bool, flag("")] = False
     """Ask for rates at once; the time is kept elsewhere."""
 
+    device: Annotated[str | None, flag("MODULE:NAME")] = None
+    """The device that the torque guard drives; without one the laws are set elsewhere."""
+
+    device_options: Annotated[list[str], flag("FIELD=VALUE …")] = dataclasses.field(default_factory=list)
+    """Arguments of the device."""
+
+    slope: Annotated[Number, flag("SLOPE", "10")] = None
+    """Steepest change of torque that the guard lets through (N·m/kg per s)."""
+
+    stop_time: Annotated[Number, flag("S", "0.3")] = None
+    """Seconds from any torque to zero after a stop."""
+
 
 @flags_of(PlanOptions, without=("participant", "standing_rate"))
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,6 +109,26 @@ def given(flags: SessionFlags) -> dict[str, Any]:
     said = {name: value for name in names if (value := getattr(flags, name, None)) is not None}
     options = settings(flags.set)
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
+
+
+def device(flags: RunFlags, records: Path) -> dict[str, Any]:
+    """What starts the guard; empty without a device.
+
+    Raises:
+        Refusal: for flags that need a device, or one that is not module:name.
+    """
+    slope, stop_time = (10.0 if flags.slope is None else flags.slope), (flags.stop_time or 0.3)
+    if flags.device is None:
+        given = [name for name in ("device_options", "slope", "stop_time") if getattr(flags, name)]
+        if given:
+            raise Refusal([f"--{name.replace('_', '-')}: it needs --device" for name in given])
+        return {}
+    if not all(flags.device.partition(":")):
+        raise Refusal([f"--device: expected module:name, got {flags.device!r}"])
+    options = settings(flags.device_options, "--device-options")
+    return {
+        "device": flags.device, "slope": slope, "stop_time": stop_time, "options": options, "records": str(records)
+    }  # fmt: skip
 
 
 def import_method(said: dict[str, Any]) -> None:

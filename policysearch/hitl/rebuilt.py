@@ -1,8 +1,5 @@
 """A session rebuilt from its log: what is next, and what is in force."""
 
-from pathlib import Path
-from typing import Self
-
 import numpy as np
 from jaxtyping import Float
 
@@ -10,11 +7,10 @@ from policysearch.core import Array
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.torque_profile import project
 from policysearch.hitl.agenda import NO_TORQUE, Agenda, Bout, RebuiltSearch
-from policysearch.hitl.log import Entry, Log, parsed, refusing
+from policysearch.hitl.log import Entry, Log
 from policysearch.hitl.plan import PARAMETERS, SessionPlan
 from policysearch.hitl.state import SessionState
 from policysearch.hitl.transition import steps, unvisited
-from policysearch.ledger import read
 
 
 class RebuiltSession:
@@ -33,17 +29,6 @@ class RebuiltSession:
         self._search = RebuiltSearch(plan)
         self._check_replay()
         self._fold(log)
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """The session logged at `path`, which another process may continue.
-
-        Raises:
-            LedgerError: if it is no session.
-        """
-        plan, events = parsed(path, read(path))
-        with refusing(path):
-            return cls(plan, Log(None, events))
 
     # ------------------------------------------------------------------------------------------------ what is next
 

@@ -1,6 +1,7 @@
 """A session to look at: what happened, and the tables of its bouts."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Proposal
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.hitl.agenda import AVERAGED, CONDITIONS
-from policysearch.hitl.log import Entry
+from policysearch.hitl.log import Entry, Log, parsed, refusing
 from policysearch.hitl.plan import PARAMETERS
 from policysearch.hitl.rebuilt import RebuiltSession
+from policysearch.ledger import read
 
 #: Of the table.
 COLUMNS = (
@@ -28,6 +30,17 @@ CELLS = (
 
 class SessionView(RebuiltSession):
     """A session to look at."""
+
+    @classmethod
+    def of(cls, path: Path) -> "SessionView":
+        """The session logged at `path`, which another process may continue.
+
+        Raises:
+            LedgerError: if it is no session.
+        """
+        plan, events = parsed(path, read(path))
+        with refusing(path):
+            return SessionView(plan, Log(None, events))
 
     @property
     def events(self) -> tuple[LoggedEvent, ...]:

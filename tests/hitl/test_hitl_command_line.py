@@ -4,17 +4,20 @@ import dataclasses
 import io
 import os
 import pty
+import queue
 import re
 import select
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from unittest import mock
 
 import in_process
 import numpy as np
@@ -24,26 +27,42 @@ from in_process import Finished
 from rich.console import Console
 
 from policysearch.asking.prompt import Prompt, Stopped
-from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+from policysearch.command_line import Refusal
+from policysearch.exoskeleton.breath_file import read_breaths
 from policysearch.exoskeleton.respirometry import TAU, running
 from policysearch.exoskeleton.torque_profile import UPPER_TORQUE
 from policysearch.hitl import flags, live, simulate
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.countdown import Countdown
+from policysearch.hitl.engine import actions, client, server
+from policysearch.hitl.engine.engine import Engine, Inlet
 from policysearch.hitl.flags import RunFlags, SimulateFlags
 from policysearch.hitl.options import PlanOptions
 from policysearch.hitl.plan import SessionPlan
-from policysearch.hitl.run import OperatedSession
 from policysearch.hitl.session import Session
+from policysearch.hitl.terminal import Terminal
 from policysearch.hitl.view import SessionView
 from policysearch.seeding import stream
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
+pytestmark = pytest.mark.usefixtures("blank_pictures", "engines_in_threads")
 
 ROOT = Path(__file__).parent.parent.parent
 SHORT = SessionPlan(bouts=8, minutes=1.0, baseline=0.5, validation=0.5, averaged=0.5)
-FLAGS = ["--bouts", "8", "--minutes", "1", "--baseline", "0.5", "--validation", "0.5", "--averaged", "0.5"]
+PERSON = ["--participant", "1", "--mass", "70", "--standing-rate", "1.4"]
+FLAGS = [
+    *PERSON,
+    "--bouts",
+    "8",
+    "--minutes",
+    "1",
+    "--baseline",
+    "0.5",
+    "--validation",
+    "0.5",
+    "--averaged",
+    "0.5",
+]
 LOG = "session.sqlite"
 
 
@@ -62,13 +81,40 @@ def run(*arguments: str, typed: str = "") -> Finished:
     return in_process.run(main, *arguments, typed=typed)
 
 
-def operated(
-    session: Session,
-    *lines: str,
-    countdown: Callable[[Bout, float, BreathFile | None], Countdown] | None = None,
-    breaths: str = "",
-) -> list[str]:
-    """All that is shown while these lines are typed."""
+class Clock:
+    """Clocks that advance by a second at every wait; then `happens` may do something."""
+
+    def __init__(self, happens: Callable[[float], None] = lambda seconds: None) -> None:
+        self.seconds, self.wall, self.happens = 0.0, 1e9, happens
+
+    def now(self) -> tuple[float, float]:
+        return self.seconds, self.wall
+
+    def sleep(self, _: float) -> None:
+        self.seconds, self.wall = self.seconds + 1.0, self.wall + 1.0
+        self.happens(self.seconds)
+
+
+class Desk:
+    """An engine in this process; a wait is one of its clock."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine, self.clock = engine, clock
+
+    @property
+    def state(self) -> dict[str, typing.Any]:
+        return actions.state(self.engine)
+
+    def act(self, do: str, **arguments: typing.Any) -> dict[str, typing.Any]:
+        return actions.act(self.engine, {"do": do} | arguments)
+
+    def wait(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self.engine.tick()
+
+
+def operated(session: Session, *lines: str, clock: Clock | None = None, breaths: str = "") -> list[str]:
+    """All that is shown while these lines are typed; without a clock the time is kept elsewhere."""
     left, said = iter(lines), list[str]()
 
     def read(prompt: str) -> str:
@@ -78,8 +124,10 @@ def operated(
         except StopIteration:
             raise EOFError from None
 
+    engine = Engine(session, Inlet(breaths, clock is not None, (clock or Clock()).now))
     with suppress(EOFError, Stopped):
-        OperatedSession(session, Prompt(read, said.append), countdown, breaths).run()
+        Terminal(Desk(engine, clock or Clock()), Prompt(read, said.append)).run()
+    engine.close()
     return said
 
 
@@ -102,21 +150,20 @@ def restless(rate: float, count: int = 21, first: float = 0.0) -> list[float]:
     return [rate + first * 0.9**i + 0.2 * (-1) ** i for i in range(count)]
 
 
-class Clock:
-    """Clocks that advance by a second at every wait; then `happens` may do something."""
+def started(arguments: Mapping[str, typing.Any]) -> client.StartedEngine:
+    """An engine in a thread: what a process does, without its imports."""
+    told: queue.Queue[Mapping[str, typing.Any]] = queue.Queue()
+    threading.Thread(target=server.serve, kwargs={**arguments, "tell": told.put}, daemon=True).start()
+    answer = told.get(timeout=60)
+    if "error" in answer:
+        raise Refusal([answer["error"]], answer["code"])
+    return client.StartedEngine(Path(answer["socket"]))
 
-    def __init__(self, happens: Callable[[float], None] = lambda seconds: None) -> None:
-        self.seconds, self.wall, self.happens = 0.0, 1e9, happens
 
-    def now(self) -> tuple[float, float]:
-        return self.seconds, self.wall
-
-    def sleep(self, _: float) -> None:
-        self.seconds, self.wall = self.seconds + 1.0, self.wall + 1.0
-        self.happens(self.seconds)
-
-    def countdown(self, bout: Bout, averaged: float, source: BreathFile | None) -> Countdown:
-        return Countdown(bout, averaged, source, now=self.now, sleep=self.sleep)
+@pytest.fixture(scope="module")
+def engines_in_threads() -> Iterator[None]:
+    with mock.patch.object(client, "started", started):
+        yield
 
 
 # ---------------------------------------------------------------------------------------------- a whole session
@@ -150,7 +197,7 @@ table
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+def done(tmp_path_factory: pytest.TempPathFactory, engines_in_threads: None) -> tuple[Path, Finished]:
     out = tmp_path_factory.mktemp("hitl") / "out"
     rest = "".join(f"yes\n{3.5 + 0.1 * i}\n" for i in range(4)) + "4.3\n3.6\n3.7\n3.71\n3.61\n4.31\n\n"
     return out, run("run", "--out", str(out), *FLAGS, "--no-countdown", typed=TYPED + rest)
@@ -395,15 +442,18 @@ def test_breaths_that_come_in_during_the_bout_become_the_rate(tmp_path: Path) ->
     path = write_breaths(tmp_path / "stream.csv", [9.0])
 
     def breathe(seconds: float) -> None:
+        if seconds > 61.0:  # in the next bout, which has begun by itself
+            raise EOFError
         if seconds % 3.0 == 0.0:
             with path.open("a") as file:
                 file.write(f"{3.0 + seconds},{restless(3.9)[int(seconds / 3.0)]!r}\n")
 
     session, clock = searching(), Clock(breathe)
-    said = operated(session, "", "", "yes", countdown=clock.countdown, breaths=str(path))
+    said = operated(session, "", clock=clock, breaths=str(path))
     assert any(re.search(r"0:\d\d left, walking; \d+ breaths, so far \d\.\d\d ± ", line) for line in said)
-    assert clock.seconds == 60.0
-    entry = session.entries[1]
+    entry, following = session.entries[1:]
+    assert (following.status, following.minutes) == ("void", pytest.approx(1.0 / 60.0))
+    assert [kind for kind, _ in session.events].count("started") == 2
     assert entry.breaths is not None
     assert (
         entry.breaths.rate.tolist() == restless(3.9)[1:]
@@ -428,7 +478,7 @@ def test_a_clock_that_jumps_or_breaths_that_stop_end_the_bout_which_enter_voids(
     ):
         clock = Clock(happens)
         session = searching() if bout else Session.begin(dataclasses.replace(SHORT, baseline=1.0))
-        operated(session, "", "", countdown=clock.countdown, breaths=breaths)
+        operated(session, "", "", clock=clock, breaths=breaths)
         entry = session.entries[bout]
         assert (entry.status, entry.minutes) == ("void", pytest.approx(minutes))
         assert entry.reason.startswith(why)
@@ -438,12 +488,10 @@ def test_a_clock_that_jumps_or_breaths_that_stop_end_the_bout_which_enter_voids(
 
 def test_a_bout_that_is_walked_and_has_no_rate_yet_keeps_its_place() -> None:
     session = searching()
-    said = operated(
-        session, "", "retest", "skip tired", "amend 1 4.5 misread", "stop", countdown=Clock().countdown
-    )
+    said = operated(session, "", "retest", "skip tired", "amend 1 4.5 misread", "stop", clock=Clock())
     assert sum("this bout is walked and has no rate yet" in line for line in said) == 3
     assert session.events[-1][1]["text"].startswith("stopped after generation 1, bout 1 of 8 was walked")
-    operated(session, "3.9", countdown=Clock().countdown)  # the rate may come later
+    operated(session, "3.9", clock=Clock())  # the rate may come later
     assert session.entries[1].rate == 3.9
 
 
@@ -453,7 +501,7 @@ def test_a_bout_that_is_stopped_half_way_is_void_and_was_walked_so_far() -> None
             raise KeyboardInterrupt
 
     session = searching()
-    operated(session, "void nothing yet", "", "stop", countdown=Clock(interrupt).countdown)
+    operated(session, "void nothing yet", "", "stop", clock=Clock(interrupt))
     assert [(walked.purpose, walked.minutes) for walked in session.history] == [
         ("baseline", 0.5),
         ("search", 0.25 - 1 / 60),
@@ -513,7 +561,7 @@ def test_ctrl_c_during_the_countdown_asks_what_to_do_with_the_bout(
     os.write(screen, b"\n")
     seen(screen, "0:29 left, walking, averaged")
     os.write(screen, b"\x03")
-    seen(screen, "void REASON, stop, or Enter at once to continue > ")
+    seen(screen, "void REASON, stop, or Enter to continue > ")
     os.write(screen, b"void the mask slipped\n")
     again = seen(screen, "Enter starts it > ")
     assert "bout 2: baseline without torque" in again
@@ -740,7 +788,7 @@ def test_a_folder_without_a_session_and_an_unknown_command_are_refused(
     (tmp_path / LOG).write_text("not a log, but long enough to be looked at" * 100)
     assert main(["report", str(tmp_path)]) == 3
     assert "not a ledger" in capsys.readouterr().err
-    assert main(["run", "--out", str(tmp_path / LOG / "out")]) == 2
+    assert main(["run", *PERSON, "--out", str(tmp_path / LOG / "out")]) == 2
     assert "cannot write there" in capsys.readouterr().err
 
 
@@ -774,7 +822,9 @@ def test_every_field_of_the_plan_has_a_flag_that_states_its_default() -> None:
     hints = typing.get_type_hints(flags.RunFlags, include_extras=True)
     plan = {field.name: field.default for field in dataclasses.fields(SessionPlan)}
     assert plan.keys() - hints.keys() == {"options", "shuffle"}  # --set and --no-shuffle
-    assert hints.keys() - plan.keys() == {"set", "no_shuffle", "out", "breaths", "no_countdown", "fresh"}
+    assert hints.keys() - plan.keys() == {
+        "set", "no_shuffle", "out", "breaths", "no_countdown", "fresh", "device", "device_options", "slope", "stop_time",
+    }  # fmt: skip
     for name, default in plan.items():
         if isinstance(default, int | float | str) and name in hints:
             hint = hints[name].__metadata__[-1].help_behavior_hint

@@ -1,0 +1,247 @@
+"""What a client may ask of an engine: actions by name, and the state that it is shown.
+
+An action is a JSON object with `do`, its name, and its arguments. The answer has `code` and, if it is not 200,
+`error` or `doubt`: 422 what cannot be done now, or is doubtful and has to be told again with `"sure": true`; 400 what
+is no action; 507 the log cannot be written.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Float
+
+from policysearch.asking.prompt import aligned
+from policysearch.core import Array
+from policysearch.exoskeleton.torque_profile import SPACE
+from policysearch.hitl.engine.engine import NUMBER, Doubtful, Engine, signature
+from policysearch.hitl.offers import offer
+from policysearch.hitl.view import SessionView, cells
+from policysearch.ledger import LedgerError
+
+Message = Mapping[str, Any]
+Answer = dict[str, Any]
+
+#: What may put another bout in the place of the next one.
+MOVING = ("skip", "amend", "exclude", "undo", "retest", "limit", "finish", "end", "day", "correct")
+#: Columns of the table.
+TABLE = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction", "status", "reason")
+
+
+def act(engine: Engine, message: Message) -> Answer:
+    """Do what a client asks for."""
+    name = message.get("do")
+    if not isinstance(name, str) or name not in ACTIONS:
+        return {"code": 400, "error": f"do: expected one of {', '.join(sorted(ACTIONS))}, got {name!r}"}
+    try:
+        if name in MOVING and engine.walked is not None:
+            raise ValueError(
+                f"{name}: this bout is walked and has no rate yet; type it, or void REASON, first"
+            )
+        text = ACTIONS[name](engine, message)
+    except Doubtful as error:
+        return {"code": 422, "doubt": str(error)}
+    except LedgerError as error:
+        if engine.drive is not None:
+            engine.drive.stop("the log cannot be written")
+        return {"code": 507, "error": str(error)}
+    except (OSError, RuntimeError, ValueError) as error:
+        return {"code": 422, "error": str(error)}
+    return {"code": 200} | ({"text": text} if text else {})
+
+
+def _text(message: Message, name: str = "reason") -> str:
+    value = message.get(name, "")
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: expected text, got {value!r}")
+    return value
+
+
+def _number(message: Message, name: str) -> float:
+    value = message.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}: expected a number, got {value!r}")
+    return float(value)
+
+
+def _bout(message: Message) -> int:
+    value = _number(message, "bout")
+    if not value.is_integer():
+        raise ValueError(f"bout: expected a whole number, got {value:g}")
+    return int(value)
+
+
+def _sure(message: Message) -> bool:
+    return message.get("sure") is True
+
+
+def _stop(engine: Engine, message: Message) -> None:
+    engine.stop(_text(message, "who") or "a client", _text(message) or "STOP")
+
+
+def _confirm(engine: Engine, _: Message) -> None:
+    if engine.phase != "confirm":
+        raise ValueError("confirm: no new region is entered")
+    engine.session.confirm()
+    engine.follow()
+
+
+def _done(engine: Engine, _: Message) -> None:
+    if engine.phase != "done":
+        raise ValueError(f"done: expected a bout that is timed elsewhere, got the phase {engine.phase!r}")
+    engine.session.walked()
+
+
+def _file(engine: Engine, message: Message) -> None:
+    path = Path(_text(message, "path"))
+    if engine.phase not in ("rate", "start"):
+        raise ValueError(f"file: expected a bout that wants a rate, got the phase {engine.phase!r}")
+    engine.propose(engine.read(path), path)
+
+
+def _breaths(engine: Engine, _: Message) -> None:
+    if engine.phase != "rate" or engine.count is None:
+        raise ValueError("breaths: no bout with breaths was walked")
+    engine.propose(engine.count.breaths(), engine.path)
+
+
+def _drop(engine: Engine, _: Message) -> None:
+    engine.offered = None
+
+
+def _amend(engine: Engine, message: Message) -> None:
+    session, number, reason = engine.session, _bout(message), _text(message)
+    if "path" not in message:
+        rate = _number(message, "rate")
+        if (doubt := session.doubt(rate)) and not _sure(message):
+            raise Doubtful(doubt)
+        session.amend(number, rate, reason)
+        return
+    path = Path(_text(message, "path"))
+    entry = next((e for e in session.entries if e.number == number), None)
+    if entry is None:
+        raise ValueError(f"bout: expected the number of a measured one, got {number}")
+    times = entry.started, entry.ended
+    found = offer(session, engine.read(path), entry.minutes, entry.purpose, times=times, instead_of=number)
+    if found.doubt and not _sure(message):
+        raise Doubtful(found.doubt)
+    session.amend(number, found.estimate.rate, reason, found.estimate.standard_error, found.breaths)
+    session.tell("file", **signature(path), item=entry.item)
+    engine.say(f"bout {number}: {found.said[0]}")
+
+
+def _undo(engine: Engine, message: Message) -> None:
+    engine.say(f"taken back: the last {engine.session.undo(_text(message)).partition(' ')[0]}")
+
+
+def _limit(engine: Engine, message: Message) -> None:
+    engine.session.limit(_number(message, "torque"), _text(message))
+
+
+def _adverse(engine: Engine, message: Message) -> None:
+    if not (text := _text(message, "text").strip()):
+        raise ValueError("adverse: expected a few words, got none")
+    engine.session.tell("adverse event", text=text)
+
+
+def table(session: SessionView) -> str:
+    """All bouts so far."""
+    shown = cells(session)[list(TABLE)]
+    return aligned([TABLE, *shown.itertuples(index=False)])
+
+
+ACTIONS: dict[str, Callable[[Engine, Message], str | None]] = {
+    "stop": _stop,
+    "arm": lambda engine, message: engine.arm(_text(message)),
+    "confirm": _confirm,
+    "start": lambda engine, _: engine.start(),
+    "done": _done,
+    "rate": lambda engine, message: engine.rate(_number(message, "rate"), sure=_sure(message)),
+    "file": _file,
+    "breaths": _breaths,
+    "take": lambda engine, message: engine.take(sure=_sure(message)),
+    "drop": _drop,
+    "void": lambda engine, message: engine.void(_text(message)),
+    "skip": lambda engine, message: engine.session.skip(_text(message)),
+    "amend": _amend,
+    "exclude": lambda engine, message: engine.session.exclude(_bout(message), _text(message)),
+    "undo": _undo,
+    "retest": lambda engine, _: engine.session.retest(),
+    "limit": _limit,
+    "finish": lambda engine, message: engine.session.finish(_text(message)),
+    "end": lambda engine, message: engine.session.end(_text(message)),
+    "day": lambda engine, _: engine.session.another_day(),
+    "correct": lambda engine, message: engine.session.correct(
+        _text(message, "field"), _text(message, "value"), _text(message)
+    ),
+    "unblind": lambda engine, message: engine.session.unblind(_text(message)),
+    "note": lambda engine, message: engine.session.note(_text(message, "text")),
+    "adverse": _adverse,
+    "table": lambda engine, _: table(engine.session),
+}
+
+
+def state(engine: Engine) -> dict[str, Any]:
+    """What clients are shown, as plain data."""
+    session, phase = engine.session, engine.phase
+    bout, found = session.next, engine.offered
+    shown: dict[str, Any] = {
+        "phase": phase,
+        "events": len(session.events),
+        "participant": session.participant,
+        "halted": engine.halted,
+        "guard": engine.drive.state() if engine.drive else None,
+        "timed": engine.inlet.timed,
+        "walked": None if bout is None else engine.walked,
+        "said": [list(each) for each in engine.said],
+        "line": engine.count.line() if engine.count and phase == "walking" else "",
+        "offer": None if found is None else {"rate": found.estimate.rate, "doubt": found.doubt},
+        "enter": _enter(engine) if phase == "rate" else None,
+        "bout": None,
+    }
+    if bout is not None:
+        entries, hidden = session.entries, session.is_blind and bout.purpose == "validation"
+        done = [
+            e for e in entries if e.purpose == "search" and e.status not in ("void", "undone", "set aside")
+        ]
+        shown["bout"] = {
+            "number": len(entries) + 1,
+            "item": bout.item,
+            "label": bout.label,
+            "minutes": bout.minutes,
+            "measured": bout.is_measured,
+            "entering": list(session.entering),
+            "law": [] if hidden or bout.purpose == "rest" else law_lines(bout.law, session.plan.mass),
+            "path": [] if hidden or bout.purpose == "rest" else [law_in_short(law) for law in session.path],
+            "done": f"of the search {len(done)} of {session.plan.bouts} bouts are done",
+        }
+    return shown
+
+
+def _enter(engine: Engine) -> dict[str, str] | None:
+    """What Enter does instead of a rate: in words, and the action."""
+    count, breaths = engine.count, engine.inlet.breaths
+    if count is not None and count.broken:
+        return {"words": "Enter voids the bout", "do": "void", "reason": count.broken}
+    if count is not None and breaths:
+        return {"words": "Enter takes the breaths", "do": "breaths"}
+    if count is None and NUMBER in breaths:
+        return {"words": f"Enter reads {engine.path}", "do": "file", "path": str(engine.path)}
+    return None
+
+
+def law_lines(law: Float[Array, "4"], mass: float) -> list[str]:
+    """A law with the names and units of its numbers; the torque also in N·m for this mass (kg)."""
+    if law[0] == 0.0:
+        return ["no torque"]
+    values = zip(SPACE.parameters, law.tolist(), strict=True)
+    lines = [f"{each.name:12} {value:6.2f} {each.unit}" for each, value in values]
+    lines[0] = f"{SPACE.names[0]:12} {law[0]:6.3f} {SPACE.parameters[0].unit} = {law[0] * mass:.1f} N·m"
+    return lines
+
+
+def law_in_short(law: Float[Array, "4"]) -> str:
+    """A law in one line."""
+    torque, *times = law.tolist()
+    return f"{torque:.3f} N·m/kg {' '.join(f'{time:.2f}' for time in times)} %"
