@@ -6,9 +6,8 @@ Only light modules are imported here, so that `--help` answers at once.
 import os
 import shlex
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from policysearch.command_line import (
     Refusal,
@@ -19,25 +18,30 @@ from policysearch.command_line import (
     show_version,
     trusted,
 )
-from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
+from policysearch.errors import MACHINE_TROUBLE
 from policysearch.hitl import flags
 from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
+from policysearch.hitl.folder import (
+    LOG,
+    PROGRAM,
+    interrupted,
+    line_typed,
+    made,
+    planned,
+    same_command,
+    walked_session,
+    written,
+)
 from policysearch.provenance import changes
 from policysearch.registry import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import NoReturn
-
     import pandas as pd
 
     from policysearch.hitl.plan import SessionPlan
-    from policysearch.hitl.session import Session
     from policysearch.hitl.view import SessionView
 
 T = TypeVar("T")
-PROGRAM = "python -m policysearch.hitl"
-LOG = "session.sqlite"
 SPEED = 150.0  # times as fast as people walk: the default protocol takes 42 s
 
 DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang et al. 2017.
@@ -68,12 +72,6 @@ QUANTITIES = {
 PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
 people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
 COMMANDS = ("run", "simulate", "report")
-#: What a session with a person has to be told.
-PERSON = {
-    "participant": "the code of the participant, not a name",
-    "mass": "body mass (kg)",
-    "standing_rate": "metabolic rate standing still (W/kg)",
-}
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -105,17 +103,13 @@ def _parsed(cls: type[T], argv: list[str]) -> T:
     return parsed(cls, argv[1:], f"{PROGRAM} {argv[0]}")
 
 
-def _again(argv: list[str]) -> str:
-    return f"{PROGRAM} {shlex.join(argument for argument in argv if argument != '--fresh')}"
-
-
 # ---------------------------------------------------------------------------------------------- a real person
 
 
 def _run(arguments: RunFlags, argv: list[str]) -> int:
     from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415
     from policysearch.hitl.engine import client  # noqa: PLC0415
-    from policysearch.hitl.engine.engine import NUMBER  # noqa: PLC0415 - heavy
+    from policysearch.hitl.engine.course import NUMBER  # noqa: PLC0415 - heavy
     from policysearch.hitl.live import PersonName  # noqa: PLC0415
     from policysearch.hitl.terminal import Terminal  # noqa: PLC0415
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
@@ -131,33 +125,21 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         return ["the session there is one of a simulated person"] if PersonName.of(session) else []
 
     engine = client.there(out)
-    plan = _planned(arguments, {}, other)
+    plan = planned(arguments, {}, other)
     if engine is None:
         inlet = {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
         document = plan and plan.document()
         told = {"log": str((out / LOG).absolute()), "plan": document, "inlet": inlet, "device": device}
         engine = client.started(told)
     try:
-        with client.EngineDesk(engine) as desk:
-            Terminal(desk, Prompt(_line), _typed).run()
+        with client.EngineConnection(engine) as connection:
+            Terminal(connection, Prompt(line_typed), _typed).run()
     except (Stopped, EOFError):
-        print(f"\nstopped; to continue: {_again(argv)}")
+        print(f"\nstopped; to continue: {same_command(argv)}")
     except KeyboardInterrupt:
-        _interrupted(SessionView.of(out / LOG), out, argv)
-    print(f"report: {_written(SessionView.of(out / LOG), out)}")
+        interrupted(SessionView.of(out / LOG), out, argv)
+    print(f"report: {written(SessionView.of(out / LOG), out)}")
     return 0
-
-
-def _line(prompt: str) -> str:
-    """The next line, which is shown unless it is typed in a terminal; what was typed before the prompt is dropped."""
-    if not sys.stdin.isatty():
-        line = input(prompt)
-        print(line)
-        return line
-    import termios  # noqa: PLC0415 - not everywhere
-
-    termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    return input(prompt)
 
 
 def _typed() -> str | None:
@@ -167,12 +149,6 @@ def _typed() -> str | None:
     if not sys.stdin.isatty() or not select.select([sys.stdin], [], [], 0.0)[0]:
         return None
     return sys.stdin.readline()
-
-
-def _interrupted(session: "SessionView", out: Path, argv: list[str]) -> "NoReturn":
-    print(f"\nreport: {_written(session, out)}")
-    why = f"interrupted; what was written down is kept. To continue: {_again(argv)}"
-    raise Refusal([why], INTERRUPTED) from None
 
 
 # ------------------------------------------------------------------------------------------- simulated people
@@ -215,7 +191,7 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
         asked = {name: getattr(arguments, name) for name in ("people", "number")}
         return changes((name, getattr(walker, name), now) for name, now in asked.items() if now is not None)
 
-    with _session(arguments, argv, walks, other) as session:
+    with walked_session(arguments, argv, walks, other) as session:
         name = live.PersonName.of(session) or new
         if session.history:
             print(f"continuing after {len(session.history)} bouts")
@@ -248,7 +224,7 @@ def _simulate_many(arguments: SimulateFlags) -> int:
 
     plan, count = flags.plan(flags.given(arguments), {}), arguments.participants or 0
     people, workers = arguments.people or PEOPLE, arguments.workers or os.cpu_count() or 1
-    _folder(arguments.out)
+    made(arguments.out)
     arm = simulate.StudyArm(plan.optimizer, plan, people)
     found = simulate.outcomes([arm], count, plan.seed, min(workers, count), arguments.number or 0)
     outcomes = list(track(found, f"{count} of {people}", count, console=Console(stderr=True), transient=True))
@@ -293,103 +269,8 @@ def _report(arguments: ReportFlags) -> int:
     if not has_begun(arguments.folder / LOG):
         begin = f"{PROGRAM} run --out {shlex.quote(str(arguments.folder))}"
         raise Refusal([f"{arguments.folder}: no session is there; to begin one: {begin}"])
-    print(f"report: {_written(SessionView.of(arguments.folder / LOG), arguments.folder)}")
+    print(f"report: {written(SessionView.of(arguments.folder / LOG), arguments.folder)}")
     return 0
-
-
-@contextmanager
-def _session(
-    arguments: SimulateFlags,
-    argv: list[str],
-    others: dict[str, Any],
-    other: "Callable[[SessionView], list[str]]",
-) -> "Iterator[Session]":
-    """The session in a folder, see `_planned`; a report at its end."""
-    from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
-
-    out = arguments.out
-    plan, path = _planned(arguments, others, other), out / LOG
-    with Session.resume(path) if plan is None else Session.begin(plan, path) as session:
-        try:
-            yield session
-        except KeyboardInterrupt:
-            _interrupted(session, out, argv)
-        print(f"report: {_written(session, out)}")
-
-
-def _planned(
-    arguments: RunFlags | SimulateFlags, others: dict[str, Any], other: "Callable[[SessionView], list[str]]"
-) -> "SessionPlan | None":
-    """The plan of a new session; None to continue the one in the folder, if the flags agree with it.
-
-    Args:
-        arguments: the flags.
-        others: what a new plan has that is not in the flags.
-        other: how the session in the folder is another one than that of the flags.
-    """
-    from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
-    from policysearch.hitl.view import SessionView  # noqa: PLC0415
-    from policysearch.ledger import set_aside  # noqa: PLC0415
-
-    out, said = arguments.out, flags.given(arguments)
-    path = out / LOG
-    if arguments.fresh or not has_begun(path):
-        if isinstance(arguments, RunFlags):
-            flags.plan(said, others)  # or refused, before anything is asked
-            said = {"order": "balanced"} | said | _told(said)
-        plan = flags.plan(said, others)
-        _folder(out)
-        if arguments.fresh and (kept := set_aside(path)):
-            print(f"the log that was there is kept as {kept}", file=sys.stderr)
-        return plan
-    flags.import_method(said)
-    old = SessionView.of(path)
-    if wrong := flags.differences(old.plan, said) + other(old):
-        hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
-        raise Refusal([*wrong, hint])
-    return None
-
-
-def _told(said: dict[str, Any]) -> dict[str, Any]:
-    """What a new session has to be told of the person and no flag says; asked for in a terminal.
-
-    Raises:
-        Refusal: where nothing can be asked.
-    """
-    from policysearch.asking.prompt import number  # noqa: PLC0415
-
-    left = {name: words for name, words in PERSON.items() if name not in said}
-    if left and not sys.stdin.isatty():
-        why = "a new session has to be told it, as no default fits everybody"
-        raise Refusal([f"--{name.replace('_', '-')}: {why}" for name in left])
-    told: dict[str, Any] = {}
-    for name, words in left.items():
-        while name not in told:
-            text = _line(f"{words} > ").strip()
-            value = text if name == "participant" else number(text)
-            if value in ("", None):
-                print(f"  expected {words}, got {text!r}")
-            else:
-                told[name] = value
-    return told
-
-
-def _folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Refusal([f"--out {out}: cannot write there: {error}"]) from error
-
-
-def _written(session: "SessionView", out: Path) -> Path:
-    from policysearch.hitl import report  # noqa: PLC0415 - heavy
-
-    try:
-        return report.write(session, out)
-    except OSError as error:
-        place = error.filename or out
-        why = f"{place}: cannot write: {error.strerror or error}; the session is safe in {out / LOG}"
-        raise Refusal([why], MACHINE_TROUBLE) from error
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ COMMANDS = {
 }
 
 
-class Desk(Protocol):
+class Connection(Protocol):
     """A connection to an engine."""
 
     @property
@@ -56,13 +56,15 @@ class Terminal:
     """A session that an operator runs.
 
     Args:
-        desk: the engine.
+        engine: is asked, and told.
         prompt: asks the operator.
         typed: a line that was typed while nothing was asked; None for none.
     """
 
-    def __init__(self, desk: Desk, prompt: Prompt, typed: Callable[[], str | None] = lambda: None) -> None:
-        self._desk, self._prompt, self._typed, self._say = desk, prompt, typed, prompt.say
+    def __init__(
+        self, engine: Connection, prompt: Prompt, typed: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._engine, self._prompt, self._typed, self._say = engine, prompt, typed, prompt.say
         self._heard, self._announced = 0, ""
 
     def run(self) -> None:
@@ -76,7 +78,7 @@ class Terminal:
         while True:
             self._listen()
             self._announce()
-            phase = self._desk.state["phase"]
+            phase = self._engine.state["phase"]
             if phase == "over":
                 with suppress(EOFError):
                     if not self._ask_at_the_end():
@@ -89,13 +91,13 @@ class Terminal:
 
     def _listen(self) -> None:
         """Say what the engine has said."""
-        for count, line in self._desk.state["said"]:
+        for count, line in self._engine.state["said"]:
             if count > self._heard:
                 self._heard = count
                 self._say(f"  {line}")
 
     def _announce(self) -> None:
-        bout = self._desk.state["bout"]
+        bout = self._engine.state["bout"]
         if bout is None or (told := f"{bout['number']} {bout['item']} {bout['law']}") == self._announced:
             return
         self._announced = told
@@ -110,9 +112,9 @@ class Terminal:
         console, looks = Console(highlight=False), 0
         try:
             with Live(console=console, auto_refresh=False, transient=True) as live:
-                while self._desk.state["phase"] == "walking":
-                    self._desk.wait(SECONDS_BETWEEN_LOOKS)
-                    line, looks = self._desk.state["line"], looks + 1
+                while self._engine.state["phase"] == "walking":
+                    self._engine.wait(SECONDS_BETWEEN_LOOKS)
+                    line, looks = self._engine.state["line"], looks + 1
                     if console.is_terminal:
                         live.update(Text(line), refresh=True)
                     elif looks % LOOKS_BETWEEN_LINES == 0 and line:
@@ -147,7 +149,7 @@ class Terminal:
 
     def _ask(self, phase: str) -> None:
         """Ask for what the engine waits for, and do what is answered."""
-        state, offer = self._desk.state, self._desk.state["offer"]
+        state, offer = self._engine.state, self._engine.state["offer"]
         if offer is not None:
             self._ask_about(offer)
             return
@@ -214,19 +216,13 @@ class Terminal:
                     self._act(name, text=words)
                 case "amend":
                     self._amend(words)
-                case "exclude" | "limit":
-                    (value,), reason = numbers(name, words, 1)
-                    self._act(name, reason=reason, **{"bout" if name == "exclude" else "torque": value})
-                case "correct":
-                    field, value, reason = (*words.split(None, 2), "", "", "")[:3]
-                    self._act(name, field=field, value=value, reason=reason)
                 case _:
-                    self._act(name, reason=words)
+                    self._act(name, **arguments(name, words))
         except ValueError as error:
             self._say(f"  {error}")
 
     def _leave(self) -> None:
-        if self._desk.state["phase"] == "walking":
+        if self._engine.state["phase"] == "walking":
             self._act("stop", who="the terminal", reason="stopped while it was walked")
         stop()
 
@@ -241,20 +237,35 @@ class Terminal:
 
     def _surely(self, do: str, **arguments: Any) -> None:
         """Do what may be doubtful; then the line has to be typed again."""
-        typed, answer = self._prompt.typed, self._desk.act(do, **arguments)
+        typed, answer = self._prompt.typed, self._engine.act(do, **arguments)
         if (doubt := answer.get("doubt")) is None:
             self._hear(answer)
         elif self._prompt.is_meant(doubt, typed):
             self._act(do, **arguments, sure=True)
 
     def _act(self, do: str, **arguments: Any) -> None:
-        self._hear(self._desk.act(do, **arguments))
+        self._hear(self._engine.act(do, **arguments))
 
     def _hear(self, answer: dict[str, Any]) -> None:
         for line in filter(None, (answer.get("error"), answer.get("doubt"))):
             self._say(f"  {line}")
         if text := answer.get("text"):
             self._say(text)
+
+
+def arguments(name: str, words: str) -> dict[str, Any]:
+    """What follows a command, as the engine takes it.
+
+    Raises:
+        ValueError: if it is not what has to follow.
+    """
+    if name in ("exclude", "limit"):
+        (value,), reason = numbers(name, words, 1)
+        return {"reason": reason, "bout" if name == "exclude" else "torque": value}
+    if name == "correct":
+        field, given, reason = (*words.split(None, 2), "", "", "")[:3]
+        return {"field": field, "value": given, "reason": reason}
+    return {"reason": words}
 
 
 def numbers(name: str, words: str, count: int) -> tuple[list[float], str]:

@@ -20,8 +20,9 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.hitl.engine import actions, client, server
+from policysearch.hitl.engine.course import Inlet
 from policysearch.hitl.engine.drive import Drive
-from policysearch.hitl.engine.engine import Engine, Inlet
+from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
@@ -391,30 +392,33 @@ def test_killed_engine_and_killed_client_lose_nothing_and_the_api_walks_the_laws
 ) -> None:
     # the engine is killed in a bout: the next one finds it void
     with contextlib.ExitStack() as stack:
-        desk = stack.enter_context(client.EngineDesk(started(tmp_path)))
+        connection = stack.enter_context(client.EngineConnection(started(tmp_path)))
         pid = json.loads((tmp_path / client.ADDRESS).read_text())["pid"]
-        assert desk.act("confirm")["code"] == 200
-        assert desk.act("start")["code"] == 200
+        assert connection.act("confirm")["code"] == 200
+        assert connection.act("start")["code"] == 200
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(Exception, match="the engine has ended"):
-            desk.wait(30)
+            connection.wait(30)
     assert client.there(tmp_path) is None
-    desk = client.EngineDesk(started(tmp_path, timed=False))
+    connection = client.EngineConnection(started(tmp_path, timed=False))
     assert [entry.status for entry in SessionView.of(tmp_path / "session.sqlite").entries] == ["void"]
     # the client is killed: the engine ends by itself, and its session continues
-    desk._socket.close()
-    assert desk._process is not None
-    desk._process.wait(30)
+    connection._socket.close()
+    assert connection._process is not None
+    connection._process.wait(30)
     limit = time.monotonic() + 30
     while (tmp_path / client.ADDRESS).exists():
         assert time.monotonic() < limit
         time.sleep(0.05)
-    with client.EngineDesk(started(tmp_path, timed=False)) as desk:
-        while desk.state["phase"] != "over":
-            if desk.state["phase"] == "confirm":
-                assert desk.act("confirm")["code"] == 200
+    with client.EngineConnection(started(tmp_path, timed=False)) as connection:
+        while connection.state["phase"] != "over":
+            if connection.state["phase"] == "confirm":
+                assert connection.act("confirm")["code"] == 200
             else:
-                assert desk.act("rate", rate=4.0 + 0.01 * desk.state["bout"]["number"])["code"] == 200
+                assert (
+                    connection.act("rate", rate=4.0 + 0.01 * connection.state["bout"]["number"])["code"]
+                    == 200
+                )
     typed = Session.begin(PLAN)
     typed.confirm()
     typed.void("killed", 0.0)
@@ -447,3 +451,59 @@ def test_nothing_is_imported_between_arming_and_the_end(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def torques(path: Path) -> list[float]:
+    """The larger torque of the two sides at every tick so far, in N·m."""
+    rows = [line.split(",")[1:] for line in path.read_text().splitlines() if line[:1].isdigit()]
+    return [max(map(float, row)) for row in rows]
+
+
+def eventually(holds: Any, seconds: float = 30.0) -> None:
+    limit = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.nightly  # real time, on processors that nothing else loads
+@pytest.mark.parametrize("dies", ["engine", "client", "guard"])
+def test_torque_is_zero_soon_after_engine_client_or_guard_dies(dies: str, tmp_path: Path) -> None:
+    log = tmp_path / "ankle.csv"
+    device = {
+        "device": "policysearch.hitl.guard.device:SimulatedAnkle", "slope": 20.0, "stop_time": 0.3,
+        "options": {"log": str(log), "stride_time": 1.0}, "records": str(tmp_path / "records"),
+    }  # fmt: skip
+    arguments = {
+        "log": str(tmp_path / "session.sqlite"),
+        "plan": PLAN.document(),
+        "inlet": {},
+        "device": device,
+    }
+    connection = client.EngineConnection(client.started(arguments))
+    engine = json.loads((tmp_path / client.ADDRESS).read_text())["pid"]
+    for do in ("arm", "confirm", "start"):
+        answer = connection.act(do, reason="ready")
+        assert answer["code"] == 200, answer
+    eventually(lambda: max(torques(log), default=0.0) > 10.0)
+    if dies == "engine":
+        os.kill(engine, signal.SIGKILL)
+    elif dies == "guard":
+        children = Path(f"/proc/{engine}/task/{engine}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGTERM)
+    else:
+        connection._socket.close()
+        bystander = Line(client.there(tmp_path).socket)  # type: ignore[union-attr]
+        assert bystander.state["phase"] == "walking"  # to its end
+        assert bystander.ask(do="stop", who="a bystander", reason="enough")["code"] == 200
+        bystander.close()
+    ended = (lambda: log.read_text().endswith("closed\n")) if dies != "client" else (lambda: True)
+    eventually(lambda: ended() and not any(torques(log)[-1 if dies != "client" else -20 :]))
+    highest = max(torques(log))
+    assert highest <= PLAN.upper_torque * PLAN.mass
+    if dies == "guard":
+        connection.wait(0.5)
+        assert connection.state["phase"] == "stopped"
+    connection.close() if dies != "client" else eventually(lambda: not (tmp_path / client.ADDRESS).exists())
+    with Session.resume(tmp_path / "session.sqlite") as session:
+        assert [entry.status for entry in session.entries] == ["void"]

@@ -36,7 +36,8 @@ from policysearch.hitl.__main__ import main
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.engine import actions, client, server
-from policysearch.hitl.engine.engine import Engine, Inlet
+from policysearch.hitl.engine.course import Inlet
+from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import RunFlags, SimulateFlags
 from policysearch.hitl.options import PlanOptions
 from policysearch.hitl.plan import SessionPlan
@@ -95,7 +96,7 @@ class Clock:
         self.happens(self.seconds)
 
 
-class Desk:
+class Connection:
     """An engine in this process; a wait is one of its clock."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
@@ -126,7 +127,7 @@ def operated(session: Session, *lines: str, clock: Clock | None = None, breaths:
 
     engine = Engine(session, Inlet(breaths, clock is not None, (clock or Clock()).now))
     with suppress(EOFError, Stopped):
-        Terminal(Desk(engine, clock or Clock()), Prompt(read, said.append)).run()
+        Terminal(Connection(engine, clock or Clock()), Prompt(read, said.append)).run()
     engine.close()
     return said
 

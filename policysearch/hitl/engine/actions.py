@@ -15,7 +15,8 @@ from jaxtyping import Float
 from policysearch.asking.prompt import aligned
 from policysearch.core import Array
 from policysearch.exoskeleton.torque_profile import SPACE
-from policysearch.hitl.engine.engine import NUMBER, Doubtful, Engine, signature
+from policysearch.hitl.engine.course import NUMBER
+from policysearch.hitl.engine.engine import Doubtful, Engine, signature
 from policysearch.hitl.offers import offer
 from policysearch.hitl.view import SessionView, cells
 from policysearch.ledger import LedgerError

@@ -69,7 +69,7 @@ def there(folder: Path) -> StartedEngine | None:
     return None
 
 
-class EngineDesk:
+class EngineConnection:
     """A connection that has control of an engine. Use it as a context manager.
 
     Args:
@@ -94,7 +94,7 @@ class EngineDesk:
             raise Refusal([f"another operator is at work: {answer['error']}"], IN_USE)
         self._lease = answer["lease"]
 
-    def __enter__(self) -> "EngineDesk":
+    def __enter__(self) -> "EngineConnection":
         return self
 
     def __exit__(self, *_: object) -> None:

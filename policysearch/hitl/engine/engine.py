@@ -1,241 +1,26 @@
-"""The course of a session: which bout begins when, what follows it, and when torque is let through.
-
-An `Engine` is in one of these phases:
-
-    confirm    the next law enters a new region; there is no torque until the operator confirms
-    start      the next bout waits for its start
-    walking    it is walked
-    rate       it was walked, or its time is kept elsewhere, and its rate is wanted
-    done       nothing is to be measured, and its time is kept elsewhere
-    stopped    the guard let the torque go to zero, and is not armed
-    over       nothing is left
-
-After the first start a bout follows the other by itself, as long as no new region is entered, the result is not
-doubtful, and a client is there. Between bouts there is no torque.
-"""
+"""The engine: the course of a session, and the results of its bouts."""
 
 import hashlib
 import math
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
+from policysearch.exoskeleton.breath_file import read_breaths
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
-from policysearch.hitl.agenda import AVERAGED, Bout
-from policysearch.hitl.clocks import Clocks, clocks
 from policysearch.hitl.countdown import Countdown
-from policysearch.hitl.engine.drive import Drive
-from policysearch.hitl.offers import Offer, offer
-from policysearch.hitl.session import Session
+from policysearch.hitl.engine.course import Course
+from policysearch.hitl.offers import offer
 from policysearch.hitl.view import in_words
-
-NUMBER = "{number}"  # in the name of a breath file: that of the bout
-MAX_SAID = 200  # lines that are kept for clients
 
 
 class Doubtful(ValueError):  # noqa: N818 - it is a question
     """What was told is doubtful, and is done when it is told again with `sure`."""
 
 
-@dataclass(frozen=True)
-class Inlet:
-    """Where breaths come from, and whether the engine keeps the time."""
+class Engine(Course):
+    """A session that runs; see `Course` for its arguments."""
 
-    breaths: str = ""  # a file; {number} in its name is that of the bout
-    timed: bool = True
-    now: Callable[[], Clocks] = clocks
-
-
-class Engine:
-    """A session that runs.
-
-    Args:
-        session: is continued.
-        inlet: of its breaths.
-        drive: the guard, if there is a device.
-
-    Attributes:
-        attended: whether a client is there.
-        going: whether the next bout follows by itself.
-        count: the bout that is walked, or was and has no rate yet.
-        offered: the estimate that waits to be taken.
-        halted: why the guard stopped; empty while torque may pass.
-        said: numbered lines for clients.
-    """
-
-    def __init__(self, session: Session, inlet: Inlet, drive: Drive | None = None) -> None:
-        self.session, self.inlet, self.drive = session, inlet, drive
-        self.attended, self.going = True, False
-        self.count: Countdown | None = None
-        self.offered: Offer | None = None
-        self._file: dict[str, str] | None = None  # of the offer
-        self._steps = self._gaps = 0  # of the count that were noted
-        self.halted = "not armed yet" if drive else ""
-        self.said: deque[tuple[int, str]] = deque(maxlen=MAX_SAID)
-        self._number = 0
-
-    def say(self, line: str) -> None:
-        """Tell all clients a line."""
-        self._number += 1
-        self.said.append((self._number, line))
-
-    @property
-    def phase(self) -> str:
-        """What the session waits for."""
-        bout = self.session.next
-        if bout is None:
-            return "over"
-        if self.count is not None and not self.count.over:
-            return "walking"
-        if self.walked is not None and bout.is_measured:
-            return "rate"
-        return self._before(bout)
-
-    def _before(self, bout: Bout) -> str:
-        """What the session waits for before a bout."""
-        if self.halted:
-            return "stopped"
-        if self.session.entering:
-            return "confirm"
-        if self.inlet.timed:
-            return "start"
-        return "rate" if bout.is_measured else "done"
-
-    @property
-    def walked(self) -> float | None:
-        """The minutes for which the next bout is walked, while it has no result; None before its start."""
-        return self.session.minutes_walked if self.count is None else self.count.minutes
-
-    @property
-    def path(self) -> Path:
-        """The file of the breaths of the next bout."""
-        return Path(self.inlet.breaths.replace(NUMBER, str(len(self.session.entries) + 1)))
-
-    def bout(self) -> Bout:
-        """The next bout.
-
-        Raises:
-            RuntimeError: if the session is over.
-        """
-        if self.session.next is None:
-            raise RuntimeError("the session is over")
-        return self.session.next
-
-    # ------------------------------------------------------------------------------------------------ the course
-
-    def start(self) -> None:
-        """Begin the next bout.
-
-        Raises:
-            ValueError: in another phase, for a breath file that cannot be read, or a law that the guard refuses.
-        """
-        if self.phase != "start":
-            raise ValueError(f"start: expected a bout that waits for its start, got the phase {self.phase!r}")
-        bout, plan = self.bout(), self.session.plan
-        if self.inlet.breaths:
-            try:
-                BreathFile(self.path, plan.mass).new()
-            except OSError as error:
-                raise ValueError(f"{self.path}: {error.strerror}") from error
-        self._follow_law(bout.law if bout.law[0] > 0.0 else None)
-        self.session.started(of=bout)
-        averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
-        source = BreathFile(self.path, plan.mass) if self.inlet.breaths else None
-        self.count = Countdown(bout, averaged, source, now=self.inlet.now, tau=plan.tau)
-        self._steps, self._gaps, self.going = 0, 0, True
-
-    def tick(self) -> None:
-        """Look at guard, clocks and breaths, and do what is due."""
-        if self.drive is not None:
-            self.drive.alive()
-            if not self.halted and (why := self.drive.trouble):
-                self.stop("the guard", why)
-        if self.count is None or self.phase != "walking":
-            return
-        self.count.look()
-        window = self.count.window
-        for step in window.clock_steps[self._steps :]:
-            self.session.note(step)
-        for gap in window.gaps[self._gaps :]:
-            self.session.tell("gap", seconds=gap, item=self.bout().item)
-        self._steps, self._gaps = len(window.clock_steps), len(window.gaps)
-        if self.count.over:
-            self._end(self.count)
-
-    def stop(self, who: str, why: str) -> None:
-        """Let the torque go to zero now; a bout that is walked is void."""
-        if self.drive is not None:
-            self.drive.stop(f"{who}: {why}")
-            self.halted = why
-        self.going = False
-        self.session.tell("estop", who=who, why=why)
-        self.say(f"STOP by {who}: {why}")
-        if self.phase == "walking":
-            self.void(why)
-
-    def close(self) -> None:
-        """Stop what is walked, and end the guard; the session is left open."""
-        if self.phase == "walking":
-            self.stop("the program", "stopped while it was walked")
-        elif self.walked is not None and self.session.next is not None:
-            label = self.session.next.label
-            self.session.note(f"stopped after {label} was walked, before its rate was written down")
-        if self.drive is not None:
-            self.drive.close()
-
-    def arm(self, reason: str) -> None:
-        """Let torque through again.
-
-        Raises:
-            ValueError: without a device, or if the guard refuses it.
-        """
-        if self.drive is None:
-            raise ValueError("arm: there is no device; see --device")
-        self.session.tell("device", **self.drive.arm(reason))
-        self.halted = ""
-
-    def void(self, reason: str) -> None:
-        """The next bout does not count; it comes again.
-
-        Raises:
-            ValueError: if it was not begun, or without a reason.
-        """
-        if self.inlet.timed and self.walked is None:
-            raise ValueError("void: nothing of this bout is walked yet; skip REASON leaves it out")
-        minutes = self.walked
-        if self.count is not None and not self.count.over:
-            self.session.ended(reason)
-        self.session.void(reason, minutes)
-        self.going = False
-        self.follow()
-
-    def follow(self) -> None:
-        """What follows a bout that has its result: the next one, or no torque."""
-        self.count = self.offered = self._file = None
-        if self.going and self.attended and self.phase == "start":
-            try:
-                self.start()
-                return
-            except (RuntimeError, ValueError) as error:
-                self.say(str(error))
-        if self.phase != "confirm":
-            self.going = self.going and self.phase == "rate"
-        self._follow_law(None)
-
-    def _end(self, count: Countdown) -> None:
-        """The time of a bout is up, or it was broken off."""
-        self.session.ended(count.broken or "the time is up")
-        self.say(count.broken or "the time is up")
-        if not self.bout().is_measured:
-            self.session.walked(of=self.bout())
-            self.follow()
-            return
-        self._follow_law(None)
-        if not self.inlet.breaths or count.broken:
-            return
+    def take_breaths(self, count: Countdown) -> None:
+        """Make the result of a bout of its breaths, and write it down if there is no doubt."""
         try:
             self.propose(count.breaths(), self.path)
         except (OSError, ValueError) as error:
@@ -243,18 +28,6 @@ class Engine:
             return
         if self.offered and not self.offered.doubt:
             self.take()
-
-    def _follow_law(self, law: Any) -> None:
-        if self.drive is None or self.halted:
-            return
-        try:
-            self.drive.law(law)
-        except RuntimeError as error:
-            self.stop("the guard", str(error))
-            raise ValueError(f"the guard: {error}") from error
-        self.session.tell("law in force", law=None if law is None else law.tolist())
-
-    # ------------------------------------------------------------------------------------------------- its result
 
     def propose(self, breaths: Breaths, path: Path) -> None:
         """Offer the estimate of these breaths.
@@ -264,7 +37,7 @@ class Engine:
         """
         bout = self.bout()
         found = offer(self.session, breaths, bout.minutes, bout.purpose, times=self.session.times_walked)
-        self.offered, self._file = found, signature(path)
+        self.offered, self.file = found, signature(path)
         for line in found.said:
             self.say(line)
 
@@ -287,8 +60,8 @@ class Engine:
             raise ValueError("take: nothing is offered; give a rate, or a file")
         if self.offered.doubt and not sure:
             raise Doubtful(self.offered.doubt)
-        if self._file is not None:
-            self.session.tell("file", **self._file, item=self.bout().item)
+        if self.file is not None:
+            self.session.tell("file", **self.file, item=self.bout().item)
         self._write(self.offered.estimate, self.offered.breaths)
 
     def rate(self, rate: float, *, sure: bool = False) -> None:

@@ -33,8 +33,9 @@ from typing import Any
 from policysearch.errors import CommandError
 from policysearch.files import write_text
 from policysearch.hitl.engine.actions import act, state
+from policysearch.hitl.engine.course import Inlet
 from policysearch.hitl.engine.drive import Drive
-from policysearch.hitl.engine.engine import Engine, Inlet
+from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 
@@ -219,9 +220,9 @@ def serve(
         _on_signals(server)
         server.run()
     finally:
-        place.unlink(missing_ok=True)
         engine.close()
         engine.session.close()
+        place.unlink(missing_ok=True)
         server.close()
         shutil.rmtree(folder, ignore_errors=True)
 
