@@ -17,8 +17,8 @@ from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused
 from policysearch.plain_data import encode
+from policysearch.tune.bodies import body_of as body_of_tuning
 from policysearch.tune.journal import NAME as TUNING
-from policysearch.tune.journal import body_of as body_of_tuning
 from policysearch.tune.journal import opened
 from policysearch.tune.tries import Answers
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, model_validator
 
-from policysearch.evaluators.recorded import Record, checked, first_mistake
+from policysearch.evaluators import bodies
+from policysearch.evaluators.bodies import COMMON, STRICT_BODY
+from policysearch.evaluators.recorded import Record
 from policysearch.ledger import Event, LedgerRefused
 
 Cell = str | int | float | bool | None
-_STRICT = ConfigDict(strict=True)
 #: Columns of a run without which there are no tables.
 COLUMNS = (
     "rollouts",
@@ -22,7 +23,7 @@ COLUMNS = (
 
 
 class _Study(BaseModel):
-    model_config = _STRICT
+    model_config = STRICT_BODY
     tasks: dict[str, dict[str, Any]]
     optimizers: dict[str, dict[str, Any]]
 
@@ -30,7 +31,7 @@ class _Study(BaseModel):
 class _Result(BaseModel):
     """A document of `policysearch.compare.run.Result`."""
 
-    model_config = _STRICT
+    model_config = STRICT_BODY
     job: list[str | int]
     row: dict[str, Cell]
     curve: list[dict[str, Cell]]
@@ -48,21 +49,7 @@ class _Result(BaseModel):
         return self
 
 
-class _Changed(BaseModel):
-    model_config = _STRICT
-    changed: list[str]
-    reason: str
-
-
-_BODIES: dict[str, TypeAdapter[Any]] = {
-    "study": TypeAdapter(_Study),
-    "session": TypeAdapter(dict[str, Any]),
-    "run": TypeAdapter(_Result),
-    "runs": TypeAdapter(dict[str, Any]),
-    "kept": TypeAdapter(_Changed),
-    "retry": TypeAdapter(dict[str, Any]),
-    "check": TypeAdapter(dict[str, Any]),
-}
+_KINDS: bodies.Kinds = {**COMMON, "study": TypeAdapter(_Study), "run": TypeAdapter(_Result)}
 
 
 def record_of(event: Event) -> Record:
@@ -72,11 +59,12 @@ def record_of(event: Event) -> Record:
         LedgerRefused: if it does not.
     """
     try:
-        return checked(event.body)
+        record: Record = bodies.body_of(event, COMMON)
     except ValueError as error:
         raise LedgerRefused(
             f"the ledger is damaged: event {event.number} is no generation: {error}"
         ) from error
+    return record
 
 
 def body_of(event: Event) -> Any:
@@ -85,11 +73,4 @@ def body_of(event: Event) -> Any:
     Raises:
         ValueError: if it is not what its kind has.
     """
-    body = event.body
-    if event.kind not in _BODIES:
-        raise ValueError(f"unknown kind {event.kind!r}")
-    try:
-        _BODIES[event.kind].validate_python(body)
-    except ValidationError as error:
-        raise ValueError(first_mistake(error)) from error
-    return body
+    return bodies.body_of(event, _KINDS)

@@ -128,12 +128,16 @@ class FunctionEvaluator(Divisible):
         if proposal.sample or proposal.record:
             raise ValueError("a function has no actions to draw or record; use a method without scores")
 
+    def seed(self, key: Key, candidate: int, episode: int) -> int:
+        """The seed that an episode is given: that of its repetition, on every scenario."""
+        return episode_seed(key, candidate, episode // len(self.scenarios), common=True)
+
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal."""
         return [self._try(proposal, key, i, j) for i, j in pairs]
 
     def _try(self, proposal: Proposal, key: Key, i: int, j: int) -> Outcome:
-        seed = episode_seed(key, i, j // len(self.scenarios), common=True)
+        seed = self.seed(key, i, j)
         values = self.space.named(proposal.params[i]) | self.scenarios[j % len(self.scenarios)]
         if reason := self.broken(values):
             return Outcome.failed(i, j, seed, f"{NOT_RUN} {reason}")

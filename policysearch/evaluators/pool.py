@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from policysearch.core import Evaluation, Failure, Proposal
-from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, collect, episode_seed
+from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, collect
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Told, Workers
 from policysearch.seeding import Key
@@ -107,9 +107,8 @@ class PoolEvaluator(Runner):
 
     def _failed(self, lost: Lost[Pair], key: Key) -> Outcome:
         i, j = lost.task
-        seed = episode_seed(key, i, j, common=self.inner.common_random_numbers)
         times = f", {lost.times} times" if lost.times > 1 else ""
-        return Outcome.failed(i, j, seed, f"{STOPPED}: {lost.reason}{times}")
+        return Outcome.failed(i, j, self.inner.seed(key, i, j), f"{STOPPED}: {lost.reason}{times}")
 
 
 def _has_raised(outcome: Outcome) -> bool:

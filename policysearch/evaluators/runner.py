@@ -101,6 +101,10 @@ class Divisible(Runner):
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that it cannot run."""
 
+    def seed(self, key: Key, candidate: int, episode: int) -> int:
+        """The seed that an episode is given."""
+        return episode_seed(key, candidate, episode, common=self.common_random_numbers)
+
     @abstractmethod
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> Iterable[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""

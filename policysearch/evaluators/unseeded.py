@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from policysearch.core import Evaluation, Failure, Proposal
+from policysearch.core import Evaluation, Proposal
 from policysearch.evaluators.runner import Runner, episode_seed
 from policysearch.seeding import Key
 
@@ -38,14 +38,9 @@ class Unseeded:
             steps=np.tile(tried.steps[:, :s], times),
             metrics={name: np.tile(x[:, :s], times) for name, x in tried.metrics.items()},
             failures=tuple(
-                _copied(failure, j, key)
+                replace(failure, episode=j, seed=episode_seed(key, failure.candidate, j // s, common=True))
                 for failure in tried.failures
                 if failure.episode < s
                 for j in range(failure.episode, proposal.episodes, s)
             ),
         )
-
-
-def _copied(failure: Failure, episode: int, key: Key) -> Failure:
-    seed = episode_seed(key, failure.candidate, episode, common=True)
-    return replace(failure, episode=episode, seed=seed)

@@ -31,7 +31,8 @@ from policysearch.search import Budget, generations
 from policysearch.seeding import Key
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune import tries
-from policysearch.tune.journal import NAME, Event, Journal, OtherRequest, body_of, in_force
+from policysearch.tune.bodies import body_of
+from policysearch.tune.journal import NAME, Event, Journal, OtherRequest, in_force
 from policysearch.tune.known import KnownTries
 from policysearch.tune.prepared import around, asked
 from policysearch.tune.records import Measurement

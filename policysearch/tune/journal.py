@@ -27,16 +27,14 @@ from policysearch.digests import Digests
 from policysearch.digests.agreement import agreed, remarks, scales_name
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.functions import NOT_RUN
-from policysearch.evaluators.recorded import Record, Recorded, checked, digest, recall, record
-from policysearch.evaluators.repeatable import Check
-from policysearch.ledger import Event as LedgerEvent
-from policysearch.ledger import Ledger, LedgerError, LedgerRefused, set_aside
+from policysearch.evaluators.recorded import Record, Recorded, digest, recall, record
+from policysearch.ledger import Ledger, LedgerError, set_aside
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes
 from policysearch.reuse import Reuse
 from policysearch.seeding import Key
-from policysearch.tune import known, tries
+from policysearch.tune.bodies import body_of
 from policysearch.tune.options import Say
 
 NAME = "tune.sqlite"
@@ -146,32 +144,6 @@ def opened(
         if versions := OPTIMIZERS.versions(request["optimizer"]["method"]):
             write("session", versions)
         yield Journal(in_force(events), write, _remarks(events), runs)
-
-
-def body_of(path: Path, event: LedgerEvent) -> Any:
-    """The body of an event of a tuning.
-
-    Raises:
-        LedgerRefused: if it is not what its kind has.
-    """
-    try:
-        body = event.body
-        if event.kind == "generation":
-            return checked(body)
-        if event.kind == "after":
-            question, held = body["question"], checked(body["record"])
-            return {"question": str(question), "record": held}
-        if event.kind == "check":
-            return vars(Check.of(body))
-        if event.kind in tries.KINDS:
-            return tries.checked(event.kind, body)
-        if event.kind == "known":
-            return known.checked(body)
-        if not isinstance(body, dict):
-            raise ValueError(f"expected a table, got {body!r:.40}")
-    except (TypeError, ValueError, LookupError) as error:
-        raise LedgerRefused(f"{path}: event {event.number} is not one of a tuning: {error}") from error
-    return body
 
 
 def _first_events(

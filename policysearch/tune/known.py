@@ -50,7 +50,7 @@ class KnownTries:
 
     @classmethod
     def from_document(cls, body: Mapping[str, Any], space: Space) -> "KnownTries":
-        """The inverse of `document`, after `checked`."""
+        """The inverse of `document`, after a check (`policysearch.tune.bodies`)."""
         return cls.of(body["source"], body["tries"], space, body["left_out"])
 
     def domain(self, space: Space, goal: str) -> Domain:
@@ -82,22 +82,3 @@ class KnownTries:
 
 #: What is known where nothing was tried before.
 NOTHING = KnownTries("nothing")
-
-
-def checked(body: Any) -> Mapping[str, Any]:
-    """The body of an event of earlier tries, if it is one.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    rows = body.get("tries") if isinstance(body, dict) else None
-    sound = isinstance(rows, list) and all(
-        isinstance(row, list)
-        and len(row) == 2
-        and isinstance(row[0], dict)
-        and isinstance(row[1], int | float)
-        for row in rows
-    )
-    if not (sound and isinstance(body.get("source"), str) and isinstance(body.get("left_out"), int)):
-        raise ValueError(f"expected source, tries and left_out, got {body!r:.60}")
-    return dict(body)

@@ -20,7 +20,7 @@ from policysearch.tune import plots
 from policysearch.tune.held_out import HeldOut, mean_of
 from policysearch.tune.pareto import front
 from policysearch.tune.records import Measurement, best_of, completed
-from policysearch.tune.scenarios import lines, worth_on
+from policysearch.tune.scenarios import ALONE, Scenarios, lines
 from policysearch.tune.sensitivity import Sensitivity
 from policysearch.tune.surface import Surface, as_run
 from policysearch.tune.words import formatted, stated, with_interval
@@ -50,6 +50,7 @@ class TuneResult:
     metrics: Mapping[str, Goal] = field(default_factory=dict)  # what is better of what else was measured
     broken: float = 0.0  # by how much the recommendation breaks constraints on outputs, on held-out seeds
     outputs: tuple[str, ...] = ()  # a line for each of them
+    on: Scenarios = ALONE  # the plants of every candidate, and what of their returns counts
     scenarios: pd.DataFrame | None = None  # their values, and means of the recommendation and the start
     known: tuple[Measurement, ...] = ()  # earlier tries, from which the search began
     note: str = ""  # why the search ended early
@@ -96,7 +97,7 @@ class TuneResult:
     @cached_property
     def completed(self) -> list[Measurement]:
         """The candidates all of whose rollouts succeeded."""
-        return completed(self.rollouts, worth_on(self.scenarios, self.goal))
+        return completed(self.rollouts, self.on.worth(self.goal))
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

@@ -73,9 +73,11 @@ class Scenarios:
         for s, values in enumerate(self.values):
             recommended, start = (mean_of(row[s :: len(self)]) for row in returns)
             rows.append({**values, "nominal": s == self.nominal, "recommended": recommended, "start": start})
-        table = pd.DataFrame(rows)
-        table.attrs["objective"] = self.objective
-        return table
+        return pd.DataFrame(rows)
+
+
+#: The plant as it is.
+ALONE = Scenarios()
 
 
 def worth_of(scenarios: int, objective: str, goal: str) -> Worth:
@@ -86,11 +88,6 @@ def worth_of(scenarios: int, objective: str, goal: str) -> Worth:
         return sign_of(goal) * float(over_scenarios(signed, scenarios, objective).mean())
 
     return worth if scenarios > 1 else mean_return
-
-
-def worth_on(table: pd.DataFrame | None, goal: str) -> Worth:
-    """What returns on the scenarios of a table are worth."""
-    return mean_return if table is None else worth_of(len(table), table.attrs["objective"], goal)
 
 
 def lines(table: pd.DataFrame | None, goal: str) -> Iterator[str]:

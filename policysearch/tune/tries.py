@@ -91,25 +91,6 @@ class Answers(EventLog):
         return held
 
 
-def checked(kind: str, body: Any) -> Mapping[str, Any]:
-    """The body of an event of this kind, if it is one.
-
-    Raises:
-        ValueError: if it has other types.
-    """
-    texts = {"undo": (), "note": ("text",)}.get(kind, ("question", "reason"))
-    tables = ("values",) if kind in TRIES else ()
-    numbers = body.get("numbers", {}) if isinstance(body, dict) else None
-    if (
-        numbers is None
-        or not all(isinstance(body.get(name), str) for name in texts)
-        or not all(isinstance(body.get(name), dict) for name in tables)
-        or not all(isinstance(number, int | float) for number in dict(numbers).values())
-    ):
-        raise ValueError(f"expected {', '.join((*texts, *tables))}, got {body!r:.60}")
-    return dict(body)
-
-
 def read(line: str) -> tuple[dict[str, float], str]:
     """The `return` that begins a line, the other numbers by name that follow, and the rest.
 

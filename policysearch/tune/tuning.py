@@ -93,7 +93,8 @@ class Tuning:
         """
         goal = self.settings.goal
         rollouts, recommendation, note = self._search(search, watch)
-        ended: dict[str, Any] = {"note": note, "ended": watch.kind or ("budget" if not note else "search")}
+        kind = watch.kind or ("budget" if not note else "search")
+        ended: dict[str, Any] = {"note": note, "ended": kind, "on": self.scenarios}
         if all_failed(rollouts):
             start, nothing = self.space.domain.start, HeldOut.none(goal)
             return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
@@ -135,13 +136,13 @@ class Tuning:
         self, rollouts: list[Measurement], recommendation: Float[Array, "d"], phase: str
     ) -> TuneResult:
         """The result of a search that was stopped in this phase."""
-        nothing = HeldOut.none(self.settings.goal)
         return TuneResult(
             self.space,
             self.settings.goal,
             recommendation,
             tuple(rollouts),
-            nothing,
+            HeldOut.none(self.settings.goal),
+            on=self.scenarios,
             metrics=self.settings.metrics,
             target=self.settings.target,
             ended="stopped",

@@ -1,5 +1,7 @@
 """Tunings with constraints on outputs, and on several scenarios."""
 
+import os
+import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 
 from policysearch.asking.prompt import Prompt
-from policysearch.evaluators import FunctionEvaluator
+from policysearch.evaluators import FunctionEvaluator, PoolEvaluator
 from policysearch.evaluators.unseeded import Unseeded
+from policysearch.interrupts import Interrupted
 from policysearch.search import held_out
 from policysearch.space import Bounds, Parameter, Space
 from policysearch.tune.__main__ import main
@@ -235,3 +238,34 @@ def test_failures_on_one_scenario_are_those_of_its_episodes() -> None:
     assert found.returns.tolist()[0][::2] == [1.0] * 4
     assert np.isnan(found.returns[0, 1::2]).all()
     assert [failure.episode for failure in found.failures] == [1, 3, 5, 7]
+
+
+def ends(params: Mapping[str, Any], seed: int) -> float:
+    if params["mass"] == 2.0:
+        os._exit(1)
+    return float(seed)
+
+
+def test_a_rollout_that_is_lost_is_named_with_the_seed_of_its_repetition() -> None:
+    inner = FunctionEvaluator(ends, SPACE, scenarios=({"mass": 1.0}, {"mass": 2.0}))
+    proposal = held_out(np.array([[5.0, 1.0]]), 4)
+    with PoolEvaluator(inner, workers=1) as pool:
+        evaluation = pool.evaluate(proposal, (1, "lost"))
+    assert [failure.episode for failure in evaluation.failures] == [1, 3]
+    given = evaluation.returns[0, [0, 2]].tolist()  # of the other scenario of each repetition
+    assert [failure.seed for failure in evaluation.failures] == given
+
+
+def test_what_a_stopped_search_recommends_counts_its_scenarios() -> None:
+    calls = [0]
+
+    def stopped(params: Mapping[str, Any], seed: int) -> float:
+        calls[0] += 1
+        if calls[0] > 60:
+            raise KeyboardInterrupt
+        return params["mass"]
+
+    with pytest.raises(Interrupted) as found:
+        tune(stopped, SPACE, 90, goal="minimise", scenarios={"mass": [1.0, 2.0, 6.0]}, objective="worst")
+    assert found.value.result.best_seen[1] == 6.0
+    assert pickle.loads(pickle.dumps(found.value.result)).completed[0].ret == 6.0  # noqa: S301
