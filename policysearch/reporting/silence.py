@@ -25,6 +25,15 @@ class Silence:
         """Begin to wait anew."""
         self._last = time.monotonic()
 
+    def hearing(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say`, whose lines are heard."""
+
+        def heard(line: str) -> None:
+            self.heard()
+            say(line)
+
+        return heard
+
     def __enter__(self) -> "Silence":
         if self._line is not None:
             threading.Thread(target=self._watch, args=(self._line,), name="silence", daemon=True).start()

@@ -22,6 +22,7 @@ from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import TRIED, Unseeded
 from policysearch.interrupts import Interrupted, held_back
 from policysearch.reporting.notebook import teller
+from policysearch.reporting.silence import Silence
 from policysearch.reuse import Reuse
 from policysearch.space import Space, space_of
 from policysearch.tune import ask, tries
@@ -40,6 +41,11 @@ from policysearch.wire import check
 
 #: Rollouts of the recommendation on held-out seeds, and as many of the start: by a function or program, and a person.
 REPORT, REPORT_BY_HAND = 20, 3
+#: Said after a long silence, where rollouts have no limit of time.
+STUCK = (
+    "note: no news for a minute; a generation may take that long. If a rollout never ends: Ctrl-C, and the same "
+    "again with --timeout SECONDS; what was run is kept"
+)
 #: Keywords that are no settings, and what stands for those that are left out.
 MACHINE = {"perturb": None, "known": None, "workers": 1, "out": None, "progress": None, "log": None}
 
@@ -83,6 +89,7 @@ def tune(
             tuning = begun_from(tuning, journal, known)
             return _reported(tuning, out, partial(_by_a_person, tuning, function, settings, journal))
     with ExitStack() as stack:
+        tuning = replace(tuning, say=stack.enter_context(_silence(tuning)).hearing(tuning.say))
         runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
         plant = stack.enter_context(runner(function))
         plants = {name: (run, stack.enter_context(runner(run))) for name, run in (perturb or {}).items()}
@@ -127,6 +134,11 @@ def _reported(
     if stop or pressed:
         raise Interrupted(result, f"{result.note or 'stopped'}; `result` has what there is") from stop
     return result
+
+
+def _silence(tuning: Tuning) -> Silence:
+    """What says that there is no news, unless rollouts are ended in time anyway."""
+    return Silence(tuning.say, STUCK if tuning.settings.timeout is None else None)
 
 
 def _check_asked(perturb: Any, settings: TuneSettings) -> None:

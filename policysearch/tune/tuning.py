@@ -93,11 +93,10 @@ class Tuning:
         """
         goal = self.settings.goal
         rollouts, recommendation, note = self._search(search, watch)
-        kind = watch.kind or ("budget" if not note else "search")
-        ended: dict[str, Any] = {"note": note, "ended": kind, "on": self.scenarios}
+        ended: dict[str, Any] = {"note": note, "ended": watch.kind or _ended(note), "on": self.scenarios}
         if all_failed(rollouts):
-            start, nothing = self.space.domain.start, HeldOut.none(goal)
-            return TuneResult(self.space, goal, start, tuple(rollouts), nothing, **ended)
+            start = self.space.domain.start
+            return TuneResult(self.space, goal, start, tuple(rollouts), HeldOut.none(goal), **ended)
         self.keep(self._unfinished(rollouts, recommendation, "the evaluation on held-out seeds"))
         rows = [recommendation, self.space.domain.start]
         candidates = [*completed(self.known.tries), *completed(rollouts, self.scenarios.worth(goal))]
@@ -242,6 +241,11 @@ def _said(outputs: Outputs, evaluation: Evaluation, chosen: int, broken: bool) -
     own = {name: numbers[chosen : chosen + 1] for name, numbers in evaluation.metrics.items()}
     none = "no candidate met all constraints on outputs: this one breaks them least"
     return (*broken_in_words(outputs, own), *([none] if broken else []))
+
+
+def _ended(note: str) -> str:
+    """What has ended a search that came to no limit."""
+    return "search" if note else "budget"
 
 
 def all_failed(rollouts: Sequence[Measurement]) -> bool:
