@@ -12,6 +12,7 @@ import pytest
 from same_rollouts import both
 
 from policysearch.core import Array, Proposal
+from policysearch.evaluators.runner import episode_seed
 from policysearch.seeding import stream
 from policysearch.simulators import CLASSIC_CONTROL
 
@@ -34,6 +35,9 @@ ULPS = {
 }
 #: Largest relative difference of returns, and what 99.9 % of them stay below.
 RETURNS = {"Pendulum-v1": (1e-9, 1e-11), "MountainCarContinuous-v0": (1e-5, 1e-6)}
+#: Episodes of the hundred thousand that are longer or shorter than Gymnasium's. In CartPole's, the pole is balanced for
+#: 430 steps; a difference grows tenfold every 15 steps there, and decides an action at last.
+EXCEPTIONS = {"CartPole-v1": [49_383]}
 #: A policy that keeps the pole up, around which half of those for CartPole lie.
 UPRIGHT = (0.0, 0.0, 0.0, 0.0, 0.1, 0.4, 3.0, 1.0, 0.0, 0.0)
 
@@ -83,21 +87,35 @@ def test_so_do_a_million_steps(env_id: str) -> None:
     assert differences(env_id, 1_000_000).max() <= ULPS[env_id]
 
 
-def compared(env_id: str, n: int) -> tuple[Any, Any]:
-    """Evaluations of n random linear policies, ours and by Gymnasium's environment."""
+def compared(env_id: str, n: int) -> tuple[Any, Any, Array]:
+    """Evaluations of n random linear policies, ours and by Gymnasium's environment, and the parameters."""
     ours, theirs, policy = both(env_id, "linear")
     rng = stream("lengths", env_id)
     params = rng.standard_normal((n, policy.num_params)) * rng.choice([0.1, 1.0, 10.0], (n, 1))
     if env_id == "CartPole-v1":
         params[::2] = UPRIGHT + 0.1 * params[::2]
     proposal = Proposal(params, params[0])
-    return ours.evaluate(proposal, ("lengths",)), theirs.evaluate(proposal, ("lengths",))
+    return ours.evaluate(proposal, ("lengths",)), theirs.evaluate(proposal, ("lengths",)), params
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1"])
 def test_episodes_have_the_lengths_of_gymnasiums(env_id: str) -> None:
-    ours, theirs = compared(env_id, 300)
+    ours, theirs, _ = compared(env_id, 300)
     assert np.array_equal(ours.steps, theirs.steps)
+
+
+def gap_where_they_part(env_id: str, params: Array, seed: int) -> float:
+    """Largest difference of observations at the first step at which actions or ends of one episode differ."""
+    envs, policy = [gym.make(f"policysearch/{env_id}"), gym.make(env_id)], both(env_id, "linear")[2]
+    seen = [np.array(env.reset(seed=seed)[0], dtype=float) for env in envs]
+    while True:
+        chosen = [int(policy.act(params[None], obs[None], np.zeros((1, 0)))[0][0, 0]) for obs in seen]
+        gap = float(np.abs(seen[0] - seen[1]).max())
+        steps = [env.step(action) for env, action in zip(envs, chosen, strict=True)]
+        seen = [np.array(step[0], dtype=float) for step in steps]
+        if chosen[0] != chosen[1] or steps[0][2:4] != steps[1][2:4]:
+            return gap
+        assert not any(steps[0][2:4])
 
 
 @pytest.mark.nightly
@@ -105,14 +123,20 @@ def test_episodes_have_the_lengths_of_gymnasiums(env_id: str) -> None:
     ("env_id", "n"), [("CartPole-v1", 100_000), ("MountainCar-v0", 100_000), ("Acrobot-v1", 5_000)]
 )
 def test_a_hundred_thousand_episodes_have_the_lengths_of_gymnasiums(env_id: str, n: int) -> None:
-    ours, theirs = compared(env_id, n)
-    assert np.flatnonzero(ours.steps != theirs.steps).tolist() == []
+    """But for `EXCEPTIONS`, in which a difference in the last bits has grown until it decided an action or the end."""
+    ours, theirs, params = compared(env_id, n)
+    found = np.flatnonzero(ours.steps != theirs.steps).tolist()
+    assert found == EXCEPTIONS.get(env_id, [])
+    for i in found:
+        assert (
+            0 < gap_where_they_part(env_id, params[i], episode_seed(("lengths",), i, 0, common=True)) < 0.01
+        )
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("env_id", RETURNS)
 def test_returns_are_those_of_gymnasium_within_the_stated_differences(env_id: str) -> None:
-    ours, theirs = compared(env_id, 5_000)
+    ours, theirs, _ = compared(env_id, 5_000)
     off = np.abs(ours.returns - theirs.returns) / np.abs(theirs.returns)
     largest, most = RETURNS[env_id]
     assert off.max() < largest
