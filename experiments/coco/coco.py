@@ -54,7 +54,7 @@ instances, 100 evaluations per dimension (the crosses; beyond them COCO simulate
 
 ![Share of targets reached against evaluations, 10 dimensions](runtimes_10D.svg)
 
-Written by `python experiments/coco/pictures.py`, with cocopp.
+Written by `python experiments/coco/coco_pictures.py`, with cocopp.
 """
 
 

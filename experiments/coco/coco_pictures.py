@@ -1,7 +1,7 @@
 """COCO's own pictures of methods of this package beside pycma: runtimes by `cocoex`, drawn by `cocopp`.
 
     pip install coco-experiment cocopp
-    python experiments/coco/pictures.py [--instances 5] [--budget 100] [--dimensions 2 10] [--out results/coco]
+    python experiments/coco/coco_pictures.py [--instances 5] [--budget 100] [--dimensions 2 10] [--out results/coco]
 
 The suite is `bbob`: the 24 noiseless functions of Hansen, Finck, Ros & Auger 2009. All methods have the same starts
 (uniform in [−4, 4]^d), σ_0 = 2 where they have one, no bounds, and no restarts beyond their own. An experiment
