@@ -16,6 +16,10 @@ class Stopped(Exception):  # noqa: N818 - it is no error
     """The person ends for now."""
 
 
+class Finished(Exception):  # noqa: N818 - it is no error
+    """The person has ended the search."""
+
+
 class Command(NamedTuple):
     """A word that was expected, and the rest of its line; the word is empty for an empty line."""
 

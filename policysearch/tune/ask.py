@@ -9,12 +9,12 @@ other episodes, except in the final check, where the skipped episode stays NaN.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from policysearch.asking.prompt import Command, Prompt, Stopped, described, parsed, refused, stop
+from policysearch.asking.prompt import Command, Finished, Prompt, Stopped, described, parsed, refused, stop
 from policysearch.asking.search import AskedGeneration, Pair, without
 from policysearch.configuration import Goal
 from policysearch.constraints import Constraint
@@ -33,7 +33,8 @@ COMMANDS = {
     "failed": ("[REASON]", "it was tried, and gave no value"),
     "skip": ("[REASON]", "these values are not tried"),
     "amend": ("N VALUE [REASON]", "try N gave another value"),
-    "undo": ("", "take back the last value, failed, skip or amend"),
+    "finish": ("", "end the search, and then the check of what it recommends"),
+    "undo": ("", "take back the last value, failed, skip, amend or finish"),
     "note": ("WORDS", "words for the log"),
     "table": ("", "all tries so far"),
     "stop": ("", "end for now; the same command continues"),
@@ -66,6 +67,7 @@ class AskEvaluator(Runner):
     Raises:
         ValueError: for another goal, or a constraint that makes no sense.
         Rebuild: from `evaluate`, when the search has to begin again; see `asked`.
+        Finished: from `evaluate`, when the person has ended the search.
         Stopped: from `evaluate`, when the person ends for now.
         EOFError: from `evaluate`, when no further line comes.
     """
@@ -98,16 +100,20 @@ class AskEvaluator(Runner):
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """What was typed for these candidates, after asking for what is not known yet."""
         self.check(proposal)
-        generation = self._open = self._asked(proposal)
+        number = self._generations[proposal.purpose]
+        self._generations[proposal.purpose] += 1
+        generation = self._open = _questions(proposal, number, self.space, self._inner)
         while pair := self._due:
+            if _ended(proposal, self.answers):
+                raise Finished("the person ended it by finish")
             self._announce(generation, pair)
-            while self._due == pair:
+            while self._due == pair and not _ended(proposal, self.answers):
                 self._obey(self.prompt.line("  value"), pair)
         outcomes = [self._outcome(generation, key, pair) for pair in proposal.pairs]
         self._told |= set(generation.questions.values())
         self._open = None
         fill = proposal.purpose != "report"
-        return without(collect(proposal, outcomes), self._skipped(generation), fill=fill)
+        return without(collect(proposal, outcomes), _skipped(generation, self.answers), fill=fill)
 
     def finish(self) -> None:
         """Let the person correct what was typed, as long as they want; for the end of the search."""
@@ -119,28 +125,17 @@ class AskEvaluator(Runner):
         """Raise ValueError for a proposal that wants actions."""
         self._inner.check(proposal)
 
-    def _asked(self, proposal: Proposal) -> AskedGeneration:
-        """The questions of a proposal, without those of candidates that break a constraint."""
-        g = self._generations[proposal.purpose]
-        self._generations[proposal.purpose] += 1
-        of = digest(replace(proposal, recommendation=proposal.params[0]))  # whatever would be deployed
-        broken = [bool(self._inner.broken(self.space.named(params))) for params in proposal.params]
-        pairs = [(i, j) for i, j in _order(proposal) if not broken[i]]
-        return AskedGeneration.of(proposal, g, of, pairs, proposal.purpose)
-
     @property
     def _due(self) -> Pair | None:
-        """The first pair of the open generation without an answer."""
-        questions = {} if self._open is None else self._open.questions
+        """The first pair of the open generation without an answer, unless the check is finished."""
+        if self._open is None or _is_checked(self._open.proposal, self.answers):
+            return None
+        questions = self._open.questions
         return next((pair for pair, question in questions.items() if question not in self.answers.held), None)
-
-    def _skipped(self, generation: AskedGeneration) -> list[Pair]:
-        held = self.answers.held
-        return [pair for pair, q in generation.questions.items() if q in held and held[q].status == "skipped"]
 
     def _outcome(self, generation: AskedGeneration, key: Key, pair: Pair) -> Outcome:
         self._question = generation.questions.get(pair, "")
-        if pair in self._skipped(generation):
+        if pair in _skipped(generation, self.answers):
             return Outcome(*pair)
         (outcome,) = self._inner.outcomes(generation.proposal, key, [pair])
         return replace(outcome, retried=0)  # a failed try was not repeated
@@ -172,6 +167,9 @@ class AskEvaluator(Runner):
             "failed": lambda reason: self._tried("failed", pair, reason=reason),
             "skip": lambda reason: self._skip(pair, reason),
             "amend": self._amend,
+            "finish": lambda _: self.answers.note(
+                "finish", {"phase": _finishing(self._open, self.answers, self._told)}
+            ),
             "undo": lambda _: self._undo(),
             "note": lambda text: self.answers.note("note", {"text": text}),
             "table": lambda _: self.prompt.say(self._table()),
@@ -193,12 +191,12 @@ class AskEvaluator(Runner):
         numbers, rest = read(line)
         if rest:
             raise ValueError(f"expected {' '.join(VALUE)}, got {rest!r} after it")
-        if self._is_meant(numbers["return"], _parted(line)[0]):
+        if _is_meant(self.prompt, self.answers, numbers["return"], _parted(line)[0]):
             self._tried("answer", pair, numbers=numbers)
 
     def _skip(self, pair: Pair | None, reason: str) -> None:
         generation = self._open
-        if pair and generation and not generation.may_skip(pair, self._skipped(generation)):
+        if pair and generation and not generation.may_skip(pair, _skipped(generation, self.answers)):
             raise ValueError(
                 f"skip: expected at least half of {len(generation.proposal.params)} candidates to be tried; "
                 "try it, or type failed"
@@ -221,7 +219,7 @@ class AskEvaluator(Runner):
             raise ValueError(f"expected the number of a try in force (table shows them), got {which!r}")
         numbers, reason = read(rest)
         question = known[which]
-        if self._is_meant(numbers["return"], _parted(rest)[0], besides=question):
+        if _is_meant(self.prompt, self.answers, numbers["return"], _parted(rest)[0], besides=question):
             before = self.answers.held[question]
             self.answers.note("amend", {"question": question, "numbers": numbers, "reason": reason})
             self.prompt.say(f"  try {which}: {self.answers.held[question]}, before {before}")
@@ -231,6 +229,9 @@ class AskEvaluator(Runner):
         if self.answers.last is None:
             raise ValueError("undo: there is nothing to take back")
         kind, body = self.answers.last
+        if kind == "finish":
+            self.answers.note("undo", {})
+            raise Rebuild
         tried = self.answers.held[body["question"]]
         self.answers.note("undo", {})
         self.prompt.say(f"  taken back: {'amend' if kind == 'amend' else tried}, of try {tried.number}")
@@ -244,10 +245,54 @@ class AskEvaluator(Runner):
         asked = self._told | set(self._open.questions.values() if self._open else ())
         return self.answers.table(self.space, asked)
 
-    def _is_meant(self, value: float, typed: str, besides: str = "") -> bool:
-        """Whether a value is plausible, or is typed again."""
-        known = [tried.value for question, tried in self.answers.held.items() if question != besides]
-        return self.prompt.is_meant(doubt(value, [x for x in known if math.isfinite(x)]), typed)
+
+def _questions(proposal: Proposal, number: int, space: Space, function: FunctionEvaluator) -> AskedGeneration:
+    """The questions of a proposal, without those of candidates that break a constraint."""
+    of = digest(replace(proposal, recommendation=proposal.params[0]))  # whatever would be deployed
+    broken = [bool(function.broken(space.named(params))) for params in proposal.params]
+    pairs = [(i, j) for i, j in _order(proposal) if not broken[i]]
+    return AskedGeneration.of(proposal, number, of, pairs, proposal.purpose)
+
+
+def _ended(proposal: Proposal, answers: Answers) -> bool:
+    """Whether the person has ended the search to which a proposal belongs."""
+    return proposal.purpose != "report" and "search" in answers.finished
+
+
+def _is_checked(proposal: Proposal, answers: Answers) -> bool:
+    """Whether it is the check, and the person has ended it."""
+    return proposal.purpose == "report" and "report" in answers.finished
+
+
+def _finishing(generation: AskedGeneration | None, answers: Answers, told: Collection[str]) -> str:
+    """The phase that the person may end now.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if generation is None:
+        raise ValueError("finish: nothing is asked now; Enter ends")
+    if generation.proposal.purpose != "report":
+        if not told:
+            raise ValueError("finish: expected one complete generation, got none; stop ends for now")
+        return "search"
+    tried = {i for (i, _), question in generation.questions.items() if question in answers.held}
+    if len(tried) < len(generation.proposal.params):
+        raise ValueError("finish: expected the recommendation and the start to be tried; stop ends for now")
+    return "report"
+
+
+def _skipped(generation: AskedGeneration, answers: Answers) -> list[Pair]:
+    """The pairs without a value: skipped, or left out by who has ended the check."""
+    held, left = answers.held, _is_checked(generation.proposal, answers)
+    pairs = generation.questions.items()
+    return [pair for pair, q in pairs if (held[q].status == "skipped" if q in held else left)]
+
+
+def _is_meant(prompt: Prompt, answers: Answers, value: float, typed: str, besides: str = "") -> bool:
+    """Whether a value is plausible, or is typed again."""
+    known = [tried.value for question, tried in answers.held.items() if question != besides]
+    return prompt.is_meant(doubt(value, [x for x in known if math.isfinite(x)]), typed)
 
 
 def asked(search: Callable[[AskEvaluator], T], evaluator: AskEvaluator) -> T:

@@ -1,7 +1,7 @@
 """What the events of a tuning hold, checked before it is used: a ledger may come from anywhere."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, StrictFloat, StrictInt, StrictStr, TypeAdapter
 
@@ -33,6 +33,11 @@ class _Tried(_Amended):
     values: dict[str, Any]
 
 
+class _Finish(BaseModel):
+    model_config = STRICT_BODY
+    phase: Literal["search", "report"]
+
+
 class _Note(BaseModel):
     model_config = STRICT_BODY
     text: str
@@ -45,6 +50,7 @@ _KINDS: bodies.Kinds = {
     "known": TypeAdapter(_Known),
     **{kind: TypeAdapter(_Tried) for kind in ("answer", "failed", "skip")},
     "amend": TypeAdapter(_Amended),
+    "finish": TypeAdapter(_Finish),
     "undo": TypeAdapter(dict[str, Any]),
     "note": TypeAdapter(_Note),
 }

@@ -14,7 +14,7 @@ from policysearch.tune.words import formatted, labelled
 
 #: The events that answer a question, and the status that each gives.
 TRIES = {"answer": "measured", "failed": "failed", "skip": "skipped"}
-UNDOABLE = (*TRIES, "amend")
+UNDOABLE = (*TRIES, "amend", "finish")
 #: All kinds of events.
 KINDS = (*UNDOABLE, "undo", "note")
 #: From `MIN_KNOWN` measured values on, one that is `LARGER` times larger than all of them is doubted (choice).
@@ -69,6 +69,11 @@ class Answers(EventLog):
             rows.append([str(tried.number), *values, value, f"{status} {tried.reason}"])
         return aligned(rows)
 
+    @property
+    def finished(self) -> set[str]:
+        """The phases that the person has ended: "search", "report"."""
+        return {body["phase"] for _, kind, body in self.in_force if kind == "finish"}
+
     def _keep(self, kind: str, body: Mapping[str, Any]) -> None:
         super()._keep(kind, body)
         if kind in TRIES:
@@ -78,6 +83,8 @@ class Answers(EventLog):
     def _folded(self) -> dict[str, Try]:
         held: dict[str, Try] = {}
         for _, kind, body in self.in_force:
+            if kind == "finish":
+                continue
             question, numbers = body["question"], body.get("numbers", {})
             before = held.get(question) or self.tries.get(question)
             if before is None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from policysearch.asking.prompt import Stopped
+from policysearch.asking.prompt import Finished, Stopped
 from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
@@ -215,7 +215,7 @@ class Tuning:
                 if self.start_fails and made.index and all_failed(rollouts):
                     note = "the start fails, and so did everything else that was tried"
                     break
-        except SearchFailed as failed:
+        except (SearchFailed, Finished) as failed:
             note = str(failed)
         except (KeyboardInterrupt, EOFError, Stopped):
             if spent:
