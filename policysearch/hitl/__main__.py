@@ -187,7 +187,8 @@ def _simulate_one(arguments: SimulateFlags, argv: list[str]) -> int:
     def other(session: "SessionView") -> list[str]:
         walker = live.PersonName.of(session)
         if walker is None:
-            return ["the session there is not one of a simulated person"]
+            begun = bool(session.history) or session.plan.participant != walks["participant"]
+            return ["the session there is not one of a simulated person"] if begun else []  # it was just made
         asked = {name: getattr(arguments, name) for name in ("people", "number")}
         return changes((name, getattr(walker, name), now) for name, now in asked.items() if now is not None)
 
