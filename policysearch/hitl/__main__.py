@@ -51,6 +51,7 @@ DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang e
   python -m policysearch.hitl run --out DIR --mass 72             a session with a person, also to continue it
   python -m policysearch.hitl run --out DIR --breaths 'bout-{number}.csv'
   python -m policysearch.hitl report DIR                          the report, also of an unfinished session
+  python -m policysearch.hitl device-check module:name            what the torque guard does about faults of a device
 
 Each has its own --help. Everything is kept in DIR/session.sqlite as it happens: whatever ends a session (Ctrl-C,
 kill -9, a power cut), the same command continues with the same law. Open DIR/report.html.
@@ -71,7 +72,7 @@ QUANTITIES = {
 }
 PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
 people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
-COMMANDS = ("run", "simulate", "report")
+COMMANDS = ("run", "simulate", "report", "device-check")
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -89,6 +90,10 @@ def _command(argv: list[str]) -> int:
         case ["report"]:
             with not_from_here():
                 return _report(_parsed(ReportFlags, argv))
+        case ["device-check"]:
+            from policysearch.hitl.guard.check import command  # noqa: PLC0415 - heavy
+
+            return command(argv[1:], f"{PROGRAM} device-check")
         case [] | ["-h"] | ["--help"]:
             print(DESCRIPTION)
             return 0

@@ -123,8 +123,12 @@ class GuardProcess:
         Raises:
             RuntimeError: if the process has ended or hangs; so do all methods that send a message.
         """
+        self.send_raw(BEAT + b"\n")
+
+    def send_raw(self, message: bytes) -> None:
+        """Send bytes as they are: for checks of what the guard does with them."""
         with self._connection.lock:
-            self._connection.send(BEAT + b"\n")
+            self._connection.send(message)
 
     def set_law(self, law: Float[Array, "d"] | None) -> None:
         """Follow this law from the next swing of each side on; `Status.law` tells when it is in force.
