@@ -35,9 +35,12 @@ ULPS = {
 }
 #: Largest relative difference of returns, and what 99.9 % of them stay below.
 RETURNS = {"Pendulum-v1": (1e-9, 1e-11), "MountainCarContinuous-v0": (1e-5, 1e-6)}
-#: Episodes of the hundred thousand that are longer or shorter than Gymnasium's. In CartPole's, the pole is balanced for
-#: 430 steps; a difference grows tenfold every 15 steps there, and decides an action at last.
-EXCEPTIONS = {"CartPole-v1": [49_383]}
+#: Episodes that are longer or shorter than Gymnasium's. In CartPole's, the pole is balanced for 430 steps; a difference
+#: grows tenfold every 15 steps there, and decides an action at last. Acrobot is chaotic: these have 280 steps or more.
+EXCEPTIONS = {
+    "CartPole-v1": [49_383],
+    "Acrobot-v1": [623, 665, 1149, 1389, 1395, 3023, 3211, 4099, 4404, 4467, 4562, 4795],
+}
 #: A policy that keeps the pole up, around which half of those for CartPole lie.
 UPRIGHT = (0.0, 0.0, 0.0, 0.0, 0.1, 0.4, 3.0, 1.0, 0.0, 0.0)
 
@@ -104,17 +107,17 @@ def test_episodes_have_the_lengths_of_gymnasiums(env_id: str) -> None:
     assert np.array_equal(ours.steps, theirs.steps)
 
 
-def gap_where_they_part(env_id: str, params: Array, seed: int) -> float:
-    """Largest difference of observations at the first step at which actions or ends of one episode differ."""
+def gaps(env_id: str, params: Array, seed: int) -> list[float]:
+    """Largest difference of the observations in every step of an episode until actions or ends differ."""
     envs, policy = [gym.make(f"policysearch/{env_id}"), gym.make(env_id)], both(env_id, "linear")[2]
-    seen = [np.array(env.reset(seed=seed)[0], dtype=float) for env in envs]
+    seen, found = [np.array(env.reset(seed=seed)[0], dtype=float) for env in envs], []
     while True:
+        found.append(float(np.abs(seen[0] - seen[1]).max()))
         chosen = [int(policy.act(params[None], obs[None], np.zeros((1, 0)))[0][0, 0]) for obs in seen]
-        gap = float(np.abs(seen[0] - seen[1]).max())
         steps = [env.step(action) for env, action in zip(envs, chosen, strict=True)]
         seen = [np.array(step[0], dtype=float) for step in steps]
         if chosen[0] != chosen[1] or steps[0][2:4] != steps[1][2:4]:
-            return gap
+            return found
         assert not any(steps[0][2:4])
 
 
@@ -123,7 +126,7 @@ def gap_where_they_part(env_id: str, params: Array, seed: int) -> float:
     ("env_id", "n"), [("CartPole-v1", 100_000), ("MountainCar-v0", 100_000), ("Acrobot-v1", 5_000)]
 )
 def test_a_hundred_thousand_episodes_have_the_lengths_of_gymnasiums(env_id: str, n: int) -> None:
-    """But for `EXCEPTIONS`, in which a difference in the last bits has grown until it decided an action or the end."""
+    """But for `EXCEPTIONS`, in which a difference in the last bits has grown."""
     ours, theirs, params = compared(env_id, n)
     found = np.flatnonzero(ours.steps != theirs.steps).tolist()
     assert found == EXCEPTIONS.get(env_id, [])
