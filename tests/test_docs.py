@@ -127,12 +127,20 @@ def test_every_public_name_is_on_one_page_of_the_reference() -> None:
 
 @pytest.mark.parametrize(
     ("script", "folder"),
-    [("classic_control/table.py", "classic_control"), ("benchmarks/speed_table.py", "benchmarks")],
+    [
+        ("classic_control/table.py", "classic_control"),
+        ("benchmarks/speed_table.py", "benchmarks"),
+        ("benchmarks/lanes_table.py", "benchmarks"),
+    ],
 )
-def test_a_table_of_results_is_the_one_that_its_command_prints(script: str, folder: str) -> None:
+def test_a_table_of_results_is_the_one_that_its_command_prints(
+    script: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ROOT / "experiments" / script
+    monkeypatch.syspath_prepend(str(path.parent))
     page = (ROOT / "results" / folder / "README.md").read_text(encoding="utf-8")
-    shown = re.findall(r"<!-- \w+ -->\n(.*?)\n<!-- /\w+ -->", page, re.DOTALL)
-    assert shown == [runpy.run_path(str(ROOT / "experiments" / script))["table"](ROOT / "results" / folder)]
+    shown = re.findall(rf"<!-- {path.stem} -->\n(.*?)\n<!-- /{path.stem} -->", page, re.DOTALL)
+    assert shown == [runpy.run_path(str(path))["table"](ROOT / "results" / folder)]
 
 
 def test_the_overhead_of_the_ledger_is_the_one_that_was_measured() -> None:

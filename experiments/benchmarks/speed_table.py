@@ -25,12 +25,12 @@ def table(folder: Path) -> str:
     speed = rows.set_index(["task", "method", "threads"])["steps_per_second"]
     lines = ["| 64 linear policies | " + " | ".join(COLUMNS) + " |", "| --- |" + " ---: |" * len(COLUMNS)]
     for task in dict.fromkeys(rows[rows["method"] == "compiled"]["task"]):
-        cells = [_short(speed.get((task, *column))) for column in COLUMNS.values()]
+        cells = [short(speed.get((task, *column))) for column in COLUMNS.values()]
         lines.append(f"| {task} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
     """Steps per second, in three digits."""
     if value is None:
         return ""

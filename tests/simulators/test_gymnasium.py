@@ -29,7 +29,7 @@ STATES = {
 ULPS = {
     "CartPole-v1": 16.0,
     "Pendulum-v1": 64.0,
-    "Acrobot-v1": 2000.0,
+    "Acrobot-v1": 10_000.0,
     "MountainCar-v0": 8.0,
     "MountainCarContinuous-v0": 1.0,
 }
