@@ -348,9 +348,11 @@ def test_of_two_that_open_at_once_exactly_one_wins(races: int, tmp_path: Path) -
                         pass
                     try:
                         with Ledger(folder / str(race)) as ledger:
-                            time.sleep(0.05)
+                            while len(list(folder.glob(f"refused-{race}-*"))) < 3 and time.monotonic() < start + 20:
+                                time.sleep(0.005)
                         os._exit(0)
                     except LedgerBusy:
+                        (folder / f"refused-{race}-{child}").touch()
                         os._exit(4)
                 children.append(pid)
             codes = sorted(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
