@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import policysearch
 
 PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
@@ -35,8 +37,26 @@ def _processor() -> str:
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
 
 
+def _features() -> str:
+    """The groups of vector instructions that NumPy's loops may use here: those it was built for, and those found."""
+    extensions = np.show_config(mode="dicts").get("SIMD Extensions", {})  # what is empty is left out
+    return ", ".join([*extensions.get("baseline", []), *extensions.get("found", [])]) or "unknown"
+
+
+def _linear_algebra() -> str:
+    """The libraries of matrix products in this process, with the kernel that each chose for this processor."""
+    from threadpoolctl import threadpool_info  # noqa: PLC0415 - takes 10 ms, which only writers of results need
+
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    parts = [(each["internal_api"], each["version"], each.get("architecture")) for each in found]
+    return ", ".join(sorted({" ".join(str(part) for part in each if part) for each in parts})) or "unknown"
+
+
 def environment() -> dict[str, Any]:
-    """Versions and machine, for the readers of results."""
+    """Versions and machine, for the readers of results.
+
+    Instructions and kernels are part of it because sums in another order differ in their last digits.
+    """
     return {
         "policysearch": policysearch.__version__,
         **{name: version(name) for name in PACKAGES},
@@ -44,6 +64,8 @@ def environment() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "processors": os.cpu_count(),
+        "instructions": _features(),
+        "linear algebra": _linear_algebra(),
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
         "process": os.getpid(),
     }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policysearch import command_line
-from policysearch.provenance import changes
+from policysearch.provenance import changes, environment
 from policysearch.registry import did_you_mean, import_module, imported
 
 KP = {"name": "kp", "start": 1.0, "lower": 0.0, "upper": 10.0, "unit": ""}
@@ -34,6 +34,36 @@ KD = {"name": "kd", "start": 0.0, "lower": 0.0, "upper": 1.0, "unit": "s"}
 )
 def test_changes_are_named_where_they_are(was: Any, now: Any, expected: list[str]) -> None:
     assert changes([("x", was, now)]) == expected
+
+
+def test_an_environment_names_the_instructions_and_the_kernels_of_this_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    openblas = {
+        "user_api": "blas",
+        "internal_api": "openblas",
+        "version": "0.3.31",
+        "architecture": "Haswell",
+    }
+    threads = {"user_api": "openmp", "internal_api": "openmp", "version": None}
+    unnamed = {"user_api": "blas", "internal_api": "mkl", "version": None}
+    config = {"SIMD Extensions": {"baseline": ["X86_V2"], "found": ["X86_V3"], "not found": ["X86_V4"]}}
+    monkeypatch.setattr("threadpoolctl.threadpool_info", lambda: [openblas, threads, unnamed, openblas])
+    monkeypatch.setattr("numpy.show_config", lambda mode: config)
+    found = environment()
+    assert found["instructions"] == "X86_V2, X86_V3"
+    assert found["linear algebra"] == "mkl, openblas 0.3.31 Haswell"
+    monkeypatch.setattr("threadpoolctl.threadpool_info", list)
+    monkeypatch.setattr("numpy.show_config", lambda mode: dict[str, Any]())
+    nothing = environment()
+    assert (nothing["instructions"], nothing["linear algebra"]) == ("unknown", "unknown")
+
+
+def test_an_environment_says_what_it_finds_on_any_machine() -> None:
+    found = environment()
+    assert found["instructions"]
+    assert found["linear algebra"]
+    assert changes([("x", environment(), found)]) == []
 
 
 @pytest.mark.parametrize(
