@@ -4,7 +4,7 @@
 
 Reads `study` and, if it is there, `noise` in that folder (study.toml and noise.toml here) and checks.json (of
 checks.py), counts the falls in the studies' ledgers while these are there, and writes README.md, falls*.csv and
-moves.csv. The words are in findings.md.
+moves.csv. The words are in findings.md; sentences that depend on the numbers are made by gait_sentences.py.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import json
 import sys
 from pathlib import Path
 
+import gait_sentences as sentences
 import numpy as np
 import pandas as pd
 
 from policysearch import ledger
 from policysearch.aibo.half_ellipse_gait import EPSILONS_PER_UNIT, SPACE, TABLE, unreachable
 from policysearch.compare.saved import RECOMMENDATIONS_FILE, load
-from policysearch.compare.statistics import iqm
+from policysearch.compare.statistics import bootstrap_interval, iqm
 from policysearch.core import Array
 from policysearch.deploy.files import Name
 from policysearch.seeding import stream
@@ -82,18 +83,21 @@ def speeds_table(folder: Path, task: str, fallen: pd.DataFrame) -> str:
     summary = pd.read_csv(folder / "summary.csv").query("task == @task")
     runs = pd.read_csv(folder / "runs.csv").query("task == @task")
     lines = [
-        "| method | end speed, mm/s (IQM, 95 %) | worst … best run | claimed − end | falls |",
+        "| method | end speed, mm/s (IQM, 95 %) | worst … best run | claimed − end (IQM, 95 %) | falls, count |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for row in summary.sort_values("iqm", ascending=False).to_dict("records"):
         method = row["optimizer"]
         mine = runs[runs["optimizer"] == method]
-        ends, claims = mine["final_return"], mine["claimed_return"]
+        ends = mine["final_return"]
+        excess = (mine["claimed_return"] - ends).to_numpy()
+        low, high = bootstrap_interval(excess, "claimed")
         count = fallen.query("task == @task and method == @method").iloc[0]
         lines.append(
             f"| `{method}` | {row['iqm']:.0f} ({row['ci_low']:.0f} … {row['ci_high']:.0f}) "
-            f"| {ends.min():.0f} … {ends.max():.0f} | {float(iqm((claims - ends).to_numpy())):+.0f} "
-            f"| {100 * count['falls'] / count['traversals']:.1f} % |"
+            f"| {ends.min():.0f} … {ends.max():.0f} | "
+            f"{sentences.with_interval(float(iqm(excess)), low, high)} "
+            f"| {count['falls']:,} of {count['traversals']:,} |"
         )
     return "\n".join(lines)
 
@@ -117,30 +121,65 @@ def ends(folder: Path) -> dict[str, str]:
     return {name: f"{value:.0f}" for name, value in numbers.items()}
 
 
+def read(folder: Path, task: str) -> dict[str, pd.DataFrame]:
+    """The tables of a study, one task of them."""
+    names = ("summary", "pairs", "runs", "curves")
+    return {name: pd.read_csv(folder / f"{name}.csv").query(f"task == {task!r}") for name in names}
+
+
+def words(study: Path, moved: pd.DataFrame) -> dict[str, str]:
+    """The sentences that the main study decides."""
+    of = read(study, TASK)
+    return {
+        "leader": sentences.leader(of["summary"], of["pairs"]),
+        "against_rule": sentences.against_rule(of["summary"], of["pairs"]),
+        "follow_up": sentences.follow_up(of["pairs"]),
+        "stands_still": sentences.stands_still(of["curves"]),
+        "below_start": sentences.below_start(of["runs"]),
+        "gained": sentences.gain(of["runs"], of["curves"]),
+        "directions": sentences.directions(moved),
+    }
+
+
+def words_of_noise(noise: Path, study: Path, level: str) -> str:
+    """The sentences that half or twice the noise decides."""
+    of, before = read(noise, f"{TASK}-{level}-noise"), read(study, TASK)["runs"]
+    runs = int(of["summary"]["runs"].min())
+    decided = sentences.order(of["pairs"], level, runs)
+    return f"{decided} {sentences.changes(of['runs'], before, level.capitalize())}"
+
+
 def page(out: Path) -> str:
     """README.md; its tables are written as files, too."""
     study, noise, checks = out / "study", out / "noise", out / "checks.json"
     gaits, fallen = learned(study), falls(study, out / "falls.csv")
     moved = moves(gaits)
     moved.round(4).to_csv(out / "moves.csv", index=False, lineterminator="\n")
+    sessions = json.loads((study / "environment.json").read_text(encoding="utf-8"))
     counts = [unreachable(gait) for gait in SPACE.decode(gaits)]
     start, paper = (np.array([row[column] for row in TABLE]) for column in (2, 4))
     parts = {
         "speeds": speeds_table(study, TASK, fallen),
         "curve": milestones(study),
         "moves": moves_table(moved),
-        "half": MISSING,
-        "twice": MISSING,
+        **dict.fromkeys(("half", "twice", "half_words", "twice_words", "paper_gait"), MISSING),
+        "made_with": sentences.made_with(sessions[0]["policysearch"]),
         "unreachable_start": str(unreachable(start)),
         "unreachable_paper": str(unreachable(paper)),
         "unreachable_learned": f"{np.median(counts):.0f}",
         **ends(study),
+        **words(study, moved),
     }
     if (noise / "summary.csv").exists():
         counted = falls(noise, out / "falls_noise.csv")
-        parts |= {name: speeds_table(noise, f"{TASK}-{name}-noise", counted) for name in ("half", "twice")}
+        for name in ("half", "twice"):
+            parts[name] = speeds_table(noise, f"{TASK}-{name}-noise", counted)
+            parts[f"{name}_words"] = words_of_noise(noise, study, name)
     if checks.exists():
-        parts |= json.loads(checks.read_text(encoding="utf-8"))
+        found = {name: float(value) for name, value in json.loads(checks.read_text(encoding="utf-8")).items()}
+        parts["paper_gait"] = sentences.paper_gait(
+            found["paper_speed"], found["paper_sd"], float(parts["start"])
+        )
     return (Path(__file__).parent / "findings.md").read_text(encoding="utf-8").format(**parts)
 
 
