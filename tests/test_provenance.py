@@ -63,7 +63,6 @@ def test_an_environment_says_what_it_finds_on_any_machine() -> None:
     found = environment()
     assert found["instructions"]
     assert found["linear algebra"]
-    assert changes([("x", environment(), found)]) == []
 
 
 @pytest.mark.parametrize(

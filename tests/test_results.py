@@ -11,6 +11,7 @@ import pytest
 
 from policysearch.compare.recommendation import replay, same
 from policysearch.compare.saved import RECOMMENDATIONS_FILE, load, load_all
+from policysearch.simulators.lqr import chain
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -105,3 +106,89 @@ def test_what_pages_say_to_replay_is_there() -> None:
     assert commands
     for command in commands:
         load(ROOT / shlex.split(command)[1])
+
+
+def decided(folder: str, task: str, x: str, y: str) -> str | None:
+    """Which of two methods the study's own test finds better."""
+    pairs = pd.read_csv(RESULTS / folder / "pairs.csv").query(f"task == {task!r}")
+    row = pairs[((pairs["x"] == x) & (pairs["y"] == y)) | ((pairs["x"] == y) & (pairs["y"] == x))].iloc[0]
+    return None if pd.isna(row["better"]) else str(row["better"])
+
+
+def means(folder: str, task: str) -> "pd.Series[float]":
+    """IQM of every method."""
+    summary = pd.read_csv(RESULTS / folder / "summary.csv").query(f"task == {task!r}")
+    return summary.set_index("optimizer")["iqm"]
+
+
+def said(page: str, *sentences: str) -> None:
+    text = " ".join((RESULTS / page).read_text(encoding="utf-8").split())
+    for sentence in sentences:
+        assert sentence in text, f"{page}: reword this test with the page: {sentence}"
+
+
+def test_gradient_mode_claims_what_its_tables_decide() -> None:
+    folder = "gradient_mode/classic"
+    ends = {task: means(folder, task).round() for task in ("CartPole-v1", "Pendulum-v1")}
+    blind = (
+        "random-search",
+        "hill-climbing",
+        "cross-entropy",
+        "cma-es",
+        "snes",
+        "pgpe",
+        "evolution-strategy",
+        "ars",
+    )
+    inside = {"natural-gradient": -183, "trpo": -189, "ppo-fast": -220}
+    said(
+        "gradient_mode/README.md",
+        "the natural gradient (−183), TRPO (−189) and `ppo-fast` (−220) are better than every gradient-free method",
+        "(−1,102 to −1,371) have lower means than SNES, a difference that 10 runs do not decide",
+        "it was chosen on the runs that are reported",
+        "the natural gradient ends at −578, TRPO at −414 and PPO at −704",
+        "ends at 164 after 300 rollouts of CartPole, below random search",
+    )
+    for method, value in inside.items():
+        assert ends["Pendulum-v1"][method] == value
+        assert {decided(folder, "Pendulum-v1", method, other) for other in blind} == {method}
+    rows = ("reinforce", "reinforce-fast", "off-policy-reinforce", "off-policy-fast")
+    likelihood = ends["Pendulum-v1"][list(rows)]
+    assert (likelihood.max(), likelihood.min()) == (-1102, -1371)
+    assert max(ends["Pendulum-v1"][list(blind)]) == ends["Pendulum-v1"]["snes"] == -956
+    assert {decided(folder, "Pendulum-v1", "snes", row) for row in rows} == {None}
+    others = ends["Pendulum-v1"][["natural-gradient-fast", "trpo-fast", "ppo"]]
+    assert list(others) == [-578, -414, -704]
+    assert ends["CartPole-v1"]["pgpe"] == 164
+    assert decided(folder, "CartPole-v1", "pgpe", "random-search") == "random-search"
+    for first in ("natural-gradient", "natural-gradient-fast"):
+        assert decided(folder, "CartPole-v1", first, "random-search") is None
+    for task in ends:
+        assert decided(folder, task, "reinforce", "off-policy-reinforce") is None
+        assert decided(folder, task, "reinforce-fast", "off-policy-fast") is None
+
+
+def test_classic_control_claims_what_its_tables_decide() -> None:
+    said(
+        "classic_control/README.md",
+        "at −0.40 to −0.47: 67 to 97 % more cost than the optimum's 0.24",
+        "They are not told apart from each other, nor is Nelder–Mead (−3.77, between −50 and −1.98) from any of them",
+        "seven more methods are not told apart from them",
+    )
+    ends, best = means("classic_control", "lqr"), -chain().optimal_return()
+    three = list(ends.sort_values(ascending=False).index[:3])
+    assert three == ["evolution-strategy", "ars", "reinforce"]
+    assert [round(-100 * ends[method] / best - 100) for method in (three[0], three[2])] == [67, 97]
+    for method in (*three, "nelder-mead"):
+        assert {decided("classic_control", "lqr", method, other) for other in three if other != method} == {
+            None
+        }
+    top = ("hill-climbing", "cma-es", "ars", "whitened:ars")
+    poles = means("classic_control", "CartPole-v1")
+    assert set(poles[poles.round() == 500].index) == set(top)
+    equal = [
+        name
+        for name in poles.index.difference(top)
+        if {decided("classic_control", "CartPole-v1", name, other) for other in top} == {None}
+    ]
+    assert len(equal) == 7
