@@ -8,6 +8,7 @@ file that grows, and gives NaN for it. Both understand the same rows.
 
 import csv
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,9 +46,8 @@ class _Columns:
         self.names = POWER if "power_W_per_kg" in found else VOLUMES
         if any(found.count(name) != 1 for name in self.names):
             expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
-            raise ValueError(
-                f"{path}, line 1: expected the columns {expected}, got {', '.join(found) or 'nothing'}"
-            )
+            got = textwrap.shorten(", ".join(found), 200, placeholder=" …") or "nothing"
+            raise ValueError(f"{path}, line 1: expected the columns {expected}, got {got}")
         if self.names == VOLUMES and not (mass is not None and math.isfinite(mass) and mass > 0.0):
             raise ValueError(f"{path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {mass}")
         self.mass = math.nan if self.names == POWER or mass is None else mass  # kg

@@ -218,3 +218,11 @@ def test_a_file_that_was_begun_anew_is_refused(tmp_path: Path) -> None:
     path.write_text(HEADER + "0,4\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"breaths.csv: expected a file that grows, got 26 bytes after 30$"):
         stream.new()
+
+
+def test_the_message_about_a_long_header_is_short(tmp_path: Path) -> None:
+    path = tmp_path / "breaths.csv"
+    path.write_text(", ".join(f"column {i}" for i in range(100_000)) + "\n")
+    with pytest.raises(ValueError, match=r"got column 0, .* …$") as raised:
+        read_breaths(path, 70.0)
+    assert len(str(raised.value)) < 600
