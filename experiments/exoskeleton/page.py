@@ -2,7 +2,8 @@
 
     python experiments/exoskeleton/page.py results/exoskeleton
 
-Reads the tables of study.py and calibration.py in that folder. The words are in findings.md.
+Reads the tables of study.py and calibration.py in that folder. The words are in findings.md; sentences that depend on
+the numbers are made by session_sentences.py.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import session_sentences as sentences
 
 import policysearch
 from policysearch.exoskeleton.respirometry import TAU
@@ -333,8 +335,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="DIR", help="the folder of study.py and calibration.py")
     out = parser.parse_args().out
     wanted = [
-        "a_people", "a_studies", "a_first_study", "b_methods", "b_curves", "c_training", "c_against_generic_adapted",
-        "d_bout_lengths", "e_time_constants", "f_dimensions",
+        "a_people", "a_studies", "a_first_study", "b_methods", "b_curves", "b_against_generic", "c_training",
+        "c_against_generic_adapted", "d_bout_lengths", "d_bout_lengths_against_2", "e_time_constants",
+        "e_time_constants_against_42", "f_dimensions",
     ]  # fmt: skip
     if missing := [f"{name}.csv" for name in wanted if not (out / f"{name}.csv").is_file()]:
         parser.error(f"{out}: expected {', '.join(missing)}; run study.py and calibration.py first")
@@ -342,15 +345,44 @@ def main() -> None:
         print(f"drawing {draw.__name__}", file=sys.stderr)
         draw(out)
     one_session(out)
+    write_text(out / "README.md", page(out))
+
+
+def claims(out: Path) -> dict[str, str]:
+    """The sentences that the tables decide."""
+    methods, gaps = pd.read_csv(out / "b_methods.csv"), pd.read_csv(out / "b_against_generic.csv")
+    adapted = pd.read_csv(out / "c_against_generic_adapted.csv")
+    rows = methods[methods["arm"] == "cma-es | centre | 0.3"].set_index("quantity")["mean"]
+    return {
+        "start_or_method": sentences.start_or_method(methods),
+        "from_centre": sentences.against_generic(gaps, "centre"),
+        "from_generic": sentences.against_generic(gaps, "generic", "0.15"),
+        "room": f"{rows['true best'] - rows['true reference']:.1f}",
+        "apart": sentences.apart(methods),
+        "steps": sentences.steps(methods),
+        "bayesian": sentences.without_size(gaps, "bayesian"),
+        "random": sentences.without_size(gaps, "random-search"),
+        "early_centre": sentences.backfires(adapted, "centre"),
+        "early_generic": sentences.backfires(adapted, "generic"),
+        "bouts": sentences.lengths(pd.read_csv(out / "d_bout_lengths_against_2.csv")),
+        "constants": sentences.time_constants(pd.read_csv(out / "e_time_constants_against_42.csv")),
+        "sizes": sentences.dimensions(pd.read_csv(out / "f_dimensions.csv")),
+    }
+
+
+def page(out: Path) -> str:
+    """README.md."""
     words = Path(__file__).with_name("findings.md").read_text(encoding="utf-8")
     starts = ("centre", "generic")
     people = pd.read_csv(out / "a_people.csv").set_index("quantity")["mean"]
     made = pd.read_csv(out / "a_studies.csv")
     made_with = {"policysearch": policysearch.__version__, **versions(*PACKAGES)}
-    page = words.format(
+    return words.format(
         below=share(made["measured mean"] < PUBLISHED),
         narrower=share(made["measured std"] < PUBLISHED_SD),
-        better=share(made["measured mean"] > made["measured reference mean"]),
+        generic_or_search=sentences.generic_or_search(
+            pd.read_csv(out / "a_people.csv"), share(made["measured mean"] > made["measured reference mean"])
+        ),
         versions=", ".join(f"{name} {number}" for name, number in made_with.items()),
         claimed=f"{people['claimed']:.1f}",
         claimed_true=f"{people['claimed true']:.1f}",
@@ -367,8 +399,8 @@ def main() -> None:
             ["the person's τ, s", "`cma-es`", "`nelder-mead`"],
         ),
         dimensions=table_of_dimensions(out),
+        **claims(out),
     )
-    write_text(out / "README.md", page)
 
 
 if __name__ == "__main__":
