@@ -217,8 +217,10 @@ def test_on_a_signal_the_guard_ramps_or_the_watchdog_acts(tmp_path: Path, number
             assert (status.stop_reason, np.isnan(status.torque).all()) == ("exit code -11", True)
         else:
             assert (status.stop_reason, status.torque) == (number.name, [0.0, 0.0])
-            steps = np.abs(np.diff(ticks[ticks[:, 0] > since][:, 1:], axis=0))
-            assert steps.max() < 0.5 * 0.1 * MASS
+            names, rows = guard.recent()
+            told = np.array(rows)[:, [i for i, name in enumerate(names) if "told" in name]]
+            assert not told[-1].any()
+            assert np.abs(np.diff(told, axis=0)).max() <= LIMITS.slope * LIMITS.longest_tick + 1e-9
 
 
 def test_when_the_firmware_stands_still_the_torque_told_is_zero_and_the_guard_has_stopped(
