@@ -11,8 +11,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import policysearch
 
 PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "cma", "pandas")
@@ -39,6 +37,8 @@ def _processor() -> str:
 
 def _features() -> str:
     """The groups of vector instructions that NumPy's loops may use here: those it was built for, and those found."""
+    import numpy as np  # noqa: PLC0415 - not for a help text
+
     extensions = np.show_config(mode="dicts").get("SIMD Extensions", {})  # what is empty is left out
     return ", ".join([*extensions.get("baseline", []), *extensions.get("found", [])]) or "unknown"
 

@@ -36,6 +36,7 @@ from policysearch.hitl.engine.actions import act, state
 from policysearch.hitl.engine.course import Inlet
 from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.engine.engine import Engine
+from policysearch.hitl.flags import import_method
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 
@@ -244,5 +245,7 @@ def _tell(message: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """The process: its arguments are a JSON object."""
-    serve(**json.loads(sys.argv[2]), tell=_tell)
+    """The process: its arguments are a JSON object, with the method that the user names, which is imported."""
+    arguments = json.loads(sys.argv[2])
+    import_method({"optimizer": arguments.pop("method", "")})
+    serve(**arguments, tell=_tell)
