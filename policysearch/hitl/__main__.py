@@ -135,7 +135,7 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         inlet = {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
         document = plan and plan.document()
         told = {"log": str((out / LOG).absolute()), "plan": document, "inlet": inlet, "device": device}
-        engine = client.started(told | {"method": arguments.optimizer or ""})
+        engine = client.started(told | {"method": flags.given(arguments).get("optimizer", "")})
     try:
         with client.EngineConnection(engine) as connection:
             Terminal(connection, Prompt(line_typed), _typed).run()
