@@ -200,14 +200,16 @@ def opened(
     return Engine(session, Inlet(**inlet), drive)
 
 
-def serve(
+def serve(  # noqa: PLR0917
     log: str,
     plan: Mapping[str, Any] | None,
     inlet: Mapping[str, Any],
     device: Mapping[str, Any],
     tell: Callable[[Mapping[str, Any]], None],
+    method: str = "",
 ) -> None:
-    """Run an engine from its start to its end; it tells whether it has started."""
+    """Run an engine from its start to its end; it tells whether it has started. The user's `method` is imported."""
+    import_method({"optimizer": method})
     try:
         engine = opened(log, plan, inlet, device)
     except (CommandError, ValueError) as error:
@@ -245,7 +247,5 @@ def _tell(message: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    """The process: its arguments are a JSON object, with the method that the user names, which is imported."""
-    arguments = json.loads(sys.argv[2])
-    import_method({"optimizer": arguments.pop("method", "")})
-    serve(**arguments, tell=_tell)
+    """The process: its arguments are a JSON object."""
+    serve(**json.loads(sys.argv[2]), tell=_tell)
