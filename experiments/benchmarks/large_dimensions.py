@@ -6,7 +6,7 @@ Seconds per candidate from an evaluation to the next proposal, medians; values a
 work in double precision. evosax is given its default, single precision, its `ask` and `tell` are compiled, and the
 clock stops when their results are there. One thread each, in turn, after a first turn that compiles.
 
-It needs evosax and JAX (0.3.2 and 0.10.2 were used), which are no dependencies of this package.
+It needs evosax and JAX (0.3.2 and 0.10.2 were used), which are no dependencies, and the extra `cmaes`.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from optimizer_overhead import ours
 from threadpoolctl import threadpool_limits
 
-from policysearch.core import Domain, Evaluation, Optimizer
+from policysearch.core import Optimizer
 from policysearch.optimizers import ARS, SNES, EvolutionStrategy, Genetic, HillClimbing, SeparableCMAES
-from policysearch.seeding import stream
 
 POPULATION, GENERATIONS = 20, 20
 METHODS: dict[str, tuple[Optimizer, str]] = {
@@ -34,20 +34,6 @@ METHODS: dict[str, tuple[Optimizer, str]] = {
     "evolution-strategy": (EvolutionStrategy(population_size=POPULATION), "Open_ES"),
     "sep-cma-es": (SeparableCMAES(population_size=POPULATION), "Sep_CMA_ES"),
 }
-
-
-def ours(optimizer: Optimizer, d: int) -> float:
-    """Seconds per candidate."""
-    search = optimizer.search(Domain.unbounded(np.zeros(d)), stream(0, "search"))
-    proposal, spent, candidates = next(search), 0.0, 0
-    for _ in range(GENERATIONS):
-        returns = -np.square(proposal.params - 1.0).sum(axis=1, keepdims=True)
-        evaluation = Evaluation(proposal.params, returns, np.ones(returns.shape, dtype=int))
-        began = time.perf_counter()
-        proposal = search.send(evaluation)
-        spent += time.perf_counter() - began
-        candidates += len(proposal.params)
-    return spent / candidates
 
 
 def evosax(name: str, d: int) -> Callable[[], float]:
@@ -100,7 +86,7 @@ def main() -> None:
         theirs, measured = evosax(peer, d), []
         with threadpool_limits(1):
             for _ in range(arguments.repeats + 1):
-                measured.append((1e6 * ours(optimizer, d), 1e6 * theirs()))
+                measured.append((1e6 * ours(optimizer, 0, d, POPULATION * GENERATIONS), 1e6 * theirs()))
         mine, his = np.array(measured[1:]).T
         records.append(
             {

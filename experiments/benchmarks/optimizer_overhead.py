@@ -39,12 +39,12 @@ def noisy_sphere(params: Array, rng: np.random.Generator) -> Array:
     return -np.sum((params - 1.0) ** 2, axis=1) + 0.01 * rng.standard_normal(len(params))
 
 
-def ours(optimizer: Optimizer, seed: int) -> float:
-    """Seconds per candidate of one of our optimizers."""
+def ours(optimizer: Optimizer, seed: int, d: int = D, enough: int = CANDIDATES) -> float:
+    """Seconds per candidate of one of our optimizers, in d dimensions, until there are enough candidates."""
     rng = stream(seed, "noise")
-    search = optimizer.search(Domain.unbounded(np.zeros(D)), stream(seed, "search"))
+    search = optimizer.search(Domain.unbounded(np.zeros(d)), stream(seed, "search"))
     proposal, spent, candidates = next(search), 0.0, 0
-    while candidates < CANDIDATES:
+    while candidates < enough:
         returns = noisy_sphere(proposal.params, rng)[:, None]
         evaluation = Evaluation(proposal.params, returns, np.ones(returns.shape, dtype=int))
         candidates += len(proposal.params)

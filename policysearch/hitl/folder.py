@@ -56,7 +56,7 @@ def walked_session(
     others: dict[str, Any],
     other: "Callable[[SessionView], list[str]]",
 ) -> "Iterator[Session]":
-    """The session in a folder, see `_planned`; a report at its end."""
+    """The session in a folder, see `planned`; a report at its end."""
     from policysearch.hitl.session import Session  # noqa: PLC0415 - heavy
 
     out = arguments.out

@@ -107,6 +107,11 @@ class Log(EventLog):
         self.ended: Mapping[str, Any] | None = None
         super().__init__(UNDOABLE, events, self._append)
 
+    @property
+    def walked(self) -> list[Entry]:
+        """All that the person walked so far, including what does not count, each bout as it was logged."""
+        return [entry for entry in self.entries.values() if entry.status != "skipped" and entry.minutes]
+
     def close(self) -> None:
         """Let others write."""
         if self._ledger is not None:

@@ -108,7 +108,7 @@ class RebuiltSession:
     @property
     def history(self) -> list[Entry]:
         """All that the person walked so far, including what does not count, each bout as it was logged."""
-        return [entry for entry in self._log.entries.values() if entry.status != "skipped" and entry.minutes]
+        return self._log.walked
 
     # ----------------------------------------------------------------------------------------------------- inside
 

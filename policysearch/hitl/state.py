@@ -51,8 +51,7 @@ class SessionState:
         kinds = [kind for _, kind, _ in log.in_force]
         limits = [body["upper_torque"] for kind, body in log.events if kind == "limit"]
         upper = min([plan.highest, *limits])
-        walked = [entry for entry in log.entries.values() if entry.status != "skipped" and entry.minutes]
-        assisted = len([entry for entry in walked if entry.law[0] > 0.0])
+        assisted = len([entry for entry in log.walked if entry.law[0] > 0.0])
         return cls(
             plan=plan,
             participant=participant,

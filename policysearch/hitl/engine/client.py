@@ -5,7 +5,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,14 +14,12 @@ from typing import Any, NamedTuple
 from policysearch.command_line import Refusal
 from policysearch.errors import IN_USE, MACHINE_TROUBLE
 from policysearch.files import read_bytes
+from policysearch.hitl.child import child_process
 
 ANSWER_SECONDS = 30.0  # that the engine may take; a search may be slow
 CLOSE_SECONDS = 10.0  # that it may take to end
 CHUNK = 1 << 16
 ADDRESS = "engine.json"
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); " + (
-    "from policysearch.hitl.engine.server import main; main()"
-)
 
 
 class StartedEngine(NamedTuple):
@@ -38,12 +35,7 @@ def started(arguments: Mapping[str, Any]) -> StartedEngine:
     Raises:
         Refusal: why it could not be started.
     """
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-c", _START, json.dumps(sys.path), json.dumps(arguments)],
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-    )
+    process = child_process("engine.server", "main", arguments, stdout=subprocess.PIPE)
     if process.stdout is None:
         raise RuntimeError("the engine has no output")
     with process.stdout as output:

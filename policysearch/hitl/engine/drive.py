@@ -64,11 +64,6 @@ class Drive:
             return self._lost(str(error))
         return self._lost(status.stop_reason) if not status.running else str(status.stop_reason)
 
-    @property
-    def is_armed(self) -> bool:
-        """Whether torque may pass."""
-        return self._guard is not None and not self.trouble
-
     def alive(self) -> None:
         """The engine's loop works."""
         self._seen = time.monotonic()

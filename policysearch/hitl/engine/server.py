@@ -33,6 +33,7 @@ from typing import Any
 from policysearch.errors import CommandError
 from policysearch.files import write_text
 from policysearch.hitl.engine.actions import act, state
+from policysearch.hitl.engine.client import ADDRESS
 from policysearch.hitl.engine.course import Inlet
 from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.engine.engine import Engine
@@ -45,7 +46,6 @@ LONELY = 3.0  # s without a client, after which the process ends
 MAX_LINE = 1 << 16  # bytes
 MAX_KEYS = 1000  # answers that are kept
 FREE = ("stop", "table", "control")  # actions that need no lease
-ADDRESS = "engine.json"
 
 
 class _Client:
@@ -200,7 +200,8 @@ def opened(
     return Engine(session, Inlet(**inlet), drive)
 
 
-def serve(  # noqa: PLR0917
+def serve(
+    *,
     log: str,
     plan: Mapping[str, Any] | None,
     inlet: Mapping[str, Any],
@@ -246,6 +247,6 @@ def _tell(message: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
-    """The process: its arguments are a JSON object."""
-    serve(**json.loads(sys.argv[2]), tell=_tell)
+def main(**arguments: Any) -> None:
+    """The process; its arguments are those of `serve`."""
+    serve(**arguments, tell=_tell)

@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from policysearch.files import begun
 
@@ -54,6 +56,19 @@ class Device(Protocol):
 
     def close(self) -> None:
         """Release the device. Called once, also after it has raised."""
+
+
+def opened(device: str, options: Mapping[str, Any]) -> Device:
+    """The device that `device`, "module:name", makes with these options.
+
+    Raises:
+        TypeError: for what is no device.
+    """
+    module, _, name = device.partition(":")
+    made = getattr(import_module(module), name)(**options)
+    if not isinstance(made, Device):
+        raise TypeError(f"expected describe, stride, apply, measured, fault, estop and close, got {made!r}")
+    return made
 
 
 class SimulatedAnkle:

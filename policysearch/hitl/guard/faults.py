@@ -4,10 +4,9 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from policysearch.hitl.guard.device import Description, Device, Stride
+from policysearch.hitl.guard.device import Description, Stride, opened
 
 SLOW = 0.2  # s that a call of a slow device takes, more than the heartbeat
 
@@ -70,8 +69,7 @@ class Injected:
         mass: float,
         stride_time: float,
     ) -> None:
-        module, _, name = device.partition(":")
-        self._device: Device = getattr(import_module(module), name)(**options)
+        self._device = opened(device, options)
         self._fault, self._at, self._extra = fault, 0.5 * torque * mass, 0.5 * mass
         self._stride_time, self._start = stride_time, time.monotonic()
         self._since, self._raised = math.inf, 0

@@ -1,7 +1,6 @@
 """The owner's side of a guard: `GuardProcess` starts the process, and tells it what to do."""
 
 import contextlib
-import json
 import math
 import os
 import signal
@@ -16,6 +15,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.files import check_writable
+from policysearch.hitl.child import child_process
 from policysearch.hitl.guard.connection import ANSWER_SECONDS, CLOSE_SECONDS, Connection, EndedError
 from policysearch.hitl.guard.ring import AFTER, SECONDS, Ring, columns, shared_file
 from policysearch.hitl.guard.settings import GuardSettings
@@ -23,10 +23,6 @@ from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.guard.wire import BEAT, MAX_REASON, Status
 
 START_SECONDS = 60.0  # that the process may take to start and to open the device
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from policysearch.hitl.guard.{} import {} as start; start(**json.loads(sys.argv[2]))"
-)
 
 
 class GuardProcess:
@@ -74,7 +70,10 @@ class GuardProcess:
             told = {"pipe": theirs.fileno(), "owner": os.getpid(), "ring": (self._file, self._size)}
             told |= {"device": device, "options": dict(options or {})}
             told |= {"settings": asdict(replace(settings, records=None)) | {"limits": asdict(limits)}}
-            self._process = _started("process", "serve", told, [theirs.fileno(), self._file, end])
+            files = [theirs.fileno(), self._file, end]
+            self._process = child_process(
+                "guard.process", "serve", told, files=files, stderr=subprocess.DEVNULL
+            )
         os.close(end)
         self._connection = Connection(ours, self._process)
         try:
@@ -99,7 +98,10 @@ class GuardProcess:
         if settings.records:
             told = {"file": self._file, "alive": alive, "columns": self._columns, "size": self._size}
             told |= {"after": self._limits.stop_time + AFTER, "folder": str(settings.records.absolute())}
-            self._recorder = _started("ring", "record", told, [self._file, alive])
+            files = [self._file, alive]
+            self._recorder = child_process(
+                "guard.ring", "record", told, files=files, stderr=subprocess.DEVNULL
+            )
 
     def __enter__(self) -> "GuardProcess":
         return self
@@ -203,15 +205,3 @@ class GuardProcess:
                 connection.end(f"exit code {code}" if code else "closed", math.nan if code else 0.0)
             if code == -signal.SIGKILL:
                 raise RuntimeError("the guard process was killed: the device may still be under torque")
-
-
-def _started(module: str, name: str, told: Mapping[str, object], files: list[int]) -> subprocess.Popen[bytes]:
-    """A process of ours in a session of its own, which has these files only."""
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-P", "-c", _START.format(module, name), json.dumps(sys.path), json.dumps(told)],
-        pass_fds=files,
-        start_new_session=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )

@@ -9,13 +9,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from importlib import import_module
 from typing import Any, NoReturn
 
 from policysearch.hitl.guard import realtime
 from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.control import Control, Reading, law_of
-from policysearch.hitl.guard.device import Description, Device
+from policysearch.hitl.guard.device import Description, opened
 from policysearch.hitl.guard.driver import Driver, said
 from policysearch.hitl.guard.ring import Ring, columns
 from policysearch.hitl.guard.torque_guard import GuardLimits
@@ -241,9 +240,10 @@ def serve(
     ours.setblocking(False)
     scheduling = realtime.ask()  # before there are threads of the device
     try:
-        opened, described = _opened(device, options)
+        driven = opened(device, options)
+        described = driven.describe()
         control = _control(described, settings)
-        driver = Driver(opened, len(described.sides), settings["mass"], control.count)
+        driver = Driver(driven, len(described.sides), settings["mass"], control.count)
         kept = Ring(ring[0], len(columns(described.sides)), ring[1])
         server = _Server(ours, owner, described, control=control, driver=driver, ring=kept)
     except BaseException as error:
@@ -255,14 +255,6 @@ def serve(
     server.tell(0)
     server.run(settings["period"])
     os._exit(_ended(server))  # even if threads of the device still run
-
-
-def _opened(device: str, options: dict[str, Any]) -> tuple[Device, Description]:
-    module, _, name = device.partition(":")
-    opened = getattr(import_module(module), name)(**options)
-    if not isinstance(opened, Device):
-        raise TypeError(f"expected describe, stride, apply, measured, fault, estop and close, got {opened!r}")
-    return opened, opened.describe()
 
 
 def _control(described: Description, settings: dict[str, Any]) -> Control:
