@@ -133,6 +133,7 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
     plan = planned(arguments, {}, other)
     if engine is None:
         inlet = {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
+        inlet["walk_on"] = bool(device)  # else somebody has to set the next law first
         document = plan and plan.document()
         told = {"log": str((out / LOG).absolute()), "plan": document, "inlet": inlet, "device": device}
         engine = client.started(told | {"method": flags.given(arguments).get("optimizer", "")})
