@@ -8,6 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # The parts of the tests: folders and files. What stands in none of them belongs to `make test`.
 LAB := tests/aibo tests/hitl tests/exoskeleton tests/asking tests/tune/test_ask.py
+CONSOLE := tests/watch
 ENGINE := tests/engines
 TORCH := tests/autodiff
 DOCS := tests/test_pages.py tests/test_notebooks.py tests/test_readme.py tests/test_docs.py tests/test_results.py \
@@ -17,14 +18,15 @@ WORKERS := 2
 # Many of these tests wait for processes.
 tests lab: WORKERS := 3
 
-.PHONY: help compare check test lint types tests lab engine torch nightly mutants kills rliable thirdparty docs site \
+.PHONY: help compare check test lint types tests lab console engine torch nightly mutants kills rliable thirdparty docs site \
   docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
-	@echo "make check     all of the next five, one after the other, as the gate does"
+	@echo "make check     all of the next six, one after the other, as the gate does"
 	@echo "make test      lint, types and the tests of the package"
 	@echo "make lab       the tests of robots and people: AIBO, exoskeleton, sessions, questions"
+	@echo "make console   the pages of sessions and studies, in a browser where there is one (chromium, or CHROMIUM)"
 	@echo "make engine    the tests of runs on several machines"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make docs      the tests of what the pages say, and the site"
@@ -50,7 +52,7 @@ compare: .venv/ready
 
 # Each part takes less than five minutes on two processors.
 check: .venv/ready
-	@set -e; for part in test lab engine torch docs; do $(MAKE) --no-print-directory $$part; done
+	@set -e; for part in test lab console engine torch docs; do $(MAKE) --no-print-directory $$part; done
 
 # Types need one processor for as long as the first tests need the other.
 test: lint
@@ -64,10 +66,13 @@ types: .venv/ready
 	$(BIN)/mypy
 
 tests: .venv/ready
-	$(PYTEST) tests $(addprefix --ignore=,$(LAB) $(ENGINE) $(TORCH) $(DOCS))
+	$(PYTEST) tests $(addprefix --ignore=,$(LAB) $(CONSOLE) $(ENGINE) $(TORCH) $(DOCS))
 
 lab: .venv/ready
 	$(PYTEST) $(LAB)
+
+console: .venv/ready
+	$(PYTEST) $(CONSOLE)
 
 engine: .venv/ready
 	test ! -d $(ENGINE) || $(PYTEST) $(ENGINE)

@@ -25,7 +25,13 @@ from policysearch.errors import CommandError
 T = TypeVar("T")
 
 #: The extras that install modules which not everybody needs.
-EXTRAS = {"cmaes": "cmaes", "torch": "torch", "optuna": "bo", "mujoco": "mujoco", "pygame": "video"}
+EXTRAS = {
+    "cmaes": "cmaes",
+    "torch": "torch",
+    "optuna": "bo",
+    "mujoco": "mujoco",
+    "pygame": "video",
+} | dict.fromkeys(("starlette", "uvicorn", "websockets"), "lab")
 
 #: Modules of plug-ins that this process was asked to import, by a request or with `--trust`.
 _asked_for: set[str] = set()

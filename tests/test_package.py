@@ -104,6 +104,7 @@ WINGS: dict[str, set[str]] = {
     "aibo": set(),
     "exoskeleton": set(),
     "hitl": {"exoskeleton"},
+    "watch": {"hitl", "exoskeleton"},
 }
 
 
@@ -192,7 +193,7 @@ LOGICAL_LINES = {
     "reuse": 30, "digests": 410,
     "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 446, "optimizers": 1796,
     "ask_tell": 170, "search": 60, "limits": 63, "wire": 95, "evaluators": 2297, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 281,
-    "compare": 3438, "testing": 356, "tune": 2241, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 4459,
+    "compare": 3438, "testing": 356, "tune": 2241, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 4280, "watch": 640,
 }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ Only light modules are imported here, so that `--help` answers at once.
 import os
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from policysearch.command_line import (
@@ -33,7 +32,7 @@ from policysearch.hitl.folder import (
     written,
 )
 from policysearch.provenance import changes
-from policysearch.registry import did_you_mean
+from policysearch.registry import did_you_mean, imported
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +49,7 @@ DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang e
   python -m policysearch.hitl simulate --participants 200         what a study would find, and what is true
   python -m policysearch.hitl run --out DIR --mass 72             a session with a person, also to continue it
   python -m policysearch.hitl run --out DIR --breaths 'bout-{number}.csv'
+  python -m policysearch.hitl console DIR                         pages in a browser for operator and participant
   python -m policysearch.hitl report DIR                          the report, also of an unfinished session
   python -m policysearch.hitl device-check module:name            what the torque guard does about faults of a device
 
@@ -72,7 +72,11 @@ QUANTITIES = {
 }
 PUBLISHED = """True: without noise, as adapted as at the end of the search. The published 24.2 ± 7.4 % are of 11
 people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
-COMMANDS = ("run", "simulate", "report", "device-check")
+ELSEWHERE = {
+    "console": "policysearch.watch.console.command:command",
+    "device-check": "policysearch.hitl.guard.check:command",
+}
+COMMANDS = ("run", "console", "simulate", "report", "device-check")
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -90,10 +94,8 @@ def _command(argv: list[str]) -> int:
         case ["report"]:
             with not_from_here():
                 return _report(_parsed(ReportFlags, argv))
-        case ["device-check"]:
-            from policysearch.hitl.guard.check import command  # noqa: PLC0415 - heavy
-
-            return command(argv[1:], f"{PROGRAM} device-check")
+        case ["console" | "device-check" as name]:
+            return _elsewhere(name, argv[1:])
         case [] | ["-h"] | ["--help"]:
             print(DESCRIPTION)
             return 0
@@ -114,15 +116,11 @@ def _parsed(cls: type[T], argv: list[str]) -> T:
 def _run(arguments: RunFlags, argv: list[str]) -> int:
     from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415
     from policysearch.hitl.engine import client  # noqa: PLC0415
-    from policysearch.hitl.engine.course import NUMBER  # noqa: PLC0415 - heavy
     from policysearch.hitl.live import PersonName  # noqa: PLC0415
     from policysearch.hitl.terminal import Terminal  # noqa: PLC0415
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
 
-    breaths, timed, out = arguments.breaths or "", not arguments.no_countdown, arguments.out
-    if breaths and not timed and NUMBER not in breaths:
-        expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
-        raise Refusal([f"--breaths {breaths}: {expected}"])
+    out, inlet = arguments.out, flags.inlet(arguments)
     device = flags.device(arguments, out / "records")
     import_from_here()
 
@@ -132,8 +130,6 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
     engine = client.there(out)
     plan = planned(arguments, {}, other)
     if engine is None:
-        inlet = {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
-        inlet["walk_on"] = bool(device)  # else somebody has to set the next law first
         document = plan and plan.document()
         told = {"log": str((out / LOG).absolute()), "plan": document, "inlet": inlet, "device": device}
         engine = client.started(told | {"method": flags.given(arguments).get("optimizer", "")})
@@ -146,6 +142,15 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
         interrupted(SessionView.of(out / LOG), out, argv)
     print(f"report: {written(SessionView.of(out / LOG), out)}")
     return 0
+
+
+def _elsewhere(name: str, argv: list[str]) -> int:
+    """A command that is imported by its name: it is heavy, or in a part that imports this one."""
+    try:
+        command = imported(ELSEWHERE[name])
+    except ValueError as error:
+        raise Refusal([str(error)]) from error
+    return int(command(argv, f"{PROGRAM} {name}"))
 
 
 def _typed() -> str | None:

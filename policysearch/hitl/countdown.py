@@ -101,6 +101,11 @@ class Window:
             self._rate.append(rate)
             self._heard = math.nan
 
+    @property
+    def taken(self) -> list[tuple[float, float]]:
+        """The breaths that were taken: s, W/kg."""
+        return list(zip(self._time, self._rate, strict=True))
+
     def early(self) -> Estimate | None:
         """The estimate so far, if it is being measured and there are enough breaths."""
         if self.state != "measuring" or len(self._time) < MIN_BREATHS:

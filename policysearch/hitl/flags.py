@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, arg
 
 from policysearch.command_line import Number, Refusal, Trust, Whole, flag, flags_of, settings
+from policysearch.hitl.engine import NUMBER
 from policysearch.hitl.options import PlanOptions
 from policysearch.provenance import changes
 
@@ -32,17 +33,9 @@ class SessionFlags:
     """Start over; the present log is kept under another name."""
 
 
-@flags_of(PlanOptions)
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags(SessionFlags):
-    """Begin a session with a person, or continue the one in DIR: the same command does both.
-
-    Flags that are left out have the values of the log; given ones have to agree with it. At every prompt, help lists
-    the commands.
-    """
-
-    out: Annotated[Path, flag("DIR")]
-    """Folder of the session: its log session.sqlite, and the report."""
+class EngineFlags:
+    """Where an engine has its breaths from, and what it drives."""
 
     breaths: Annotated[str | None, flag("FILE")] = None
     """A CSV file that grows while the person walks, read for an early estimate; or one file per bout, with
@@ -62,6 +55,19 @@ class RunFlags(SessionFlags):
 
     stop_time: Annotated[Number, flag("S", "0.3")] = None
     """Seconds from any torque to zero after a stop."""
+
+
+@flags_of(PlanOptions)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(EngineFlags, SessionFlags):
+    """Begin a session with a person, or continue the one in DIR: the same command does both.
+
+    Flags that are left out have the values of the log; given ones have to agree with it. At every prompt, help lists
+    the commands.
+    """
+
+    out: Annotated[Path, flag("DIR")]
+    """Folder of the session: its log session.sqlite, and the report."""
 
 
 @flags_of(PlanOptions, without=("participant", "standing_rate"))
@@ -111,7 +117,20 @@ def given(flags: SessionFlags) -> dict[str, Any]:
     return said | ({"shuffle": False} if flags.no_shuffle else {}) | ({"options": options} if options else {})
 
 
-def device(flags: RunFlags, records: Path) -> dict[str, Any]:
+def inlet(flags: EngineFlags) -> dict[str, Any]:
+    """Where an engine has its breaths from.
+
+    Raises:
+        Refusal: for one file where every bout needs its own.
+    """
+    breaths, timed = flags.breaths or "", not flags.no_countdown
+    if breaths and not timed and NUMBER not in breaths:
+        expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
+        raise Refusal([f"--breaths {breaths}: {expected}"])
+    return {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
+
+
+def device(flags: EngineFlags, records: Path) -> dict[str, Any]:
     """What starts the guard; empty without a device.
 
     Raises:

@@ -4,7 +4,7 @@
     client to engine    {"do": …, "key": …, "lease": …, "boot": …, "version": …, …}
 
     key        a text of the client's choice; the same key has the same answer, and is done once
-    lease      what `control` answered; every action but `stop`, `control` and `table` needs it, else 423
+    lease      what `control` answered; every action but `control` and those of `FREE` needs it, else 423
     boot       of the state that the client has seen; another one is of an earlier process: 409
     version    the number of events that the client has seen; if it is given and another one: 409
 
@@ -25,7 +25,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,25 +40,51 @@ from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import import_method
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
-from policysearch.ledger import LedgerError
 
 TICK = 0.05  # s
 LONELY = 3.0  # s without a client, after which the process ends
 MAX_LINE = 1 << 16  # bytes
 MAX_KEYS = 1000  # answers that are kept
-FREE = ("stop", "table", "control")  # actions that need no lease
+MAX_UNREAD = 1000  # answers that a client may leave unread
+FREE = ("stop", "answer", "table", "picture")  # actions that need no lease
+LOOKS = ("table", "picture")  # actions that change nothing, whose answers are not kept
 
 
 class _Client:
-    """A connection, and what was read of its next line."""
+    """A connection, what was read of its next line, and what waits to be sent.
+
+    The engine waits for no client: one that does not read (a terminal at a prompt, a process that is stopped) gets
+    the last of the states that it has not taken. The connection ends if it leaves too many answers unread.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection, self.unread = connection, b""
+        self._rest, self._answers, self._state = b"", deque[bytes](), b""
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send a message; a client that does not read is left behind."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
+        """Send a message, or what waits of the messages before."""
+        line = json.dumps(message).encode() + b"\n"
+        if "state" in message:
+            self._state = line
+        else:  # it follows the state that it belongs to
+            self._answers += filter(None, (self._state, line))
+            self._state = b""
+        self.flush()
+
+    def flush(self) -> None:
+        """Send as much as the client takes."""
+        with contextlib.suppress(OSError):  # it takes no more now, or is gone, which reading shows
+            while self._rest or self._answers or self._state:
+                if self._answers and not self._rest:
+                    self._rest = self._answers.popleft()
+                elif not self._rest:
+                    self._rest, self._state = self._state, b""
+                self._rest = self._rest[self.connection.send(self._rest) :]
+            return
+        if len(self._answers) > MAX_UNREAD:
+            self._answers.clear()
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_RDWR)
 
 
 class Server:
@@ -92,8 +118,10 @@ class Server:
                 else:
                     self._read(key.data)
             self.engine.attended = self._holder is not None
-            self._tick()
+            self.engine.tick()
             self._show()
+            for client in self._clients:
+                client.flush()
             if self._clients or self.engine.phase == "walking":
                 lonely = time.monotonic()
             self.leaving = self.leaving or time.monotonic() - lonely > LONELY
@@ -105,15 +133,9 @@ class Server:
         self._selector.close()
         self._listener.close()
 
-    def _tick(self) -> None:
-        try:
-            self.engine.tick()
-        except LedgerError as error:
-            self.engine.fail(str(error))
-
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        connection.settimeout(1.0)
+        connection.setblocking(False)
         client = _Client(connection)
         self._clients.append(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
@@ -143,6 +165,9 @@ class Server:
         except (ValueError, TypeError, KeyError):
             client.send({"answer": "", "code": 400, "error": "expected an object with do and key"})
             return
+        if key not in self._answers and message.get("do") in LOOKS:
+            client.send({"answer": key} | self._answer(client, message))
+            return
         if key not in self._answers:
             self._answers[key] = self._answer(client, message)
             while len(self._answers) > MAX_KEYS:
@@ -170,15 +195,9 @@ class Server:
         who = str(message.get("who", "a client"))
         if self._holder not in (None, client) and message.get("take") is not True:
             return {"code": 423, "error": f"{self._who} has control"}
-        try:
-            if self.engine.failed:
-                self.engine.recover()
-            self.engine.session.tell("operator", who=who)
-        except LedgerError as error:
-            self.engine.fail(str(error))
-            return {"code": 507, "error": str(error)}
         self._holder, self._lease, self._who = client, secrets.token_hex(16), who
         self.engine.attended = True
+        self.engine.session.tell("operator", who=who)
         return {"code": 200, "lease": self._lease}
 
     def _state(self) -> dict[str, Any]:
@@ -209,7 +228,7 @@ def opened(
     if device:
         from policysearch.hitl.engine.device import starter  # noqa: PLC0415 - only with a device
 
-        drive = Drive(starter(**device))
+        drive = Drive(starter(session, **device))
     return Engine(session, Inlet(**inlet), drive)
 
 
@@ -237,8 +256,7 @@ def serve(
         _on_signals(server)
         server.run()
     finally:
-        with contextlib.suppress(LedgerError):  # every client was told, and the guard ends all the same
-            engine.close()
+        engine.close()
         engine.session.close()
         place.unlink(missing_ok=True)
         server.close()

@@ -1,8 +1,7 @@
 """A ceiling of the peak torque that rises over the first bouts, while a person gets used to the device."""
 
-from dataclasses import dataclass
-
-from policysearch.hitl.guard.numbers import positive
+import math
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,11 @@ class Ceiling:
     bouts: int = 0  # that the person has walked before, on earlier days say
 
     def __post_init__(self) -> None:
-        positive(self, "first", "seconds")
-        positive(self, "step", "bouts", zero=True)
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not (number and value >= 0.0 and (value > 0.0 or name in ("step", "bouts"))):
+                raise ValueError(f"{name}: expected a positive number, got {value!r}")
 
     def at(self, bouts: int, highest: float) -> float:
         """The ceiling after so many bouts in all, in N·m/kg."""

@@ -1,0 +1,39 @@
+import { $, act, element, say } from "/static/shell.js";
+import { allowSound, count, left, minutes, session } from "/console/common.js";
+
+const SOON = 10; // s before a change that is announced
+
+session(({ state }) => {
+  if (!state) return;
+  const { bout, phase } = state, seconds = left(state);
+  const stands = bout && ["rest", "standing"].includes(bout.purpose);
+  let words = phase === "over" ? "The session is over" : "Please wait";
+  if (phase === "walking") words = stands ? "Stand still" : "Walk";
+  if (phase === "stopped") words = "Stopped";
+  say("what", words);
+  say("left", seconds === null ? "" : minutes(seconds));
+  say("soon", seconds !== null && seconds <= SOON ? `A change in ${Math.ceil(seconds)} s` : "");
+  $("bar").max = bout ? 60 * bout.minutes : 1;
+  $("bar").value = seconds === null ? 0 : 60 * bout.minutes - seconds;
+  $("asked").hidden = phase === "walking" || phase === "over";
+  count(state);
+});
+
+/** Buttons for the answers to a question. */
+function scale(name, from, to, words) {
+  for (let value = from; value <= to; value += 1) {
+    const button = element("button", String(value), { type: "button" });
+    button.dataset.needs = "live";
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      const answer = await act({ do: "answer", text: `${words} ${value}` });
+      say("thanks", answer.code === 200 ? `Written down: ${words} ${value}` : `Not written down: ${answer.error}`);
+      button.disabled = false;
+    });
+    $(name).append(button);
+  }
+}
+
+scale("borg", 6, 20, "exertion (Borg, 6 to 20)");
+scale("comfort", 0, 10, "comfort (0 to 10)");
+$("ready").addEventListener("click", () => { allowSound(); $("ready").hidden = true; });
