@@ -26,7 +26,11 @@ from policysearch.ledger import (
     LedgerBusy,
     LedgerError,
     LedgerRefused,
+    LedgerReplaced,
+    Position,
+    holder,
     read,
+    read_since,
 )
 from policysearch.plain_data import decode, encode
 
@@ -103,6 +107,70 @@ def test_events_are_read_as_they_were_written_also_by_others_while_it_is_open(tm
         ledger.append("run", ("lqr", "cma-es", 1), {})
     assert [p.name for p in tmp_path.iterdir()] == ["ledger"]  # no lock, no log is left
     assert [event.number for event in read(path)] == [1, 2, 3]
+
+
+def test_a_ledger_is_followed_by_what_is_new_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    followed, position = list[Event](), Position()
+    with Ledger(path) as ledger:
+        for i in range(30):
+            ledger.append("generation", ("task", i), {"returns": [i / 7]})
+            if i % 4 == 0:
+                ledger.commit()
+            if i % 3 == 0:
+                new, position = read_since(path, position)
+                followed += new
+                assert followed == read(path)
+        new, end = read_since(path, position)
+        assert read_since(path, end) == ([], end)
+        assert followed + new == read(path)
+    assert followed + read_since(path, position)[0] == read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ("UPDATE events SET body = '{}' WHERE number = 25", LedgerRefused, "damaged at event 25: .*checksum"),
+        ("DELETE FROM events WHERE number = 21", LedgerRefused, "damaged at event 21"),
+        ("DELETE FROM events WHERE number > 15", LedgerReplaced, "event 20 is another"),
+        ("UPDATE events SET checksum = x'00' WHERE number = 20", LedgerReplaced, "event 20 is another"),
+        ("CREATE TABLE more (x)", LedgerRefused, "holds more than a ledger"),
+        ("UPDATE events SET body = '{}' WHERE number = 5", None, ""),  # it was read before
+    ],
+)
+def test_what_was_changed_is_noticed_by_who_follows(
+    change: str, error: type[Exception] | None, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        for i in range(30):
+            ledger.append("generation", ("task", i), {"returns": [i / 7]})
+            if i == 19:
+                ledger.commit()
+                _, position = read_since(path)
+    with sqlite3.connect(path) as db:
+        db.execute(change)
+    db.close()
+    if error is None:
+        assert [event.number for event in read_since(path, position)[0]] == [*range(21, 31)]
+    else:
+        with pytest.raises(error, match=message):
+            read_since(path, position)
+
+
+def test_another_ledger_in_the_place_of_one_is_noticed_by_who_follows(tmp_path: Path) -> None:
+    path, other = tmp_path / "ledger", tmp_path / "other"
+    for each, start in ((path, 0), (other, 1)):
+        with Ledger(each) as ledger:
+            for i in range(10):
+                ledger.append("generation", ("task", i), {"returns": [(start + i) / 7]})
+    _, position = read_since(path)
+    other.replace(path)
+    with pytest.raises(LedgerReplaced, match="was replaced or cut while it was read"):
+        read_since(path, position)
+    path.unlink()
+    with pytest.raises(LedgerError, match="no such ledger"):
+        read_since(path, position)
 
 
 def test_what_was_committed_outlives_a_kill_and_what_was_not_is_gone_as_a_whole(tmp_path: Path) -> None:
@@ -359,3 +427,16 @@ def test_of_two_that_open_at_once_exactly_one_wins(races: int, tmp_path: Path) -
             assert codes == [0, 4, 4, 4], codes
     """
     python(script, str(races), str(tmp_path))
+
+
+def test_who_writes_is_known_until_it_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    assert holder(path) is None
+    with Ledger(path):
+        assert str(holder(path)).startswith(f"process {os.getpid()} on ")
+    assert holder(path) is None
+    fill(path, 1)
+    assert path.with_name("ledger.lock").exists()  # as after a kill
+    assert holder(path) is None
+    path.with_name("ledger.lock").write_text("process 1 on another-computer, since 2026-01-01 00:00:00,")
+    assert holder(path) == "process 1 on another-computer, since 2026-01-01 00:00:00"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,6 @@ from policysearch.reporting.figures import (
     GREY,
     ORANGE,
     figure_of,
-    legend,
     limits,
     lowest,
     svg,
@@ -62,7 +61,7 @@ def overview(comparison: Comparison) -> "Figure":
 
 def anytime(comparison: Comparison, task: str, axis: str) -> "Figure":
     """IQM of the recommendation's return with its 95 % interval, against rollouts or steps."""
-    with _with_legend(comparison) as (figure, axes):
+    with _picture() as (figure, axes):
         _curves(axes, comparison, task, axis, frame(comparison, task), bands=True)
     return figure
 
@@ -77,7 +76,7 @@ def finals(comparison: Comparison, task: str) -> "Figure":
 def profile(comparison: Comparison) -> "Figure":
     """Fraction of runs whose normalised final return exceeds τ, tasks weighted alike."""
     tasks, taus = comparison.normalised_tasks, np.linspace(-0.25, 1.25, 121)
-    with _with_legend(comparison) as (figure, axes):
+    with _picture() as (figure, axes):
         for label in comparison.labels:
             mine = [task for task in tasks if comparison.has(task, label)]
             if not mine:
@@ -91,7 +90,7 @@ def profile(comparison: Comparison) -> "Figure":
 
 def ecdf(comparison: Comparison) -> "Figure":
     """Fraction of (task, run, target) that was reached, against the part of the budget that was spent."""
-    with _with_legend(comparison) as (figure, axes):
+    with _picture() as (figure, axes):
         spent = np.linspace(0, 1, 201)
         for label in comparison.labels:
             hits = comparison.hits(label)
@@ -142,20 +141,39 @@ def _tuning_dots(axis: "Axes", x: Any, runs: pd.DataFrame, ends: tuple[float, fl
 
 
 @contextmanager
-def _with_legend(comparison: Comparison) -> Iterator[tuple[Any, Any]]:
-    """A figure of one picture, the methods named below it; its margins are fixed, as computing them takes time."""
-    below = 0.17 * ((len(comparison.labels) + 2) // 3)
-    height = 3.3 + below
+def _picture() -> Iterator[tuple[Any, Any]]:
+    """A figure of one picture, without names of methods; its margins are fixed, as computing them takes time."""
+    height = 3.3
     with figure_of(1, 1, 4.8, height, layout=None) as (figure, axes):
-        figure.subplots_adjust(left=0.16, right=0.98, top=1 - 0.3 / height, bottom=(0.65 + below) / height)
+        figure.subplots_adjust(left=0.16, right=0.98, top=1 - 0.3 / height, bottom=0.5 / height)
         yield figure, axes[0, 0]
-        legend(figure, [axes[0, 0]], loc="lower center", fontsize=7, handlelength=2.2, columnspacing=1.0,
-               borderaxespad=0.1)  # fmt: skip
+
+
+class Look(NamedTuple):
+    """How a method is drawn: the same wherever it is, whatever other methods there are before it."""
+
+    mark: str  # the name of its marks
+    colour: str
+    dashes: str  # of a line of width 3, as SVG has it
+
+
+def looks(comparison: Comparison) -> dict[str, Look]:
+    """How each method is drawn, for legends."""
+    styles = {label: _style(comparison, label) for label in comparison.labels}
+    return {
+        label: Look(style["url"][1:], style["color"], _svg_dashes(style["linestyle"]))
+        for label, style in styles.items()
+    }
+
+
+def _svg_dashes(style: Any) -> str:
+    return "none" if style == "-" else " ".join(f"{3 * length:g}" for length in style[1])
 
 
 def _style(comparison: Comparison, label: str) -> dict[str, Any]:
     number = list(comparison.study.optimizers).index(label)
-    return {"color": COLOURS[number % 7], "linestyle": DASHES[number // 7 % 3], "linewidth": 1.5}
+    dashes = DASHES[number // 7 % 3]
+    return {"color": COLOURS[number % 7], "linestyle": dashes, "linewidth": 1.5, "url": f"#m{number}"}
 
 
 @lru_cache(64)
@@ -190,7 +208,9 @@ def _curves(
         axis.plot(grid, iqm(values), label=label, **style)
         if bands:
             low, high = curve_interval(values, comparison.study.seed, "curve", task, label, unit)
-            axis.fill_between(grid, low, high, color=style["color"], alpha=0.1, linewidth=0)
+            axis.fill_between(
+                grid, low, high, color=style["color"], alpha=0.1, linewidth=0, urls=[style["url"]]
+            )
     start, task_of = _start(comparison, task), comparison.study.task(task, known_task)
     axis.axhline(start, color=GREY, linewidth=0.8)
     axis.annotate("start", (1, start), xycoords=("axes fraction", "data"), **_SMALL, ha="right")
@@ -219,21 +239,29 @@ def _finals(axis: "Axes", comparison: Comparison, task: str, limits: tuple[float
         runs = comparison.final(task, label)
         runs = np.where(np.isnan(runs), -np.inf, runs)
         inside = runs >= low
-        axis.plot(runs[inside], np.full(inside.sum(), y - 0.22), "o", color=style["color"], markersize=2.5, alpha=0.6,
-                  markeredgewidth=0)  # fmt: skip
+        mark = {"color": style["color"], "url": style["url"]}
+        axis.plot(
+            runs[inside],
+            np.full(inside.sum(), y - 0.22),
+            "o",
+            markersize=2.5,
+            alpha=0.6,
+            markeredgewidth=0,
+            **mark,
+        )
         if not inside.all():
-            axis.plot(low, y - 0.22, "<", color=style["color"], markersize=3.5, clip_on=False)
-            axis.annotate(
-                f" {(~inside).sum()}", (low, y - 0.22), fontsize=6, va="center", color=style["color"]
-            )
+            axis.plot(low, y - 0.22, "<", markersize=3.5, clip_on=False, **mark)
+            axis.annotate(f" {(~inside).sum()}", (low, y - 0.22), fontsize=6, va="center", **mark)
         ends = (entry["ci_low"], entry["ci_high"])
         if np.isfinite(ends).all():
             axis.plot(np.clip(ends, low, high), (y, y), **style)
         x = entry["iqm"]
-        axis.plot(max(x, low) if np.isfinite(x) else low, y, "D" if np.isfinite(x) and x >= low else "<",
-                  color=style["color"], markersize=4.5, clip_on=False)  # fmt: skip
+        in_frame = np.isfinite(x) and x >= low
+        axis.plot(x if in_frame else low, y, "D" if in_frame else "<", markersize=4.5, clip_on=False, **mark)
     axis.locator_params(axis="x", nbins=5)
     axis.set_yticks(range(len(ranked)), ranked["optimizer"].astype(str))
+    for tick, label in zip(axis.get_yticklabels(), ranked["optimizer"], strict=True):
+        tick.set_url(_style(comparison, str(label))["url"])
     axis.set_xlim(low, high)
     axis.set_ylim(-0.7, len(ranked) - 0.3)
     axis.set_xlabel("final return: runs, IQM and 95 % interval")

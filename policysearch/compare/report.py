@@ -8,6 +8,7 @@ from policysearch.compare import plots
 from policysearch.compare.again import replay_command
 from policysearch.compare.comparison import MIN_TASKS, TARGETS, Comparison
 from policysearch.compare.document import document
+from policysearch.compare.groups import groups
 from policysearch.compare.readable import (
     commands,
     facts,
@@ -20,7 +21,7 @@ from policysearch.compare.readable import (
     tuned_rows,
     versions,
 )
-from policysearch.compare.verdict import budget_words, of_task, pairing_line
+from policysearch.compare.verdict import budget_words, of_task, pairing_line, short
 from policysearch.files import write_text
 from policysearch.plain_data import for_others
 from policysearch.reporting.figures import drawing
@@ -76,6 +77,8 @@ def html(comparison: Comparison, out: Path | None = None) -> str:
         facts=facts(comparison),
         tasks=[_task_section(comparison, task) for task in comparison.tasks],
         labels=comparison.labels,
+        looks=(found := plots.looks(comparison)),
+        marks=[look.mark for look in found.values()],
         overall=_overall_pictures(comparison) if comparison.normalised_tasks else [],
         overall_words=overall_words(comparison),
         overall_table=overall_table(comparison) if len(comparison.overall) else None,
@@ -112,6 +115,8 @@ def _task_section(comparison: Comparison, task: str) -> dict[str, Any]:
     return {
         "name": task,
         "budget": budget_words(comparison, task),
+        "short": short(comparison, task),
+        "groups": groups(comparison, task),
         "verdict": of_task(comparison, task),
         "pairing": pairing_line(comparison, task),
         "table": task_table(comparison, task),

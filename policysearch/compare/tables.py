@@ -207,18 +207,21 @@ class Tables:
         return dict(iter(self.curves.groupby(["task", "optimizer"], sort=False)))  # type: ignore[arg-type]
 
     def _curve(self, task: str, label: str, axis: str) -> tuple[Array, Array]:
-        mine = self._points[task, label]
-        runs = [group.sort_values(axis, kind="stable") for _, group in mine.groupby("run")]
-        grid = np.unique(np.concatenate([run[axis].to_numpy(dtype=float) for run in runs]))
-        if len(grid) > 12:
-            grid = np.linspace(grid[0], grid[-1], 41)
-        values = [
-            run["return_mean"].to_numpy(dtype=float)[
-                np.searchsorted(run[axis].to_numpy(dtype=float), grid, side="right") - 1
-            ]
-            for run in runs
+        runs = [
+            group.sort_values(axis, kind="stable") for _, group in self._points[task, label].groupby("run")
         ]
-        return grid, np.array(values).T
+        return on_one_grid([(run[axis].to_numpy(float), run["return_mean"].to_numpy(float)) for run in runs])
+
+
+def on_one_grid(
+    runs: Sequence[tuple[Float[Array, "_"], Float[Array, "_"]]],
+) -> tuple[Float[Array, "points"], Float[Array, "points runs"]]:
+    """What runs had spent and their values then, at amounts that they have in common; see `Tables.curve`."""
+    grid = np.unique(np.concatenate([spent for spent, _ in runs]))
+    if len(grid) > 12:
+        grid = np.linspace(grid[0], grid[-1], 41)
+    values = [value[np.searchsorted(spent, grid, side="right") - 1] for spent, value in runs]
+    return grid, np.array(values).T
 
 
 def _spent(stage: str, result: Result) -> Iterable[dict[str, Any]]:

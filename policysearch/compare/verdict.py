@@ -48,6 +48,35 @@ def _differences(comparison: Comparison, task: str) -> str:
     return " ".join(lines)
 
 
+def short(comparison: Comparison, task: str) -> list[str]:
+    """What the runs on a task support, in at most three short sentences; `of_task` has the details."""
+    leader, others = ranking(comparison, task)
+    best = float(iqm(comparison.final(task, leader)))
+    if not others or not np.isfinite(best):
+        return [_differences(comparison, task), *_failures(comparison, task)]
+    tied = sum(float(iqm(comparison.final(task, other))) == best for other in others)
+    shares = f"{leader} and {_counted(tied, 'other method')} share" if tied else f"{leader} has"
+    lead = f"{shares} the highest interquartile mean after {budget_words(comparison, task)}."
+    table = against(comparison, task, leader)
+    decided = table[table["better"] != ""]
+    if not len(table) or table["runs"].max() < MIN_RUNS:
+        counts = f"With {_counts(table)} runs" if len(table) else "Without a common run"
+        return [lead, f"{counts} no difference is significant; {MIN_RUNS} are the fewest that can be."]
+    found = f"distinguishes {leader} from {len(decided)} of {_counted(len(others), 'other method')}"
+    told = f"With {_counts(table)} runs the test {found}."
+    above = int((decided["better"] == decided["y"]).sum())
+    odd = [f"run by run it loses to {_counted(above, 'method')}"] if above else []
+    odd += (
+        ["the means do not say the same of every pair"] if _means(comparison, task, decided, leader) else []
+    )
+    odd += ["some report episodes failed"] if _failures(comparison, task) else []
+    return [lead, told, *([f"See the details: {'; '.join(odd)}."] if odd else [])]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def _not_comparable(leader: str, methods: list[str]) -> list[str]:
     """The methods of which no run has the number of a run of the leader, as in a shard."""
     if not methods:
@@ -118,7 +147,7 @@ def _means(comparison: Comparison, task: str, decided: pd.DataFrame, leader: str
 def _undecided(table: pd.DataFrame, leader: str, task: str) -> list[str]:
     """The differences to the leader that may be chance, with the runs that would decide them."""
     needed = [
-        _needed(int(count), int(made))
+        runs_needed(int(count), int(made))
         for count, made in zip(table["runs_needed"], table["runs"], strict=True)
     ]
     if not needed:
@@ -215,7 +244,7 @@ def plan(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PLAN))
 
 
-def _needed(needed: int, runs: int) -> str:
+def runs_needed(needed: int, runs: int) -> str:
     """Runs that are needed; "more than" where as many as there are would do in most studies, but not in this one."""
     if needed >= MAX_RUNS:
         return f"{MAX_RUNS:,} or more"

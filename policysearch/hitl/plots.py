@@ -40,7 +40,9 @@ def law_over_stride(session: SessionView) -> "Figure":
         for entry in tried:
             shade = str(0.82 - 0.45 * entry.generation / max(last, 1))  # later ones darker
             label = f"tried in generation {entry.generation + 1}" if entry.generation in (0, last) else None
-            axis.plot(stride, torque(entry.law, stride), color=shade, linewidth=0.7, label=label)
+            axis.plot(
+                stride, torque(entry.law, stride), color=shade, linewidth=0.7, label=label, url=_url(entry)
+            )
         axis.plot(stride, torque(reference, stride), "--", color=ORANGE, linewidth=1.8, label="reference")
         axis.plot(stride, torque(law, stride), color=BLUE, linewidth=2.6, label="recommended")
         axis.axvline(
@@ -54,6 +56,11 @@ def law_over_stride(session: SessionView) -> "Figure":
         right.set_ylabel(f"torque for {mass:g} kg (N·m)")
         legend(figure, [axis])
     return figure
+
+
+def _url(entry: Entry) -> str:
+    """Of the marks of a bout, which stand out when its row of the table is pointed at."""
+    return f"#b{entry.number}"
 
 
 def _moments(axis: "Axes", law: Float[Array, "4"]) -> None:
@@ -124,8 +131,9 @@ def _breaths(axis: "Axes", entry: Entry, tau: float, size: float) -> Float[Array
     if breaths is None:
         raise ValueError(f"bout {entry.number}: expected breaths, got none; draw only bouts that have some")
     minutes = (breaths.time - breaths.time[0]) / 60.0
-    axis.plot(minutes, breaths.rate, **_DOTS, markersize=size, label="breaths")
-    axis.plot(minutes, fit(breaths, tau).fitted, color=BLUE, linewidth=0.35 * size,
+    url = _url(entry)
+    axis.plot(minutes, breaths.rate, **_DOTS, markersize=size, label="breaths", url=url)
+    axis.plot(minutes, fit(breaths, tau).fitted, color=BLUE, linewidth=0.35 * size, url=url,
               label=f"first-order response, τ = {tau:g} s")  # fmt: skip
     if np.isfinite(entry.rate):
         if np.isfinite(entry.standard_error):
@@ -160,14 +168,15 @@ def narrowing(session: SessionView) -> "Figure":
             axis.axhline(reference[p], color=ORANGE, linewidth=1.0, linestyle="--", label="reference")
             _bands(axis, counted + others, p)
             for status, mark in MARKS.items():
-                at = [(e.number, e.law[p]) for e in others if e.status == status]
-                if at:
-                    axis.plot(*np.transpose(at), mark, color="0.25", fillstyle="none", label=status)
+                for e in (e for e in others if e.status == status):
+                    axis.plot(
+                        e.number, e.law[p], mark, color="0.25", fillstyle="none", label=status, url=_url(e)
+                    )
             if counted:
                 edges = ["0.1" if e.status == "amended" else "none" for e in counted]
                 results = [result(session, e.rate) for e in counted]
                 dots = axis.scatter([e.number for e in counted], [e.law[p] for e in counted], 34, results,
-                                    edgecolors=edges, zorder=3)  # fmt: skip
+                                    edgecolors=edges, zorder=3, urls=[*map(_url, counted)])  # fmt: skip
                 last = max(e.number for e in counted + others)
                 axis.plot([last + 1.5], [law[p]], "*", color=BLUE, markersize=11, label="recommended")
         axis.set_xlabel("bout")
@@ -221,7 +230,10 @@ def validation(session: SessionView) -> "Figure":
             places = x + 0.12 * (np.arange(len(bouts)) - (len(bouts) - 1) / 2)
             reductions = [100.0 * (1.0 - (bout.rate - session.plan.standing_rate) / net) for bout in bouts]
             errors = np.nan_to_num([100.0 * bout.standard_error / net for bout in bouts])
-            axis.errorbar(places, reductions, errors, fmt="o", color="0.15", markersize=5, capsize=2.5)
+            for place, reduction, error, bout in zip(places, reductions, errors, bouts, strict=True):
+                axis.errorbar(
+                    place, reduction, error, fmt="o", color="0.15", markersize=5, capsize=2.5, url=_url(bout)
+                )
         axis.axhline(0.0, color="0.3", linewidth=0.8)
         axis.set_xticks(range(len(names)), [f"{name}\n{means[name]:.1f} %" for name in names])
     return figure
@@ -238,7 +250,10 @@ def drift(session: SessionView) -> "Figure":
                 results = [result(session, entry.rate) for entry in entries]
                 above = [result(session, entry.rate + entry.standard_error) for entry in entries]
                 errors = np.nan_to_num(np.abs(np.subtract(above, results)))
-                axis.errorbar(ends, results, errors, fmt=mark, color=ORANGE, capsize=2.5, label=name)
+                for end, value, error, entry in zip(ends, results, errors, entries, strict=True):
+                    axis.errorbar(
+                        end, value, error, fmt=mark, color=ORANGE, capsize=2.5, label=name, url=_url(entry)
+                    )
         if axis.containers:
             axis.margins(0.08)
             axis.set_xlim(left=0.0)

@@ -40,6 +40,9 @@ UNLISTED, UNSHOWN = (
     ("bout", "plan", "asked", "session", "started", "law in force"),
     ("at", "monotonic", "item"),
 )
+NOT_DISTINGUISHED = (
+    "Optimized and reference law differ by less than two standard errors: they are not distinguished."
+)
 UNBLIND = ("validation", "drift")  # pictures that tell the conditions of the validation
 
 
@@ -94,7 +97,7 @@ def page(session: SessionView) -> str:
     """`report.html`."""
     times = [_time(at, "%Y-%m-%d %H:%M") for at in moments(session.events)]
     bout = session.next
-    tested = sensitivities(session)
+    tested, found = sensitivities(session), findings(session)
     return render(
         "policysearch.hitl",
         participant=session.participant,
@@ -102,7 +105,9 @@ def page(session: SessionView) -> str:
         state="It is over." if bout is None else f"It is not over; next: {bout.label}.",
         plan=plan_words(session),
         recommendation=law_words(session),
-        findings=findings(session),
+        short=[found[0], *(line for line in found[1:] if line == NOT_DISTINGUISHED)],
+        findings=found,
+        marks=[f"b{entry.number}" for entry in session.entries],
         pictures=[
             (name, drawn(partial(getattr(plots, name), session), name), caption)
             for name, caption in PICTURES
@@ -190,9 +195,7 @@ def findings(session: SessionView) -> list[str]:
         lines = ["There is no validation yet, so the effect of this law is not known."]
     against = found.get(("optimized", "reference"))
     if against is not None and abs(against.reduction) < 2.0 * against.standard_error:
-        lines.append(
-            "Optimized and reference law differ by less than two standard errors: they are not distinguished."
-        )
+        lines.append(NOT_DISTINGUISHED)
     return lines + _claimed(session, found.get(("optimized", "zero torque")))
 
 

@@ -14,10 +14,10 @@ One process writes; a lock file, which the operating system releases when its ow
 may read at any time. Only data is read: files with anything but the one table are refused.
 """
 
-from policysearch.ledger.errors import LedgerBusy, LedgerError, LedgerRefused
-from policysearch.ledger.lock import locked
+from policysearch.ledger.errors import LedgerBusy, LedgerError, LedgerRefused, LedgerReplaced
+from policysearch.ledger.lock import holder, locked
 from policysearch.ledger.log import Ledger
-from policysearch.ledger.storage import APPLICATION_ID, SCHEMA, Event, read, set_aside
+from policysearch.ledger.storage import APPLICATION_ID, SCHEMA, Event, Position, read, read_since, set_aside
 
 __all__ = [
     "APPLICATION_ID",
@@ -27,7 +27,11 @@ __all__ = [
     "LedgerBusy",
     "LedgerError",
     "LedgerRefused",
+    "LedgerReplaced",
+    "Position",
+    "holder",
     "locked",
     "read",
+    "read_since",
     "set_aside",
 ]

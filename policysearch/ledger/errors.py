@@ -30,6 +30,10 @@ class LedgerRefused(LedgerError):  # noqa: N818 - it states what happened
     """The file is not a ledger, is damaged, or was written by a newer version."""
 
 
+class LedgerReplaced(LedgerError):  # noqa: N818
+    """What was read before is not in the file any more: another ledger took its place, or it was cut."""
+
+
 class LedgerBusy(LedgerError):  # noqa: N818
     """Another process has the ledger open for writing."""
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import platform
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -78,6 +79,33 @@ class Lock:
             with contextlib.suppress(OSError):  # the medium has become read-only: unlocked, but there
                 self._path.unlink()
         os.close(self._file)
+
+
+def holder(path: Path) -> str | None:
+    """Who writes to a ledger, in words; None if no process does, as far as this computer can see.
+
+    The lock is not touched, so that no writer meets it. The file of a killed process remains: on its own computer it
+    counts as long as the process lives.
+    """
+    try:
+        file = os.open(
+            path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
+        try:
+            owner = os.read(file, 200).decode(errors="replace").rstrip(",")
+        finally:
+            os.close(file)
+    except OSError:
+        return None
+    known = re.fullmatch(r"process (\d{1,9}) on (.*), since .*", owner)
+    if known is not None and known[2] == platform.node():
+        try:
+            os.kill(int(known[1]), 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:  # it lives, and is another user's
+            pass
+    return owner or "another process"
 
 
 @contextmanager

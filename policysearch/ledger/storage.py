@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.files import partial_name
-from policysearch.ledger.errors import KEPT, LedgerBusy, LedgerError, LedgerRefused, advice, in_words
+from policysearch.ledger.errors import (
+    KEPT,
+    LedgerBusy,
+    LedgerError,
+    LedgerRefused,
+    LedgerReplaced,
+    advice,
+    in_words,
+)
 from policysearch.ledger.lock import locked
 from policysearch.plain_data import decode, encode
 
@@ -54,10 +62,32 @@ class Event:
         return decode(self.text)
 
 
+@dataclass(frozen=True)
+class Position:
+    """Up to where a ledger was read: number and checksum of the last event; by default nothing was read yet."""
+
+    number: int = 0
+    checksum: bytes = b""
+
+
 def read(path: Path) -> list[Event]:
     """The committed events of a ledger, which may be open for writing elsewhere.
 
     Raises:
+        LedgerError: if there is no such file, or it cannot be read.
+        LedgerRefused: if it is not a ledger, is damaged, or was written by a newer version.
+    """
+    return read_since(path)[0]
+
+
+def read_since(path: Path, since: Position = Position()) -> tuple[list[Event], Position]:
+    """The events that were committed after a position, and the position behind them.
+
+    Only these are read, so that a ledger can be followed at little cost; the checksums are verified from the event at
+    the position on. From the beginning on the whole file is checked, as by `read`.
+
+    Raises:
+        LedgerReplaced: if the event at the position is not there any more: begin again with `Position()`.
         LedgerError: if there is no such file, or it cannot be read.
         LedgerRefused: if it is not a ledger, is damaged, or was written by a newer version.
     """
@@ -66,9 +96,13 @@ def read(path: Path) -> list[Event]:
     check_place(path)
     try:
         with closing(_reading(path)) as db:
-            check(db, path)
-            _check_log(db, path)
-            return list(_events(db, path))
+            db.execute("BEGIN")  # what is committed meanwhile is not seen
+            check(db, path, whole=not since.number)
+            if since.number:
+                _check_same(db, path, since)
+            else:
+                _check_log(db, path)
+            return list(_events(db, path, since)), Position(*last(db))
     except sqlite3.Error as error:
         raise in_words(path, error) from error
 
@@ -176,8 +210,8 @@ def last(db: sqlite3.Connection) -> tuple[int, bytes]:
     return number, bytes(checksum)
 
 
-def check(db: sqlite3.Connection, path: Path) -> None:
-    """Raise LedgerRefused unless this is a ledger of a version that is known, and whole."""
+def check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
+    """Raise LedgerRefused unless this is a ledger of a version that is known; if `whole`, its pages are checked."""
     schema = db.execute("SELECT sql FROM sqlite_master").fetchall()
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -190,7 +224,7 @@ def check(db: sqlite3.Connection, path: Path) -> None:
         )
     if schema != [(SCHEMA,)]:
         raise LedgerRefused(f"{path}: holds more than a ledger does (tables, triggers or views); {KEPT}")
-    findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+    findings = [row[0] for row in db.execute("PRAGMA quick_check(1)")] if whole else ["ok"]
     if findings != ["ok"]:
         raise LedgerRefused(f"{path}: damaged: {findings[0]}; {KEPT}")
 
@@ -212,11 +246,21 @@ def _check_log(db: sqlite3.Connection, path: Path) -> None:
             )
 
 
-def _events(db: sqlite3.Connection, path: Path) -> Iterator[Event]:
-    """All events in order, their checksums compared."""
-    expected, checksum = 1, b""
+def _check_same(db: sqlite3.Connection, path: Path, since: Position) -> None:
+    """Raise LedgerReplaced if the event at a position is another one, or is not there."""
+    found = db.execute("SELECT checksum FROM events WHERE number = ?", (since.number,)).fetchone()
+    if found is None or bytes(found[0]) != since.checksum:
+        raise LedgerReplaced(
+            f"{path}: was replaced or cut while it was read: event {since.number} is another"
+        )
+
+
+def _events(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[Event]:
+    """All events after a position in order, their checksums compared."""
+    expected, checksum = since.number + 1, since.checksum
+    query = "SELECT * FROM events WHERE number > ? ORDER BY number"
     try:
-        for number, kind, key, body, stored in db.execute("SELECT * FROM events ORDER BY number"):
+        for number, kind, key, body, stored in db.execute(query, (since.number,)):
             checksum = chained(checksum, number, kind, key, body)
             if number != expected or checksum != stored:
                 raise ValueError("its checksum does not fit")

@@ -6,6 +6,7 @@ Colours are Okabe & Ito's, which differ for all kinds of colour vision.
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -67,7 +68,10 @@ def tell(line: str) -> None:
 
 
 def svg(figure: "Figure", name: str) -> str:
-    """A figure as SVG text, its marks named after `name`, so that several fit into one page."""
+    """A figure as SVG text, its marks named after `name`, so that several fit into one page.
+
+    Artists with the `url` "#NAME" become groups of the class "mark NAME", which a page's style may change.
+    """
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415 - takes most of a second
 
     buffer = io.StringIO()
@@ -75,7 +79,9 @@ def svg(figure: "Figure", name: str) -> str:
         FigureCanvasSVG(figure)  # measures text as SVG shows it
         lay_out(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return re.sub('<a xlink:href="#([^"]+)"[^>]*>', r'<g class="mark \1">', buffer.getvalue()).replace(
+        "</a>", "</g>"
+    )
 
 
 def png(figure: "Figure") -> bytes:

@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 
 def render(package: str, **values: Any) -> str:
-    """The page of the template in `package`; text in `values` is escaped, a missing value is an error."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
+    """The page of the template in `package`; text in `values` is escaped, a missing value is an error.
+
+    `marks` in `values` names what stands out when it is pointed at: marks of pictures, whose `url` in matplotlib is
+    "#NAME", and elements of the template of the classes "key NAME".
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - slow to import
 
     environment = Environment(
-        loader=PackageLoader(package, "."),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("policysearch.reporting", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -23,6 +23,7 @@ import policysearch
 from policysearch.compare import power, show, statistics
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.groups import Group, groups
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.readable import matrix_cells
 from policysearch.compare.report import html, latex_table, page
@@ -33,7 +34,7 @@ from policysearch.compare.session import StudySession
 from policysearch.compare.study import Study, StudyError
 from policysearch.compare.tables import FAILURES, PURPOSES
 from policysearch.compare.tuning import TUNING_COLUMNS
-from policysearch.compare.verdict import against, plan, verdict
+from policysearch.compare.verdict import against, plan, short, verdict
 from policysearch.compare.workers import Died
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.reporting.figures import svg
@@ -126,7 +127,7 @@ def test_names_stay_text_in_html_and_latex_whatever_they_are(folder: Path) -> No
 
 def test_the_marks_of_different_pictures_do_not_mix(folder: Path) -> None:
     text = (folder / "report.html").read_text(encoding="utf-8")
-    pictures = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    pictures = [each for each in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if "swatch" not in each[:40]]
     assert len(pictures) == 3 * 3 + 2 + 3  # three a task, two for all, one per tuned method
     seen: set[str] = set()
     for picture in pictures:
@@ -291,6 +292,69 @@ def part_of(full: Comparison, jobs: Collection[tuple[str, int]]) -> Comparison:
     """The comparison of some (method, run) only, as a shard holds them."""
     held = [(row["optimizer"], row["run"]) in jobs for row in full.runs.to_dict("records")]
     return Comparison(full.study, full.runs[held], full.curves, full.spent, full.failures, full.tuning)
+
+
+def test_a_method_stands_with_those_that_the_test_does_not_distinguish_from_it() -> None:
+    ten = runs_table(
+        {
+            "b": list(NOISE - 9),
+            "a": list(NOISE),
+            "c": list(NOISE[::-1]),
+            "d": list(NOISE[::-1] - 9.1),
+            "e": list(NOISE - 30),
+        }
+    )
+    needed = against(ten, "lqr", "a").set_index("y")["runs_needed"]
+    first, second, last = groups(ten, "lqr")
+    assert (first.first, [label for label, _ in first.others]) == ("a", ["c"])
+    assert first.others[0][1] in (f"{needed['c']:,} or more", f"{needed['c']}", "more than 10")
+    assert (second.first, [label for label, _ in second.others]) == ("b", ["d"])
+    assert last == Group("e", [])
+    apart = part_of(ten, {("a", 0), ("b", 1)})
+    assert groups(apart, "lqr") == [Group("a", [("b", "no run in common")])]
+    assert groups(runs_table({"a": list(NOISE)}), "lqr") == [Group("a", [])]
+
+
+@pytest.mark.parametrize(
+    ("finals", "said"),
+    [
+        ({"a": NOISE, "b": NOISE[::-1] - 5, "c": NOISE - 0.01 * NOISE[::-1]},
+         ["a has the highest interquartile mean after 300 rollouts.", "With 10 runs the test distinguishes a from 1 of 2 other methods."]),
+        ({"a": NOISE[:5], "b": NOISE[:5] - 5},
+         ["a has the highest interquartile mean after 300 rollouts.", "With 5 runs no difference is significant; 6 are the fewest that can be."]),
+        ({"a": [500.0] * 8, "b": [500.0] * 8, "c": [500.0] * 8},
+         ["a and 2 other methods share the highest interquartile mean after 300 rollouts.", "With 8 runs the test distinguishes a from 0 of 2 other methods."]),
+        ({"a": [9.0] * 22 + [-50.0] * 2, "b": [2.0] * 24},
+         ["a has the highest interquartile mean after 300 rollouts.", "With 24 runs the test distinguishes a from 1 of 1 other method.",
+          "See the details: the means do not say the same of every pair."]),
+        ({"a": NOISE}, ["a is the only method here."]),
+    ],
+)  # fmt: skip
+def test_the_verdict_of_a_page_is_at_most_three_short_sentences(
+    finals: dict[str, Any], said: list[str]
+) -> None:
+    assert short(runs_table({label: list(values) for label, values in finals.items()}), "lqr") == said
+
+
+def test_every_method_stands_out_in_every_picture_its_row_and_its_legend(folder: Path) -> None:
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    pictures = [each for each in re.findall(r"<svg.*?</svg>", text, re.DOTALL) if "swatch" not in each[:40]][
+        :-3
+    ]
+    assert len(pictures) == 3 * 3 + 2
+    for mark in ("m0", "m1", "m2"):
+        assert all(f'<g class="mark {mark}">' in picture for picture in pictures)
+        keys = [tag for tag, attributes in page.tags if attributes.get("class") == f"key {mark}"]
+        assert keys.count("span") == 3 + 1  # the legends of three tasks, and of all together
+        assert keys.count("tr") == 2 * 3 + 2
+        assert f"body:has(.{mark}:hover, .{mark}:focus) .{mark} {{ opacity: 1;" in text
+    assert all(
+        attributes.get("tabindex") == "0"
+        for _, attributes in page.tags
+        if "key" in (attributes.get("class") or "")
+    )
+    assert "<a xlink" not in text
 
 
 def test_methods_without_a_common_run_are_not_compared(capsys: pytest.CaptureFixture[str]) -> None:

@@ -301,6 +301,19 @@ def test_the_same_log_gives_the_same_bytes(path: Path, written: Path, tmp_path: 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bouts.csv", "breaths.csv", "report.html"]
 
 
+def test_every_bout_stands_out_in_the_pictures_that_show_it(session: Session, written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    rows = {attributes["class"] for tag, attributes in Page(text).tags if "tabindex" in attributes}
+    for entry in session.entries:
+        assert rows & {f"key b{entry.number}", f"key b{entry.number} out"}
+        pictures = text.count(f'<g class="mark b{entry.number}">')
+        if entry.purpose == "search" and entry.status == "measured":
+            assert (
+                pictures >= 1 + 4 + 2
+            )  # its law, its place in four pictures, its breaths and their response
+    assert "<a xlink" not in text
+
+
 def test_bouts_csv_is_the_sessions_table(session: Session, written: Path) -> None:
     with (written.parent / "bouts.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

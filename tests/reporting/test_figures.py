@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from policysearch.reporting.figures import figure_of, legend, limits
+from policysearch.reporting.figures import figure_of, legend, limits, svg
 from policysearch.reporting.tables import latex, markdown, terminal
 
 
@@ -29,6 +29,21 @@ def test_a_legend_has_every_name_once_and_none_without_names() -> None:
         axes[0, 1].plot([1, 0], label="b")
         legend(figure, axes.flat, ncols=1)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_marks_with_a_name_are_groups_of_that_class_and_no_links() -> None:
+    with figure_of(1, 1, 4.0, 2.0) as (figure, ((axis,),)):
+        axis.plot([0, 1], [0, 1], "o-", url="#m3")
+        axis.scatter([0, 1], [1, 0], urls=["#b1", "#b2"])
+        axis.set_title("<a> & b")
+    text = svg(figure, "x")
+    assert [text.count(f'<g class="mark {name}">') for name in ("m3", "b1", "b2")] == [
+        2,
+        1,
+        1,
+    ]  # line and points
+    assert "<a" not in text
+    assert text.count("<g") == text.count("</g>")
 
 
 def test_cells_are_text_in_every_kind_of_table() -> None:
