@@ -6,7 +6,8 @@ to the workers that it has started, and nowhere else: nothing stored or received
 
 A worker imports the script that starts it, as `multiprocessing` does, only if the script starts it below
 `if __name__ == "__main__":` and defines nothing there. Without that line the import would run the script again. The
-functions of a script that is not imported are sent by value.
+functions of a script that is not imported are sent by value. To the workers of an engine (`policysearch.engines`), on
+other machines, functions of `__main__` are always sent by value; who may connect to an engine runs code there anyway.
 
 A worker imports modules anew. What the user has changed in them since they were imported here, as in
 `plant.WEIGHT = 2.0` at a prompt, is therefore sent as well; see `changed`.
@@ -59,6 +60,20 @@ class _Sent:
             if module in sys.modules:
                 vars(sys.modules[module]).update(values)
         return thing
+
+
+def message(thing: Any) -> bytes:
+    """What `opened` gives back in a process of another machine, which has another `__main__` than this one."""
+    return _by_value(thing)
+
+
+def opened(sent: bytes) -> Any:
+    """What `message` has packed, by the process that started this work and by no other.
+
+    Raises:
+        Exception: if it cannot be rebuilt here, such as a module that cannot be imported.
+    """
+    return _Sent(sent).open()
 
 
 def check(thing: Any) -> None:

@@ -99,7 +99,8 @@ ENGINE = (
 )  # fmt: skip
 #: What stands on the engine, and which of each other they may import.
 WINGS: dict[str, set[str]] = {
-    "tune": set(),
+    "engines": set(),
+    "tune": {"engines"},
     "estimates": set(),
     "aibo": set(),
     "exoskeleton": set(),
@@ -192,8 +193,8 @@ LOGICAL_LINES = {
     "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 391,
     "reuse": 30, "digests": 410,
     "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 446, "optimizers": 1796,
-    "ask_tell": 170, "search": 60, "limits": 63, "wire": 95, "evaluators": 2297, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 283,
-    "compare": 3485, "testing": 356, "tune": 2241, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 4286, "watch": 640,
+    "ask_tell": 170, "search": 60, "limits": 63, "wire": 100, "evaluators": 2299, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 283,
+    "compare": 3485, "testing": 356, "engines": 353, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 4286, "watch": 640,
 }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ plant that raises by itself does not depend on the workers.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,23 +79,26 @@ class PoolEvaluator(Runner):
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
         self.inner.check(proposal)
+        return collect(proposal, self.outcomes(proposal, key, proposal.pairs))
+
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
+        """What comes of these (candidate, episode) pairs, in the order in which they end."""
         outcomes: list[Outcome] = []
         raised: dict[Pair, int] = {}  # in one worker, of those that are run again in another
-        retried = 0
-        running = self.workers.run(proposal.pairs, context=(proposal, key), failed=_has_raised)
+        lost: Counter[Pair] = Counter()
+        running = self.workers.run(pairs, context=(proposal, key), failed=_has_raised)
         with contextlib.closing(running) as events:
             for event in events:
                 if isinstance(event, Told) and not event.done:
                     raised[event.task] = 1 + event.value.retried
                 elif isinstance(event, Told):
-                    outcomes.append(event.value)
-                    retried += 0 if event.value.failure else raised.get(event.task, 0)
+                    again = lost[event.task] + (0 if event.value.failure else raised.get(event.task, 0))
+                    outcomes.append(replace(event.value, retried=event.value.retried + again))
                 elif isinstance(event, Lost) and event.again:
-                    retried += 1
+                    lost[event.task] += 1
                 elif isinstance(event, Lost):
-                    outcomes.append(self._failed(event, key))
-        evaluation = collect(proposal, outcomes)
-        return replace(evaluation, retried_rollouts=evaluation.retried_rollouts + retried)
+                    outcomes.append(replace(self._failed(event, key), retried=lost[event.task]))
+        return outcomes
 
     def first_stopped(self, proposal: Proposal, key: Key) -> Failure | None:
         """The failure of a rollout that ends its worker, or lasts too long; the others are not waited for."""

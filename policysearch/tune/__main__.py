@@ -88,6 +88,10 @@ class Arguments:
     workers: Annotated[int, arg(metavar="W")] = 1
     """Programs, or processes, at a time; the results do not depend on it."""
 
+    engine: Annotated[str | None, arg(metavar="ENGINE", help_behavior_hint="(default: none)")] = None
+    """Run the rollouts of a function on other machines: dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json,
+    dask (its own configuration), or module:function, which returns an executor."""
+
     out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Where everything is kept."""
 
@@ -152,6 +156,7 @@ def _tuned(arguments: Arguments, out: Path) -> "TuneResult":
         known=asked.known,
         perturb=asked.plants(),
         workers=arguments.workers,
+        engine=arguments.engine,
         out=out,
         log=arguments.log,
         **{name: getattr(arguments, name) for name in Reuse.model_fields},

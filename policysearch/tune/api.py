@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
-from policysearch import limits
+from policysearch import engines, limits
 from policysearch.asking.prompt import Prompt, Stopped
 from policysearch.configuration import check_keywords
 from policysearch.core import Optimizer
+from policysearch.engines import EngineEvaluator
 from policysearch.evaluators import Capped, FunctionEvaluator, PoolEvaluator, ProgramEvaluator, Runner
 from policysearch.evaluators.functions import OWN_COLUMNS
 from policysearch.evaluators.unseeded import TRIED, Unseeded
@@ -47,7 +48,15 @@ STUCK = (
     "again with --timeout SECONDS; what was run is kept"
 )
 #: Keywords that are no settings, and what stands for those that are left out.
-MACHINE = {"perturb": None, "known": None, "workers": 1, "out": None, "progress": None, "log": None}
+MACHINE = {
+    "perturb": None,
+    "known": None,
+    "workers": 1,
+    "engine": None,
+    "out": None,
+    "progress": None,
+    "log": None,
+}
 
 
 def tune(
@@ -77,20 +86,20 @@ def tune(
     """
     check_keywords("tune", options, TuneOptions.__annotations__)
     given: dict[str, Any] = dict(options)
-    perturb, known, workers, out, progress, log = (given.pop(name, unset) for name, unset in MACHINE.items())
+    perturb, known, workers, engine, out, progress, log = (given.pop(*item) for item in MACHINE.items())
     reuse = Reuse.taken(given)
     settings = settings_of({"rollouts": rollouts, "optimizer": optimizer, **given}, workers)
-    declared, typed = _space(function, space)
-    space = searched(declared, settings, typed)
+    space, typed = _space(function, space, settings)
     tuning, request = prepared(function, space, settings, teller(progress), log)
     if isinstance(function, Prompt):
-        _check_asked(perturb, settings)
+        _check_asked(perturb, engine, settings)
         with opened(out, request, tuning.say, reuse, what_is_run([], tuning)) as journal:
             tuning = begun_from(tuning, journal, known)
             return _reported(tuning, out, partial(_by_a_person, tuning, function, settings, journal))
     with ExitStack() as stack:
         tuning = replace(tuning, say=stack.enter_context(_silence(tuning)).hearing(tuning.say))
-        runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers)
+        where = stack.enter_context(engines.using(engine, tuning.say))
+        runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers, engine=where)
         plant = stack.enter_context(runner(function))
         plants = {name: (run, stack.enter_context(runner(run))) for name, run in (perturb or {}).items()}
         runs = partial(what_is_run, [function, *(perturb or {}).values(), typed], tuning)
@@ -141,10 +150,14 @@ def _silence(tuning: Tuning) -> Silence:
     return Silence(tuning.say, STUCK if tuning.settings.timeout is None else None)
 
 
-def _check_asked(perturb: Any, settings: TuneSettings) -> None:
+def _check_asked(perturb: Any, engine: Any, settings: TuneSettings) -> None:
     """Raise ValueError for what a person is not asked for."""
     names = ("sensitivity_rollouts", "hours", "scenarios")
-    if wrong := ["perturb"] * bool(perturb) + [name for name in names if getattr(settings, name)]:
+    if (
+        wrong := ["perturb"] * bool(perturb)
+        + ["engine"] * (engine is not None)
+        + [name for name in names if getattr(settings, name)]
+    ):
         raise ValueError(f"{' and '.join(wrong)}: expected none where a person is asked")
 
 
@@ -202,29 +215,42 @@ def _stopped(result: TuneResult, phase: str) -> TuneResult:
 
 
 def _runner(
-    run: Function | str, space: Space, typed: type | None, settings: TuneSettings, workers: int
+    run: Function | str,
+    *,
+    space: Space,
+    typed: type | None,
+    settings: TuneSettings,
+    workers: int,
+    engine: engines.Engine | None,
 ) -> Runner:
     """What runs a program, or a function that wants the parameters as a mapping or `typed`.
 
     Raises:
-        ValueError: for a program that is not there, or a function that cannot be sent to another process.
+        ValueError: for a program that is not there, a function that cannot be sent to another process, or a program
+            and an engine.
     """
     scenarios = Scenarios.of(settings.scenarios, settings.objective).values
     timeout, wanted = settings.timeout, asked(settings)
     files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
     if isinstance(run, str):
+        if engine is not None:
+            raise ValueError(
+                f"engine: expected a function, which may run the program, got the command {run!r}"
+            )
         return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **wanted).on(scenarios)
     if given := [name for name, value in files.items() if value]:
         raise ValueError(f"{' and '.join(given)}: expected a command that they are for, got {name_of(run)}")
     evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, scenarios=scenarios, **wanted)
-    if workers == 1 and timeout is None:
+    if workers == 1 and timeout is None and engine is None:
         return evaluator
     try:
+        if engine is not None:
+            return EngineEvaluator(evaluator, engine, timeout=timeout, depends=tuple(settings.depends))
         check(evaluator)
     except Exception as error:  # whatever the objects inside raise when they are to be sent
         raise ValueError(
-            "function: expected one that can be sent to other processes, as workers and time limits need them, got "
-            f"{name_of(run)}, which holds something that cannot: {type(error).__name__}: {error}; "
+            "function: expected one that can be sent to other processes, as workers, engines and time limits need "
+            f"them, got {name_of(run)}, which holds something that cannot: {type(error).__name__}: {error}; "
             "build that inside the function"
         ) from error
     return PoolEvaluator(evaluator, workers=workers, timeout=timeout)
@@ -245,11 +271,13 @@ class _Typed:
         return self.function(self.cls(**params), *seed, **more)
 
 
-def _space(function: Function | str | Prompt, space: Space | type | None) -> tuple[Space, type | None]:
-    """The parameters, and the dataclass that the function wants them as, if any.
+def _space(
+    function: Function | str | Prompt, space: Space | type | None, settings: TuneSettings
+) -> tuple[Space, type | None]:
+    """The parameters as they are searched, and the dataclass that the function wants them as, if any.
 
     Raises:
-        ValueError: if there are no parameters.
+        ValueError: if there are no parameters, or for a value or a margin that makes no sense.
     """
     typed = None if isinstance(function, str | Prompt) else _annotated(function)
     space = space or typed
@@ -264,7 +292,7 @@ def _space(function: Function | str | Prompt, space: Space | type | None) -> tup
         raise ValueError(f"space: {error}") from error
     if taken := [name for name in space.names if name in OWN_COLUMNS]:
         raise ValueError(f"space: expected other names than {', '.join(OWN_COLUMNS)}, got {', '.join(taken)}")
-    return space, typed
+    return searched(space, settings, typed), typed
 
 
 def _annotated(function: Function) -> type | None:

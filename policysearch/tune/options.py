@@ -122,15 +122,16 @@ SAFE_REACH = 0.1
 
 
 class TuneOptions(ReuseOptions, total=False):
-    """The keywords of `policysearch.tune`: `TuneSettings` and `Reuse` describe all but the last six.
+    """The keywords of `policysearch.tune`: `TuneSettings` and `Reuse` describe all but the last seven.
 
     `known` has earlier tries, which are not charged: a CSV file, the folder of a tuning, a result, a table, or points
     by name with their `return`. Some methods learn from them; others start at the best of them.
     `perturb` has changed plants by name, each a function or a command line, on which the recommendation and the start
-    are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `out` is a
-    folder that keeps everything. `progress` is called with a line of text whenever there is news; True shows
-    the lines on standard error, or below the cell of a notebook. `log` is a CSV file to which the rollouts of the
-    search are appended while it runs, a row each.
+    are evaluated too. `workers` processes run the rollouts; the results do not depend on their number. `engine` runs
+    them on other machines: an executor of `concurrent.futures`, or a text as `--engine` has it. `out` is a folder
+    that keeps everything. `progress` is called with a line of text whenever there is news; True shows the lines on
+    standard error, or below the cell of a notebook. `log` is a CSV file to which the rollouts of the search are
+    appended while it runs, a row each.
     """
 
     options: Mapping[str, Any] | None
@@ -159,6 +160,7 @@ class TuneOptions(ReuseOptions, total=False):
     known: Any
     perturb: Mapping[str, Function | str] | None
     workers: int
+    engine: Any
     out: str | Path | None
     progress: Say | bool | None
     log: str | Path | None

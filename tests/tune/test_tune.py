@@ -230,7 +230,15 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
 
 
 def test_the_options_are_described_once() -> None:
-    machine = {"known", "perturb", "workers", "out", "progress", "log"}  # they change no number of the search
+    machine = {
+        "known",
+        "perturb",
+        "workers",
+        "engine",
+        "out",
+        "progress",
+        "log",
+    }  # they change no number of the search
     assert set(TuneOptions.__annotations__) == set(TuneSettings.model_fields) - {
         "rollouts",
         "optimizer",
@@ -238,7 +246,7 @@ def test_the_options_are_described_once() -> None:
     assert all(option.description for option in TuneSettings.model_fields.values())
     assert all(option.description for option in TuneRequest.model_fields.values())
     flags = {field.name for field in fields(Arguments)}
-    own = {"what", "ask", "set", "fix", "known", "workers", "out", "log", *Reuse.model_fields}
+    own = {"what", "ask", "set", "fix", "known", "workers", "engine", "out", "log", *Reuse.model_fields}
     assert flags - own <= set(TuneSettings.model_fields)
     assert {"rollouts", "optimizer", "goal", "safe", "report_rollouts", "timeout"} <= flags
     assert set(inspect.signature(tune).parameters) == {

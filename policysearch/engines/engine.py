@@ -1,0 +1,131 @@
+"""An engine: an executor of the standard library's kind, and how many of its tasks run at a time now.
+
+    dask=tcp://head:8786    dask=tls://head:8786    dask=scheduler.json    dask    my_cluster:make
+
+The last is a function that returns an executor. `dask` alone takes what Dask's own configuration says.
+"""
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.registry import imported
+
+#: Seconds for which a scheduler may be silent before it counts as lost.
+SILENT_SECONDS = 5.0
+FORMS = "dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask, or module:function"
+
+
+class EngineLost(CommandError, RuntimeError):  # noqa: N818 - it states what was found
+    """The engine takes no tasks any more; what was run is kept by the driver."""
+
+    exit_code = MACHINE_TROUBLE
+
+    def __init__(self, why: object) -> None:
+        said = "the engine is lost; what was run is kept: when the engine is back, the same command continues"
+        super().__init__(f"{said} ({type(why).__name__}: {why})" if isinstance(why, Exception) else said)
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """Where rollouts are run.
+
+    Attributes:
+        executor: takes chunks of rollouts.
+        slots: how many tasks run at a time now; it raises when the engine is lost.
+        close: gives back what was opened for it.
+    """
+
+    executor: Executor
+    slots: Callable[[], int]
+    close: Callable[[], Any] = lambda: None
+
+
+def opened(engine: "Engine | Executor | str") -> Engine:
+    """The engine that a text names, or that an executor is.
+
+    Raises:
+        ValueError: for a text that names none, or an engine that is not installed.
+        EngineLost: if nothing answers there.
+    """
+    if isinstance(engine, Engine):
+        return engine
+    if isinstance(engine, Executor):
+        return Engine(engine, partial(_slots, engine))
+    kind, _, place = engine.partition("=")
+    if kind == "dask":
+        return _dask(place)
+    try:
+        made = imported(engine)() if ":" in engine else None
+    except Exception as error:  # whatever the user's function raises
+        raise ValueError(f"engine: expected {FORMS}, got {engine!r}: {error}") from error
+    if isinstance(made, Engine):
+        return made
+    if not isinstance(made, Executor):
+        raise ValueError(f"engine: expected {FORMS}, got {engine!r}")
+    return Engine(made, partial(_slots, made), partial(made.shutdown, wait=False, cancel_futures=True))
+
+
+@contextmanager
+def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) -> Iterator[Engine | None]:
+    """The engine while it is used, which says its workers; None for None."""
+    if engine is None:
+        yield None
+        return
+    found = opened(engine)
+    try:
+        slots = found.slots()
+        say(f"engine: {slots} workers" if slots else "waiting for workers")
+        yield found
+    finally:
+        found.close()
+
+
+def _slots(executor: Any) -> int:
+    """The slots of an executor that does not say how many it has now."""
+    known = (getattr(executor, name, None) for name in ("_max_workers", "slots"))
+    return next((n for n in known if isinstance(n, int)), os.cpu_count() or 1)
+
+
+def _dask(place: str) -> Engine:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError as error:
+        raise ValueError("engine: dask is not installed; pip install 'policysearch[dask]'") from error
+    where: dict[str, Any] = (
+        {"scheduler_file": place} if place.endswith(".json") else {"address": place or None}
+    )
+    if place.endswith(".json") and not Path(place).is_file():
+        raise ValueError(
+            f"engine: expected the file that a scheduler writes, got {place}, which is not there"
+        )
+    try:
+        client = distributed.Client(**where, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EngineLost(error) from error
+    return Engine(client.get_executor(pure=False), partial(_dask_slots, client), client.close)
+
+
+def _dask_slots(client: Any) -> int:
+    """One task runs at a time on every worker; it spreads its rollouts over the processors.
+
+    Raises:
+        EngineLost: if the scheduler has not answered for a while.
+    """
+    limit = time.monotonic() + SILENT_SECONDS
+    while client.status != "running":
+        if time.monotonic() > limit or client.status == "closed":
+            raise EngineLost(None)
+        time.sleep(0.05)
+    try:
+        return len(client.sync(client.scheduler.ncores, callback_timeout=SILENT_SECONDS))
+    except Exception as error:  # whatever its connection raises
+        raise EngineLost(error) from error

@@ -1,0 +1,239 @@
+"""Rollouts on an engine have the bits of the evaluator that is sent there, whatever happens to chunks and workers."""
+
+import dataclasses
+import multiprocessing
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policysearch.core import Evaluation, Proposal
+from policysearch.engines import Engine, EngineEvaluator, EngineLost, WorkerDiffers, chunk, evaluator, opened
+from policysearch.engines.fingerprint import Fingerprint
+from policysearch.evaluators import FunctionEvaluator, PoolEvaluator
+from policysearch.space import Parameter, Space
+
+sys.path.append(str(Path(__file__).parent))
+import plants
+
+SPACE = Space((Parameter("x", 0.0, -5.0, 5.0),))
+KEY = (7, "evaluate", 0)
+
+
+def proposal(n: int = 12, k: int = 2, **more: Any) -> Proposal:
+    params = np.linspace(-1, 1, n)[:, None]
+    return Proposal(params, params[0], k, **more)
+
+
+def same(one: Evaluation, other: Evaluation) -> None:
+    for name in ("params", "returns", "steps"):
+        assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
+    assert one.failures == other.failures
+    assert one.retried_rollouts == other.retried_rollouts
+    assert {k: v.tobytes() for k, v in one.metrics.items()} == {
+        k: v.tobytes() for k, v in other.metrics.items()
+    }
+
+
+class Scripted(Executor):
+    """An executor in this process; `fate` says what becomes of each task: run, lost, hung or broken."""
+
+    def __init__(self, fate: Callable[[int], str] = lambda i: "run") -> None:
+        self.fate, self.orders, self.hung = fate, list[chunk.Order](), list[Future[Any]]()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        (order,) = args
+        self.orders.append(order)
+        match self.fate(len(self.orders) - 1):
+            case "run":
+                future.set_result(answer(order))
+            case "lost":
+                future.set_exception(RuntimeError("KilledWorker"))
+            case "hung":
+                self.hung.append(future)
+            case "broken":
+                raise RuntimeError("cannot schedule new futures after shutdown")
+        return future
+
+
+def answer(order: chunk.Order) -> chunk.Done:
+    """What a worker does, without its processes."""
+    inner = chunk.Arrived(order.sent.message, order.sent.common_random_numbers)
+    return chunk.Done(tuple(inner.outcomes(order.whole(), order.key, order.pairs)), 0.01 * len(order.pairs))
+
+
+def scripted(
+    fate: Callable[[int], str] = lambda i: "run", slots: int = 2
+) -> tuple[Scripted, EngineEvaluator]:
+    executor = Scripted(fate)
+    return executor, EngineEvaluator(FunctionEvaluator(plants.cost, SPACE), Engine(executor, lambda: slots))
+
+
+@pytest.fixture
+def processes() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        yield executor
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 20),
+    k=st.integers(1, 3),
+    slots=st.integers(1, 9),
+    each=st.floats(1e-3, 2.0),
+    lost=st.sets(st.integers(0, 12), max_size=2),
+)
+def test_bits_do_not_depend_on_chunks_slots_or_lost_chunks(
+    n: int, k: int, slots: int, each: float, lost: set[int]
+) -> None:
+    asked = proposal(n, k)
+    executor, engine = scripted(lambda i: "lost" if i in lost else "run", slots)
+    engine._pace.each = each
+    same(engine.evaluate(asked, KEY), FunctionEvaluator(plants.cost, SPACE).evaluate(asked, KEY))
+    sent = [pair for i, order in enumerate(executor.orders) if i not in lost for pair in order.pairs]
+    assert sorted(sent) == sorted(asked.pairs)
+
+
+def test_a_chunk_has_only_the_rows_that_it_needs() -> None:
+    executor, engine = scripted()
+    engine.evaluate(proposal(12, 1), KEY)
+    assert len(executor.orders) > 2
+    for order in executor.orders:
+        assert len(order.rows) == len({i for i, _ in order.pairs}) < 12
+        assert len(order.proposal.params) == 1
+
+
+def test_a_rollout_that_is_lost_three_times_has_failed() -> None:
+    executor, engine = scripted(lambda i: "lost")
+    made = engine.evaluate(proposal(1, 1), KEY)
+    assert len(executor.orders) == 3
+    assert [failure.reason for failure in made.failures] == [
+        "the rollout was stopped: the engine lost its worker, 3 times"
+    ]
+
+
+def test_a_late_chunk_is_run_twice_without_waiting_for_a_free_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "LATE_SECONDS", 0.05)
+    executor, engine = scripted(lambda i: "hung" if i in (0, 1) else "run", slots=1)
+    engine._pace.each = 1e-4
+    asked = proposal(4, 1)
+    made = engine.evaluate(asked, KEY)  # both chunks that the only slot takes are hung
+    same(made, FunctionEvaluator(plants.cost, SPACE).evaluate(asked, KEY))
+    assert all(future.cancelled() for future in executor.hung)
+
+
+def test_slots_are_asked_anew_and_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "COUNT_SECONDS", 0.01)
+    slots = iter([0, 0, 0])
+    said: list[str] = []
+    engine = EngineEvaluator(
+        FunctionEvaluator(plants.cost, SPACE), Engine(Scripted(), lambda: next(slots, 3)), say=said.append
+    )
+    assert np.isfinite(engine.evaluate(proposal(), KEY).returns).all()
+    assert said == ["waiting for workers"]
+
+
+def test_an_engine_that_takes_no_tasks_is_lost_and_the_same_command_continues() -> None:
+    _, engine = scripted(lambda i: "broken")
+    with pytest.raises(EngineLost, match="the same command continues") as caught:
+        engine.evaluate(proposal(), KEY)
+    assert caught.value.exit_code == 3
+
+
+def test_a_refusal_ends_the_evaluation_and_cancels_the_rest() -> None:
+    class Refusing(Scripted):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+            future = super().submit(fn, *args, **kwargs)
+            if len(self.orders) == 2:
+                future.set_result(chunk.Refused("node1: numpy is 1.0, at the driver 2.0", differs=True))
+            return future
+
+    executor = Refusing(lambda i: "hung")
+    engine = EngineEvaluator(FunctionEvaluator(plants.cost, SPACE), Engine(executor, lambda: 4))
+    with pytest.raises(WorkerDiffers, match="numpy is 1"):
+        engine.evaluate(proposal(), KEY)
+    assert len(executor.orders) > 2
+    assert sum(not future.cancelled() for future in executor.hung) == 1
+
+
+def test_a_worker_that_differs_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLICYSEARCH_COUNTED", str(tmp_path))
+    data = tmp_path.parent / "data.csv"
+    data.write_text("1")
+    engine = EngineEvaluator(
+        FunctionEvaluator(plants.counted, SPACE), Engine(Scripted(), lambda: 1), depends=(str(data),)
+    )
+    known = engine.sent.fingerprint
+    assert list(known.modules) == ["module plants"]
+    assert known.differences() == []
+    others = [
+        (dataclasses.replace(known, software=known.software | {"numpy": "1.0"}), "numpy is"),
+        (
+            dataclasses.replace(known, software=known.software | {"source of policysearch": "0"}),
+            "source of policysearch",
+        ),
+        (dataclasses.replace(known, modules={"module plants": "0"}), "module plants (.*) is another one"),
+        (dataclasses.replace(known, modules={"module gone": "0"}), "module gone is not there"),
+        (dataclasses.replace(known, files={f"file {data}": "0"}), "is another one"),
+        (dataclasses.replace(known, files={"file gone.csv": "0"}), "cannot be read"),
+    ]
+    for other, said in others:
+        sent = dataclasses.replace(engine.sent, fingerprint=other)
+        refused = chunk.run(chunk.Order.of(sent, proposal(), KEY, [(0, 0)]))
+        assert isinstance(refused, chunk.Refused)
+        assert refused.differs
+        assert re.search(said, refused.reason), refused.reason
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_message_names_the_modules_of_its_function() -> None:
+    assert Fingerprint.of(evaluator.message(plants.cost)).modules.keys() == {"module plants"}
+
+
+def test_workers_guard_a_simulator_that_ends_its_process(processes: ProcessPoolExecutor) -> None:
+    asked = proposal(16, 1)
+    inner = FunctionEvaluator(plants.nasty, SPACE)
+    with PoolEvaluator(FunctionEvaluator(plants.nasty, SPACE), workers=2) as pool:
+        local = pool.evaluate(asked, KEY)
+    assert {type(f.reason) for f in local.failures} == {str}
+    assert any("ended its process" in failure.reason for failure in local.failures)
+    with EngineEvaluator(inner, opened(processes)) as engine:
+        far = engine.evaluate(asked, KEY)
+    assert far.returns.tobytes() == local.returns.tobytes()
+    assert [(f.reason, f.seed) for f in far.failures] == [(f.reason, f.seed) for f in local.failures]
+
+
+def test_a_function_that_was_typed_is_sent_by_value(processes: ProcessPoolExecutor) -> None:
+    factor = 3.0
+
+    def typed(params: Any, seed: int) -> float:
+        return factor * params["x"] + seed
+
+    asked = proposal()
+    with EngineEvaluator(FunctionEvaluator(typed, SPACE), opened(processes)) as engine:
+        same(engine.evaluate(asked, KEY), FunctionEvaluator(typed, SPACE).evaluate(asked, KEY))
+
+
+@pytest.mark.parametrize("text", ["ray", "http://x", "dask=gone.json", "plants:cost"])
+def test_what_is_no_engine_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^engine: "):
+        opened(text)
+
+
+def test_an_executor_of_the_standard_library_is_an_engine_with_its_slots() -> None:
+    with ThreadPoolExecutor(3) as executor:
+        assert opened(executor).slots() == 3
+
+
+def test_engines_are_imported_only_when_they_are_named() -> None:
+    code = "import sys, policysearch.engines, policysearch.tune.api; sys.exit('distributed' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
