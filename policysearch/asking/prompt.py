@@ -55,6 +55,15 @@ class Prompt:
             except ValueError as error:
                 self.say(f"  {error}")
 
+    def typed_now(self, line: str, commands: Collection[str], expected: str) -> Reply:
+        """What a line is that was typed while nothing was asked.
+
+        Raises:
+            ValueError: if it is none of what `answer` takes.
+        """
+        self.typed = line
+        return parsed(line, commands, expected)
+
     def is_meant(self, doubt: str, text: str) -> bool:
         """Whether there is no doubt, or the person types this text again in spite of it."""
         if not doubt:

@@ -180,8 +180,13 @@ class Agenda:
                     yield Bout(f"re-test/{key}", "re-test", plan.minutes, reference, label, generation=g)
             elif self.is_searching:
                 yield from self._searched(generation)
-        if plan.validation and not self.is_searching:
+        if plan.validation and not self.is_searching and not self._waits():
             yield from self.validation()
+
+    def _waits(self) -> bool:
+        """Whether the result of a law of the search is to follow, on which the recommendation may depend."""
+        items = [item for generation in self.search.generations for item in generation.questions.values()]
+        return any(item in self.state.done and self.state.done[item].waits for item in items)
 
     def _searched(self, generation: AskedGeneration) -> Iterator[Bout]:
         g, count = generation.number, len(generation.questions)

@@ -57,7 +57,7 @@ class CorrectableSession(SessionView):
         Raises:
             ValueError: if there is no such bout in force, or without a reason.
         """
-        entry = self._measured(number)
+        entry = self._measured(number, or_waiting=True)
         again = entry.purpose == "baseline"
         if entry.purpose == "search":
             asked = [g for g in self._search.generations if entry.item in g.questions.values()]
@@ -116,13 +116,22 @@ class CorrectableSession(SessionView):
         """Lower the upper torque (N·m/kg), for good.
 
         Raises:
-            ValueError: for one that is higher than the present one, or not positive.
+            ValueError: see `check_limit`.
+        """
+        self.check_limit(upper_torque, reason)
+        self._note("limit", upper_torque=float(upper_torque), reason=words(reason))
+
+    def check_limit(self, upper_torque: float, reason: str) -> None:
+        """Whether the upper torque can be lowered to this one.
+
+        Raises:
+            ValueError: for one that is higher than the present one, or not positive, or without a reason.
         """
         present = self._state.upper_torque
         if not 0.0 < upper_torque <= present:
             expected = f"above 0 and at most {present:g} N·m/kg, as limits are only ever lowered"
             raise ValueError(f"upper_torque: expected {expected}, got {upper_torque:g}")
-        self._note("limit", upper_torque=float(upper_torque), reason=words(reason))
+        words(reason)
 
     def correct(self, name: str, value: str, reason: str) -> None:
         """The participant's code, mass (kg) or standing rate (W/kg) is another one.
@@ -163,8 +172,9 @@ class CorrectableSession(SessionView):
             raise ValueError(f"kind: expected one of {', '.join(TOLD)}, got {kind!r}")
         self._note(kind, **body)
 
-    def _measured(self, number: int) -> Entry:
-        entries = {entry.number: entry for entry in self._state.done.values() if entry.counts}
+    def _measured(self, number: int, *, or_waiting: bool = False) -> Entry:
+        done = self._state.done.values()
+        entries = {entry.number: entry for entry in done if entry.counts or (or_waiting and entry.waits)}
         if number not in entries:
             known = ", ".join(map(str, sorted(entries))) or "none yet"
             raise ValueError(f"bout: expected the number of a measured one ({known}), got {number}")

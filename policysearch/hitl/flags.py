@@ -127,7 +127,8 @@ def inlet(flags: EngineFlags) -> dict[str, Any]:
     if breaths and not timed and NUMBER not in breaths:
         expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
         raise Refusal([f"--breaths {breaths}: {expected}"])
-    return {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed}
+    walk_on = flags.device is not None  # else somebody has to set the next law first
+    return {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed, "walk_on": walk_on}
 
 
 def device(flags: EngineFlags, records: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Kinds of events (every body but those of `asked` has `at`, the time of day, and 
     asked     a generation's proposal, when the search first asks for it, or that the search has ended
     started   a bout begins                     ended     it has ended, and why
     bout      what was measured, of which item  void      the same, and why it does not count
+    walked    an item whose result follows      result    it
     skip      an item that is not measured      amend     another rate for an item, and why
     exclude   a measured bout that counts no longer; the search is told that it was not measured
     undo      takes back the last of the undoable events that is in force
@@ -41,7 +42,7 @@ from policysearch.optimizers import OPTIMIZERS
 from policysearch.registry import check_trusted
 
 #: What undoing takes back.
-UNDOABLE = ("bout", "void", "skip", "amend", "exclude", "retest", "finish", "end")
+UNDOABLE = ("bout", "walked", "result", "void", "skip", "amend", "exclude", "retest", "finish", "end")
 #: What is only told.
 TOLD = ("note", "adverse event", "operator", "estop", "device", "law in force", "gap", "file")
 #: All kinds of events.
@@ -68,7 +69,7 @@ class Entry:
     rate: float = np.nan  # W/kg, gross
     standard_error: float = np.nan  # W/kg
     breaths: Breaths | None = None
-    status: str = "measured"  # or "walked", "skipped", "void", "amended", "excluded", "undone", "set aside"
+    status: str = "measured"  # or walked, waiting, skipped, void, amended, excluded, undone, set aside
     reason: str = ""
     day: int = 1
     started: float = np.nan  # s, by the wall clock
@@ -86,6 +87,11 @@ class Entry:
         return self.status in ("measured", "amended")
 
     @property
+    def waits(self) -> bool:
+        """Whether it was walked and its result follows."""
+        return self.status == "waiting"
+
+    @property
     def estimate(self) -> Estimate:
         """The rate with its standard error."""
         return Estimate(self.rate, self.standard_error)
@@ -95,12 +101,13 @@ class Log(EventLog):
     """The events of a session, and the entries among them by their places; in memory only without a ledger.
 
     Attributes:
+        path: of the ledger; None without one.
         day: the number of the present day.
         started, ended: the last events of these kinds, while their bout is not written down.
     """
 
     def __init__(self, ledger: Ledger | None, events: Sequence[LoggedEvent]) -> None:
-        self._ledger = ledger
+        self._ledger, self.path = ledger, None if ledger is None else ledger.path
         self.entries: dict[int, Entry] = {}
         self.day = 1
         self.started: Mapping[str, Any] | None = None
@@ -113,9 +120,19 @@ class Log(EventLog):
         return [entry for entry in self.entries.values() if entry.status != "skipped" and entry.minutes]
 
     def close(self) -> None:
-        """Let others write."""
+        """Let others write; from now on nothing is."""
         if self._ledger is not None:
-            self._ledger.close()
+            ledger, self._ledger, self._failed = self._ledger, None, True
+            ledger.close()
+
+    def flush(self) -> None:
+        """Make durable what could not be before.
+
+        Raises:
+            LedgerError: if it still cannot be.
+        """
+        if self._ledger is not None:
+            self._ledger.commit()
 
     def _append(self, kind: str, body: Mapping[str, Any]) -> None:
         if self._ledger is not None:
@@ -129,7 +146,7 @@ class Log(EventLog):
             self.ended = body
         elif kind == "day":
             self.day += 1
-        elif kind in ("bout", "void", "skip"):
+        elif kind in ("bout", "walked", "void", "skip"):
             self.entries[len(self.events)] = self._timed(_entry(len(self.entries) + 1, kind, body))
             self.started = self.ended = None
         super()._keep(kind, body)
@@ -194,7 +211,8 @@ def _entry(number: int, kind: str, body: Mapping[str, Any]) -> Entry:
         raise ValueError(f"expected four finite numbers and some minutes, got {law} and {minutes}")
     if rate is not None and not 0.0 < rate < np.inf:
         raise ValueError(f"expected a positive rate, got {rate}")
-    status = {"skip": "skipped", "void": "void"}.get(kind, "walked" if rate is None else "measured")
+    statuses = {"skip": "skipped", "void": "void", "walked": "waiting"}
+    status = statuses.get(kind, "walked" if rate is None else "measured")
     kept = {name: body[name] for name in ("item", "purpose", "condition", "generation", "candidate")}
     return Entry(
         **kept,

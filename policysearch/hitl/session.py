@@ -53,8 +53,15 @@ class Session(CorrectableSession):
             raise
 
     @classmethod
-    def resume(cls, path: Path, clock: Callable[[], float] = time.time) -> "Session":
+    def resume(
+        cls, path: Path, clock: Callable[[], float] = time.time, ended: str = "the program ended"
+    ) -> "Session":
         """The session logged at `path`, to continue it.
+
+        Args:
+            path: of the log.
+            clock: the wall clock, in s.
+            ended: why a bout that has no end in the log is void.
 
         Raises:
             LedgerError: if another process continues it, or it is no session.
@@ -66,7 +73,7 @@ class Session(CorrectableSession):
         try:
             plan, events = parsed(path, ledger.events)
             with refusing(path):
-                return _opened(cls(plan, Log(ledger, events), clock))
+                return _opened(cls(plan, Log(ledger, events), clock), ended)
         except BaseException:
             ledger.close()
             raise
@@ -106,6 +113,35 @@ class Session(CorrectableSession):
         bout = self._due(of)
         found = self._plain(Estimate(self._state.checked(rate, bout.purpose), standard_error), breaths)
         self._note("bout", **bout.body, **found, **({"reason": reason} if reason else {}))
+
+    def follows(self, *, of: Bout | None = None) -> None:
+        """The next bout was walked, and its result follows, while the next one is walked perhaps.
+
+        Raises:
+            ValueError: if nothing of it is measured, or it has to be confirmed first, or for another bout.
+        """
+        bout = self._due(of)
+        if not bout.is_measured:
+            raise ValueError(f"{bout.label}: nothing is to be measured")
+        self._note("walked", **bout.body)
+
+    def result(
+        self,
+        number: int,
+        rate: float,
+        standard_error: float = np.nan,
+        breaths: Breaths | None = None,
+        *,
+        reason: str = "",
+    ) -> None:
+        """The metabolic rate (W/kg, gross) of a bout whose result was to follow; see `measured`.
+
+        Raises:
+            ValueError: if there is no such bout, or for a rate that is not positive.
+        """
+        entry = self.waits(number)
+        found = self._plain(Estimate(self._state.checked(rate, entry.purpose), standard_error), breaths)
+        self._note("result", item=entry.item, **found, **({"reason": reason} if reason else {}))
 
     def walked(self, *, of: Bout | None = None) -> None:
         """The next bout was walked, or stood, and has nothing to be measured."""
@@ -158,7 +194,7 @@ class Session(CorrectableSession):
                 )
         self._note("skip", **bout.body, reason=words(reason))
 
-    def _void_what_was_interrupted(self) -> None:
+    def _void_what_was_interrupted(self, why: str) -> None:
         """A bout whose end is not in the log is void; it was walked for so long at most."""
         started = self._log.started
         if started is None or self._log.ended or self.next is None or self.next.item != started["item"]:
@@ -167,8 +203,8 @@ class Session(CorrectableSession):
         minutes = (
             min(passed / 60.0, most) if passed >= 0.0 else most
         )  # the computer may have been started again
-        self.ended("the program ended")
-        self.void("the program ended while it was walked", minutes)
+        self.ended(why)
+        self.void(f"{why} while it was walked", minutes)
 
     def _due(self, of: Bout | None = None, *, confirmed: bool = True) -> Bout:
         if self.next is None:
@@ -181,8 +217,23 @@ class Session(CorrectableSession):
         return self.next
 
 
-def _opened(session: Session) -> Session:
+def _opened(session: Session, ended: str = "") -> Session:
     """The session, after its log holds the versions that continue it."""
     session._note("session", **versions(*PACKAGES), **OPTIMIZERS.versions(session.plan.optimizer))
-    session._void_what_was_interrupted()
+    session._void_what_was_interrupted(ended)
     return session
+
+
+def reopened(session: Session) -> Session:
+    """A session after its log could not be written: with all that was to be, and that can be now.
+
+    Raises:
+        LedgerError: if the log still cannot be written.
+        ValueError: if it is in memory only.
+    """
+    log = session._log
+    if log.path is None:
+        raise ValueError("reopened: expected a session that is logged in a file")
+    log.flush()
+    log.close()
+    return Session.resume(log.path, session._clock, "the log could not be written")

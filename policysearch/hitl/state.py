@@ -20,6 +20,8 @@ PLAUSIBLE = (0.5, 20.0)
 MIN_NET = 0.5
 #: W/kg, of a first rate that nothing can be compared with: less may be a net rate, more one in mL/kg/min (choice).
 USUAL_NET = (1.6, 8.0)
+#: A rate below this part of the median that is as near to the median with standing added may be a net one (choice).
+LOW, NEAR_MEDIAN = 0.8, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +85,13 @@ class SessionState:
     def skipped(self, generation: AskedGeneration) -> list[Pair]:
         """The pairs of a generation that were skipped, or excluded."""
         entries = {pair: self.done.get(item) for pair, item in generation.questions.items()}
-        return [pair for pair, entry in entries.items() if entry and not entry.counts]
+        return [pair for pair, entry in entries.items() if entry and not entry.counts and not entry.waits]
 
     def evaluation(self, generation: AskedGeneration) -> Evaluation | None:
         """What the method is told of a generation; None before all of it is measured or skipped."""
         plan, proposal = self.plan, generation.proposal
         entries = [self.done.get(item) for item in generation.questions.values()]
-        if None in entries:
+        if any(entry is None or entry.waits for entry in entries):
             return None
         returns = np.full((len(proposal.params), proposal.episodes), np.nan)
         for pair, entry in zip(generation.questions, entries, strict=True):
@@ -124,6 +126,9 @@ class SessionState:
             middle = float(np.median(known))
             if not middle / DOUBTFUL <= rate <= DOUBTFUL * middle:
                 return f"{rate:g} W/kg is {rate / middle:.2g} times the median so far, {middle:.3g} W/kg"
+            if rate < LOW * middle and abs(rate + standing - middle) <= NEAR_MEDIAN * middle:
+                why = f"{rate:g} W/kg is the median so far, {middle:.3g} W/kg, less standing"
+                return f"{why}; expected gross W/kg, not net"
         return ""
 
     def checked(self, rate: float, purpose: str) -> float:
@@ -151,10 +156,10 @@ def _answers(log: Log, mass: float) -> tuple[dict[str, Entry], dict[int, str]]:
     done: dict[str, Entry] = {}
     excluded: dict[int, str] = {}
     for place, kind, body in log.in_force:
-        if kind in ("bout", "skip"):
+        if kind in ("bout", "walked", "skip"):
             done[body["item"]] = _scaled(log.entries[place], mass)
-        elif kind == "amend" and body["item"] in done:
-            done[body["item"]] = _scaled(_amended(done[body["item"]], body), mass)
+        elif kind in ("amend", "result") and body["item"] in done:
+            done[body["item"]] = _scaled(_with_result(done[body["item"]], kind, body), mass)
         elif kind == "exclude" and body["item"] in done:
             entry = done[body["item"]]
             done[body["item"]] = replace(entry, status="excluded", reason=body["reason"])
@@ -164,7 +169,10 @@ def _answers(log: Log, mass: float) -> tuple[dict[str, Entry], dict[int, str]]:
     return done, excluded
 
 
-def _amended(old: Entry, body: Mapping[str, Any]) -> Entry:
+def _with_result(old: Entry, kind: str, body: Mapping[str, Any]) -> Entry:
+    """The entry with its result, or another one."""
+    amended = {"status": "amended", "reason": f"{old.rate:g} W/kg before: {body.get('reason')}"}
+    status = amended if kind == "amend" else {"status": "measured", "reason": body.get("reason", "")}
     breaths: Breaths | None = old.breaths
     if body.get("breaths") is not None:
         breaths = breaths_of(body["breaths"], body.get("gases", {}))
@@ -174,8 +182,7 @@ def _amended(old: Entry, body: Mapping[str, Any]) -> Entry:
         standard_error=float(body.get("standard_error", np.nan)),
         breaths=breaths,
         mass=float(body.get("mass", np.nan)),
-        status="amended",
-        reason=f"{old.rate:g} W/kg before: {body['reason']}",
+        **status,
     )
 
 

@@ -2,57 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rich.live import Live
 from rich.text import Text
 
-from policysearch.asking.prompt import Command, Prompt, Reply, described, number, stop
+from policysearch.asking.prompt import Command, Prompt
+from policysearch.hitl.commands import COMMANDS, Commands, Connection
 from policysearch.reporting.console import Console
 
 RATE = "a rate (W/kg, gross)"
 ANSWER = f"{RATE}, a breath file, or a command (help lists them)"
 SECONDS_BETWEEN_LOOKS, LOOKS_BETWEEN_LINES = 0.2, 30
-#: The commands, what follows each, and what it does.
-COMMANDS = {
-    "stop": ("", "torque to zero, and end for now; the same command continues"),
-    "void": ("REASON", "the bout does not count, and comes again"),
-    "skip": ("REASON", "this bout is left out"),
-    "amend": ("N RATE REASON", "bout N had another rate (W/kg), or instead of RATE the file of its breaths"),
-    "exclude": ("N REASON", "bout N counts no longer, as if it had never been measured"),
-    "undo": ("REASON", "take back the last bout, skip, amend, exclude, retest, finish or end"),
-    "retest": ("", "walk the reference law next"),
-    "limit": ("TORQUE REASON", "lower the upper torque (N·m/kg), for good"),
-    "correct": ("FIELD VALUE REASON", "another participant, mass (kg) or standing_rate (W/kg)"),
-    "note": ("WORDS", "for the report"),
-    "adverse": ("WORDS", "an adverse event, for the report"),
-    "finish": ("REASON", "no more laws; the validation is next"),
-    "end": ("REASON", "nothing more is walked"),
-    "day": ("", "another day: warm-up and baseline come again"),
-    "unblind": ("REASON", "the conditions that are letters get their names"),
-    "arm": ("REASON", "let torque through"),
-    "pause": ("", "until Enter"),
-    "table": ("", "all bouts so far"),
-    "help": ("", "this list"),
-}
 
 
-class Connection(Protocol):
-    """A connection to an engine."""
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """The state as it was told last; see `policysearch.hitl.engine.actions`."""
-
-    def act(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """The answer to an action."""
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-
-
-class Terminal:
+class Terminal(Commands):
     """A session that an operator runs.
 
     Args:
@@ -64,8 +28,8 @@ class Terminal:
     def __init__(
         self, engine: Connection, prompt: Prompt, typed: Callable[[], str | None] = lambda: None
     ) -> None:
-        self._engine, self._prompt, self._typed, self._say = engine, prompt, typed, prompt.say
-        self._heard, self._announced = 0, ""
+        super().__init__(engine, prompt)
+        self._typed, self._heard, self._announced = typed, 0, ""
 
     def run(self) -> None:
         """Do what is next until the session is over.
@@ -129,11 +93,18 @@ class Terminal:
         self._say("\a")
 
     def _interject(self, line: str) -> None:
-        name, _, rest = line.strip().partition(" ")
-        if name in COMMANDS:
-            self._obey(Command(name, rest.strip()))
-        elif name:
-            self._say(f"  expected a command while the bout is walked, got {line.strip()!r}")
+        if not (typed := line.strip()):
+            return
+        waits = "the rate of a bout that was walked, or " if self._engine.state["waiting"] else ""
+        try:
+            reply = self._prompt.typed_now(typed, COMMANDS, f"{waits}a command while the bout is walked")
+        except ValueError as error:
+            self._say(f"  {error}")
+            return
+        if isinstance(reply, Command):
+            self._obey(reply)
+        else:
+            self._answer(reply)
 
     def _ask_at_the_end(self) -> bool:
         """Whether the operator has nothing more to correct."""
@@ -163,22 +134,22 @@ class Terminal:
             "done": ("  Enter when it is done", "", result),
             "rate": (offered, "" if enter else "help", result if enter else ANSWER),
             "stopped": (f"  no torque ({state['halted']}); arm REASON lets it through", "help", "a command"),
-        }[phase]
+            "failed": ("  Enter tries to write the log again", "", "Enter, or a command"),
+        }["failed" if state["failed"] else phase]
         reply = self._prompt.answer(prompt, (*COMMANDS, words), expected)
         if isinstance(reply, Command):
-            action = {"confirm": "confirm", "start": "start", "done": "done"}.get(phase)
+            actions = {"confirm": "confirm", "start": "start", "done": "done", "stopped": "recover"}
+            action = actions.get(phase)
             if reply.name in COMMANDS:
                 self._obey(reply)
             elif phase == "rate":
                 self._act(**{name: value for name, value in enter.items() if name != "words"})
             elif action:
                 self._act(action)
-        elif phase in ("confirm", "done", "stopped") or not bout["measured"]:
+        elif not state["waiting"] and (phase in ("confirm", "done", "stopped") or not bout["measured"]):
             self._say(f"  expected {expected}, got {self._prompt.typed!r}")
-        elif isinstance(reply, Path):
-            self._act("file", path=str(reply.absolute()))
         else:
-            self._surely("rate", rate=reply)
+            self._answer(reply)
 
     def _ask_about(self, offer: dict[str, Any]) -> None:
         if offer["doubt"]:
@@ -193,85 +164,3 @@ class Terminal:
             self._obey(reply)
         else:
             self._act("take" if reply.name == "yes" else "drop")
-
-    # ------------------------------------------------------------------------------------------------- commands
-
-    def _obey(self, reply: Reply) -> None:
-        if not isinstance(reply, Command) or reply.name not in COMMANDS:
-            if not isinstance(reply, Command):
-                self._say(f"  expected Enter, or a command, got {self._prompt.typed!r}")
-            return
-        name, words = reply
-        try:
-            match name:
-                case "stop":
-                    self._leave()
-                case "help":
-                    self._say(described(COMMANDS))
-                case "pause":
-                    self._act("note", text="pause")
-                    self._prompt.line("  Enter continues")
-                    self._act("note", text="end of the pause")
-                case "note" | "adverse":
-                    self._act(name, text=words)
-                case "amend":
-                    self._amend(words)
-                case _:
-                    self._act(name, **arguments(name, words))
-        except ValueError as error:
-            self._say(f"  {error}")
-
-    def _leave(self) -> None:
-        if self._engine.state["phase"] == "walking":
-            self._act("stop", who="the terminal", reason="stopped while it was walked")
-        stop()
-
-    def _amend(self, words: str) -> None:
-        parts = words.split(None, 2)
-        if len(parts) == 3 and number(parts[0]) is not None and Path(parts[1]).expanduser().is_file():
-            path = str(Path(parts[1]).expanduser().absolute())
-            self._surely("amend", bout=number(parts[0]), path=path, reason=parts[2])
-            return
-        (bout, rate), reason = numbers("amend", words, 2)
-        self._surely("amend", bout=bout, rate=rate, reason=reason)
-
-    def _surely(self, do: str, **arguments: Any) -> None:
-        """Do what may be doubtful; then the line has to be typed again."""
-        typed, answer = self._prompt.typed, self._engine.act(do, **arguments)
-        if (doubt := answer.get("doubt")) is None:
-            self._hear(answer)
-        elif self._prompt.is_meant(doubt, typed):
-            self._act(do, **arguments, sure=True)
-
-    def _act(self, do: str, **arguments: Any) -> None:
-        self._hear(self._engine.act(do, **arguments))
-
-    def _hear(self, answer: dict[str, Any]) -> None:
-        for line in filter(None, (answer.get("error"), answer.get("doubt"))):
-            self._say(f"  {line}")
-        if text := answer.get("text"):
-            self._say(text)
-
-
-def arguments(name: str, words: str) -> dict[str, Any]:
-    """What follows a command, as the engine takes it.
-
-    Raises:
-        ValueError: if it is not what has to follow.
-    """
-    if name in ("exclude", "limit"):
-        (value,), reason = numbers(name, words, 1)
-        return {"reason": reason, "bout" if name == "exclude" else "torque": value}
-    if name == "correct":
-        field, given, reason = (*words.split(None, 2), "", "", "")[:3]
-        return {"field": field, "value": given, "reason": reason}
-    return {"reason": words}
-
-
-def numbers(name: str, words: str, count: int) -> tuple[list[float], str]:
-    """The numbers that follow a command, and the words after them."""
-    parts = words.split(None, count)
-    found = [value for part in parts[:count] if (value := number(part)) is not None]
-    if len(found) < count or len(parts) <= count:
-        raise ValueError(f"expected {name} {COMMANDS[name][0]}, got {f'{name} {words}'.strip()!r}")
-    return found, parts[count]

@@ -70,6 +70,25 @@ class SessionView(RebuiltSession):
             listed.append(entry)
         return tuple(listed)
 
+    @property
+    def waiting(self) -> tuple[Entry, ...]:
+        """The bouts that were walked and whose results follow."""
+        return tuple(entry for entry in self.entries if entry.waits)
+
+    def waits(self, number: int) -> Entry:
+        """The bout with this number, whose result follows.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        waiting = {entry.number: entry for entry in self.waiting}
+        if number not in waiting:
+            known = ", ".join(map(str, waiting)) or "none"
+            raise ValueError(
+                f"bout: expected the number of one that waits for its rate ({known}), got {number}"
+            )
+        return waiting[number]
+
     def shown_name(self, entry: Entry) -> str:
         """The name of a bout, which is not that of its condition as long as the conditions are blind."""
         return "validation" if self.is_blind and entry.purpose == "validation" else entry.name

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -26,16 +27,21 @@ from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
+from policysearch.ledger import LedgerError
 
 PLAN = SessionPlan(bouts=8, minutes=1.0, baseline=0.0, validation=0.0, options={"sigma": 0.01}, shuffle=False)
 
 
 class Guard:
-    """A guard that writes down what it is told; it dies when it is killed."""
+    """A guard that writes down what it is told; it dies when it is killed. Swing comes when it is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, highest: float, mass: float) -> None:
         self.told: list[Any] = []
-        self.beats, self.stopped, self.dead = 0, "not armed yet", ""
+        self.beats, self.stopped, self.dead, self.refused = 0, "not armed yet", "", ""
+        self.highest, self.mass, self.swing = highest, mass, True
+        self.asked: list[float] | None = None
+        self.law: list[float] | None = None
+        self.counts: dict[str, int] = {}
 
     def beat(self) -> None:
         self._live()
@@ -43,7 +49,13 @@ class Guard:
 
     def set_law(self, law: Float[Array, "4"] | None) -> None:
         self._live()
-        self.told.append(None if law is None else law.tolist())
+        self.asked, self.refused = None if law is None else law.tolist(), ""
+        self.told.append(self.asked)
+
+    def lower(self, highest: float) -> None:
+        self._live()
+        self.told.append(("lower", highest))
+        self.highest = highest
 
     def stop(self, reason: str) -> None:
         self._live()
@@ -58,11 +70,17 @@ class Guard:
         self.stopped = ""
 
     def status(self) -> Any:
+        stopped = self.dead or self.stopped
+        self.law = None if stopped else self.asked if self.swing else self.law
         return SimpleNamespace(
             running=not self.dead,
-            stop_reason=self.dead or self.stopped,
+            stop_reason=stopped,
             torque=[0.0],
-            law=None,
+            law=self.law,
+            waiting=self.law != self.asked,
+            refused=self.refused,
+            highest=self.highest,
+            counts=dict(self.counts),
             device={"serial": "7"},
         )
 
@@ -77,18 +95,30 @@ class Guard:
 class Bench:
     """An engine with clocks that are set by hand, and a guard or none."""
 
-    def __init__(self, plan: SessionPlan = PLAN, *, driven: bool = False, breaths: str = "") -> None:
+    def __init__(
+        self,
+        plan: SessionPlan = PLAN,
+        *,
+        driven: bool = False,
+        breaths: str = "",
+        path: Path | None = None,
+        walk_on: bool = False,
+    ) -> None:
         self.now, self.guards = 0.0, list[Guard]()
-        self.session = Session.begin(plan)
-        inlet = Inlet(breaths, True, lambda: (self.now, 1e9 + self.now))
+        self.session = Session.begin(plan, path)
+        inlet = Inlet(breaths, walk_on=walk_on, now=lambda: (self.now, 1e9 + self.now))
         self.engine = Engine(self.session, inlet, Drive(self._guard) if driven else None)
 
     @property
     def phase(self) -> str:
         return self.engine.phase
 
-    def _guard(self) -> Guard:
-        self.guards.append(Guard())
+    @property
+    def laws_in_force(self) -> list[list[float] | None]:
+        return [body["law"] for kind, body in self.engine.session.events if kind == "law in force"]
+
+    def _guard(self, highest: float, mass: float) -> Guard:
+        self.guards.append(Guard(highest, mass))
         return self.guards[-1]
 
     def act(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -235,10 +265,111 @@ def test_what_cannot_be_done_gets_a_code_and_changes_nothing(
     assert bench.session.events == events
 
 
+# ------------------------------------------------------------------------------------- results that follow
+
+
+def test_the_law_changes_when_the_time_is_up_and_the_rate_follows_while_the_person_walks_on() -> None:
+    bench, slow = begun(driven=True, walk_on=True), begun(driven=True)
+    for number in range(1, 9):
+        law = bench.session.next.law.tolist()  # type: ignore[union-attr]
+        bench.walk(30)
+        assert bench.guards[0].law == law
+        if number > 1:
+            assert bench.act("rate", rate=4.0 + 0.01 * (number - 1)) == {"code": 200}
+        bench.walk(30)
+        assert bench.phase == ("walking" if number < 8 else "rate")
+        slow.walk(60)
+        slow.act("rate", rate=4.0 + 0.01 * number)
+    shown = actions.state(bench.engine)
+    assert [late["number"] for late in shown["waiting"]] == [8]
+    assert (shown["bout"]["number"], shown["bout"]["measured"]) == (8, True)
+    assert bench.guards[0].law is None
+    assert bench.act("rate", rate=4.08) == {"code": 200}
+    assert bench.phase == slow.phase == "over"
+    walked = [(entry.item, entry.law.tolist(), entry.rate, entry.minutes) for entry in bench.session.entries]
+    assert walked == [(e.item, e.law.tolist(), e.rate, e.minutes) for e in slow.session.entries]
+
+
+def test_a_rate_that_follows_may_be_doubtful_and_of_any_bout_that_waits() -> None:
+    bench = begun(walk_on=True)
+    bench.walk(130)
+    shown = actions.state(bench.engine)
+    assert [late["number"] for late in shown["waiting"]] == [1, 2]
+    assert shown["line"].endswith("; without a rate: bout 1, 2")
+    assert "not mL/kg/min" in bench.act("rate", rate=12.8)["doubt"]
+    assert bench.act("rate", bout=2, rate=4.1) == {"code": 200}
+    assert "has no rate yet" in bench.act("exclude", bout=1, reason="the mask")["error"]  # bout 3 is walked
+    assert "one that waits for its rate (1), got 2" in bench.act("rate", bout=2, rate=4.1)["error"]
+    assert bench.act("rate", rate=40.0, sure=True) == {"code": 200}
+    assert [entry.rate for entry in bench.session.entries] == [40.0, 4.1]
+    assert "has no rate yet" in bench.act("skip", reason="tired")["error"]
+    assert "got the phase 'walking'" in bench.act("rate", rate=4.0)["error"]
+
+
+def test_the_last_rate_of_a_generation_begins_the_next_one_or_its_bout_is_taken_out() -> None:
+    bench = begun(walk_on=True, plan=replace(PLAN, bouts=16))
+    for _ in range(7):
+        bench.walk(60)
+        bench.act("rate", rate=4.0)
+    bench.walk(60)
+    assert bench.phase == "rate"
+    assert bench.act("undo", reason="nothing was wrong")["code"] == 200  # the last walk; it comes again
+    assert bench.phase == "start"
+    bench.act("start")
+    bench.walk(60)
+    assert bench.act("void", reason="the mask leaked") == {"code": 200}
+    assert bench.session.entries[-1].status == "excluded"
+    assert bench.session.next is not None
+    assert bench.session.next.generation == 1
+
+
+def test_a_doubtful_estimate_waits_while_the_person_walks_on(tmp_path: Path) -> None:
+    path = tmp_path / "breaths.csv"
+    path.write_text("time_s,power_W_per_kg\n")
+    bench = begun(breaths=str(path), walk_on=True)
+    for second in range(3, 64, 3):
+        bench.walk(3)
+        with path.open("a") as file:
+            file.write(f"{second},{12.8 + 0.1 * (-1) ** second}\n")
+    assert bench.phase == "walking"
+    (late,) = actions.state(bench.engine)["waiting"]
+    assert late["offer"]["rate"] == pytest.approx(12.8, abs=0.1)
+    assert "not mL/kg/min" in late["offer"]["doubt"]
+    assert "not mL/kg/min" in bench.act("take")["doubt"]
+    assert bench.act("take", sure=True) == {"code": 200}
+    entry = bench.session.entries[0]
+    assert (entry.status, entry.rate) == ("measured", pytest.approx(12.8, abs=0.1))
+    assert entry.breaths is not None
+    assert "nothing is offered" in bench.act("take")["error"]
+
+
+def test_a_bout_that_waits_or_was_measured_takes_a_file(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.csv", tmp_path / "2.csv"
+    for path, rate in ((first, 4.0), (second, 3.5)):
+        rows = [f"{3 * i},{rate + 0.1 * (-1) ** i}" for i in range(21)]
+        path.write_text("\n".join(["time_s,power_W_per_kg", *rows]) + "\n")
+    bench = begun(walk_on=True)
+    bench.walk(70)
+    assert bench.act("file", path=str(tmp_path / "none.csv"))["code"] == 422
+    assert bench.act("file", path=str(first)) == {"code": 200}
+    bench.walk(60)
+    assert "bout 1 has " in bench.act("file", path=str(first))["error"]
+    bench.act("void", reason="enough")
+    bench.act("rate", rate=4.1)
+    assert bench.act("amend", bout=1, path=str(second), reason="the right file")["code"] == 200
+    entry = bench.session.entries[0]
+    assert (entry.status, entry.rate) == ("amended", pytest.approx(3.5, abs=0.1))
+    assert entry.breaths is not None
+    assert entry.breaths.rate[0] == 3.6
+    files = [body["name"] for kind, body in bench.session.events if kind == "file"]
+    assert files == [str(first), str(second)]
+    assert bench.act("amend", bout=9, path=str(second), reason="x")["code"] == 422
+
+
 # ------------------------------------------------------------------------------------------------------- torque
 
 
-def test_there_is_torque_in_bouts_only_and_the_log_has_every_law_in_force() -> None:
+def test_there_is_torque_in_bouts_only() -> None:
     bench = Bench(driven=True)
     assert bench.phase == "stopped"
     assert bench.act("confirm")["code"] == 422
@@ -249,8 +380,6 @@ def test_there_is_torque_in_bouts_only_and_the_log_has_every_law_in_force() -> N
     assert guard.told[-2:] == [law, None]
     bench.act("rate", rate=4.0)
     assert guard.told[-1] == bench.session.next.law.tolist()  # type: ignore[union-attr]
-    laws = [body["law"] for kind, body in bench.session.events if kind == "law in force"]
-    assert laws == [told for told in guard.told if told not in ("arm", "stop")]
     assert ("device", "7") in [(kind, body.get("serial")) for kind, body in bench.session.events]
 
 
@@ -268,6 +397,109 @@ def test_a_stop_reaches_the_guard_first_voids_the_bout_and_stays_until_it_is_arm
     assert bench.guards[0].told[-1] == "stop"
     bench.act("arm", reason="it does not any more")
     assert bench.phase == "start"
+    bench.walk(5)
+    assert bench.guards[0].law is None  # that of the bout which was stopped does not come back
+
+
+def test_the_log_has_the_laws_that_the_device_followed_and_when() -> None:
+    bench = begun(driven=True)
+    (guard,), first = bench.guards, bench.session.next.law.tolist()  # type: ignore[union-attr]
+    guard.swing = False
+    bench.walk(5)
+    assert bench.laws_in_force == []  # it waits for swing
+    guard.swing = True
+    bench.walk(55)
+    assert bench.laws_in_force == [first]
+    bench.walk(1)
+    assert bench.laws_in_force == [first, None]
+    guard.swing = False
+    bench.act("rate", rate=4.0)
+    bench.walk(3)
+    assert bench.laws_in_force == [first, None]
+    guard.swing = True
+    bench.walk(1)
+    second = bench.session.next.law.tolist()  # type: ignore[union-attr]
+    guard.stopped = "no heartbeat for 0.1 s"
+    bench.walk(1)
+    assert bench.laws_in_force == [first, None, second, None]
+
+
+def test_a_law_that_the_guard_refuses_in_swing_voids_its_bout() -> None:
+    bench = begun(driven=True)
+    bench.guards[0].swing, bench.guards[0].refused = False, "law: expected at most 7.6 N·m/kg per s"
+    bench.walk(1)
+    assert bench.phase == "stopped"
+    assert bench.session.entries[0].reason == "law: expected at most 7.6 N·m/kg per s"
+    bench.act("arm", reason="longer strides")
+    bench.walk(1)
+    assert bench.phase == "start"
+
+
+def test_a_lower_limit_is_in_the_guard_before_it_is_in_the_log_and_a_bout_with_more_is_void() -> None:
+    bench = begun(driven=True, plan=replace(PLAN, start=(0.5, 50.0, 25.0, 10.0)))
+    (guard,), torque = bench.guards, bench.session.next.law[0]  # type: ignore[union-attr]
+    assert guard.highest == 1.0
+    bench.walk(10)
+    assert bench.act("limit", torque=0.9, reason="a precaution") == {"code": 200}
+    assert (guard.highest, bench.phase) == (0.9, "walking")
+    assert torque < 0.9
+    assert bench.act("limit", torque=0.3, reason="it hurts") == {"code": 200}
+    assert guard.told[-2:] == [("lower", 0.3), None]
+    (entry,) = bench.session.entries
+    assert (entry.status, entry.minutes) == ("void", pytest.approx(1 / 6))
+    assert entry.reason == "the torque was limited to 0.3 N·m/kg: it hurts"
+    assert bench.session.next is not None
+    assert bench.session.next.law[0] == 0.3
+    for refused, message in ((0.5, "at most 0.3"), (-1.0, "above 0"), (0.2, "a few words")):
+        told = [*guard.told]
+        assert message in bench.act("limit", torque=refused, reason=" " if refused == 0.2 else "x")["error"]
+        assert guard.told == told
+    bench.act("start")
+    bench.walk(60)
+    assert "walked with more torque" in bench.act("limit", torque=0.2, reason="it hurts")["error"]
+    assert bench.act("rate", rate=4.0) == {"code": 200}
+
+
+def test_a_corrected_mass_needs_another_guard() -> None:
+    bench = Bench(replace(PLAN, upper_newton_metres=35.0), driven=True)
+    bench.act("arm", reason="ready")
+    assert (bench.guards[0].highest, bench.guards[0].mass) == (0.5, 70.0)
+    assert bench.act("correct", field="standing_rate", value="1.3", reason="again")["code"] == 200
+    assert len(bench.guards) == 1
+    assert bench.act("correct", field="mass", value="50", reason="the scales")["code"] == 200
+    assert (bench.phase, bench.guards[0].told[-1]) == ("stopped", "close")
+    bench.act("arm", reason="ready")
+    assert (bench.guards[1].highest, bench.guards[1].mass) == (0.7, 50.0)
+
+
+def test_neither_law_nor_torque_of_a_blind_validation_is_shown() -> None:
+    bench = Bench(replace(PLAN, validation=0.5, averaged=0.5, conditions="letters"), driven=True)
+    bench.act("arm", reason="ready")
+    while bench.session.next is not None and bench.session.next.purpose == "search":
+        bench.act("confirm")
+        bench.act("rate", rate=4.0)
+    seen = set()
+    for _ in range(3):
+        bench.act("confirm")
+        bench.act("start")
+        bench.walk(5)
+        shown = actions.state(bench.engine)
+        assert shown["bout"]["label"][:-1] == f"validation, bout {shown['bout']['number'] - 8} of 6: "
+        seen.add((str(shown["bout"]["law"]), str(shown["bout"]["path"]), str(shown["guard"]["law"]), len(shown["guard"]["torque"])))  # fmt: skip
+        bench.walk(25)
+        bench.act("rate", rate=4.0)
+    assert seen == {("[]", "[]", "None", 0)}
+
+
+def test_what_the_guard_has_counted_in_a_bout_is_said_after_it() -> None:
+    bench = begun(driven=True)
+    bench.guards[0].counts = {"line: bytes that belong to no frame": 3}
+    bench.walk(60)
+    bench.act("rate", rate=4.0)
+    bench.walk(60)
+    said = [line for _, line in bench.engine.said if "counted" in line]
+    assert said == ["the guard counted 3 × line: bytes that belong to no frame"]
+    assert actions.state(bench.engine)["guard"]["counts"] == bench.guards[0].counts
 
 
 def test_a_guard_that_stops_or_dies_voids_the_bout_and_another_is_armed() -> None:
@@ -287,10 +519,10 @@ def test_the_heart_beats_through_a_slow_engine_and_not_for_one_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("policysearch.hitl.engine.drive.LAPSE", 0.3)
-    guard = Guard()
-    drive = Drive(lambda: guard)
+    guard = Guard(1.0, 70.0)
+    drive = Drive(lambda highest, mass: guard)
     drive.alive()
-    drive.arm("ready")
+    drive.arm("ready", 1.0, 70.0)
     time.sleep(0.15)
     assert guard.beats >= 2
     time.sleep(0.5)
@@ -298,6 +530,53 @@ def test_the_heart_beats_through_a_slow_engine_and_not_for_one_that_hangs(
     time.sleep(0.2)
     assert guard.beats == beats
     drive.close()
+
+
+# ------------------------------------------------------------------------------------------------- a full disk
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(20, "void"), (60, "measured")])
+def test_a_full_disk_stops_torque_and_the_same_engine_continues_with_nothing_lost(
+    seconds: int, status: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "session.sqlite"
+    bench = begun(driven=True, path=path)
+    bench.walk(seconds)
+    pages = bench.session._log._ledger._db  # type: ignore[union-attr]
+    pages.execute("PRAGMA max_page_count = 1")  # no more than there are
+    notes = 0
+    while (answer := bench.act("note", text="x" * 500))["code"] == 200:
+        notes += 1
+    assert answer["code"] == 507
+    assert "everything committed before is kept: make room" in answer["error"]
+    assert (bench.phase, bench.guards[0].told[-1]) == ("stopped", "stop")
+    bench.walk(3)
+    assert bench.act("rate", rate=4.0)["code"] == 507
+    shown = actions.state(bench.engine)
+    assert (shown["failed"], shown["halted"]) == (True, answer["error"])
+    assert [line for _, line in shown["said"]].count(answer["error"]) == 1
+    pages.execute("PRAGMA max_page_count = 1000000")
+    assert bench.act("rate", rate=4.0)["code"] == 409  # it is looked at first
+    assert bench.act("arm", reason="there is room")["code"] == 200
+    if status == "measured":
+        assert bench.act("rate", rate=4.0) == {"code": 200}
+    bench.engine.close()
+    bench.engine.session.close()
+    kept = SessionView.of(path)
+    assert kept.entries[0].status == status
+    assert [kind for kind, _ in kept.events].count(
+        "note"
+    ) == notes + 1  # that which could not be written, too
+    if status == "void":
+        assert kept.entries[0].reason == "the log could not be written while it was walked"
+
+
+def test_an_engine_whose_log_fails_at_its_end_still_ends_the_guard(tmp_path: Path) -> None:
+    bench = begun(driven=True, path=tmp_path / "session.sqlite")
+    bench.session._log._failed = True
+    with pytest.raises(LedgerError):
+        bench.engine.close()
+    assert bench.guards[0].told[-2:] == ["stop", "close"]
 
 
 # ------------------------------------------------------------------------------------------- clients and processes
@@ -484,6 +763,27 @@ def test_nothing_is_imported_between_arming_and_the_end(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.nightly
+def test_the_process_of_an_engine_survives_a_full_disk(tmp_path: Path) -> None:
+    connection = client.EngineConnection(started(tmp_path))
+    told = json.loads((tmp_path / client.ADDRESS).read_text())
+    for do in ("confirm", "start"):
+        assert connection.act(do)["code"] == 200
+    size = (tmp_path / "session.sqlite-wal").stat().st_size
+    unlimited = resource.prlimit(told["pid"], resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    assert connection.act("note", text="a cough")["code"] == 507
+    assert connection.act("rate", rate=4.0)["code"] == 507
+    assert connection.state["phase"] == "stopped"
+    connection.wait(1.0)
+    resource.prlimit(told["pid"], resource.RLIMIT_FSIZE, unlimited)
+    assert connection.act("recover")["code"] == 200
+    assert connection.state["phase"] == "start"
+    connection.close()
+    kept = SessionView.of(tmp_path / "session.sqlite")
+    assert [entry.status for entry in kept.entries] == ["void"]
+    assert ("note", "a cough") in [(kind, body.get("text")) for kind, body in kept.events]
 
 
 def torques(path: Path) -> list[float]:

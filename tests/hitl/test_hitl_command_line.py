@@ -525,20 +525,25 @@ def test_minutes_that_are_averaged_and_standing_are_shown_as_such() -> None:
     )
 
 
-@pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """A session in a terminal of its own."""
+def in_terminal(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
+    """The command line in a terminal of its own."""
     ours, theirs = pty.openpty()
     code = (
         "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
         "from policysearch.hitl.__main__ import main; sys.exit(main())"
     )
-    arguments = [sys.executable, "-c", code, "run", "--out", str(tmp_path / "out"), *FLAGS]
     process = subprocess.Popen(
-        arguments, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        [sys.executable, "-c", code, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
     )  # fmt: skip
     os.close(theirs)
+    return process, ours
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A session in a terminal of its own."""
+    process, ours = in_terminal("run", "--out", str(tmp_path / "out"), *FLAGS)
     yield process, ours
     process.kill()
     process.wait()
@@ -558,7 +563,10 @@ def test_ctrl_c_during_the_countdown_asks_what_to_do_with_the_bout(
     terminal: tuple[subprocess.Popen[bytes], int], tmp_path: Path
 ) -> None:
     process, screen = terminal
+    os.write(screen, b"\n\nundo it\n\n")  # what is typed before a prompt answers none
     seen(screen, "Enter starts it > ")
+    time.sleep(0.5)
+    assert "started" not in [kind for kind, _ in SessionView.of(tmp_path / "out" / LOG).events]
     os.write(screen, b"\n")
     seen(screen, "0:29 left, walking, averaged")
     os.write(screen, b"\x03")
@@ -575,6 +583,67 @@ def test_ctrl_c_during_the_countdown_asks_what_to_do_with_the_bout(
     (entry,) = SessionView.of(tmp_path / "out" / LOG).entries
     assert (entry.status, entry.reason) == ("void", "the mask slipped")
     assert 0.0 < entry.minutes < 0.5
+
+
+#: What an operator types at the prompts, and the same as actions: bouts 2 to 9 are the first generation.
+OPERATED: list[tuple[str, dict[str, typing.Any]]] = [
+    ("4.4", {"do": "rate", "rate": 4.4}),
+    ("yes", {"do": "confirm"}),
+    ("3.9", {"do": "rate", "rate": 3.9}),
+    ("skip a strap broke", {"do": "skip", "reason": "a strap broke"}),
+    ("note a cough", {"do": "note", "text": "a cough"}),
+    ("3.8", {"do": "rate", "rate": 3.8}),
+    ("amend 2 3.7 misread", {"do": "amend", "bout": 2, "rate": 3.7, "reason": "misread"}),
+    ("void a shoe lace", {"do": "void", "reason": "a shoe lace"}),
+    ("3.95", {"do": "rate", "rate": 3.95}),
+    ("undo misread", {"do": "undo", "reason": "misread"}),
+    ("3.96", {"do": "rate", "rate": 3.96}),
+    ("limit 0.7 it hurts", {"do": "limit", "torque": 0.7, "reason": "it hurts"}),
+    ("exclude 4 the mask leaked", {"do": "exclude", "bout": 4, "reason": "the mask leaked"}),
+    ("retest", {"do": "retest"}),
+]
+
+
+@pytest.mark.nightly
+def test_a_session_that_is_typed_has_the_laws_of_the_same_one_by_the_protocol(tmp_path: Path) -> None:
+    flags = [*FLAGS, "--no-countdown", "--set", "sigma=0.05"]
+    process, screen = in_terminal("run", "--out", str(tmp_path / "typed"), *flags)
+    try:
+        for line, _ in OPERATED:
+            seen(screen, " > ")
+            os.write(screen, line.encode() + b"\n")
+        for number in range(30):
+            shown = seen(screen, " > ")
+            if "The session is over" in shown:
+                break
+            os.write(
+                screen, b"yes\n" if "yes walks there" in shown else f"{3.6 + 0.01 * number:.2f}\n".encode()
+            )
+        os.write(screen, b"\n")
+        seen(screen, "report: ")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(screen)
+    typed = SessionView.of(tmp_path / "typed" / LOG)
+    inlet, log = {"timed": False}, tmp_path / "told" / LOG
+    log.parent.mkdir()
+    told = {"log": str(log), "plan": typed.plan.document(), "inlet": inlet, "device": {}}
+    with client.EngineConnection(started(told)) as connection:
+        for _, action in OPERATED:
+            assert connection.act(**action)["code"] == 200, action
+        for number in range(30):
+            match connection.state["phase"]:
+                case "over":
+                    break
+                case "confirm":
+                    connection.act("confirm")
+                case _:
+                    connection.act("rate", rate=round(3.6 + 0.01 * number, 2))
+    by_protocol = SessionView.of(log)
+    assert typed.next is None
+    pd.testing.assert_frame_equal(typed.table(), by_protocol.table(), check_exact=True)
 
 
 # --------------------------------------------------------------------------------------- kills and second openers

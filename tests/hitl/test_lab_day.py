@@ -124,6 +124,55 @@ def test_only_measured_bouts_are_excluded_and_each_once(number: int) -> None:
         session.exclude(number, "the mask leaked")
 
 
+# ------------------------------------------------------------------------------------------ results that follow
+
+
+def test_results_may_follow_in_any_order_and_a_generation_is_complete_with_the_last() -> None:
+    session, calm = Session.begin(SHORT), Session.begin(SHORT)
+    rates = []
+    for _ in range(9):
+        rates.append(rate_of(calm))
+        answered(calm, rates[-1])
+        if session.entering:
+            session.confirm()
+        session.follows(of=session.next)
+    assert session.next is None
+    assert [entry.number for entry in session.waiting] == [*range(1, 10)]
+    for number in (9, 2, 4, 3, 8, 7, 5, 6):
+        session.result(number, rates[number - 1], 0.1)
+    assert session.next is None  # reductions need the baseline
+    session = reopened(session)
+    session.result(1, rates[0])
+    assert session.next is not None
+    assert calm.next is not None
+    np.testing.assert_array_equal(session.next.law, calm.next.law)
+    assert [entry.rate for entry in session.entries] == rates
+    assert session.entries[8].standard_error == 0.1
+    with pytest.raises(ValueError, match=r"one that waits for its rate \(none\), got 3"):
+        session.result(3, 4.0)
+    session.undo("the wrong line")
+    assert [entry.number for entry in session.waiting] == [1]
+    session.exclude(1, "the mask leaked")
+    assert session.next.purpose == "baseline"
+
+
+def test_what_waits_is_neither_measured_nor_skipped_and_the_validation_waits_for_it() -> None:
+    session = through(Session.begin(SHORT), 16)
+    session.follows()
+    assert session.entries[-1].status == "waiting"
+    assert session.next is None
+    with pytest.raises(ValueError, match="expected the number of a measured one"):
+        session.amend(17, 4.0, "misread")
+    session.result(17, 4.0)
+    assert session.next is not None
+    assert session.next.purpose == "validation"
+    session.undo("another one")
+    session.exclude(17, "the mask leaked")
+    assert session.next is not None
+    assert session.next.purpose == "validation"
+    assert session.entries[16].status == "excluded"
+
+
 EXCLUDING = replace(BARE, options={"population_size": 4}, bouts=12, baseline=3.0, retest=1)
 
 
@@ -141,9 +190,22 @@ class Exclusions(RuleBasedStateMachine):
             if self.session.next is not None:
                 answered(self.session, value)
 
+    @precondition(lambda self: self.session.next is not None and self.session.next.is_measured)
+    @rule()
+    def walk_on(self) -> None:
+        if self.session.entering:
+            self.session.confirm()
+        self.session.follows()
+
+    @precondition(lambda self: self.session.waiting)
+    @rule(pick=st.integers(0, 40), rate=st.floats(2.5, 6.0))
+    def result(self, pick: int, rate: float) -> None:
+        waiting = self.session.waiting
+        self.session.result(waiting[pick % len(waiting)].number, rate)
+
     @rule(pick=st.integers(0, 40))
     def exclude(self, pick: int) -> None:
-        numbers = [entry.number for entry in self.session.entries if entry.counts]
+        numbers = [entry.number for entry in self.session.entries if entry.counts or entry.waits]
         if numbers:
             self.session.exclude(numbers[pick % len(numbers)], "the mask leaked")
 
@@ -170,6 +232,10 @@ class Exclusions(RuleBasedStateMachine):
             entry = answers[fresh.next.item]
             if entry.counts:
                 answered(fresh, entry.rate)
+            elif entry.waits:
+                if fresh.entering:
+                    fresh.confirm()
+                fresh.follows()
             elif fresh.next.is_measured:
                 fresh.skip("never measured")
             else:
@@ -384,6 +450,17 @@ def test_a_first_rate_in_another_unit_is_asked_about(rate: float, doubt: str) ->
     assert bool(doubt) == bool(found)
 
 
+def test_a_rate_that_is_the_median_less_standing_is_asked_about() -> None:
+    session = Session.begin(SHORT)
+    session.measured(4.4)
+    assert (
+        "3 W/kg is the median so far, 4.4 W/kg, less standing; expected gross W/kg, not net"
+        in session.doubt(3.0)
+    )
+    assert session.doubt(3.4) == ""
+    assert session.doubt(2.5) == ""
+
+
 def test_breaths_are_exported_with_what_else_was_measured(tmp_path: Path) -> None:
     session = Session.begin(BARE)
     session.confirm()
@@ -450,6 +527,14 @@ def test_six_participants_have_all_six_orders() -> None:
     assert sorted(orders(plan, [f"P{number:02d}" for number in range(1, 7)])) == sorted(
         itertools.permutations(CONDITIONS)
     )
+
+
+def test_twelve_participants_have_every_order_twice_whatever_precedes_their_numbers() -> None:
+    plan = replace(SHORT, order="balanced")
+    found = orders(plan, [f"P{number:02d}" for number in range(1, 13)])
+    assert sorted(found) == sorted([*itertools.permutations(CONDITIONS)] * 2)
+    assert found[:6] != found[6:]  # another arrangement in each block of six
+    assert orders(plan, ["S-7", "group 2, 7", "7"]) == orders(plan, ["P07"]) * 3
 
 
 def test_rests_are_between_the_bouts_of_a_validation() -> None:

@@ -15,9 +15,11 @@ from jaxtyping import Float
 from policysearch.asking.prompt import aligned
 from policysearch.core import Array
 from policysearch.exoskeleton.torque_profile import SPACE
+from policysearch.hitl.agenda import Bout
 from policysearch.hitl.engine import NUMBER
 from policysearch.hitl.engine.engine import Doubtful, Engine, signature
 from policysearch.hitl.engine.picture import picture
+from policysearch.hitl.log import Entry
 from policysearch.hitl.offers import offer
 from policysearch.hitl.view import SessionView, cells
 from policysearch.ledger import LedgerError
@@ -26,7 +28,7 @@ Message = Mapping[str, Any]
 Answer = dict[str, Any]
 
 #: What may put another bout in the place of the next one.
-MOVING = ("skip", "amend", "exclude", "undo", "retest", "limit", "finish", "end", "day", "correct")
+MOVING = ("skip", "amend", "exclude", "undo", "retest", "finish", "end", "day", "correct")
 #: Columns of the table.
 TABLE = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction", "status", "reason")
 
@@ -37,6 +39,13 @@ def act(engine: Engine, message: Message) -> Answer:
     if not isinstance(name, str) or name not in ACTIONS:
         return {"code": 400, "error": f"do: expected one of {', '.join(sorted(ACTIONS))}, got {name!r}"}
     try:
+        if engine.failed and name not in ("stop", "table"):
+            engine.recover()
+            if name != "recover":
+                return {
+                    "code": 409,
+                    "error": "the log could not be written for a while; look at what is in it",
+                }
         if name in MOVING and engine.walked is not None:
             raise ValueError(
                 f"{name}: this bout is walked and has no rate yet; type it, or void REASON, first"
@@ -45,8 +54,7 @@ def act(engine: Engine, message: Message) -> Answer:
     except Doubtful as error:
         return {"code": 422, "doubt": str(error)}
     except LedgerError as error:
-        if engine.drive is not None:
-            engine.drive.stop("the log cannot be written")
+        engine.fail(str(error))
         return {"code": 507, "error": str(error)}
     except (OSError, RuntimeError, ValueError) as error:
         return {"code": 422, "error": str(error)}
@@ -95,8 +103,27 @@ def _done(engine: Engine, _: Message) -> None:
     engine.session.walked()
 
 
+def _waiting(engine: Engine, message: Message) -> int | None:
+    """The number of the bout whose result follows, if a message is about one; None if it is about the next bout."""
+    if "bout" in message:
+        return _bout(message)
+    asked = engine.asks_for
+    return None if asked is None else asked.number
+
+
+def _rate(engine: Engine, message: Message) -> None:
+    rate, number = _number(message, "rate"), _waiting(engine, message)
+    if number is None:
+        engine.rate(rate, sure=_sure(message))
+    else:
+        engine.result(number, rate, sure=_sure(message))
+
+
 def _file(engine: Engine, message: Message) -> None:
-    path = Path(_text(message, "path"))
+    path, number = Path(_text(message, "path")), _waiting(engine, message)
+    if number is not None:
+        engine.result(number, path=path, sure=_sure(message))
+        return
     if engine.phase not in ("rate", "start"):
         raise ValueError(f"file: expected a bout that wants a rate, got the phase {engine.phase!r}")
     engine.propose(engine.read(path), path)
@@ -106,6 +133,22 @@ def _breaths(engine: Engine, _: Message) -> None:
     if engine.phase != "rate" or engine.count is None:
         raise ValueError("breaths: no bout with breaths was walked")
     engine.propose(engine.count.breaths(), engine.path)
+
+
+def _take(engine: Engine, message: Message) -> None:
+    number = _waiting(engine, message)
+    if number is None:
+        engine.take(sure=_sure(message))
+    else:
+        engine.result(number, sure=_sure(message))
+
+
+def _void(engine: Engine, message: Message) -> None:
+    if engine.session.next is None and engine.asks_for is not None:
+        engine.session.exclude(engine.asks_for.number, _text(message))
+        engine.follow()
+    else:
+        engine.void(_text(message))
 
 
 def _drop(engine: Engine, _: Message) -> None:
@@ -138,20 +181,13 @@ def _undo(engine: Engine, message: Message) -> None:
 
 
 def _limit(engine: Engine, message: Message) -> None:
-    engine.session.limit(_number(message, "torque"), _text(message))
+    engine.limit(_number(message, "torque"), _text(message))
 
 
-def _answer(engine: Engine, message: Message) -> None:
-    """What the person says, which changes nothing but the log."""
+def _words(message: Message) -> str:
     if not (text := _text(message, "text").strip()):
-        raise ValueError("answer: expected a few words, got none")
-    engine.session.note(f"{_text(message, 'who') or 'a client'}: {text}")
-
-
-def _adverse(engine: Engine, message: Message) -> None:
-    if not (text := _text(message, "text").strip()):
-        raise ValueError("adverse: expected a few words, got none")
-    engine.session.tell("adverse event", text=text)
+        raise ValueError(f"{message['do']}: expected a few words, got none")
+    return text
 
 
 def table(session: SessionView) -> str:
@@ -166,12 +202,12 @@ ACTIONS: dict[str, Callable[[Engine, Message], str | None]] = {
     "confirm": _confirm,
     "start": lambda engine, _: engine.start(),
     "done": _done,
-    "rate": lambda engine, message: engine.rate(_number(message, "rate"), sure=_sure(message)),
+    "rate": _rate,
     "file": _file,
     "breaths": _breaths,
-    "take": lambda engine, message: engine.take(sure=_sure(message)),
+    "take": _take,
     "drop": _drop,
-    "void": lambda engine, message: engine.void(_text(message)),
+    "void": _void,
     "skip": lambda engine, message: engine.session.skip(_text(message)),
     "amend": _amend,
     "exclude": lambda engine, message: engine.session.exclude(_bout(message), _text(message)),
@@ -181,13 +217,14 @@ ACTIONS: dict[str, Callable[[Engine, Message], str | None]] = {
     "finish": lambda engine, message: engine.session.finish(_text(message)),
     "end": lambda engine, message: engine.session.end(_text(message)),
     "day": lambda engine, _: engine.session.another_day(),
-    "correct": lambda engine, message: engine.session.correct(
+    "correct": lambda engine, message: engine.correct(
         _text(message, "field"), _text(message, "value"), _text(message)
     ),
+    "recover": lambda engine, _: None,  # done above, where it is needed
     "unblind": lambda engine, message: engine.session.unblind(_text(message)),
     "note": lambda engine, message: engine.session.note(_text(message, "text")),
-    "answer": _answer,
-    "adverse": _adverse,
+    "answer": lambda engine, message: engine.session.note(f"{_text(message, 'who')}: {_words(message)}"),
+    "adverse": lambda engine, message: engine.session.tell("adverse event", text=_words(message)),
     "table": lambda engine, _: table(engine.session),
     "picture": lambda engine, _: picture(engine),
 }
@@ -197,44 +234,96 @@ def state(engine: Engine) -> dict[str, Any]:
     """What clients are shown, as plain data."""
     session, phase = engine.session, engine.phase
     bout, found = session.next, engine.offered
+    hidden = bout is not None and session.is_blind and bout.purpose == "validation"
+    guard = engine.drive.state() if engine.drive else None
+    if guard and hidden:
+        guard |= {"torque": [], "law": None}
     shown: dict[str, Any] = {
         "phase": phase,
         "events": len(session.events),
         "participant": session.participant,
-        "halted": engine.halted,
-        "guard": engine.drive.state() if engine.drive else None,
+        "halted": engine.failed or engine.halted,
+        "failed": bool(engine.failed),
+        "guard": guard,
         "timed": engine.inlet.timed,
         "walked": None if bout is None else engine.walked,
         "said": [list(each) for each in engine.said],
-        "line": engine.count.line() if engine.count and phase == "walking" else "",
+        "line": _line(engine) if phase == "walking" else "",
         "offer": None if found is None else {"rate": found.estimate.rate, "doubt": found.doubt},
         "enter": _enter(engine) if phase == "rate" else None,
+        "waiting": [_late(engine, entry) for entry in session.waiting],
         "bout": None,
     }
     if bout is not None:
-        entries, hidden = session.entries, session.is_blind and bout.purpose == "validation"
-        done = [
-            e for e in entries if e.purpose == "search" and e.status not in ("void", "undone", "set aside")
-        ]
-        shown["bout"] = {
-            "number": len(entries) + 1,
-            "item": bout.item,
-            "label": bout.label,
-            "purpose": bout.purpose,
-            "blind": session.is_blind,
-            "minutes": bout.minutes,
-            "measured": bout.is_measured,
-            "entering": list(session.entering),
-            "law": [] if hidden or bout.purpose == "rest" else law_lines(bout.law, session.plan.mass),
-            "path": [] if hidden or bout.purpose == "rest" else [law_in_short(law) for law in session.path],
-            "done": f"of the search {len(done)} of {session.plan.bouts} bouts are done",
-        }
-    return shown
+        return shown | {"bout": _next(engine, bout, hidden)}
+    return shown | {"bout": _walked(engine, session.waiting[0]) if session.waiting else None}
+
+
+def _next(engine: Engine, bout: Bout, hidden: bool) -> dict[str, Any]:
+    """The next bout."""
+    session, entries, silent = engine.session, engine.session.entries, hidden or bout.purpose == "rest"
+    return {
+        "number": len(entries) + 1,
+        "item": bout.item,
+        "label": bout.label,
+        "purpose": bout.purpose,
+        "blind": session.is_blind,
+        "minutes": bout.minutes,
+        "measured": bout.is_measured,
+        "entering": ["a condition"] if hidden and session.entering else list(session.entering),
+        "law": [] if silent else law_lines(bout.law, session.plan.mass),
+        "path": [] if silent else [law_in_short(law) for law in session.path],
+        "done": _done_so_far(session),
+    }
+
+
+def _walked(engine: Engine, entry: Entry) -> dict[str, Any]:
+    """A bout whose result follows, when no other is next."""
+    session = engine.session
+    hidden = session.is_blind and entry.purpose == "validation"
+    return {
+        "number": entry.number,
+        "item": entry.item,
+        "label": f"{session.shown_name(entry)}, which was walked",
+        "purpose": entry.purpose,
+        "blind": session.is_blind,
+        "minutes": entry.minutes,
+        "measured": True,
+        "entering": [],
+        "law": [] if hidden else law_lines(entry.law, session.plan.mass),
+        "path": [],
+        "done": _done_so_far(session),
+    }
+
+
+def _done_so_far(session: SessionView) -> str:
+    gone = ("void", "undone", "set aside")
+    done = [entry for entry in session.entries if entry.purpose == "search" and entry.status not in gone]
+    return f"of the search {len(done)} of {session.plan.bouts} bouts are done"
+
+
+def _late(engine: Engine, entry: Entry) -> dict[str, Any]:
+    """A bout whose result follows, and what is offered for it."""
+    found = engine.late[entry.number].offer if entry.number in engine.late else None
+    offered = None if found is None else {"rate": found.estimate.rate, "doubt": found.doubt}
+    return {"number": entry.number, "name": engine.session.shown_name(entry), "offer": offered}
+
+
+def _line(engine: Engine) -> str:
+    """The bout that is walked, in one line."""
+    waiting = [f"{entry.number}" for entry in engine.session.waiting]
+    line = engine.count.line() if engine.count else ""
+    return line + (f"; without a rate: bout {', '.join(waiting)}" if waiting else "")
 
 
 def _enter(engine: Engine) -> dict[str, str] | None:
     """What Enter does instead of a rate: in words, and the action."""
-    count, breaths = engine.count, engine.inlet.breaths
+    count, breaths, asked = engine.count, engine.inlet.breaths, engine.asks_for
+    if asked is not None:
+        if asked.number not in engine.late:
+            return None
+        found = engine.late[asked.number].offer
+        return {"words": f"Enter takes {found.estimate} W/kg ({found.doubt})", "do": "take"}
     if count is not None and count.broken:
         return {"words": "Enter voids the bout", "do": "void", "reason": count.broken}
     if count is not None and breaths:

@@ -5,21 +5,20 @@ A `Course` is in one of these phases:
     confirm    the next law enters a new region; there is no torque until the operator confirms
     start      the next bout waits for its start
     walking    it is walked
-    rate       it was walked, or its time is kept elsewhere, and its rate is wanted
+    rate       it was walked, or its time is kept elsewhere, and its rate is wanted; or that of earlier ones is
     done       nothing is to be measured, and its time is kept elsewhere
-    stopped    the guard let the torque go to zero, and is not armed
+    stopped    the guard let the torque go to zero, and is not armed; or the log cannot be written
     over       nothing is left
 
 After the first start a bout follows the other by itself, as long as no new region is entered, the result is not
-doubtful, and a client is there. Between bouts there is no torque.
+doubtful, and a client is there. Between bouts there is no torque. Where `Inlet.walk_on` says so, the next bout begins
+when the time of one is up, and its result may follow; it then waits for a rate while the next one is walked.
 """
 
-from abc import ABC, abstractmethod
-from collections import deque
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.hitl.agenda import AVERAGED, Bout
@@ -27,10 +26,9 @@ from policysearch.hitl.clocks import Clocks, clocks
 from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.engine import NUMBER
 from policysearch.hitl.engine.drive import Drive
+from policysearch.hitl.engine.driven import DrivenSession
 from policysearch.hitl.offers import Offer
 from policysearch.hitl.session import Session
-
-MAX_SAID = 200  # lines that are kept for clients
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,11 @@ class Inlet:
     breaths: str = ""  # a file; {number} in its name is that of the bout
     timed: bool = True
     now: Callable[[], Clocks] = clocks
+    walk_on: bool = False  # whether a bout begins before the result of the one before is there
 
 
-class Course(ABC):
-    """The course of a session that runs.
+class Course(DrivenSession):
+    """The course of a session that runs; see `DrivenSession` for more attributes.
 
     Args:
         session: is continued.
@@ -55,32 +54,24 @@ class Course(ABC):
         going: whether the next bout follows by itself.
         count: the bout that is walked, or was and has no rate yet.
         offered: the estimate that waits to be taken.
-        halted: why the guard stopped; empty while torque may pass.
-        said: numbered lines for clients.
     """
 
     def __init__(self, session: Session, inlet: Inlet, drive: Drive | None = None) -> None:
-        self.session, self.inlet, self.drive = session, inlet, drive
-        self.attended, self.going = True, False
+        super().__init__(session, drive)
+        self.inlet, self.attended, self.going = inlet, True, False
         self.count: Countdown | None = None
         self.offered: Offer | None = None
         self.file: dict[str, str] | None = None  # of the offer
         self._steps = self._gaps = 0  # of the count that were noted
-        self.halted = "not armed yet" if drive else ""
-        self.said: deque[tuple[int, str]] = deque(maxlen=MAX_SAID)
-        self._number = 0
-
-    def say(self, line: str) -> None:
-        """Tell all clients a line."""
-        self._number += 1
-        self.said.append((self._number, line))
 
     @property
     def phase(self) -> str:
         """What the session waits for."""
         bout = self.session.next
         if bout is None:
-            return "over"
+            return "rate" if self.session.waiting else "over"
+        if self.failed:
+            return "stopped"
         if self.count is not None and not self.count.over:
             return "walking"
         if self.walked is not None and bout.is_measured:
@@ -131,7 +122,7 @@ class Course(ABC):
                 BreathFile(self.path, plan.mass).new()
             except OSError as error:
                 raise ValueError(f"{self.path}: {error.strerror}") from error
-        self._follow_law(bout.law if bout.law[0] > 0.0 else None)
+        self.follow_law(bout.law if bout.law[0] > 0.0 else None)
         self.session.started(of=bout)
         averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
         source = BreathFile(self.path, plan.mass) if self.inlet.breaths else None
@@ -139,11 +130,12 @@ class Course(ABC):
         self._steps, self._gaps, self.going = 0, 0, True
 
     def tick(self) -> None:
-        """Look at guard, clocks and breaths, and do what is due."""
-        if self.drive is not None:
-            self.drive.alive()
-            if not self.halted and (why := self.drive.trouble):
-                self.stop("the guard", why)
+        """Look at guard, clocks and breaths, and do what is due.
+
+        Raises:
+            LedgerError: if the log cannot be written; see `fail`.
+        """
+        self.look_at_guard()
         if self.count is None or self.phase != "walking":
             return
         self.count.look()
@@ -158,9 +150,7 @@ class Course(ABC):
 
     def stop(self, who: str, why: str) -> None:
         """Let the torque go to zero now; a bout that is walked is void."""
-        if self.drive is not None:
-            self.drive.stop(f"{who}: {why}")
-            self.halted = why
+        self.halt(why, who)
         self.going = False
         self.session.tell("estop", who=who, why=why)
         self.say(f"STOP by {who}: {why}")
@@ -169,24 +159,33 @@ class Course(ABC):
 
     def close(self) -> None:
         """Stop what is walked, and end the guard; the session is left open."""
-        if self.phase == "walking":
-            self.stop("the program", "stopped while it was walked")
-        elif self.walked is not None and self.session.next is not None:
-            label = self.session.next.label
-            self.session.note(f"stopped after {label} was walked, before its rate was written down")
-        if self.drive is not None:
-            self.drive.close()
+        try:
+            if self.phase == "walking":
+                self.stop("the program", "stopped while it was walked")
+            elif self.walked is not None and self.session.next is not None and not self.failed:
+                label = self.session.next.label
+                self.session.note(f"stopped after {label} was walked, before its rate was written down")
+        finally:
+            if self.drive is not None:
+                self.drive.close()
 
-    def arm(self, reason: str) -> None:
-        """Let torque through again.
+    def limit(self, torque: float, reason: str) -> None:
+        """Lower the upper torque (N·m/kg), for good; the guard has it first. A bout with more is void.
 
         Raises:
-            ValueError: without a device, or if the guard refuses it.
+            ValueError: for one that is not lower, or without a reason, or while a bout with more has no rate yet.
         """
-        if self.drive is None:
-            raise ValueError("arm: there is no device; see --device")
-        self.session.tell("device", **self.drive.arm(reason))
-        self.halted = ""
+        self.session.check_limit(torque, reason)
+        above = self.walked is not None and self.bout().law[0] > torque
+        if above and self.phase != "walking":
+            raise ValueError(
+                "limit: this bout was walked with more torque; type its rate, or void REASON, first"
+            )
+        if self.drive is not None:
+            self.drive.lower(torque)
+        if above:
+            self.void(f"the torque was limited to {torque:g} N·m/kg: {reason}")
+        self.session.limit(torque, reason)
 
     def void(self, reason: str) -> None:
         """The next bout does not count; it comes again.
@@ -214,31 +213,29 @@ class Course(ABC):
                 self.say(str(error))
         if self.phase != "confirm":
             self.going = self.going and self.phase == "rate"
-        self._follow_law(None)
+        self.follow_law(None)
 
     def _end(self, count: Countdown) -> None:
         """The time of a bout is up, or it was broken off."""
         self.session.ended(count.broken or "the time is up")
         self.say(count.broken or "the time is up")
+        self.say_counts()
         if not self.bout().is_measured:
             self.session.walked(of=self.bout())
             self.follow()
             return
-        self._follow_law(None)
-        if not self.inlet.breaths or count.broken:
+        self.follow_law(None)
+        if count.broken:
             return
-        self.take_breaths(count)
+        if self.inlet.breaths:
+            self.take_breaths(count)
+        if self.count is count and self.inlet.walk_on:
+            self.walk_on()
 
     @abstractmethod
     def take_breaths(self, count: Countdown) -> None:
         """Make the result of a bout of its breaths, and write it down if there is no doubt."""
 
-    def _follow_law(self, law: Any) -> None:
-        if self.drive is None or self.halted:
-            return
-        try:
-            self.drive.law(law)
-        except RuntimeError as error:
-            self.stop("the guard", str(error))
-            raise ValueError(f"the guard: {error}") from error
-        self.session.tell("law in force", law=None if law is None else law.tolist())
+    @abstractmethod
+    def walk_on(self) -> None:
+        """The result of the bout that was walked follows, and the next bout begins."""

@@ -3,12 +3,19 @@
 import hashlib
 import math
 from pathlib import Path
+from typing import NamedTuple
 
+from jaxtyping import Float
+
+from policysearch.core import Array
 from policysearch.exoskeleton.breath_file import read_breaths
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.countdown import Countdown
-from policysearch.hitl.engine.course import Course
-from policysearch.hitl.offers import offer
+from policysearch.hitl.engine.course import Course, Inlet
+from policysearch.hitl.engine.drive import Drive
+from policysearch.hitl.log import Entry
+from policysearch.hitl.offers import Offer, offer
+from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
 
 
@@ -16,8 +23,30 @@ class Doubtful(ValueError):  # noqa: N818 - it is a question
     """What was told is doubtful, and is done when it is told again with `sure`."""
 
 
+class LateOffer(NamedTuple):
+    """What the breaths of a bout offer whose result follows."""
+
+    offer: Offer
+    file: dict[str, str]
+
+
 class Engine(Course):
-    """A session that runs; see `Course` for its arguments."""
+    """A session that runs; see `Course` for its arguments.
+
+    Attributes:
+        late: what is offered for bouts whose results follow, by their numbers.
+    """
+
+    def __init__(self, session: Session, inlet: Inlet, drive: Drive | None = None) -> None:
+        super().__init__(session, inlet, drive)
+        self.late: dict[int, LateOffer] = {}
+
+    @property
+    def asks_for(self) -> Entry | None:
+        """The bout to which a rate belongs that is given now; None if that is the next one."""
+        waiting = self.session.waiting
+        of_the_next = self.phase == "rate" and self.session.next is not None
+        return waiting[0] if waiting and not of_the_next else None
 
     def take_breaths(self, count: Countdown) -> None:
         """Make the result of a bout of its breaths, and write it down if there is no doubt."""
@@ -79,16 +108,72 @@ class Engine(Course):
             raise Doubtful(doubt)
         self._write(Estimate(rate), None)
 
+    def recover(self) -> None:
+        """Continue with the log, after it could not be written; a bout that has no end in it is void.
+
+        Raises:
+            LedgerError: if it still cannot be.
+        """
+        super().recover()
+        self.going = False
+        if self.session.minutes_walked is None:
+            self.count = self.offered = self.file = None
+
+    def walk_on(self) -> None:
+        """The result of the bout that was walked follows, and the next bout begins."""
+        number = len(self.session.entries) + 1
+        doubt = f": {self.offered.doubt}" if self.offered else ""
+        if self.offered and self.file:
+            self.late[number] = LateOffer(self.offered, self.file)
+        self.session.follows(of=self.bout())
+        self.say(f"bout {number} waits for its rate{doubt}")
+        self.follow()
+
+    def result(
+        self, number: int, rate: float | None = None, path: Path | None = None, *, sure: bool = False
+    ) -> None:
+        """Write down the result of a bout that follows: a rate, a file of breaths, or what is offered.
+
+        Raises:
+            Doubtful: if it is doubtful, and not `sure`.
+            ValueError: if the bout does not wait for a result, or nothing is offered.
+        """
+        entry = self.session.waits(number)
+        if path is not None:
+            times = entry.started, entry.ended
+            found = offer(self.session, self.read(path), entry.minutes, entry.purpose, times=times)
+            self.late[number] = LateOffer(found, signature(path))
+        estimate, doubt, breaths = Estimate(math.nan), "", None
+        if rate is not None:
+            estimate, doubt = Estimate(rate), self.session.doubt(rate)
+        elif number in self.late:
+            found = self.late[number].offer
+            estimate, doubt, breaths = found.estimate, found.doubt, found.breaths
+        else:
+            raise ValueError(f"bout {number}: nothing is offered; give its rate, or a file")
+        if doubt and not sure:
+            raise Doubtful(doubt)
+        if rate is None:
+            self.session.tell("file", **self.late[number].file, item=entry.item)
+        self.session.result(number, *estimate, breaths)
+        self.late.pop(number, None)
+        self.say(f"bout {number} {self._in_words(estimate, entry.law, entry.purpose)}")
+        if self.count is None:
+            self.follow()
+
     def _write(self, estimate: Estimate, breaths: Breaths | None) -> None:
         bout, broken = self.bout(), self.count.broken if self.count else ""
         reason = f"{broken}; its rate was given all the same" if broken else ""
         self.session.measured(*estimate, breaths, of=bout, reason=reason)
-        words, reduction = f"written: {estimate} W/kg", self.session.reduction(estimate.rate)
-        hidden = self.session.is_blind and bout.purpose == "validation"
-        if bout.law[0] > 0.0 and math.isfinite(reduction) and not hidden:
-            words += f", {in_words(reduction)} net than without torque"
-        self.say(words)
+        self.say(self._in_words(estimate, bout.law, bout.purpose))
         self.follow()
+
+    def _in_words(self, estimate: Estimate, law: Float[Array, "4"], purpose: str) -> str:
+        words, reduction = f"written: {estimate} W/kg", self.session.reduction(estimate.rate)
+        hidden = self.session.is_blind and purpose == "validation"
+        if law[0] > 0.0 and math.isfinite(reduction) and not hidden:
+            words += f", {in_words(reduction)} net than without torque"
+        return words
 
 
 def signature(path: Path) -> dict[str, str]:

@@ -40,6 +40,7 @@ from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import import_method
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
+from policysearch.ledger import LedgerError
 
 TICK = 0.05  # s
 LONELY = 3.0  # s without a client, after which the process ends
@@ -118,7 +119,7 @@ class Server:
                 else:
                     self._read(key.data)
             self.engine.attended = self._holder is not None
-            self.engine.tick()
+            self._tick()
             self._show()
             for client in self._clients:
                 client.flush()
@@ -132,6 +133,12 @@ class Server:
             client.connection.close()
         self._selector.close()
         self._listener.close()
+
+    def _tick(self) -> None:
+        try:
+            self.engine.tick()
+        except LedgerError as error:
+            self.engine.fail(str(error))
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -195,9 +202,15 @@ class Server:
         who = str(message.get("who", "a client"))
         if self._holder not in (None, client) and message.get("take") is not True:
             return {"code": 423, "error": f"{self._who} has control"}
+        try:
+            if self.engine.failed:
+                self.engine.recover()
+            self.engine.session.tell("operator", who=who)
+        except LedgerError as error:
+            self.engine.fail(str(error))
+            return {"code": 507, "error": str(error)}
         self._holder, self._lease, self._who = client, secrets.token_hex(16), who
         self.engine.attended = True
-        self.engine.session.tell("operator", who=who)
         return {"code": 200, "lease": self._lease}
 
     def _state(self) -> dict[str, Any]:
@@ -228,7 +241,7 @@ def opened(
     if device:
         from policysearch.hitl.engine.device import starter  # noqa: PLC0415 - only with a device
 
-        drive = Drive(starter(session, **device))
+        drive = Drive(starter(**device))
     return Engine(session, Inlet(**inlet), drive)
 
 
@@ -256,7 +269,8 @@ def serve(
         _on_signals(server)
         server.run()
     finally:
-        engine.close()
+        with contextlib.suppress(LedgerError):  # every client was told, and the guard ends all the same
+            engine.close()
         engine.session.close()
         place.unlink(missing_ok=True)
         server.close()

@@ -1,7 +1,8 @@
 """A ceiling of the peak torque that rises over the first bouts, while a person gets used to the device."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from policysearch.hitl.guard.numbers import positive
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,8 @@ class Ceiling:
     bouts: int = 0  # that the person has walked before, on earlier days say
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not (number and value >= 0.0 and (value > 0.0 or name in ("step", "bouts"))):
-                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        positive(self, "first", "seconds")
+        positive(self, "step", "bouts", zero=True)
 
     def at(self, bouts: int, highest: float) -> float:
         """The ceiling after so many bouts in all, in N·m/kg."""

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -197,6 +198,7 @@ def _written(flags: CheckFlags, outcomes: list[Outcome]) -> Path:
         when=time.strftime("%Y-%m-%d %H:%M"),
         outcomes=outcomes,
         scheduling=outcomes[0].status.scheduling,
+        counts=sorted(sum((Counter(outcome.status.counts) for outcome in outcomes), Counter()).items()),
         gaps=[(f"{i}", count) for i, count in enumerate(gaps) if count],
         quantiles=[(f"{100 * p:g} %", 1000 * quantile(gaps, p)) for p in (0.5, 0.99, 1.0)],
         longest=max(outcome.status.longest_gap for outcome in outcomes if outcome.fault.name != "slow") * 1000

@@ -59,6 +59,15 @@ class Driver:
         self.delivered = self._answer("apply", deliver, False)
         self.in_a_row = self.in_a_row + 1 if self._raised else 0
 
+    def dropped(self) -> dict[str, int]:
+        """Numbers of what the device's line has received and not taken, by reason, where the device counts them."""
+
+        def ask() -> dict[str, int]:
+            return {f"line: {kind}": int(n) for kind, n in getattr(self.device, "dropped", {}).items()}
+
+        found: dict[str, int] = self._answer("dropped", ask, {})
+        return found
+
     def _all(self, numbers: Any) -> Any:
         if len(numbers) != self.sides:
             raise ValueError(f"expected {self.sides} sides, got {len(numbers)}")

@@ -120,6 +120,11 @@ class Injected:
         """Of the device, with the fault."""
         return self._happens("estop") or self._device.estop()
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Of the device, where it counts them."""
+        return dict(getattr(self._device, "dropped", {}))
+
     def close(self) -> None:
         """Close the device."""
         self._device.close()

@@ -92,7 +92,9 @@ class GuardProcess:
         self._connection.pipe.settimeout(START_SECONDS)
         self._connection.answer(0)
         self._connection.pipe.settimeout(ANSWER_SECONDS)
-        self._columns = columns(self._connection.last.device["sides"])
+        device = self._connection.last.device
+        self._limits = self._limits.within(device["highest"], settings.mass)
+        self._columns = columns(device["sides"])
         self._ring = Ring(self._file, len(self._columns), self._size)
         self._recorder = None
         if settings.records:
@@ -116,7 +118,7 @@ class GuardProcess:
 
     @property
     def limits(self) -> GuardLimits:
-        """The limits in force."""
+        """The limits in force, that of the device included."""
         return self._limits
 
     def beat(self) -> None:
@@ -174,6 +176,15 @@ class GuardProcess:
         """Lower the limits; see `TorqueGuard.restrict`. A law above the highest torque is clipped to it."""
         self._connection.ask("restrict", limits=asdict(limits))
         self._limits = limits
+
+    def lower(self, highest: float) -> None:
+        """Let no more than this torque (N·m/kg) through from now on; a higher one changes nothing.
+
+        Raises:
+            ValueError: for what is not a positive number.
+        """
+        if highest < self._limits.highest:
+            self.restrict(replace(self._limits, highest=highest))
 
     def status(self) -> Status:
         """The state of the guard, the last one if it has ended.

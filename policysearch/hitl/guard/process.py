@@ -200,7 +200,7 @@ class _Server:
             waiting=control.waiting,
             refused=control.refused,
             highest=control.highest,
-            counts=control.total(),
+            counts=control.total() | self.driver.dropped(),
             ticks=self.ticks,
             gaps=self.gaps.counts,
             longest_gap=self.gaps.longest,

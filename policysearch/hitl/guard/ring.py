@@ -19,6 +19,7 @@ from policysearch.files import write_text
 
 SECONDS = 10.0
 AFTER = 0.5  # s from the end of the ramp to the record
+LATE = 5.0  # s by which a ramp may be late on a busy machine, so that the record still has its end
 _HEAD = struct.Struct("<QQQ512s")  # rows written, stops, whether the guard ended in order, why it has stopped
 _PER_SIDE = ("percent", "age_s", "told_Nm_per_kg", "measured_Nm_per_kg")
 
@@ -83,7 +84,7 @@ def record(*, file: int, alive: int, columns: list[str], size: int, after: float
         alive: a pipe whose other end only the guard's process holds.
         columns: names of the numbers in a row.
         size: rows of the ring.
-        after: s from a stop to its record.
+        after: s from a stop to its record, at least.
         folder: for the files.
     """
     for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM", "SIGTSTP"):
@@ -94,7 +95,17 @@ def record(*, file: int, alive: int, columns: list[str], size: int, after: float
         stops, _, in_order = ring.marks()
         if stops > seen or (ended and not in_order):
             seen, ended = stops, ended or bool(select.select([alive], [], [], after)[0])
+            ended = ended or wait_for_zero(ring, columns, alive)
             _write(ring, columns, Path(folder))
+
+
+def wait_for_zero(ring: Ring, columns: Sequence[str], alive: int) -> bool:
+    """Wait until no torque is told, or the guard's process has ended, for `LATE` seconds; whether it has ended."""
+    told, limit = [i for i, name in enumerate(columns) if "_told_" in name], time.monotonic() + LATE
+    while time.monotonic() < limit and any(row[i] for row in ring.rows()[-1:] for i in told):
+        if select.select([alive], [], [], 0.05)[0]:
+            return True
+    return False
 
 
 def _write(ring: Ring, columns: list[str], folder: Path) -> None:

@@ -1,10 +1,10 @@
 """What a guard is started with."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from policysearch.hitl.guard.ceiling import Ceiling
+from policysearch.hitl.guard.numbers import positive
 from policysearch.hitl.guard.watch import WatchLimits
 
 
@@ -23,6 +23,4 @@ class GuardSettings:
     records: Path | None = None  # a folder for what the guard did in the last 10 s before each stop
 
     def __post_init__(self) -> None:
-        for name in ("mass", "period"):
-            if not 0.0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        positive(self, "mass", "period")

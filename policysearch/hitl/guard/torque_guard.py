@@ -24,22 +24,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-
-
-def _number(value: object) -> float:
-    """`value` as a float; NaN for what is not a real number (a truth value, text, an array, …)."""
-    if isinstance(value, (bool, np.timedelta64)):
-        return math.nan
-    if not isinstance(value, (float, int, np.floating, np.integer)):
-        return math.nan
-    try:
-        return float(value)
-    except Exception:  # an integer that no float holds, or a class made to break this
-        return math.nan
+from policysearch.hitl.guard.numbers import number, positive
 
 
 @dataclass(frozen=True)
@@ -61,13 +49,9 @@ class GuardLimits:
     def __post_init__(self) -> None:
         if self.unit not in ("N·m", "N·m/kg"):
             raise ValueError(f"unit: expected 'N·m' or 'N·m/kg', got {self.unit!r}")
-        for name in (field.name for field in fields(self) if field.name != "unit"):
-            value = getattr(self, name)
-            number = _number(value)
-            right = number <= 0.0 if name == "lowest" else number > 0.0
-            if not (math.isfinite(number) and right):
-                expected = "zero or a negative number" if name == "lowest" else "a positive number"
-                raise ValueError(f"{name}: expected {expected}, got {value!r}")
+        positive(self, "highest", "slope", "stop_time", "heartbeat", "longest_tick")
+        if not -math.inf < number(self.lowest) <= 0.0:
+            raise ValueError(f"lowest: expected zero or a negative number, got {self.lowest!r}")
         farthest = max(self.highest, -self.lowest)
         if not self.slope * self.stop_time >= farthest:
             raise ValueError(
@@ -84,7 +68,7 @@ class GuardLimits:
         if self.unit != "N·m/kg":
             raise ValueError(f"unit: expected N·m/kg, got {self.unit}")
         for name, value in (("newton_metres", newton_metres), ("mass", mass)):
-            if not _number(value) > 0.0:
+            if not number(value) > 0.0:
                 raise ValueError(f"{name}: expected a positive number, got {value!r}")
         most = newton_metres / mass
         return replace(self, highest=min(self.highest, most), lowest=max(self.lowest, -most))
@@ -209,7 +193,7 @@ class TorqueGuard:
 
     def _allowed(self, command: object) -> float:
         """The commanded torque within the limits; zero for what is not a finite number."""
-        c = _number(command)
+        c = number(command)
         if not math.isfinite(c):  # before any comparison: max(lowest, min(highest, nan)) would be highest
             self._counts["torque: not a finite number, counts as zero"] += 1
             return 0.0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from policysearch.exoskeleton.torque_law import LATEST_END
 from policysearch.hitl.guard.device import Stride
+from policysearch.hitl.guard.numbers import positive
 
 MIN_PROGRESS = 2.0  # % stride that count as progress
 EARLY = 20.0  # % stride until which a heel strike may be noticed
@@ -30,10 +31,7 @@ class WatchLimits:
     exceptions: int = 3  # ticks in a row in which the device raises
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {value!r}")
+        positive(self, *(field.name for field in fields(self)))
 
 
 class StrideWatch:

@@ -43,7 +43,9 @@ class Status:
     waiting: bool = False  # whether the law that was set last still waits for swing
     refused: str = ""  # why the law that was set last did not come into force
     highest: float = 0.0  # N·m/kg that a law may have now, by the limits and the ceiling
-    counts: Mapping[str, int] = field(default_factory=dict)  # of ticks with an irregularity, by kind
+    counts: Mapping[str, int] = field(
+        default_factory=dict
+    )  # of ticks with an irregularity, by kind, and of what the line has dropped
     ticks: int = 0
     gaps: list[int] = field(
         default_factory=list

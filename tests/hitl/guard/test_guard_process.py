@@ -21,6 +21,7 @@ from policysearch.core import Array
 from policysearch.hitl import guard as guard_package
 from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.owner import GuardProcess
+from policysearch.hitl.guard.ring import Ring, columns, shared_file, wait_for_zero
 from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.guard.watch import WatchLimits
@@ -50,6 +51,7 @@ class Hasty(SimulatedAnkle):  # strides are shorter than it says
         return tuple(stride._replace(stride_time=5.0) for stride in super().stride())
 
 class Limited(SimulatedAnkle):
+    dropped = {"bytes that belong to no frame": 3}
     def describe(self):
         return Description("17", "2.0", self.sides, highest=0.3, watchdog=0.05)
 
@@ -255,6 +257,8 @@ def test_whatever_the_law_and_its_changes_the_torque_keeps_limits_and_slope(tmp_
         with pytest.raises(ValueError, match=r"^law: peak torque: expected 0 to 0\.2 N·m/kg, got 0\.75$"):
             guard.set_law(LAW)
         assert guard.limits == low
+        guard.lower(0.5)  # no lower one
+        assert guard.limits == low
         assert guard.status().counts["torque: outside the limits"] > 0
     found, closed = log(tmp_path)
     assert closed
@@ -396,7 +400,10 @@ def test_the_law_in_force_and_the_device_are_told_back(tmp_path: Path) -> None:
         assert (status.stop_reason, status.law, status.waiting) == ("not armed yet", None, False)
         assert status.device["serial"] == "17"
         assert status.device["sides"] == ["left", "right"]
-        assert status.highest == pytest.approx(0.3 / 60.0)  # the device's own limit
+        assert status.highest == guard.limits.highest == 0.3 / 60.0  # the device's own limit
+        assert status.counts == {"line: bytes that belong to no frame": 3}
+        guard.lower(0.5)  # above it
+        assert guard.status().highest == 0.3 / 60.0
         assert "SCHED_FIFO" in status.scheduling
         with pytest.raises(ValueError, match=r"peak torque: expected 0 to 0\.005 N·m/kg, got 0\.75"):
             guard.set_law(LAW)
@@ -415,6 +422,10 @@ def test_the_law_in_force_and_the_device_are_told_back(tmp_path: Path) -> None:
         del sys.modules["a_late_one"]
         guard.set_law(None)
         until(lambda: not guard.status().waiting, guard.beat)
+        guard.lower(0.003)
+        assert guard.status().highest == guard.limits.highest == 0.003
+        with pytest.raises(ValueError, match="highest: expected a positive number, got 0"):
+            guard.lower(0.0)
     assert max(log(tmp_path)[0][:, 1]) <= 0.3  # N·m
 
 
@@ -438,6 +449,29 @@ def test_the_last_seconds_before_each_stop_are_written_by_another_process(tmp_pa
         assert rows[-1, 4] == 0.0
         assert rows[-1, 1] == 0.0
     assert not (folder / "guard-0003.csv").exists()  # it was closed in order, after a stop
+
+
+def test_the_record_of_a_stop_waits_for_zero_however_late_it_comes() -> None:
+    names, file, (alive, end) = columns(["left"]), shared_file(), os.pipe()
+    ring = Ring(file, len(names), 100)
+
+    def ramp() -> None:
+        for torque in (0.4, 0.3, 0.2, 0.1, 0.0, 0.0):
+            ring.write([0.0, 0.0, 50.0, 0.0, torque, torque])
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=ramp)
+    thread.start()
+    until(lambda: len(ring.rows()) > 1)
+    assert not wait_for_zero(ring, names, alive)
+    assert ring.rows()[-1][4] == 0.0
+    thread.join()
+    for torque in (0.4, 0.4):
+        ring.write([0.0, 0.0, 50.0, 0.0, torque, torque])
+    os.close(end)
+    assert wait_for_zero(ring, names, alive)  # the process has ended under torque
+    os.close(alive)
+    os.close(file)
 
 
 ROW = ", in 3 ticks in a row"
@@ -608,7 +642,7 @@ def test_invalid_arguments_of_a_guard_are_refused(change: dict[str, Any], messag
         (lambda: WatchLimits(stall=0.0), "stall: expected a positive number, got 0.0"),
         (lambda: WatchLimits(exceptions=True), "exceptions: expected a positive number, got True"),
         (lambda: Ceiling(0.0, 0.1), "first: expected a positive number, got 0.0"),
-        (lambda: Ceiling(0.3, float("inf")), "step: expected a positive number, got inf"),
+        (lambda: Ceiling(0.3, float("inf")), "step: expected zero or a positive number, got inf"),
         (lambda: LIMITS.within(0.0, 72.0), "newton_metres: expected a positive number, got 0.0"),
         (lambda: LIMITS.within(50.0, float("nan")), "mass: expected a positive number, got nan"),
         (lambda: replace(LIMITS, unit="N·m").within(50.0, 72.0), "unit: expected N·m/kg, got N·m"),

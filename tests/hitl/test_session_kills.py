@@ -1,0 +1,172 @@
+"""Random kills of the four processes of a session: the device's torque is safe, and nothing in the log is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policysearch.hitl.engine import client
+from policysearch.hitl.plan import SessionPlan
+from policysearch.hitl.view import SessionView
+from policysearch.seeding import stream
+
+MASS, HIGHEST, SLOPE, STOP = 50.0, 0.6, 12.0, 0.3
+BUSY = 0.5  # s that a busy machine may add
+LAPSE = 0.1 + STOP + BUSY  # s from the death of the engine to zero
+PLAN = SessionPlan(
+    mass=MASS,
+    upper_torque=HIGHEST,
+    bouts=8,
+    minutes=1.0,
+    baseline=0.0,
+    validation=0.0,
+    options={"sigma": 0.01},
+)
+CLIENT = """
+import json, sys
+from policysearch.hitl.engine import client
+with client.EngineConnection(client.started(json.loads(sys.argv[1]))) as connection:
+    for do in ("arm", "confirm", "start"):
+        answer = connection.act(do, reason="a test")
+        while answer["code"] != 200 and do == "arm":  # this process came too late
+            connection.wait(0.1)
+            answer = connection.act(do, reason="again")
+        assert answer["code"] == 200, answer
+    print("walking", flush=True)
+    while True:
+        connection.wait(1.0)
+"""
+
+
+def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never became true"
+        time.sleep(0.01)
+
+
+def applied(folder: Path) -> np.ndarray:
+    """Time (s) and torques (N·m) that the emulated device had."""
+    lines = (folder / "torque").read_text(encoding="utf-8").split("\n")[:-1]
+    return np.array([line.split(",") for line in lines], dtype=float)
+
+
+def told_to_engine(folder: Path, line: str) -> dict[str, Any]:
+    begun = (folder / "session.sqlite").exists()
+    device = {
+        "device": "policysearch.hitl.guard.adapters:Serial", "slope": SLOPE, "stop_time": STOP,
+        "options": {"path": line}, "records": str(folder / "records"),
+    }  # fmt: skip
+    plan = None if begun else PLAN.document()
+    return {"log": str(folder / "session.sqlite"), "plan": plan, "inlet": {"walk_on": True}, "device": device}
+
+
+def dead(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+def kill_one(folder: Path, victim: str, wait: float) -> dict[str, float]:
+    """Kill a process in a bout; returns the torque then (N·m/kg), and the seconds to zero."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "policysearch.hitl.guard.emulated", str(folder / "torque")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as device:
+        assert device.stdout is not None
+        line = device.stdout.readline().strip()
+        operator = subprocess.Popen(
+            [sys.executable, "-c", CLIENT, json.dumps(told_to_engine(folder, line))],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert operator.stdout is not None
+            assert operator.stdout.readline() == "walking\n"
+            engine = json.loads((folder / client.ADDRESS).read_text())["pid"]
+            guard = int(Path(f"/proc/{engine}/task/{engine}/children").read_text().split()[0])
+            until(lambda: applied(folder)[-1, 1:].max() > 0.1 * HIGHEST * MASS)
+            time.sleep(wait)
+            since = time.monotonic()
+            victims = {"client": operator.pid, "engine": engine, "guard": guard, "device": device.pid}
+            os.kill(victims[victim], signal.SIGKILL)
+            if victim == "client":
+                until(lambda: dead(engine), 90.0)  # the bout continues to its end, and no other begins
+            elif victim == "engine":
+                until(lambda: dead(guard))
+            else:
+                until(lambda: dead(guard) or victim == "device")
+                until(lambda: [*(folder / "records").glob("*.csv")])
+            if victim != "device":
+                end = time.monotonic() + LAPSE
+                until(lambda: applied(folder)[-1, 0] > end)
+            seen = applied(folder)
+        finally:
+            operator.kill()
+            operator.communicate()
+            device.kill()
+    if victim not in ("client", "engine"):
+        until(lambda: dead(engine))  # without a client it ends
+    return checked(folder, victim, since, seen)
+
+
+def checked(folder: Path, victim: str, since: float, seen: np.ndarray) -> dict[str, float]:
+    """What the device had, what the log has, and that the same command continues."""
+    torque = seen[:, 1:]
+    assert np.isfinite(torque).all()
+    assert (torque >= 0.0).all()
+    assert torque.max() <= HIGHEST * MASS
+    after = seen[seen[:, 0] >= since]
+    zero = 0.0
+    if victim in ("engine", "guard"):
+        under = after[np.flatnonzero((after[:, 1:] > 0.0).any(axis=1)), 0]
+        zero = float(under[-1] - since) if under.size else 0.0
+        assert zero <= (LAPSE if victim == "engine" else 0.05 + 0.04 + BUSY)
+    elif victim == "client":
+        assert after[after[:, 0] < since + 5.0, 1:].max() > 0.0
+        assert not after[-1, 1:].any()
+    with client.EngineConnection(
+        client.started(told_to_engine(folder, "/dev/null") | {"device": {}})
+    ) as again:
+        phase = again.state["phase"]
+    session = SessionView.of(folder / "session.sqlite")
+    kinds = [kind for kind, _ in session.events]
+    assert kinds.count("started") == kinds.count("ended") == 1
+    (entry,) = session.entries
+    assert (entry.status, phase) == (("waiting" if victim == "client" else "void"), "start")
+    assert 0.0 < entry.minutes <= 1.0
+    return {"at": float(after[0, 1:].max() / MASS) if len(after) else 0.0, "zero": zero}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("load", ["idle", "loaded"])
+@pytest.mark.parametrize("victim", ["engine", "guard", "device", "client"])
+def test_after_a_kill_at_a_random_time_torque_is_safe_and_the_session_continues(
+    tmp_path: Path, victim: str, load: str
+) -> None:
+    kills = 1 if victim == "client" else int(os.environ.get("SESSION_KILLS", "5"))
+    rng, results = stream(0, "session kills", victim, load), []
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (load == "loaded"))
+    ]
+    try:
+        for i in range(kills):
+            results.append(kill_one(tmp_path / str(i), victim, float(rng.uniform(0.0, 1.2))))
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    worst, under = max(each["zero"] for each in results), sum(each["at"] > 0.05 for each in results)
+    print(
+        json.dumps(
+            {"victim": victim, "load": load, "kills": kills, "under torque": under, "slowest (s)": worst}
+        )
+    )
