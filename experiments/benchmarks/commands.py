@@ -1,5 +1,8 @@
 """Processor seconds of commands, of all their processes together, and the seconds that they take.
 
+Processes that outlive a command are waited for and counted too (on Linux), such as workers and the server that forks
+them.
+
     python experiments/benchmarks/commands.py --out results/benchmarks
 
 Every command is run in a process of its own, the commands in turn, so that a machine that is busy for a while does
@@ -7,6 +10,8 @@ not favour one of them; the first round, which fills caches of compiled code, is
 """
 
 import argparse
+import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -42,13 +47,26 @@ COMMANDS = {
 }  # fmt: skip
 
 
+#: The option of Linux's prctl(2) by which a process becomes the parent of those whose own parent has ended.
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt() -> None:
+    """Become the parent of what commands leave, such as the server that forks workers, so that it is counted."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
 def spent(arguments: list[str]) -> tuple[float, float]:
-    """Processor seconds of a command and of the processes that it has waited for, and the seconds that it took."""
+    """Processor seconds of a command and of all processes that come from it, and the seconds that it took."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    seconds = time.perf_counter() - began
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return processor, time.perf_counter() - began
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, seconds
 
 
 def main() -> None:
@@ -65,6 +83,7 @@ def main() -> None:
         for name, command in COMMANDS.items()
         if arguments.only is None or any(part in name for part in arguments.only)
     }
+    adopt()
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(-1, arguments.repeats):
