@@ -109,24 +109,33 @@ def no_tune_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def blank_pictures() -> Iterator[None]:
-    """Every picture that a test of the module writes is an empty one."""
+    """Reports that a test of the module writes are made as quickly as `without_pictures` has it."""
     with without_pictures():
         yield
 
 
 @pytest.fixture
 def blank_pictures_here() -> Iterator[None]:
-    """Every picture that the test writes is an empty one."""
+    """Reports that the test writes are made as quickly as `without_pictures` has it."""
     with without_pictures():
         yield
 
 
 @contextlib.contextmanager
 def without_pictures() -> Iterator[None]:
-    """Every picture that is written is an empty one: to draw those of a report takes longer than its comparison."""
+    """Every picture that is written is an empty one, and statistics resample little.
+
+    To lay out and draw the pictures of a report, and to simulate studies for the runs that it advises, takes longer
+    than its comparison.
+    """
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
+    from policysearch import files
+
     blank: dict[str, Any] = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b"\x89PNG\r\n\x1a\n"}
+
+    empty = Markup(blank["svg"])  # noqa: S704 - our own
 
     def save(_: Figure, target: Any, *, format: str, **__: Any) -> None:  # noqa: A002 - matplotlib's name
         if isinstance(target, Path):
@@ -135,6 +144,16 @@ def without_pictures() -> Iterator[None]:
         else:
             target.write(blank[format])
 
+    def write_curves(_: Any, out: Path) -> None:
+        files.write_text(out / "curves.svg", blank["svg"])
+        with files.replacing(out / "curves.png") as file:
+            file.write(blank["png"])
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", save)
+        for report in ("policysearch.compare.report", "policysearch.hitl.report"):
+            patch.setattr(f"{report}.drawn", lambda *_: empty)
+        patch.setattr("policysearch.compare.plots.write_curves", write_curves)
+        patch.setattr("policysearch.compare.power.STUDIES", 4)
+        patch.setattr("policysearch.compare.statistics.RESAMPLES", 20)
         yield

@@ -21,10 +21,11 @@ import numpy as np
 from conftest import without_pictures
 from crash_matrix import in_a_process, tables
 
-from policysearch.compare import statistics
 from policysearch.compare.__main__ import main as compare
+from policysearch.compare.journal import NAME
 from policysearch.hitl.__main__ import main as hitl
 from policysearch.hitl.view import SessionView
+from policysearch.ledger import read
 from policysearch.seeding import stream
 from policysearch.space import Parameter, Space
 from policysearch.tune.api import tune
@@ -36,10 +37,27 @@ SPACE = Space((Parameter("a", 1.0), Parameter("b", -1.0)))
 
 def comparing(*flags: str) -> Callable[[Path], None]:
     def command(out: Path) -> None:
-        statistics.RESAMPLES = 20  # in this process; resampling makes no file and takes most of the time
         assert compare([*SMALL, *flags, "--out", str(out)]) == 0
 
     return command
+
+
+def starting_over(out: Path) -> None:
+    """A comparison with --fresh in the folder of a finished one."""
+    old, copy = out.with_name("old"), out.with_name(f"copy for {out.name}")
+    if not old.exists():
+        comparing("ars", "--workers", "1")(old)
+    if not out.exists():
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(old, copy)
+        copy.rename(out)
+    comparing("nelder-mead", "--workers", "1", "--seed", "1", "--fresh")(out)
+
+
+def of_both(out: Path) -> list[str]:
+    """The tables; everything of the finished study is in a ledger next to theirs."""
+    assert read(out.with_name("old") / NAME) in [read(kept) for kept in out.glob("ledger.*.sqlite")]
+    return tables(out)
 
 
 def cost(params: dict[str, float], seed: int) -> float:
@@ -67,6 +85,7 @@ COMMANDS: dict[str, tuple[Callable[[Path], None], Callable[[Path], Any]]] = {
     "compare, tuned": (comparing("cma-es", "--tune", "2", "--workers", "1"), tables),
     "compare, sequential": (comparing("cma-es", "ars", "--settle", "2", "--workers", "1"), tables),
     "compare, workers": (comparing("cma-es", "ars", "--workers", "2"), tables),
+    "compare, fresh": (starting_over, of_both),
     "tune": (tuning, lambda out: (out / "result.csv").read_text(encoding="utf-8")),
     "simulate": (simulating, of_session),
 }

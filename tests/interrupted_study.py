@@ -21,7 +21,7 @@ import matplotlib.figure  # noqa: F401
 from conftest import without_pictures
 from crash_matrix import in_a_process, tables
 
-from policysearch.compare import driver, progress, report, statistics
+from policysearch.compare import driver, progress, report
 from policysearch.compare.__main__ import main
 from policysearch.compare.journal import StudyJournal
 
@@ -52,7 +52,6 @@ PHASES: dict[str, tuple[Any, str, int, list[str]]] = {
 
 
 def run(out: Path, flags: list[str]) -> int:
-    statistics.RESAMPLES = 20  # in this process
     with without_pictures():
         return main([*STUDY, *flags, "--out", str(out)])
 

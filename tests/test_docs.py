@@ -1,6 +1,8 @@
 """The pages of `docs/`: what they are made from is complete, and what they list is what there is."""
 
+import ast
 import importlib
+import itertools
 import re
 import runpy
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_mutants import functions
 from test_package import BANNED
 
 import policysearch
@@ -173,6 +176,23 @@ def test_the_page_of_results_has_every_column() -> None:
         named = set(re.findall(r"`([\w]+)`", section))
         missing = set(getattr(comparison, name).columns) - named
         assert not missing, f"{name}.csv: no word on {', '.join(missing)}"
+
+
+def test_every_fault_of_the_page_has_its_test() -> None:
+    page = (ROOT / "docs/explanation/faults.md").read_text(encoding="utf-8")
+    rows = [
+        line
+        for line in page.splitlines()
+        if line.startswith("| ") and not line.startswith(("| ---", "| what"))
+    ]
+    named = [re.findall(r"`([\w/]+\.py)::(test_\w+)`( \*night\*)?", row) for row in rows]
+    assert len(rows) >= 45
+    assert all(named), rows[[bool(tests) for tests in named].index(False)]
+    for file, name, night in itertools.chain(*named):
+        known = functions(ROOT / "tests" / file)
+        assert name in known, f"{file} has no {name}"
+        marks = [ast.unparse(decorator) for decorator in known[name].decorator_list]
+        assert ("pytest.mark.nightly" in marks) == bool(night), f"{file}::{name} is run at another time"
 
 
 def test_the_gallery_has_every_picture_of_a_controller_and_every_study(

@@ -5,7 +5,7 @@ import graphlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,23 @@ PATHS = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-MODULES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
+
+
+class Parsed(Mapping[str, ast.Module]):
+    """The modules of the package, each parsed when it is first asked for: this file is imported by every worker."""
+
+    @cache  # noqa: B019 - there is one
+    def __getitem__(self, name: str) -> ast.Module:
+        return ast.parse(PATHS[name].read_text(encoding="utf-8"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PATHS)
+
+    def __len__(self) -> int:
+        return len(PATHS)
+
+
+MODULES = Parsed()
 
 
 def imported(tree: ast.Module) -> set[str]:

@@ -166,7 +166,7 @@ def test_what_is_written_is_read_to_the_last_digit_and_written_again_the_same(
 def test_studies_with_other_methods_are_merged_and_others_are_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = ["--tasks", "lqr", "--rollouts", "40", "--runs", "6", "--workers", "1"]
+    small = ["--tasks", "lqr", "--rollouts", "20", "--runs", "2", "--workers", "1"]
     assert main([*small, "--optimizers", "random-search", "--out", str(tmp_path / "a")]) == 0
     assert main([*small, "--optimizers", "hill-climbing", "--out", str(tmp_path / "b")]) == 0
     assert (

@@ -1,6 +1,7 @@
 """The CSV log of a running comparison: a row per rollout of its searches, never one twice, whatever ended it before."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,23 @@ def test_every_rollout_of_every_search_has_a_row(workers: int, tmp_path: Path) -
     assert log["return"].tolist() == returns  # in the order of the ledger
 
 
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Path]:
+    """The whole log of a comparison, and the folder of one that was interrupted after four generations."""
+    folder = tmp_path_factory.mktemp("log")
+    compared(folder / "calm")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        stop_after(patch, 4)
+        compared(folder / "interrupted")
+    return (folder / "calm/logs/log.csv").read_bytes(), folder / "interrupted"
+
+
 @pytest.mark.parametrize("damage", ["none", "torn", "gone", "more", "other"])
 def test_a_comparison_that_continues_has_no_row_twice(
-    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: str, interrupted: tuple[bytes, Path], tmp_path: Path
 ) -> None:
-    compared(tmp_path / "calm")
-    whole = (tmp_path / "calm/logs/log.csv").read_bytes()
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        stop_after(patch, 4)
-        compared(tmp_path)
+    whole, folder = interrupted
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     log = tmp_path / "logs/log.csv"
     first = log.read_bytes()
     assert whole.startswith(first)

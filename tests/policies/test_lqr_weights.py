@@ -34,8 +34,6 @@ def test_the_gain_of_a_scalar_plant_worked_by_hand() -> None:
     # x' = x + u with weight 1: P = 1 + P / (1 + P), so P = (1 + √5)/2 = 1.618 and K = P / (1 + P) = 0.618
     policy = LQRWeights(Space((Parameter("weight of x", 1.0, 0.1, 10.0, scale="log"),)), ((1.0,),), (1.0,))
     assert policy.gain(np.ones(1)) == pytest.approx([(np.sqrt(5.0) - 1.0) / 2.0])
-    action, _ = policy.act(policy.space.domain.start[None], np.array([[3.0]]), np.zeros((1, 2)))
-    assert action[0, 0] == pytest.approx(-3.0 * 0.618034)
 
 
 def test_the_gain_is_computed_at_the_first_step_and_kept() -> None:

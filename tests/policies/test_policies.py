@@ -331,10 +331,22 @@ def test_a_bad_policy_is_refused(make: object, message: str) -> None:
         make()  # type: ignore[operator]
 
 
-KERNELS: list[Any] = [*POLICIES.values(), Linear(O, 2), MLP(O, 2, (7, 6))]
+#: Each is a function to compile: by day both distributions, both networks, a temperature, and a map.
+BY_DAY = ("gaussian linear", "gaussian deep mlp", "softmax with temperature", "softmax of three actions")
+every_kernel = pytest.mark.parametrize(
+    "policy",
+    [
+        *(
+            pytest.param(policy, id=name, marks=[pytest.mark.nightly] * (name not in BY_DAY))
+            for name, policy in POLICIES.items()
+        ),
+        pytest.param(Linear(O, 2), id="linear", marks=pytest.mark.nightly),
+        pytest.param(MLP(O, 2, (7, 6)), id="mlp"),
+    ],
+)
 
 
-@pytest.mark.parametrize("policy", KERNELS, ids=repr)
+@every_kernel
 def test_a_kernel_computes_what_the_numpy_form_computes(policy: Any) -> None:
     rng, kernel, m = stream(1), policy.kernel, 200
     params, obs, state = (
@@ -357,7 +369,7 @@ def test_a_kernel_computes_what_the_numpy_form_computes(policy: Any) -> None:
         assert len(np.unique(rows[:, 0])) > 1
 
 
-@pytest.mark.parametrize("policy", KERNELS, ids=repr)
+@every_kernel
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_kernel_gives_no_action_for_what_is_not_finite(policy: Any, bad: float) -> None:
     kernel = policy.kernel

@@ -62,7 +62,16 @@ def test_the_settings_of_the_user_change_nothing_and_are_left_alone(settings: An
 LOADS = "from policysearch.command_line import running; import sys; sys.exit(running(lambda: __import__('{}') is None))"
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no-such-backend", "tkagg"])
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "no-such-backend",
+        *(
+            pytest.param(name, marks=pytest.mark.nightly)
+            for name in ("module://matplotlib_inline.backend_inline", "tkagg")
+        ),
+    ],
+)
 def test_a_command_draws_without_a_window_whatever_the_backend_of_the_user(backend: str) -> None:
     environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
