@@ -20,12 +20,16 @@ PATHS = {
 }
 
 
+@cache
+def parsed(name: str) -> ast.Module:
+    return ast.parse(PATHS[name].read_text(encoding="utf-8"))
+
+
 class Parsed(Mapping[str, ast.Module]):
     """The modules of the package, each parsed when it is first asked for: this file is imported by every worker."""
 
-    @cache  # noqa: B019 - there is one
     def __getitem__(self, name: str) -> ast.Module:
-        return ast.parse(PATHS[name].read_text(encoding="utf-8"))
+        return parsed(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(PATHS)
