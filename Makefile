@@ -77,7 +77,7 @@ console: .venv/ready
 	$(PYTEST) $(CONSOLE)
 
 engine: .venv/ready
-	$(PYTEST) $(wildcard $(ENGINE))
+	$(PYTEST) $(ENGINE)
 
 torch: .venv/torch
 	$(PYTEST) $(TORCH)
