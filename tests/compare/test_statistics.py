@@ -344,6 +344,9 @@ def test_pairs_decided_together_are_those_that_the_step_down_test_decides_one_by
     found, joint = decided(T, flipped, critical(flipped.max(axis=1))), step_down(T, flipped, ROUNDING)
     assert (found == (joint <= 0.05)).all()
     assert {0, 1, 2, 3} < set(found.sum(axis=1).tolist())
+    # the second exceeds the others without the first, and the third its own without both
+    below = np.repeat([[[6.0], [3.0], [1.0]]], patterns, axis=2)
+    assert decided(np.array([[10.0, 5.0, 2.0]]), below, critical(below.max(axis=1))).all()
 
 
 def test_studies_are_tested_each_by_itself_and_pairs_against_all_weaker_ones() -> None:

@@ -57,6 +57,8 @@ def test_what_is_measured_later_gets_a_column_in_all_rows(tmp_path: Path) -> Non
     log = pd.read_csv(tmp_path / "log.csv")
     assert log["kp"].tolist() == result.history["kp"].tolist()
     assert 0 < log["overshoot"].isna().sum() < 24
+    lines = (tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()
+    assert {line.count(",") for line in lines} == {log.shape[1] - 1}
 
 
 @pytest.mark.parametrize("damage", ["none", "torn", "gone", "more", "other"])
