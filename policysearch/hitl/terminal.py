@@ -60,16 +60,18 @@ class Terminal(Commands):
                 self._heard = count
                 self._say(f"  {line}")
 
-    def _announce(self) -> None:
+    def _announce(self) -> bool:
+        """Say what is next; whether that was new."""
         bout = self._engine.state["bout"]
         if bout is None or (told := f"{bout['number']} {bout['item']} {bout['law']}") == self._announced:
-            return
+            return False
         self._announced = told
         self._say(f"\nbout {bout['number']}: {bout['label']}, {bout['minutes']:g} min; {bout['done']}")
         for line in bout["law"]:
             self._say(f"  {line}")
         if len(bout["path"]) > 1:
             self._say(f"  in {len(bout['path'])} small steps: {'; '.join(bout['path'])}")
+        return True
 
     def _watch(self) -> None:
         """Show the bout that is walked, and obey what is typed meanwhile."""
@@ -78,6 +80,9 @@ class Terminal(Commands):
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 while self._engine.state["phase"] == "walking":
                     self._engine.wait(SECONDS_BETWEEN_LOOKS)
+                    self._listen()
+                    if self._announce():  # the next bout has begun by itself
+                        self._say("\a")
                     line, looks = self._engine.state["line"], looks + 1
                     if console.is_terminal:
                         live.update(Text(line), refresh=True)

@@ -307,6 +307,70 @@ def test_a_region_is_entered_only_after_yes() -> None:
     assert [entry.rate for entry in session.entries] == [4.4, 3.9]
 
 
+def test_a_full_disk_is_said_once_and_enter_tries_again(tmp_path: Path) -> None:
+    session, said = Session.begin(SHORT, tmp_path / LOG), list[str]()
+    engine = Engine(session, Inlet(timed=False))
+    pages = session._log._ledger._db  # type: ignore[union-attr]
+    pages.execute("PRAGMA max_page_count = 1")  # no more than there are
+
+    def read(prompt: str) -> str:
+        said.append(prompt)
+        if not engine.failed:
+            if said.count("  Enter tries to write the log again > "):
+                raise EOFError
+            return "note " + "x" * 4000
+        if said.count(prompt) == 2:
+            pages.execute("PRAGMA max_page_count = 1000000")
+        return ""
+
+    with suppress(EOFError):
+        Terminal(Connection(engine, Clock()), Prompt(read, said.append)).run()
+    engine.session.close()
+    assert (
+        sum("make room" in line for line in said) == 3
+    )  # when it happens, its answer, and when it is tried too early
+    assert "  the log can be written again, and nothing in it is lost" in said
+    assert said.count("  Enter tries to write the log again > ") == 2
+
+
+def test_a_rate_is_typed_while_the_next_bout_is_walked(tmp_path: Path) -> None:
+    typed = {
+        70: "12.8",
+        80: "nonsense",
+        90: "3.9",
+        100: "3.8",
+        110: str(write_breaths(tmp_path / "a.csv", restless(4.0))),
+    }
+    typed |= {130: str(tmp_path / "a.csv")}
+    clock, session = Clock(), Session.begin(dataclasses.replace(SHORT, baseline=0.0, options={"sigma": 0.05}))
+    engine, said, lines = (
+        Engine(session, Inlet(now=clock.now, walk_on=True)),
+        list[str](),
+        iter(["yes", "", "no"]),
+    )
+
+    def read(prompt: str) -> str:
+        said.append(prompt)
+        return next(lines)
+
+    def interjected() -> str | None:
+        if clock.seconds > 131.0:
+            raise EOFError
+        return typed.pop(int(clock.seconds), None)
+
+    with suppress(EOFError):
+        Terminal(Connection(engine, clock), Prompt(read, said.append), interjected).run()
+    assert session.entries[0].rate == 3.9
+    assert session.entries[1].rate == pytest.approx(4.0, abs=0.2)
+    assert any("not mL/kg/min" in line and line.endswith("type 12.8") for line in said)
+    expected = "the rate of a bout that was walked, or a command while the bout is walked"
+    assert any(f"expected {expected}, got 'nonsense'" in line for line in said)
+    assert any("rate: expected a bout that wants one, got the phase 'walking'" in line for line in said)
+    assert "  bout 1 written: 3.90 W/kg" in said
+    assert said.count("\a") == 2  # bouts 2 and 3
+    assert sum(line.startswith("\nbout ") for line in said) == 3
+
+
 def test_a_far_law_is_reached_in_small_steps_that_are_shown() -> None:
     session = Session.begin(SHORT)
     session.measured(4.4)

@@ -306,7 +306,7 @@ def _late(engine: Engine, entry: Entry) -> dict[str, Any]:
     """A bout whose result follows, and what is offered for it."""
     found = engine.late[entry.number].offer if entry.number in engine.late else None
     offered = None if found is None else {"rate": found.estimate.rate, "doubt": found.doubt}
-    return {"number": entry.number, "name": engine.session.shown_name(entry), "offer": offered}
+    return {"number": entry.number, "purpose": entry.purpose, "offer": offered}
 
 
 def _line(engine: Engine) -> str:
