@@ -16,7 +16,7 @@ SUBCOMMANDS = {
     "compare": ("report", "replay", "export"),
     "tune": (),
     "gradients": (),
-    "hitl": ("run", "console", "simulate", "report", "device-check"),
+    "hitl": ("run", "plan", "rehearse", "console", "simulate", "report", "device-check"),
 }
 #: So wide that no line of a box is broken.
 WIDTH = "4000"

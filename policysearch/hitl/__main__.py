@@ -19,7 +19,7 @@ from policysearch.command_line import (
 )
 from policysearch.errors import MACHINE_TROUBLE
 from policysearch.hitl import flags
-from policysearch.hitl.flags import ReportFlags, RunFlags, SimulateFlags
+from policysearch.hitl.flags import PlanFlags, RehearseFlags, ReportFlags, RunFlags, SimulateFlags
 from policysearch.hitl.folder import (
     LOG,
     PROGRAM,
@@ -27,6 +27,7 @@ from policysearch.hitl.folder import (
     line_typed,
     made,
     planned,
+    rehearsed,
     same_command,
     walked_session,
     written,
@@ -49,6 +50,9 @@ DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang e
   python -m policysearch.hitl simulate --participants 200         what a study would find, and what is true
   python -m policysearch.hitl run --out DIR --mass 72             a session with a person, also to continue it
   python -m policysearch.hitl run --out DIR --breaths 'bout-{number}.csv'
+  python -m policysearch.hitl run --out DIR --protocol FILE       the same by a protocol file
+  python -m policysearch.hitl plan --protocol FILE                what it plans, or everything that is wrong with it
+  python -m policysearch.hitl rehearse --protocol FILE            its whole day in minutes, with a simulated person
   python -m policysearch.hitl console DIR                         pages in a browser for operator and participant
   python -m policysearch.hitl report DIR                          the report, also of an unfinished session
   python -m policysearch.hitl device-check module:name            what the torque guard does about faults of a device
@@ -76,7 +80,7 @@ ELSEWHERE = {
     "console": "policysearch.watch.console.command:command",
     "device-check": "policysearch.hitl.guard.check:command",
 }
-COMMANDS = ("run", "console", "simulate", "report", "device-check")
+COMMANDS = ("run", "plan", "rehearse", "console", "simulate", "report", "device-check")
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -89,6 +93,8 @@ def _command(argv: list[str]) -> int:
     match argv[:1]:
         case ["run"]:
             return _run(_parsed(RunFlags, argv), argv)
+        case ["plan" | "rehearse" as name]:
+            return _plan(argv) if name == "plan" else rehearsed(_parsed(RehearseFlags, argv), argv, _typed)
         case ["simulate"]:
             return _simulate(_parsed(SimulateFlags, argv), argv)
         case ["report"]:
@@ -96,11 +102,8 @@ def _command(argv: list[str]) -> int:
                 return _report(_parsed(ReportFlags, argv))
         case ["console" | "device-check" as name]:
             return _elsewhere(name, argv[1:])
-        case [] | ["-h"] | ["--help"]:
-            print(DESCRIPTION)
-            return 0
-        case ["--version"]:
-            show_version()
+        case [] | ["-h"] | ["--help"] | ["--version"]:
+            show_version() if "--version" in argv[:1] else print(DESCRIPTION)
             return 0
     expected = f"expected one of {', '.join(COMMANDS)}, got {argv[0]!r}"
     raise Refusal([f"{expected}; {hint}" if (hint := did_you_mean(argv[0], COMMANDS)) else expected])
@@ -141,6 +144,25 @@ def _run(arguments: RunFlags, argv: list[str]) -> int:
     except KeyboardInterrupt:
         interrupted(SessionView.of(out / LOG), out, argv)
     print(f"report: {written(SessionView.of(out / LOG), out)}")
+    return 0
+
+
+def _plan(argv: list[str]) -> int:
+    from policysearch.hitl import protocol  # noqa: PLC0415 - heavy
+
+    arguments = _parsed(PlanFlags, argv)
+    if arguments.protocol is None:
+        for name in protocol.packaged():
+            print(f"{name:16} {protocol.read(name).texts['title']}")
+        return 0
+    found, person = (
+        protocol.read(arguments.protocol),
+        {} if arguments.mass is None else {"mass": arguments.mass},
+    )
+    import_from_here()
+    plan = flags.plan(dict(found.said) | person | {"sources": dict(found.sources)}, {}, found.wrong)
+    for line in protocol.described(found, protocol.warmed(plan, found.warm_start)):
+        print(line)
     return 0
 
 

@@ -1,7 +1,7 @@
 """The agenda of a session: every bout in order, from the plan, the events in force, and the search they rebuild."""
 
-import itertools
 import re
+import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +12,13 @@ from jaxtyping import Float
 from policysearch.asking.search import AskedGeneration
 from policysearch.core import Array, Evaluation
 from policysearch.evaluators.recorded import digest
-from policysearch.exoskeleton.torque_profile import project
-from policysearch.hitl.plan import SessionPlan
+from policysearch.hitl.plan import CONDITIONS, NO_DEVICE, SessionPlan
 from policysearch.hitl.state import SessionState, day_item
 from policysearch.search import AskTell, Budget
 from policysearch.seeding import stream
 
-NO_TORQUE = np.array([0.0, 45.0, 25.0, 12.5])  # N·m/kg, % stride
-AVERAGED = ("baseline", "validation")  # bouts of which the last minutes are averaged
-CONDITIONS = ("zero torque", "reference", "optimized")
-LETTERS = "ABC"  # of the conditions of a blind validation, in the order of their first bouts
+AVERAGED = ("standing", "baseline", "validation")  # bouts of which the last minutes are averaged
+LETTERS = string.ascii_uppercase  # of the conditions of a blind validation, in the order of their first bouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,9 +26,9 @@ class Bout:
     """What is next: to walk under a law for some minutes, or to stand."""
 
     item: str  # its name in the log
-    purpose: str  # "warm-up", "baseline", "search", "re-test", "rest" or "validation"
+    purpose: str  # "standing", "warm-up", "baseline", "search", "re-test", "rest" or "validation"
     minutes: float
-    law: Float[Array, "4"]  # N·m/kg, % stride
+    law: Float[Array, "d"]  # of an ankle: N·m/kg, % stride
     label: str  # for people
     condition: str = ""  # of a validation
     generation: int = -1
@@ -130,18 +127,20 @@ class Agenda:
         return self.search.is_open and not self.state.finished
 
     @property
-    def recommendation(self) -> Float[Array, "4"]:
+    def recommendation(self) -> Float[Array, "d"]:
         """The law to use now."""
-        return project(self.search.space.decode(self.search.recommendation), self.state.upper_torque)
+        return self.plan.laws.project(
+            self.search.space.decode(self.search.recommendation), self.state.upper_torque
+        )
 
     @property
-    def reference(self) -> Float[Array, "4"]:
+    def reference(self) -> Float[Array, "d"]:
         """The law of warm-up, re-tests and validation."""
-        return project(np.array(self.plan.reference), self.state.upper_torque)
+        return self.plan.laws.project(np.array(self.plan.reference), self.state.upper_torque)
 
-    def law(self, params: Float[Array, "d"]) -> Float[Array, "4"]:
+    def law(self, params: Float[Array, "d"]) -> Float[Array, "d"]:
         """The feasible law of the search's coordinates, as it can be walked next."""
-        return project(self.search.space.decode(params), self.state.ceiling)
+        return self.plan.laws.project(self.search.space.decode(params), self.state.ceiling)
 
     def asked(self) -> dict[str, Any]:
         """What the search asks for now, as the log has it."""
@@ -158,16 +157,18 @@ class Agenda:
     def bouts(self) -> Iterator[Bout]:
         """Every bout that is known now, in order."""
         plan, label = self.plan, "re-test of the reference law"
-        reference = project(self.reference, self.state.ceiling)
+        reference, no_torque = plan.laws.project(self.reference, self.state.ceiling), plan.laws.no_torque
         day = self.state.day
-        warm_up, baseline, of = (
-            *(day_item(each, day) for each in ("warm-up", "baseline")),
+        standing, warm_up, baseline, of = (
+            *(day_item(each, day) for each in ("standing", "warm-up", "baseline")),
             f" of day {day}" * (day > 1),
         )
+        if plan.standing:
+            yield Bout(standing, "standing", plan.standing, no_torque, f"standing still{of}")
         if plan.warm_up:
             yield Bout(warm_up, "warm-up", plan.warm_up, reference, f"warm-up under the reference law{of}")
         if plan.baseline:
-            yield Bout(baseline, "baseline", plan.baseline, NO_TORQUE, f"baseline without torque{of}")
+            yield Bout(baseline, "baseline", plan.baseline, no_torque, f"baseline without torque{of}")
         for number in self.state.retests:
             yield Bout(f"re-test/asked/{number}", "re-test", plan.minutes, reference, label)
         for g, generation in enumerate(self.search.generations):
@@ -175,7 +176,7 @@ class Agenda:
             if g < len(self.search.told):
                 if plan.rest:
                     words = f"rest after generation {g + 1}"
-                    yield Bout(f"rest/{key}", "rest", plan.rest, NO_TORQUE, words)
+                    yield Bout(f"rest/{key}", "rest", plan.rest, no_torque, words)
                 if plan.retest and (g + 1) % plan.retest == 0:
                     yield Bout(f"re-test/{key}", "re-test", plan.minutes, reference, label, generation=g)
             elif self.is_searching:
@@ -196,28 +197,41 @@ class Agenda:
             yield Bout(item, "search", self.plan.minutes, law, label, generation=g, candidate=i)
 
     def validation(self) -> Iterator[Bout]:
-        """Double reversal, ABCCBA, of the conditions; there is no optimized law before a generation is complete."""
+        """The conditions in their order, and back; there is no optimized law before a generation is complete."""
         plan, reference, optimized = self.plan, self.reference, self.recommendation
-        laws = dict(zip(CONDITIONS, (NO_TORQUE, reference, optimized), strict=True))
-        names = [CONDITIONS[i] for i in self._order() if self.search.told or CONDITIONS[i] != "optimized"]
+        no_torque, every = plan.laws.no_torque, plan.validated
+        laws = dict(zip(CONDITIONS, (no_torque, reference, optimized), strict=True)) | {NO_DEVICE: no_torque}
+        laws |= {name: np.array(law, dtype=float) for name, law in plan.other_laws.items()}
+        names = [every[i] for i in self._order() if self.search.told or every[i] != "optimized"]
         of = ",".join(repr(number) for number in (*reference.tolist(), *optimized.tolist()))
-        count = 2 * len(names)
-        for place, name in enumerate(names + names[::-1], 1):
+        count = (1 + plan.reversal) * len(names)
+        for place, name in enumerate((names + names[::-1])[:count], 1):
             if plan.validation_rest and place > 1:
                 rest, words = f"rest/validation/{place}/{of}", f"rest before bout {place} of the validation"
-                yield Bout(rest, "rest", plan.validation_rest, NO_TORQUE, words)
+                yield Bout(rest, "rest", plan.validation_rest, no_torque, words)
             shown = LETTERS[names.index(name)] if self.state.blind else name
             label = f"validation, bout {place} of {count}: {shown}"
-            law = project(laws[name], self.state.ceiling)
+            law = plan.laws.project(laws[name], self.state.ceiling)
             yield Bout(f"validation/{place}/{of}", "validation", plan.validation, law, label, condition=name)
 
     def _order(self) -> list[int]:
-        """The order of the conditions: random, or that of six which this participant's number has."""
-        plan, count = self.plan, len(CONDITIONS)
+        """The order of the conditions: random, or that of the Williams design which this participant's number has."""
+        plan, count = self.plan, len(self.plan.validated)
         code = re.search(r"\d+$", plan.participant)
         if plan.order == "random" or code is None:
             order: list[int] = stream(plan.seed, "validation", plan.participant).permutation(count).tolist()
             return order
-        orders = list(itertools.permutations(range(count)))
+        orders = williams(count)
         block, place = divmod(int(code[0]) - 1, len(orders))
         return list(orders[stream(plan.seed, "orders", block).permutation(len(orders))[place]])
+
+
+def williams(count: int) -> list[tuple[int, ...]]:
+    """Orders of conditions in which each is at every place, and after every other one, equally often.
+
+    Williams 1949 (Aust J Sci Res A 2:149): row r of a cyclic square is r + 0, 1, −1, 2, −2, … modulo the count; an
+    odd one needs the reversed rows, too. Sorted.
+    """
+    first = [(place + 1) // 2 * (1 if place % 2 else -1) for place in range(count)]
+    rows = {tuple((r + step) % count for step in first) for r in range(count)}
+    return sorted(rows | ({row[::-1] for row in rows} if count % 2 else set()))

@@ -23,11 +23,18 @@ class CorrectableSession(SessionView):
         plan: what was decided before.
         log: of what happened so far.
         clock: the wall clock, in s.
+        elapsed: a clock that only ever advances, in s; by default that of the computer.
     """
 
-    def __init__(self, plan: SessionPlan, log: Log, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        plan: SessionPlan,
+        log: Log,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] | None = None,
+    ) -> None:
         super().__init__(plan, log)
-        self._clock = clock
+        self._clock, self._elapsed = clock, elapsed or monotonic
         self._request()
 
     def amend(
@@ -147,7 +154,9 @@ class CorrectableSession(SessionView):
             raise ValueError(f"{name}: expected a number, got {value!r}") from None
         corrected = self.plan.corrected({name: read})  # or refused
         baselines = [e.rate for e in self._state.done.values() if e.purpose == "baseline" and e.counts]
-        if not all(rate > corrected.standing_rate for rate in baselines):
+        if self.plan.objective == "metabolic" and not all(
+            rate > corrected.standing_rate for rate in baselines
+        ):
             raise ValueError(
                 f"standing_rate: expected less than the baseline, {min(baselines):g}, got {read:g}"
             )
@@ -191,7 +200,7 @@ class CorrectableSession(SessionView):
 
     def _note(self, kind: str, **body: Any) -> None:
         """Write an event, and bring search and agenda up to it."""
-        self._log.note(kind, body | {"at": self._clock(), "monotonic": monotonic()})
+        self._log.note(kind, body | {"at": self._clock(), "monotonic": self._elapsed()})
         if kind not in TOLD:
             self._fold(self._log)
             self._request()

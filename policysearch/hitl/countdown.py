@@ -196,7 +196,7 @@ class Countdown:
     def line(self) -> str:
         """The time that is left, and the breaths so far, in one line."""
         left = round(60.0 * (self._bout.minutes - self.minutes))
-        doing = "standing" if self._bout.purpose == "rest" else "walking"
+        doing = "standing" if self._bout.purpose in ("rest", "standing") else "walking"
         if left <= 60.0 * self._averaged:
             doing += ", averaged"
         words = f"{left // 60}:{left % 60:02d} left, {doing}"

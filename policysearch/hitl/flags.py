@@ -5,6 +5,7 @@ Only light modules are imported here, so that `--help` answers at once.
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,8 +70,16 @@ class RunFlags(EngineFlags, SessionFlags):
     out: Annotated[Path, flag("DIR")]
     """Folder of the session: its log session.sqlite, and the report."""
 
+    protocol: Annotated[str | None, flag("FILE")] = None
+    """A protocol file (TOML), or the name of one in the package, which plan lists; it says all but who walks."""
 
-@flags_of(PlanOptions, without=("participant", "standing_rate"))
+    warm_start: Annotated[list[Path], flag("DIR …")] = dataclasses.field(default_factory=list)
+    """Folders of earlier sessions, whose mean recommendation is where the search starts."""
+
+
+@flags_of(
+    PlanOptions, without=("participant", "standing_rate", "standing", "day_bouts", "objective", "better")
+)
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SimulateFlags(SessionFlags):
     """The protocol on a simulated person, live; with --participants, on many of them, and what a study would find."""
@@ -92,6 +101,61 @@ class SimulateFlags(SessionFlags):
 
     workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes of --participants; the tables do not depend on their number."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RehearseFlags:
+    """Rehearse a protocol in minutes: the same prompts and engine, a simulated person, an emulated cart and device.
+
+    The same command continues a rehearsal that was stopped.
+    """
+
+    protocol: Annotated[str, flag("FILE")] = "zhang2017"
+    """A protocol file (TOML), or the name of one in the package."""
+
+    out: Annotated[Path, flag("DIR")] = Path("rehearsal")
+    """Folder of the session: its log, the file of the cart, and the report."""
+
+    participant: Annotated[str, flag("CODE")] = "1"
+    """Code of the participant, which decides a balanced order."""
+
+    mass: Annotated[float, flag("KG")] = 70.0
+    """Body mass (kg)."""
+
+    seed: Annotated[int, flag("S")] = 0
+    """Seed of the search, of all orders, and of the person."""
+
+    people: Annotated[str, flag("PRESET")] = "zhang2017"
+    """Kind of people: zhang2017, novice, half-trained or expert."""
+
+    number: Annotated[int, flag("N")] = 0
+    """Number of the person."""
+
+    speed: Annotated[Number, flag("X", "so that walking takes five minutes")] = None
+    """Speed as a multiple of real time; 0: as fast as possible."""
+
+    unattended: Annotated[bool, flag("")] = False
+    """Answer the prompts, too."""
+
+    no_device: Annotated[bool, flag("")] = False
+    """Without the guard and an emulated device, as if laws were set elsewhere."""
+
+    warm_start: Annotated[list[Path], flag("DIR …")] = dataclasses.field(default_factory=list)
+    """Folders of earlier sessions, whose mean recommendation is where the search starts."""
+
+    fresh: Annotated[bool, flag("")] = False
+    """Start over; the present log is kept under another name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanFlags:
+    """Check a protocol file, and show what it plans; without one, list those in the package."""
+
+    protocol: Annotated[str | None, flag("FILE")] = None
+    """A protocol file (TOML), or the name of one in the package."""
+
+    mass: Annotated[Number, flag("KG", "70")] = None
+    """Body mass (kg), for torques in N·m."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,22 +223,23 @@ def import_method(said: dict[str, Any]) -> None:
         find_method(said.get("optimizer", ""))
 
 
-def plan(said: dict[str, Any], others: dict[str, Any]) -> "SessionPlan":
+def plan(said: dict[str, Any], others: dict[str, Any], known: Sequence[str] = ()) -> "SessionPlan":
     """The plan that the flags and `others` make.
 
     Raises:
-        Refusal: with all that is wrong with it, one flag at a time.
+        Refusal: with all that is wrong with it, one flag at a time, after the mistakes that are `known`.
     """
-    from policysearch.hitl.plan import SessionPlan  # noqa: PLC0415 - heavy
+    from policysearch.hitl import protocol  # noqa: PLC0415 - heavy
+    from policysearch.hitl.plan import SessionPlan  # noqa: PLC0415
 
-    wrong, left = list[str](), dict(said)
+    wrong, left = list(known), dict(said)
     while True:
         try:
             found = SessionPlan(**left | others)
             break
         except ValueError as error:
-            wrong.append(str(error))
-            if left.pop(str(error).partition(":")[0], None) is None:
+            wrong += str(error).splitlines()
+            if not protocol.without(left, str(error).partition(":")[0]):
                 raise Refusal(wrong) from error
     if wrong := [*wrong, *filter(None, [found.too_short])]:
         raise Refusal(wrong)

@@ -5,20 +5,23 @@ Only light modules are imported here, so that `--help` answers at once.
 
 import shlex
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policysearch.command_line import Refusal
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
 from policysearch.hitl import flags
-from policysearch.hitl.flags import RunFlags, SimulateFlags
+from policysearch.hitl.flags import RehearseFlags, RunFlags, SimulateFlags
+from policysearch.provenance import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import NoReturn
 
+    from policysearch.hitl.live import PersonName
     from policysearch.hitl.plan import SessionPlan
+    from policysearch.hitl.protocol import Protocol
     from policysearch.hitl.session import Session
     from policysearch.hitl.view import SessionView
 
@@ -81,25 +84,139 @@ def planned(
     """
     from policysearch.hitl.log import has_begun  # noqa: PLC0415 - heavy
     from policysearch.hitl.view import SessionView  # noqa: PLC0415
-    from policysearch.ledger import set_aside  # noqa: PLC0415
 
     out, said = arguments.out, flags.given(arguments)
     path = out / LOG
     if arguments.fresh or not has_begun(path):
         if isinstance(arguments, RunFlags):
-            flags.plan(said, others)  # or refused, before anything is asked
-            said = {"order": "balanced"} | said | told_of_the_person(said)
+            return begun(arguments, said, others)
         plan = flags.plan(said, others)
-        made(out)
-        if arguments.fresh and (kept := set_aside(path)):
-            print(f"the log that was there is kept as {kept}", file=sys.stderr)
+        ready(arguments)
         return plan
     flags.import_method(said)
     old = SessionView.of(path)
-    if wrong := flags.differences(old.plan, said) + other(old):
+    wrong = flags.differences(old.plan, said) + other(old)
+    if isinstance(arguments, RunFlags) and arguments.protocol:
+        wrong += changes(
+            ("protocol", old.plan.sources.get(name), digest)
+            for name, digest in of_file(arguments, said).sources.items()
+        )
+    if wrong:
         hint = f"{out} has another session: leave these flags out, choose another folder, or pass --fresh"
         raise Refusal([*wrong, hint])
     return None
+
+
+def begun(arguments: RunFlags, said: dict[str, Any], others: dict[str, Any]) -> "SessionPlan":
+    """The plan of a new session with a person: of flags, or of a protocol file.
+
+    Raises:
+        Refusal: with all that is wrong with it.
+    """
+    from policysearch.hitl import protocol  # noqa: PLC0415 - heavy
+
+    found = of_file(arguments, said)
+    said = dict(found.said) | said
+    flags.plan(said, others, found.wrong)  # or refused, before anything is asked
+    order = {} if arguments.protocol else {"order": "balanced"}
+    said = order | said | told_of_the_person(said)
+    plan = flags.plan(said | {"sources": dict(found.sources)}, others)
+    try:
+        plan = protocol.warmed(plan, [*found.warm_start, *arguments.warm_start])
+    except ValueError as error:
+        raise Refusal([str(error)]) from error
+    ready(arguments)
+    return plan
+
+
+def of_file(arguments: RunFlags, said: dict[str, Any]) -> "Protocol":
+    """What the protocol file says; flags say who walks.
+
+    Raises:
+        Refusal: for other flags next to a file.
+    """
+    from policysearch.hitl import protocol  # noqa: PLC0415 - heavy
+
+    if arguments.protocol is None:
+        return protocol.Protocol({})
+    if wrong := [name for name in said if name not in protocol.PERSON]:
+        raise Refusal([f"--{name.replace('_', '-')}: the protocol file says it" for name in wrong])
+    return protocol.read(arguments.protocol)
+
+
+def ready(arguments: "RehearseFlags | RunFlags | SimulateFlags") -> None:
+    """Make the folder of a session; with --fresh the log that is there is kept under another name."""
+    from policysearch.ledger import set_aside  # noqa: PLC0415 - heavy
+
+    made(arguments.out)
+    if arguments.fresh and (kept := set_aside(arguments.out / LOG)):
+        print(f"the log that was there is kept as {kept}", file=sys.stderr)
+
+
+def rehearsed(arguments: RehearseFlags, argv: list[str], typed: "Callable[[], str | None]") -> int:
+    """Rehearse a protocol; a report at its end.
+
+    Args:
+        arguments: the flags.
+        argv: the command.
+        typed: a line that was typed while nothing was asked.
+    """
+    from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415 - heavy
+    from policysearch.hitl import rehearse  # noqa: PLC0415
+    from policysearch.hitl.engine.course import Inlet  # noqa: PLC0415
+    from policysearch.hitl.engine.engine import Engine  # noqa: PLC0415
+    from policysearch.hitl.live import PersonName  # noqa: PLC0415
+    from policysearch.hitl.terminal import Terminal  # noqa: PLC0415
+
+    out, name = arguments.out, PersonName(arguments.people, arguments.number, arguments.seed)
+    plan = _plan_of_rehearsal(arguments, name)
+    ready(arguments)
+    session, clock = rehearse.begun_or_continued(plan, out / LOG, name)
+    speed = rehearse.size(plan)[0] / rehearse.MINUTES if arguments.speed is None else arguments.speed
+    device, lines = plan.laws.is_ankle and not arguments.no_device, list[str]()
+    cart = rehearse.Cart(out / f"cart-{len(list(out.glob('cart-*')))}.csv")
+    with session, closing(cart), rehearse.driven(out / "records", device=device) as drive:
+        breaths = "" if plan.objective == "typed" else str(cart.path)
+        engine = Engine(session, Inlet(breaths, True, clock.now), drive)
+        rehearsal = rehearse.Rehearsal(engine, clock, cart, name, speed=speed)
+        operator = rehearse.Operator(rehearsal, print)
+
+        def read(prompt: str) -> str:
+            lines.append(operator.read(prompt) if arguments.unattended else line_typed(prompt))
+            return lines[-1]
+
+        try:
+            Terminal(
+                rehearsal, Prompt(read, operator.say), (lambda: None) if arguments.unattended else typed
+            ).run()
+        except (Stopped, EOFError):
+            print(f"\nstopped; to continue: {same_command(argv)}")
+        except KeyboardInterrupt:
+            engine.close()
+            interrupted(session, out, argv)
+        engine.close()
+        print(
+            f"typed: {len(lines)} lines, {sum(map(len, lines))} characters, for {len(session.entries)} bouts"
+        )
+        print(f"report: {written(session, out)}")
+    return 0
+
+
+def _plan_of_rehearsal(arguments: RehearseFlags, name: "PersonName") -> "SessionPlan":
+    from policysearch.exoskeleton.human import PRESETS  # noqa: PLC0415 - heavy
+    from policysearch.hitl import protocol  # noqa: PLC0415
+
+    found = protocol.read(arguments.protocol)
+    wrong = list(found.wrong)
+    if arguments.people not in PRESETS:
+        raise Refusal([*wrong, f"people: expected one of {', '.join(PRESETS)}, got {arguments.people!r}"])
+    person = {each: getattr(arguments, each) for each in ("participant", "mass", "seed")}
+    person |= {"standing_rate": name.person().person.standing_rate, "sources": dict(found.sources)}
+    plan = flags.plan(dict(found.said) | person, {}, wrong)
+    try:
+        return protocol.warmed(plan, [*found.warm_start, *arguments.warm_start])
+    except ValueError as error:
+        raise Refusal([str(error)]) from error
 
 
 def told_of_the_person(said: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +227,12 @@ def told_of_the_person(said: dict[str, Any]) -> dict[str, Any]:
     """
     from policysearch.asking.prompt import number  # noqa: PLC0415
 
-    left = {name: words for name, words in PERSON.items() if name not in said}
+    known = {*said} | (
+        {"standing_rate"}
+        if said.get("standing") or said.get("objective", "metabolic") != "metabolic"
+        else set()
+    )
+    left = {name: words for name, words in PERSON.items() if name not in known}
     if left and not sys.stdin.isatty():
         why = "a new session has to be told it, as no default fits everybody"
         raise Refusal([f"--{name.replace('_', '-')}: {why}" for name in left])

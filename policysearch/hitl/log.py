@@ -62,7 +62,7 @@ class Entry:
     number: int  # from 1, in the order of the log
     purpose: str
     minutes: float
-    law: Float[Array, "4"]
+    law: Float[Array, "d"]
     condition: str = ""
     generation: int = -1
     candidate: int = -1
@@ -207,10 +207,10 @@ def _entry(number: int, kind: str, body: Mapping[str, Any]) -> Entry:
     rate, error = body.get("rate"), body.get("standard_error")
     breaths, law, minutes = body.get("breaths"), np.array(body["law"], dtype=float), float(body["minutes"])
     walked = minutes > 0.0 or (kind == "void" and minutes == 0.0)
-    if not (law.shape == (4,) and np.isfinite(law).all() and walked and minutes < np.inf):
-        raise ValueError(f"expected four finite numbers and some minutes, got {law} and {minutes}")
-    if rate is not None and not 0.0 < rate < np.inf:
-        raise ValueError(f"expected a positive rate, got {rate}")
+    if not (law.ndim == 1 and np.isfinite(law).all() and walked and minutes < np.inf):
+        raise ValueError(f"expected finite numbers and some minutes, got {law} and {minutes}")
+    if rate is not None and not np.isfinite(rate):
+        raise ValueError(f"expected a finite rate, got {rate}")
     statuses = {"skip": "skipped", "void": "void", "walked": "waiting"}
     status = statuses.get(kind, "walked" if rate is None else "measured")
     kept = {name: body[name] for name in ("item", "purpose", "condition", "generation", "candidate")}

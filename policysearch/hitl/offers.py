@@ -57,19 +57,20 @@ def offer(
             raise ValueError(f"bout {entry.number} has the same breaths; give the file of this bout")
     estimate = session.estimate(breaths, minutes, purpose)
     seconds = float(breaths.time[-1] - breaths.time[0])
-    said = [f"{estimate} W/kg from {len(breaths.time)} breaths over {seconds:.0f} s"]
+    said = [f"{estimate} {session.plan.measured.unit} from {len(breaths.time)} breaths over {seconds:.0f} s"]
     if len(breaths.gaps):
         lasting = ", ".join(f"{gap:.0f} s" for gap in breaths.gaps.tolist())
         cost = 100.0 * cost_of_gaps(breaths, session.plan.tau)
         said.append(f"no breath for {lasting}: the standard error is {cost:.0f} % larger")
-    if purpose not in AVERAGED and seconds < LONG_BOUT and (found := sensitivity(breaths)).warn:
+    metabolic = session.plan.objective == "metabolic"
+    if metabolic and purpose not in AVERAGED and seconds < LONG_BOUT and (found := sensitivity(breaths)).warn:
         rates = ", ".join(f"{r:.2f} at {t:g} s" for r, t in zip(found.rates, found.taus, strict=True))
         said.append(f"it depends on the time constant of breathing: {rates}")
-    doubts = [session.doubt(estimate.rate)]
+    doubts = [session.doubt(estimate.rate, purpose)]
     covered = seconds - float(breaths.gaps.sum())
     if covered < SHORT * 60.0 * minutes:
         doubts.append(f"{covered:.0f} s is short for a bout of {60 * minutes:g} s")
-    if breaths.rer > MAX_RER:
+    if metabolic and breaths.rer > MAX_RER:
         doubts.append(f"RER {breaths.rer:.2f} is above {MAX_RER:g}, where Brockway's equation does not hold")
     return Offer(estimate, breaths, tuple(said), "; ".join(filter(None, doubts)))
 

@@ -4,14 +4,26 @@ Only light modules are imported here, so that `--help` answers at once.
 """
 
 from dataclasses import field
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+from typing_extensions import TypedDict
 
 from policysearch.command_line import flag, optional
 
-Law = tuple[float, float, float, float]
+Law = tuple[float, ...]
+
+
+class OwnParameter(TypedDict):
+    """A parameter of a protocol's own laws."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
+    name: str
+    unit: str
+    lower: float
+    upper: float
+    start: NotRequired[float]
 
 
 def _law(arguments: list[str]) -> Law:
@@ -60,6 +72,12 @@ class PlanOptions:
     reference: Annotated[Law | None, FOUR_NUMBERS, flag("T,p,r,f", "a generic law")] = None
     """Law of warm-up, re-tests and validation."""
 
+    parameters: list[OwnParameter] = field(default_factory=list)
+    """The numbers of a law, each with name, unit, lower, upper, and perhaps start; none: the four of an ankle."""
+
+    other_laws: dict[str, list[float]] = field(default_factory=dict)
+    """Further laws by name, for the validation."""
+
     upper_torque: Annotated[float, flag("T")] = 1.0
     """Highest peak torque (N·m/kg)."""
 
@@ -72,11 +90,30 @@ class PlanOptions:
     familiarization: Annotated[int, flag("N")] = 0
     """Bouts with torque over which the highest torque rises; 0: it is in force from the first one."""
 
+    objective: Annotated[str, flag("WHAT")] = "metabolic"
+    """What the search improves: metabolic, for the rate in W/kg; heart rate, in bpm, of the breath file; or typed,
+    for a number of the operator's."""
+
+    measure: str = ""
+    """What a typed number is, as in walking speed."""
+
+    unit: str = ""
+    """Its unit."""
+
+    better: Annotated[str, flag("WHICH")] = "lower"
+    """Whether lower or higher values of the objective are better."""
+
+    standing: Annotated[float, flag("MIN")] = 0.0
+    """Minutes of standing still, first of all on a day; what is measured takes the place of the standing rate."""
+
     warm_up: Annotated[float, flag("MIN")] = 0.0
-    """Minutes under the reference law, first of all."""
+    """Minutes under the reference law, next."""
 
     baseline: Annotated[float, flag("MIN")] = 6.0
     """Minutes without torque, next; with 0 the search compares rates, not reductions."""
+
+    day_bouts: Annotated[int, flag("N")] = 0
+    """Bouts of the search on a day; then it is over, and day begins the next one. 0: as many as there are."""
 
     rest: Annotated[float, flag("MIN")] = 0.0
     """Minutes of standing after every generation."""
@@ -90,9 +127,18 @@ class PlanOptions:
     validation_rest: Annotated[float, flag("MIN")] = 0.0
     """Minutes of standing between the bouts of the validation."""
 
+    validation_day: bool = False
+    """Walk the validation on a day of its own."""
+
+    validated: list[str] = field(default_factory=lambda: ["zero torque", "reference", "optimized"])
+    """Conditions of the validation: these three, no device, and names of laws."""
+
+    reversal: bool = True
+    """Walk the validation in double reversal (ABCCBA), not once (ABC)."""
+
     order: Annotated[str, flag("ORDER")] = "random"
-    """Order of the conditions of the validation: random; or balanced, in which six participants whose codes end in
-    consecutive numbers have all six orders."""
+    """Order of the conditions of the validation: random; or balanced, a Williams design: participants whose codes end
+    in consecutive numbers (six, for three conditions) walk every condition equally often after every other."""
 
     conditions: Annotated[str, flag("WORDS")] = "named"
     """How the conditions of the validation are shown: named; or letters, of which the key is in the log and is
@@ -106,3 +152,6 @@ class PlanOptions:
 
     seed: Annotated[int, flag("S")] = 0
     """Seed of the search, of all orders, and of simulated people."""
+
+    sources: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of the files from which the plan was made, by what they are."""

@@ -4,7 +4,7 @@ They show what there is: those of a session that has just begun are empty frames
 Ito's, which differ for all kinds of colour vision, and whatever did not count also has another mark.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from policysearch.core import Array
 from policysearch.exoskeleton.respirometry import fit, running
 from policysearch.exoskeleton.torque_law import LATEST_END
 from policysearch.exoskeleton.torque_profile import torque
-from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import Entry
-from policysearch.hitl.plan import PARAMETERS
+from policysearch.hitl.plan import CONDITIONS
 from policysearch.hitl.view import SessionView
 from policysearch.reporting.figures import BLUE, GREEN, GREY, ORANGE, figure_of, legend
 
@@ -152,18 +151,19 @@ def _frame(axis: "Axes", rates: Float[Array, "n"]) -> None:
 
 
 def narrowing(session: SessionView) -> "Figure":
-    """The four parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
+    """The parameters bout by bout: colour is the result, a band is a generation's mean ± sd of its laws."""
     space, law, reference = session.plan.space, session.recommendation, session.reference
     counted = session.counted("search")
     others = [e for e in session.entries if e.purpose == "search" and e.status in MARKS]
-    with figure_of(4, 1, 8.5, 7.6, sharex=True) as (figure, axes):
+    count = len(space.names)
+    with figure_of(count, 1, 8.5, 1.9 * count, sharex=True) as (figure, axes):
         for p, (axis, parameter) in enumerate(zip(axes[:, 0], space.parameters, strict=True)):
             margin = 0.07 * (parameter.upper - parameter.lower)
             axis.set(ylim=(parameter.lower - margin, parameter.upper + margin))
             axis.set_ylabel(f"{parameter.name}\n({parameter.unit})")
             axis.axhline(parameter.lower, color="0.3", linewidth=0.8, label="bounds")
             axis.axhline(parameter.upper, color="0.3", linewidth=0.8)
-            if p == 0 and session.upper_torque < parameter.upper:
+            if p == 0 and session.plan.laws.is_ankle and session.upper_torque < parameter.upper:
                 axis.axhline(session.upper_torque, color=ORANGE, linewidth=1.2, label="lowered limit")
             axis.axhline(reference[p], color=ORANGE, linewidth=1.0, linestyle="--", label="reference")
             _bands(axis, counted + others, p)
@@ -190,11 +190,11 @@ def narrowing(session: SessionView) -> "Figure":
     return figure
 
 
-def spread(entries: Iterable[Entry], generation: int) -> Float[Array, "2 4"]:
+def spread(entries: Sequence[Entry], generation: int) -> Float[Array, "2 d"]:
     """Mean and standard deviation of the laws of a generation that are measured or skipped, each law once."""
     laws = np.array([*{e.candidate: e.law for e in _tried(entries, generation)}.values()])
     if len(laws) < 2:
-        return np.full((2, len(PARAMETERS)), np.nan)
+        return np.full((2, len(entries[0].law) if entries else 0), np.nan)
     return np.array([laws.mean(axis=0), laws.std(axis=0, ddof=1)])
 
 
@@ -214,28 +214,37 @@ def _bands(axis: "Axes", entries: list[Entry], p: int) -> None:
 
 
 def validation(session: SessionView) -> "Figure":
-    """% less net energy than under zero torque: the mean of every condition, and each of its bouts."""
+    """% less net energy than under zero torque, or by how much an objective is better: means, and each bout."""
     table = session.validation().set_index("condition")
     means, rates = table["reduction"].to_dict(), table["rate"].to_dict()
     with figure_of(1, 1, 7.0, 4.0) as (figure, ((axis,),)):
-        axis.set_ylabel("% less net energy than zero torque")
+        objective = session.plan.measured
+        metabolic = session.plan.objective == "metabolic"
+        unit = "%" if metabolic else objective.unit
+        words = "% less net energy" if metabolic else f"{objective.name}: {unit} better"
+        axis.set_ylabel(f"{words} than zero torque")
         if "zero torque" not in rates:
             _nothing(axis, "not validated yet")
             return figure
-        net = rates["zero torque"] - session.plan.standing_rate
-        names = [name for name in CONDITIONS if name in means]
+        zero, standing = rates["zero torque"], session.standing if metabolic else 0.0
+        net, sign = zero - standing, objective.sign
+        unit_of = 100.0 / net if metabolic else 1.0
+        names = [name for name in session.plan.validated if name in means]
         for x, name in enumerate(names):
-            axis.bar(x, means[name], 0.6, color=_COLOUR[name], alpha=0.35)
+            axis.bar(x, means[name], 0.6, color=_COLOUR.get(name, GREEN), alpha=0.35)
             bouts = session.counted(name)
             places = x + 0.12 * (np.arange(len(bouts)) - (len(bouts) - 1) / 2)
-            reductions = [100.0 * (1.0 - (bout.rate - session.plan.standing_rate) / net) for bout in bouts]
-            errors = np.nan_to_num([100.0 * bout.standard_error / net for bout in bouts])
+            rates_of = np.array([bout.rate for bout in bouts])
+            reductions = (
+                100.0 * (1.0 - (rates_of - standing) / net) if metabolic else sign * (rates_of - zero)
+            )
+            errors = np.nan_to_num([unit_of * bout.standard_error for bout in bouts])
             for place, reduction, error, bout in zip(places, reductions, errors, bouts, strict=True):
                 axis.errorbar(
                     place, reduction, error, fmt="o", color="0.15", markersize=5, capsize=2.5, url=_url(bout)
                 )
         axis.axhline(0.0, color="0.3", linewidth=0.8)
-        axis.set_xticks(range(len(names)), [f"{name}\n{means[name]:.1f} %" for name in names])
+        axis.set_xticks(range(len(names)), [f"{name}\n{means[name]:.1f} {unit}" for name in names])
     return figure
 
 
@@ -270,6 +279,9 @@ def result(session: SessionView, rate: float) -> float:
 
 def result_words(session: SessionView) -> str:
     """What `result` is."""
+    name, unit, _ = session.plan.measured
+    if session.plan.objective != "metabolic":
+        return f"{name}: {unit} better than the baseline" if session.plan.baseline else f"{name} ({unit})"
     return "% less net energy than the baseline" if session.plan.baseline else "metabolic rate (W/kg)"
 
 

@@ -5,10 +5,9 @@ from jaxtyping import Float
 
 from policysearch.core import Array
 from policysearch.evaluators.recorded import ReplayDiffers
-from policysearch.exoskeleton.torque_profile import project
-from policysearch.hitl.agenda import NO_TORQUE, Agenda, Bout, RebuiltSearch
+from policysearch.hitl.agenda import Agenda, Bout, RebuiltSearch
 from policysearch.hitl.log import Entry, Log
-from policysearch.hitl.plan import PARAMETERS, SessionPlan
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.state import SessionState
 from policysearch.hitl.transition import steps, unvisited
 
@@ -33,25 +32,36 @@ class RebuiltSession:
     # ------------------------------------------------------------------------------------------------ what is next
 
     @property
-    def recommendation(self) -> Float[Array, "4"]:
-        """The law to use now, which is not the one with the best single rate: N·m/kg, % stride."""
+    def recommendation(self) -> Float[Array, "d"]:
+        """The law to use now, which is not the one with the best single rate; of an ankle: N·m/kg, % stride."""
         return self._agenda.recommendation
 
     @property
-    def reference(self) -> Float[Array, "4"]:
-        """The law of warm-up, re-tests and validation: N·m/kg, % stride."""
+    def reference(self) -> Float[Array, "d"]:
+        """The law of warm-up, re-tests and validation; of an ankle: N·m/kg, % stride."""
         return self._agenda.reference
 
     @property
     def entering(self) -> tuple[str, ...]:
         """The parameters with which the next law enters a region that is not confirmed."""
-        bout = self.next
-        if bout is None or not bout.law[0] > 0.0 or bout.item in self._state.confirmed:
+        bout, laws = self.next, self.plan.laws
+        if bout is None or not laws.assists(bout.law) or bout.item in self._state.confirmed:
             return ()
-        walked = [entry.law for entry in self.history if entry.law[0] > 0.0]
-        visited = np.array(walked).reshape(-1, len(PARAMETERS))
-        new = unvisited(bout.law, visited, self.plan.widths)
-        return tuple(name for name, is_new in zip(PARAMETERS, new, strict=True) if is_new)
+        walked = [entry.law for entry in self.history if laws.assists(entry.law)]
+        names = laws.space.names
+        new = unvisited(bout.law, np.array(walked).reshape(-1, len(names)), self.plan.widths)
+        return tuple(name for name, is_new in zip(names, new, strict=True) if is_new)
+
+    @property
+    def day_is_over(self) -> bool:
+        """Whether what is next belongs to another day, by the plan."""
+        plan, bout = self.plan, self.next
+        done = [e for e in self._state.done.values() if e.purpose == "search" and e.day == self._state.day]
+        if bout is None or not done:
+            return False
+        if bout.purpose == "search":
+            return 0 < plan.day_bouts <= len(done)
+        return plan.validation_day and bout.item.startswith(("validation", "rest/validation"))
 
     @property
     def minutes_walked(self) -> float | None:
@@ -70,18 +80,14 @@ class RebuiltSession:
         return float(started["at"]), float(ended["at"])
 
     @property
-    def path(self) -> Float[Array, "n 4"]:
+    def path(self) -> Float[Array, "n d"]:
         """The laws from the last one to the next, each close to the one before."""
         if self.next is None:
             raise RuntimeError("the session is over")
-        law, history = self.next.law, self.history
-        last = history[-1].law if history else NO_TORQUE
-        before = project(last, self._state.ceiling)  # a limit may be newer than the last law
-        if before[0] == 0.0:  # its times mean nothing
-            before = np.array([0.0, *law[1:]])
-        elif law[0] == 0.0:
-            law = np.array([0.0, *before[1:]])
-        return steps(before, law, self.plan.widths)
+        laws, history = self.plan.laws, self.history
+        last = history[-1].law if history else laws.no_torque
+        before = laws.project(last, self._state.ceiling)  # a limit may be newer than the last law
+        return steps(*laws.joined(before, self.next.law), self.plan.widths)
 
     # ---------------------------------------------------------------------------------------------- what is in force
 
@@ -89,6 +95,11 @@ class RebuiltSession:
     def participant(self) -> str:
         """The code of the participant, as corrected."""
         return self._state.participant
+
+    @property
+    def day(self) -> int:
+        """The number of the present day."""
+        return self._state.day
 
     @property
     def is_optimized(self) -> bool:

@@ -21,10 +21,10 @@ from policysearch.asking.answers import LoggedEvent
 from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSensitivity, sensitivity
 from policysearch.files import write_text
 from policysearch.hitl import plots
-from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.log import UNDOABLE, Entry
+from policysearch.hitl.plan import CONDITIONS, NO_DEVICE, SessionPlan
 from policysearch.hitl.plots import result
-from policysearch.hitl.view import SessionView, cells, in_words
+from policysearch.hitl.view import SessionView, cells, in_words, titles
 from policysearch.reporting.page import drawn, render
 from policysearch.reporting.tables import csv
 
@@ -43,6 +43,11 @@ UNLISTED, UNSHOWN = (
 NOT_DISTINGUISHED = (
     "Optimized and reference law differ by less than two standard errors: they are not distinguished."
 )
+#: Headings of the columns of a law's numbers, rates and reductions.
+HEADINGS = {
+    "N·m/kg": "peak torque (N·m/kg)", "N·m": "(N·m)", "peak": "peak time (% stride)",
+    "rise": "rise (%)", "fall": "fall (%)", "W/kg": "rate (W/kg)", "reduction": "less than baseline",
+}  # fmt: skip
 UNBLIND = ("validation", "drift")  # pictures that tell the conditions of the validation
 
 
@@ -112,7 +117,10 @@ def page(session: SessionView) -> str:
             (name, drawn(partial(getattr(plots, name), session), name), caption)
             for name, caption in PICTURES
             if not (session.is_blind and name in UNBLIND)
+            and (session.plan.laws.is_ankle or name != "law_over_stride")
+            and (session.plan.objective == "metabolic" or name != "all_breaths")
         ],
+        headings=headings(session.plan),
         bouts=cells(session).to_numpy().tolist(),
         fitted=len(tested),
         sensitive=[
@@ -125,6 +133,18 @@ def page(session: SessionView) -> str:
         versions=versions(session),
         document=session.plan.document(),
     )
+
+
+def headings(plan: SessionPlan) -> list[str]:
+    """The headings of the table of bouts."""
+    words = dict(HEADINGS)
+    if not plan.laws.is_ankle:
+        words = {p.name: f"{p.name} ({p.unit})" for p in plan.laws.space.parameters} | {
+            "reduction": "reduction"
+        }
+    if plan.objective != "metabolic":
+        words |= {"reduction": "better than baseline"}
+    return [words.get(title, title) for title in titles(plan)]
 
 
 def plan_words(session: SessionView) -> list[str]:
@@ -141,20 +161,21 @@ def plan_words(session: SessionView) -> list[str]:
     if plan.retest:
         every = "generation" if plan.retest == 1 else f"{plan.retest} generations"
         around.append(f"the reference law again after every {every}")
+    files = [f"{what}, SHA-256 {digest}" for what, digest in plan.sources.items()]
     return [
+        *([f"Made from {'; '.join(files)}."] if files else []),
         f"Search: {plan.optimizer}, {plan.bouts} bouts of {plan.minutes:g} min "
         f"({plan.bouts * plan.minutes:g} min), seed {plan.seed}; generations walked so far: {count}.",
         f"Around it: {'; '.join(around) or 'nothing'}.",
-        f"Mass {mass:g} kg, {plan.standing_rate:g} W/kg standing still; upper torque {torques}. "
+        f"Mass {mass:g} kg, {session.standing:g} W/kg standing still; upper torque {torques}. "
         f"{walked:g} min were walked in all, what does not count included.",
     ]
 
 
 def law_words(session: SessionView) -> str:
     """The recommended law with its units."""
-    (peak_torque, peak, rise, fall), mass = session.recommendation.tolist(), session.plan.mass
-    words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
-    words += f"; rise {rise:.1f} %, fall {fall:.1f} % (onset {peak - rise:.1f} %, end {peak + fall:.1f} %)."
+    laws = session.plan.laws
+    words = _ankle_words(session) if laws.is_ankle else f"{laws.in_short(session.recommendation)}."
     if session.is_optimized:
         return words
     if session.counted("search"):
@@ -164,13 +185,24 @@ def law_words(session: SessionView) -> str:
     return f"{words} No law was measured yet: this is where the search starts."
 
 
+def _ankle_words(session: SessionView) -> str:
+    (peak_torque, peak, rise, fall), mass = session.recommendation.tolist(), session.plan.mass
+    words = f"{peak_torque:.3f} N·m/kg, which is {peak_torque * mass:.1f} N·m for {mass:g} kg, at {peak:.1f} % stride"
+    return (
+        f"{words}; rise {rise:.1f} %, fall {fall:.1f} % (onset {peak - rise:.1f} %, end {peak + fall:.1f} %)."
+    )
+
+
 def compared(session: SessionView, condition: str, to: str) -> ComparedReduction | None:
     """A validated condition against another one; None before both are measured."""
     rates = session.validation().set_index("condition")["rate"].to_dict()
     if condition not in rates or to not in rates:
         return None
-    a, b = (rates[name] - session.plan.standing_rate for name in (condition, to))
     s_a, s_b = (_error(session.counted(name)) for name in (condition, to))
+    if session.plan.objective != "metabolic":
+        by = session.plan.measured.sign * (rates[condition] - rates[to])
+        return ComparedReduction(by, math.hypot(s_a, s_b))
+    a, b = (rates[name] - session.standing for name in (condition, to))
     return ComparedReduction(100.0 * (1.0 - a / b), 100.0 / abs(b) * math.hypot(s_a, a / b * s_b))
 
 
@@ -183,10 +215,13 @@ def findings(session: SessionView) -> list[str]:
     """What was measured, and how reliable it is, in sentences."""
     if session.is_blind:
         return ["The conditions of the validation are letters until they are opened: unblind REASON."]
-    pairs = (("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference"))
+    pairs = [("optimized", "zero torque"), ("reference", "zero torque"), ("optimized", "reference")]
+    pairs += [(name, "zero torque") for name in session.plan.validated if name not in CONDITIONS]
     found = {pair: by for pair in pairs if (by := compared(session, *pair)) is not None}
+    took = "took" if session.plan.objective == "metabolic" else "was"
     lines = [
-        f"Validation: the {a} law took {_less(by, b if b == 'zero torque' else f'the {b} law')}."
+        f"Validation: {f'the {a} law' if a != NO_DEVICE else a} {took} "
+        f"{_less(session, by, b if b == 'zero torque' else f'the {b} law')}."
         for (a, b), by in found.items()
     ]
     if lines:
@@ -200,8 +235,8 @@ def findings(session: SessionView) -> list[str]:
 
 
 def _caveat(session: SessionView) -> str:
-    rates = [np.array([bout.rate for bout in session.counted(name)]) for name in CONDITIONS]
-    net = [each - session.plan.standing_rate for each in rates if len(each) > 1]
+    rates = [np.array([bout.rate for bout in session.counted(name)]) for name in session.plan.validated]
+    net = [each - session.standing for each in rates if len(each) > 1]
     words = (
         "At most two bouts per condition of one person on one day: a noisy measurement. The standard errors "
     )
@@ -215,21 +250,24 @@ def _claimed(session: SessionView, measured: ComparedReduction | None) -> list[s
     entries = session.counted("search")
     if not entries:
         return []
-    best = min(entries, key=lambda entry: entry.rate)
-    value = f"{best.rate:.2f} W/kg"
+    sign, unit = session.plan.measured.sign, session.plan.measured.unit
+    best = min(entries, key=lambda entry: -sign * entry.rate)
+    value = f"{best.rate:.2f} {unit}"
     if session.plan.baseline:
-        value = _less(ComparedReduction(result(session, best.rate), math.nan), "the baseline")
+        value = _less(session, ComparedReduction(result(session, best.rate), math.nan), "the baseline")
     words = (
         f"The best single estimate of the search was {value} (bout {best.number}): the best of {len(entries)}"
     )
     words += " noisy numbers, which is not a claim."
     if measured is not None:
-        words += f" The recommended law, validated: {_less(measured, 'zero torque')}."
+        words += f" The recommended law, validated: {_less(session, measured, 'zero torque')}."
     return [words]
 
 
-def _less(by: ComparedReduction, than: str) -> str:
+def _less(session: SessionView, by: ComparedReduction, than: str) -> str:
     error = f" (standard error {by.standard_error:.1f})" if math.isfinite(by.standard_error) else ""
+    if session.plan.objective != "metabolic":
+        return f"{in_words(by.reduction, session.plan.measured.unit)} than {than}{error}"
     return f"{in_words(by.reduction)} net energy than {than}{error}"
 
 
@@ -239,6 +277,7 @@ def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
         (entry, sensitivity(entry.breaths))
         for entry in session.entries
         if entry.breaths is not None
+        and session.plan.objective == "metabolic"
         and entry.status == "measured"
         and entry.purpose in ("search", "re-test")
         and entry.breaths.time[-1] - entry.breaths.time[0] < LONG_BOUT

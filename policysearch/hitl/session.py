@@ -17,7 +17,6 @@ import numpy as np
 
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.agenda import Bout
-from policysearch.hitl.clocks import monotonic
 from policysearch.hitl.corrections import CorrectableSession, words
 from policysearch.hitl.log import PACKAGES, Log, has_begun, parsed, refusing
 from policysearch.hitl.plan import SessionPlan
@@ -31,7 +30,11 @@ class Session(CorrectableSession):
 
     @classmethod
     def begin(
-        cls, plan: SessionPlan, path: Path | None = None, clock: Callable[[], float] = time.time
+        cls,
+        plan: SessionPlan,
+        path: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] | None = None,
     ) -> "Session":
         """A new session, logged at `path`, or in memory only.
 
@@ -47,14 +50,18 @@ class Session(CorrectableSession):
             if ledger is not None and ledger.events:
                 raise LedgerError(f"{path}: there is a session already; resume it, or choose another folder")
             log.note("plan", plan.document() | {"at": clock()})
-            return _opened(cls(plan, log, clock))
+            return _opened(cls(plan, log, clock, elapsed))
         except BaseException:
             log.close()
             raise
 
     @classmethod
     def resume(
-        cls, path: Path, clock: Callable[[], float] = time.time, ended: str = "the program ended"
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        ended: str = "the program ended",
+        elapsed: Callable[[], float] | None = None,
     ) -> "Session":
         """The session logged at `path`, to continue it.
 
@@ -62,6 +69,7 @@ class Session(CorrectableSession):
             path: of the log.
             clock: the wall clock, in s.
             ended: why a bout that has no end in the log is void.
+            elapsed: a clock that only ever advances, in s; by default that of the computer.
 
         Raises:
             LedgerError: if another process continues it, or it is no session.
@@ -73,7 +81,7 @@ class Session(CorrectableSession):
         try:
             plan, events = parsed(path, ledger.events)
             with refusing(path):
-                return _opened(cls(plan, Log(ledger, events), clock), ended)
+                return _opened(cls(plan, Log(ledger, events), clock, elapsed), ended)
         except BaseException:
             ledger.close()
             raise
@@ -199,7 +207,7 @@ class Session(CorrectableSession):
         started = self._log.started
         if started is None or self._log.ended or self.next is None or self.next.item != started["item"]:
             return
-        passed, most = monotonic() - started["monotonic"], self.next.minutes
+        passed, most = self._elapsed() - started["monotonic"], self.next.minutes
         minutes = (
             min(passed / 60.0, most) if passed >= 0.0 else most
         )  # the computer may have been started again
@@ -211,6 +219,8 @@ class Session(CorrectableSession):
             raise RuntimeError("the session is over")
         if of is not None and not of.same_as(self.next):
             raise ValueError(f"bout: expected the result of {self.next.label}, got that of {of.label}")
+        if confirmed and self.day_is_over:
+            raise ValueError(f"{self.next.label}: it belongs to another day; day begins it")
         if confirmed and self.entering:
             new = ", ".join(self.entering)
             raise ValueError(f"{self.next.label}: its {new} is far from any law before; confirm it first")
@@ -236,4 +246,4 @@ def reopened(session: Session) -> Session:
         raise ValueError("reopened: expected a session that is logged in a file")
     log.flush()
     log.close()
-    return Session.resume(log.path, session._clock, "the log could not be written")
+    return Session.resume(log.path, session._clock, "the log could not be written", session._elapsed)

@@ -16,6 +16,8 @@ from policysearch.hitl.plan import SessionPlan
 DOUBTFUL = 2.0
 #: W/kg, gross: a person neither sleeps nor sprints (choice).
 PLAUSIBLE = (0.5, 20.0)
+PLAUSIBLE_BPM = (40.0, 220.0)  # of a heart (choice)
+MAX_STANDING = 2.5  # W/kg, gross (choice)
 #: W/kg, walking takes at least so much more than standing (choice).
 MIN_NET = 0.5
 #: W/kg, of a first rate that nothing can be compared with: less may be a net rate, more one in mL/kg/min (choice).
@@ -53,7 +55,11 @@ class SessionState:
         kinds = [kind for _, kind, _ in log.in_force]
         limits = [body["upper_torque"] for kind, body in log.events if kind == "limit"]
         upper = min([plan.highest, *limits])
-        assisted = len([entry for entry in log.walked if entry.law[0] > 0.0])
+        if wrong := [e.number for e in log.entries.values() if len(e.law) != len(plan.laws.torques)]:
+            raise ValueError(f"bout {wrong[0]}: expected a law of {len(plan.laws.torques)} numbers")
+        if plan.objective == "metabolic" and any(entry.rate <= 0.0 for entry in log.entries.values()):
+            raise ValueError("rate: expected a positive number of W/kg")
+        assisted = len([entry for entry in log.walked if plan.laws.assists(entry.law)])
         return cls(
             plan=plan,
             participant=participant,
@@ -72,14 +78,26 @@ class SessionState:
     def reduction(self, rate: float, day: int | None = None) -> float:
         """% less net energy than without torque; NaN before that is measured.
 
-        Without a baseline of that day (the present one by default) the one nearest before it is taken, or after it.
+        Of other objectives it is by how much a value is better, in their unit. Without a baseline of that day (the
+        present one by default) the one nearest before it is taken, or after it.
         """
+        baseline, standing = self._of_day("baseline", day), self.standing(day)
+        if self.plan.objective != "metabolic":
+            return self.plan.measured.sign * (rate - baseline)
+        return float(100.0 * (1.0 - (rate - standing) / (baseline - standing)))
+
+    def standing(self, day: int | None = None) -> float:
+        """The rate (W/kg) of standing still on a day: measured, or that of the plan."""
+        measured = self._of_day("standing", day)
+        return self.plan.standing_rate if np.isnan(measured) else measured
+
+    def _of_day(self, purpose: str, day: int | None) -> float:
+        """What was measured once a day; NaN before the first time."""
         day = day or self.day
         for other in (*range(day, 0, -1), *range(day + 1, self.day + 1)):
-            baseline = self.done.get(day_item("baseline", other))
-            if baseline is not None and baseline.counts:
-                net = baseline.rate - self.plan.standing_rate
-                return float(100.0 * (1.0 - (rate - self.plan.standing_rate) / net))
+            entry = self.done.get(day_item(purpose, other))
+            if entry is not None and entry.counts:
+                return entry.rate
         return float("nan")
 
     def skipped(self, generation: AskedGeneration) -> list[Pair]:
@@ -95,27 +113,35 @@ class SessionState:
             return None
         returns = np.full((len(proposal.params), proposal.episodes), np.nan)
         for pair, entry in zip(generation.questions, entries, strict=True):
-            if entry is not None and entry.counts:
-                returns[pair] = self.reduction(entry.rate, entry.day) if plan.baseline else -entry.rate
+            if entry is not None and entry.counts:  # measured
+                sign = plan.measured.sign
+                returns[pair] = self.reduction(entry.rate, entry.day) if plan.baseline else sign * entry.rate
                 if np.isnan(returns[pair]):  # the baseline is to be measured again
                     return None
         minutes = np.full(returns.shape, round(plan.minutes))
         unmeasured = [pair for pair in generation.questions if np.isnan(returns[pair])]
         return without(Evaluation(proposal.params, returns, minutes), unmeasured)
 
-    def doubt(self, rate: float) -> str:
-        """Why a rate (W/kg) is doubtful; empty if it is plausible.
+    def doubt(self, rate: float, purpose: str = "") -> str:
+        """Why a rate (W/kg), or a value of another objective, is doubtful; empty if it is plausible.
 
         Raises:
             ValueError: for a rate that is not a positive number.
         """
+        if self.plan.objective != "metabolic":
+            return self._doubt_of_other(rate)
         if not 0.0 < rate < np.inf:
             raise ValueError(f"rate: expected a positive number of W/kg, got {rate:g}")
         low, high = PLAUSIBLE
         if not low <= rate <= high:
             return f"{rate:g} W/kg is not between {low:g} and {high:g} W/kg"
-        known = [entry.rate for entry in self.done.values() if entry.counts]
-        standing = self.plan.standing_rate
+        if purpose == "standing":
+            return "" if rate <= MAX_STANDING else f"{rate:g} W/kg is much for standing still"
+        return self._doubt_of_walking(rate)
+
+    def _doubt_of_walking(self, rate: float) -> str:
+        known = [e.rate for e in self.done.values() if e.counts and e.purpose != "standing"]
+        standing = self.standing()
         if not known and rate < standing + MIN_NET:
             return f"{rate:g} W/kg is less than {MIN_NET:g} W/kg above standing, {standing:g} W/kg"
         low, high = (standing + net for net in USUAL_NET)
@@ -131,14 +157,25 @@ class SessionState:
                 return f"{why}; expected gross W/kg, not net"
         return ""
 
+    def _doubt_of_other(self, value: float) -> str:
+        name, unit, _ = self.plan.measured
+        if not np.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, got {value:g}")
+        low, high = PLAUSIBLE_BPM
+        if self.plan.objective == "heart rate" and not low <= value <= high:
+            return f"{value:g} {unit} is not between {low:g} and {high:g} {unit}"
+        return ""
+
     def checked(self, rate: float, purpose: str) -> float:
-        """The rate (W/kg) of a bout.
+        """The rate (W/kg) of a bout, or the value of another objective.
 
         Raises:
             ValueError: for a rate that is not positive, or a baseline that is not above standing.
         """
-        rate, standing = float(rate), self.plan.standing_rate
+        rate, standing = float(rate), self.standing()
         self.doubt(rate)
+        if self.plan.objective != "metabolic":
+            return rate
         if purpose == "baseline" and not rate > standing:
             raise ValueError(
                 f"baseline: expected more than the {standing:g} W/kg of standing, got {rate:g} W/kg; one is wrong"

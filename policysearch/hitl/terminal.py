@@ -11,8 +11,6 @@ from policysearch.asking.prompt import Command, Prompt
 from policysearch.hitl.commands import COMMANDS, Commands, Connection
 from policysearch.reporting.console import Console
 
-RATE = "a rate (W/kg, gross)"
-ANSWER = f"{RATE}, a breath file, or a command (help lists them)"
 SECONDS_BETWEEN_LOOKS, LOOKS_BETWEEN_LINES = 0.2, 30
 
 
@@ -130,17 +128,7 @@ class Terminal(Commands):
             self._ask_about(offer)
             return
         bout, enter = state["bout"], state["enter"]
-        result = f"Enter, {ANSWER}" if bout["measured"] else "Enter, or a command"
-        offered = f"  {enter['words']}, or {RATE} or file" if enter else f"  {RATE} or breath file"
-        new = ", ".join(bout["entering"])
-        prompt, words, expected = {
-            "confirm": (f"  it enters a new region ({new}); yes walks there", "yes", "yes, or a command"),
-            "start": ("  Enter starts it", "", result),
-            "done": ("  Enter when it is done", "", result),
-            "rate": (offered, "" if enter else "help", result if enter else ANSWER),
-            "stopped": (f"  no torque ({state['halted']}); arm REASON lets it through", "help", "a command"),
-            "failed": ("  Enter tries to write the log again", "", "Enter, or a command"),
-        }["failed" if state["failed"] else phase]
+        prompt, words, expected = question(state)
         reply = self._prompt.answer(prompt, (*COMMANDS, words), expected)
         if isinstance(reply, Command):
             actions = {"confirm": "confirm", "start": "start", "done": "done", "stopped": "recover"}
@@ -151,7 +139,9 @@ class Terminal(Commands):
                 self._act(**{name: value for name, value in enter.items() if name != "words"})
             elif action:
                 self._act(action)
-        elif not state["waiting"] and (phase in ("confirm", "done", "stopped") or not bout["measured"]):
+        elif not state["waiting"] and (
+            phase in ("confirm", "done", "stopped", "day") or not bout["measured"]
+        ):
             self._say(f"  expected {expected}, got {self._prompt.typed!r}")
         else:
             self._answer(reply)
@@ -169,3 +159,30 @@ class Terminal(Commands):
             self._obey(reply)
         else:
             self._act("take" if reply.name == "yes" else "drop")
+
+
+def question(state: dict[str, Any]) -> tuple[str, str, str]:
+    """What is asked, the word that answers it besides commands, and what is expected."""
+    bout, enter = state["bout"], state["enter"]
+    rate = wanted(**state["objective"])
+    answer = f"{rate}, a breath file, or a command (help lists them)"
+    result = f"Enter, {answer}" if bout["measured"] else "Enter, or a command"
+    offered = f"  {enter['words']}, or {rate} or file" if enter else f"  {rate} or breath file"
+    new = ", ".join(bout["entering"])
+    questions = {
+        "confirm": (f"  it enters a new region ({new}); yes walks there", "yes", "yes, or a command"),
+        "start": ("  Enter starts it", "", result),
+        "done": ("  Enter when it is done", "", result),
+        "rate": (offered, "" if enter else "help", result if enter else answer),
+        "day": ("  the day is over; day begins the next one, stop ends for now", "help", "a command"),
+        "stopped": (f"  no torque ({state['halted']}); arm REASON lets it through", "help", "a command"),
+        "failed": ("  Enter tries to write the log again", "", "Enter, or a command"),
+    }
+    return questions["failed" if state["failed"] else state["phase"]]
+
+
+def wanted(name: str, unit: str) -> str:
+    """What is typed of a bout."""
+    if unit == "W/kg":
+        return "a rate (W/kg, gross)"
+    return f"the {name} ({unit})" if unit else f"the {name}"

@@ -9,23 +9,36 @@ import pandas as pd
 from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Proposal
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
-from policysearch.hitl.agenda import AVERAGED, CONDITIONS
+from policysearch.hitl.agenda import AVERAGED
 from policysearch.hitl.log import Entry, Log, parsed, refusing
-from policysearch.hitl.plan import PARAMETERS
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.rebuilt import RebuiltSession
 from policysearch.ledger import read
 
-#: Of the table.
+#: Of the table, before and after the parameters.
 COLUMNS = (
-    "number", "purpose", "condition", "generation", "candidate", "minutes", *PARAMETERS, "rate", "standard error",
-    "reduction", "status", "reason", "day", "started", "ended",
-)  # fmt: skip
+    ("number", "purpose", "condition", "generation", "candidate", "minutes"),
+    ("rate", "standard error", "reduction", "status", "reason", "day", "started", "ended"),
+)
 
-#: Of the table as people read it.
-CELLS = (
-    "bout", "purpose", "generation", "min", "N·m/kg", "N·m", "peak", "rise", "fall", "W/kg", "reduction", "status",
-    "reason",
-)  # fmt: skip
+#: The numbers of an ankle's law, as people read them.
+ANKLE = ("N·m/kg", "N·m", "peak", "rise", "fall")
+
+
+def titles(plan: SessionPlan) -> list[str]:
+    """The columns of the table as people read it."""
+    law = ANKLE if plan.laws.is_ankle else plan.laws.space.names
+    return [
+        "bout",
+        "purpose",
+        "generation",
+        "min",
+        *law,
+        plan.measured.unit or "value",
+        "reduction",
+        "status",
+        "reason",
+    ]
 
 
 class SessionView(RebuiltSession):
@@ -101,16 +114,23 @@ class SessionView(RebuiltSession):
         """% less net energy than without torque; see `SessionState.reduction`."""
         return self._state.reduction(rate, day)
 
-    def doubt(self, rate: float) -> str:
+    def doubt(self, rate: float, purpose: str = "") -> str:
         """Why a rate (W/kg) is doubtful; see `SessionState.doubt`."""
-        return self._state.doubt(rate)
+        return self._state.doubt(rate, purpose)
+
+    @property
+    def standing(self) -> float:
+        """The rate (W/kg) of standing still today."""
+        return self._state.standing()
 
     def estimate(self, breaths: Breaths, minutes: float, purpose: str = "search") -> Estimate:
         """The steady-state rate that the breaths of a bout suggest; across a gap, by the exact response.
 
         Raises:
-            ValueError: for a gap in a bout that is averaged.
+            ValueError: for a gap in a bout that is averaged, or a heart rate that is not there.
         """
+        if self.plan.objective == "heart rate":
+            return _heart_rate(breaths, self.plan.averaged if purpose in AVERAGED else 0.5 * minutes)
         if purpose in AVERAGED:
             if len(breaths.gaps):
                 raise ValueError(
@@ -121,60 +141,88 @@ class SessionView(RebuiltSession):
 
     def table(self) -> pd.DataFrame:
         """A row per entry."""
+        parameters = list(self.plan.laws.space.names)
         rows = [
             {
                 **vars(entry),
-                **dict(zip(PARAMETERS, entry.law.tolist(), strict=True)),
+                **dict(zip(parameters, entry.law.tolist(), strict=True)),
                 "standard error": entry.standard_error,
                 "reduction": self.reduction(entry.rate, entry.day),
             }
             for entry in self.entries
         ]
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
+        table = pd.DataFrame(rows, columns=[*COLUMNS[0], *parameters, *COLUMNS[1]])
         if self.is_blind:
             hidden = table["purpose"] == "validation"
             table.loc[hidden, "condition"] = ""
-            table.loc[hidden, list(PARAMETERS)] = np.nan
+            table.loc[hidden, parameters] = np.nan
         return table
 
     def validation(self) -> pd.DataFrame:
-        """The mean rate of every condition that was validated (W/kg), and % less net energy than without torque."""
-        walked = {condition: [entry.rate for entry in self.counted(condition)] for condition in CONDITIONS}
+        """The mean rate of every condition that was validated (W/kg), and % less net energy than without torque.
+
+        Of other objectives, the mean value, and by how much it is better.
+        """
+        walked = {name: [entry.rate for entry in self.counted(name)] for name in self.plan.validated}
         rows = [(condition, len(rates), np.mean(rates)) for condition, rates in walked.items() if rates]
         table = pd.DataFrame(rows, columns=["condition", "bouts", "rate"])
-        net = table["rate"] - self.plan.standing_rate
+        net = table["rate"] - (self.standing if self.plan.objective == "metabolic" else 0.0)
         zero = net[table["condition"] == "zero torque"]
+        if self.plan.objective != "metabolic":
+            difference = self.plan.measured.sign * (net - zero.iloc[0]) if len(zero) else np.nan
+            return table.assign(reduction=difference)
         return table.assign(reduction=100.0 * (1.0 - net / zero.iloc[0]) if (zero > 0.0).any() else np.nan)
 
 
 def cells(session: SessionView) -> pd.DataFrame:
     """A row of text per entry, for the report and the terminal."""
-    rows = []
+    rows, plan = [], session.plan
+    unit = " %" if plan.objective == "metabolic" else ""
     for entry in session.entries:
-        torque, *times = entry.law.tolist()
         hidden = session.is_blind and entry.purpose == "validation"
-        law = (
-            ["", "", "", "", ""]
-            if hidden
-            else [f"{torque:.3f}", f"{torque * session.plan.mass:.1f}", *(f"{time:.1f}" for time in times)]
-        )
-        reduction = session.reduction(entry.rate, entry.day)
+        reduction = session.reduction(entry.rate, entry.day) if entry.purpose != "standing" else np.nan
         rows.append(
             (
                 f"{entry.number}",
                 session.shown_name(entry),
                 f"{entry.generation + 1}" if entry.purpose == "search" else "",
                 f"{entry.minutes:g}",
-                *(law if torque > 0.0 or hidden else ("0", "0", "", "", "")),
+                *law_cells(plan, entry, hidden=hidden),
                 f"{entry.estimate}",
-                f"{reduction:.1f} %".replace("-", "−") if np.isfinite(reduction) else "",
+                f"{reduction:.1f}{unit}".replace("-", "−") if np.isfinite(reduction) else "",
                 entry.status,
                 entry.reason,
             )
         )
-    return pd.DataFrame(rows, columns=list(CELLS))
+    return pd.DataFrame(rows, columns=titles(plan))
 
 
-def in_words(reduction: float) -> str:
-    """A reduction (%), as in "12.5 % less"."""
+def law_cells(plan: SessionPlan, entry: Entry, *, hidden: bool) -> list[str]:
+    """The numbers of a law, as text."""
+    values, assists = entry.law.tolist(), plan.laws.assists(entry.law)
+    if plan.laws.is_ankle:
+        torque, *times = values
+        shown = [f"{torque:.3f}", f"{torque * plan.mass:.1f}", *(f"{time:.1f}" for time in times)]
+        without = ["0", "0", "", "", ""]
+    else:
+        shown = [f"{value:.4g}" for value in values]
+        without = ["0" if torque else "" for torque in plan.laws.torques]
+    return [""] * len(shown) if hidden else shown if assists else without
+
+
+def _heart_rate(breaths: Breaths, minutes: float) -> Estimate:
+    """The mean heart rate (bpm) of the last minutes, with its standard error."""
+    rate = breaths.gases.get("heart_rate_bpm", np.full(len(breaths.time), np.nan))
+    last = rate[(breaths.time > breaths.time[-1] - 60.0 * minutes) & np.isfinite(rate)]
+    if len(last) < 2:
+        raise ValueError(
+            f"heart_rate_bpm: expected at least 2 values in the last {minutes:g} min, got {len(last)}"
+        )
+    return Estimate(float(last.mean()), float(last.std(ddof=1) / np.sqrt(len(last))))
+
+
+def in_words(reduction: float, unit: str | None = None) -> str:
+    """A reduction (%), as in "12.5 % less"; with the unit of another objective, how much better it is."""
+    if unit is not None:
+        return f"{abs(reduction):.3g} {unit} {'better' if reduction >= 0.0 else 'worse'}"
     return f"{abs(reduction):.1f} % {'less' if reduction >= 0.0 else 'more'}"

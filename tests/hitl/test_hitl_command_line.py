@@ -65,6 +65,17 @@ FLAGS = [
     "0.5",
 ]
 LOG = "session.sqlite"
+#: Options of a plan that only a protocol file has.
+BY_FILE = (
+    "measure",
+    "other_laws",
+    "parameters",
+    "reversal",
+    "sources",
+    "unit",
+    "validated",
+    "validation_day",
+)
 
 
 def command(*arguments: str) -> list[str]:
@@ -851,11 +862,15 @@ def test_the_options_of_a_plan_are_declared_once() -> None:
     options = {field.name for field in dataclasses.fields(PlanOptions)}
     assert {field.name for field in dataclasses.fields(SessionPlan)} == options
     assert all(option.description for option in PlanOptions.__pydantic_fields__.values())  # type: ignore[attr-defined]
-    own = {"options", "shuffle"}  # by --set and --no-shuffle
+    own = {"options", "shuffle", *BY_FILE}  # by --set and --no-shuffle
     assert options - own <= {field.name for field in dataclasses.fields(RunFlags)}
     assert options - own - {field.name for field in dataclasses.fields(SimulateFlags)} == {
         "participant",
         "standing_rate",
+        "standing",
+        "day_bouts",
+        "objective",
+        "better",
     }
     assert (PlanOptions().tau, PlanOptions().upper_torque) == (TAU, UPPER_TORQUE)
 
@@ -955,9 +970,10 @@ def test_help_loads_nothing_heavy_and_teaches_by_example() -> None:
 def test_every_field_of_the_plan_has_a_flag_that_states_its_default() -> None:
     hints = typing.get_type_hints(flags.RunFlags, include_extras=True)
     plan = {field.name: field.default for field in dataclasses.fields(SessionPlan)}
-    assert plan.keys() - hints.keys() == {"options", "shuffle"}  # --set and --no-shuffle
+    assert plan.keys() - hints.keys() == {"options", "shuffle", *BY_FILE}  # --set and --no-shuffle
     assert hints.keys() - plan.keys() == {
         "set", "no_shuffle", "out", "breaths", "no_countdown", "fresh", "device", "device_options", "slope", "stop_time",
+        "protocol", "warm_start",
     }  # fmt: skip
     for name, default in plan.items():
         if isinstance(default, int | float | str) and name in hints:

@@ -21,7 +21,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.exoskeleton.torque_profile import why_infeasible
-from policysearch.hitl.agenda import CONDITIONS, NO_TORQUE
+from policysearch.hitl.agenda import CONDITIONS
+from policysearch.hitl.laws import NO_TORQUE
 from policysearch.hitl.log import Log
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import SessionPlan

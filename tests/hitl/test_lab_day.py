@@ -284,8 +284,7 @@ def test_a_bout_that_was_started_and_never_ended_is_void_with_its_minutes(
     later: float, minutes: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, now = tmp_path / "session.sqlite", clocks.monotonic()
-    for module in ("corrections", "session"):
-        monkeypatch.setattr(f"policysearch.hitl.{module}.monotonic", lambda: now)
+    monkeypatch.setattr("policysearch.hitl.corrections.monotonic", lambda: now)
     with Session.begin(BARE, path) as session:
         session.confirm()
         session.started()

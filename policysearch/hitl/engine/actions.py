@@ -10,18 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import Float
-
 from policysearch.asking.prompt import aligned
-from policysearch.core import Array
-from policysearch.exoskeleton.torque_profile import SPACE
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.engine import NUMBER
 from policysearch.hitl.engine.engine import Doubtful, Engine, signature
 from policysearch.hitl.engine.picture import picture
 from policysearch.hitl.log import Entry
 from policysearch.hitl.offers import offer
-from policysearch.hitl.view import SessionView, cells
+from policysearch.hitl.view import SessionView, cells, titles
 from policysearch.ledger import LedgerError
 
 Message = Mapping[str, Any]
@@ -29,8 +25,8 @@ Answer = dict[str, Any]
 
 #: What may put another bout in the place of the next one.
 MOVING = ("skip", "amend", "exclude", "undo", "retest", "finish", "end", "day", "correct")
-#: Columns of the table.
-TABLE = ("bout", "purpose", "N·m/kg", "peak", "rise", "fall", "W/kg", "reduction", "status", "reason")
+#: Columns that the table leaves out.
+LEFT_OUT = ("generation", "min", "N·m")
 
 
 def act(engine: Engine, message: Message) -> Answer:
@@ -159,7 +155,8 @@ def _amend(engine: Engine, message: Message) -> None:
     session, number, reason = engine.session, _bout(message), _text(message)
     if "path" not in message:
         rate = _number(message, "rate")
-        if (doubt := session.doubt(rate)) and not _sure(message):
+        purpose = next((e.purpose for e in session.entries if e.number == number), "")
+        if (doubt := session.doubt(rate, purpose)) and not _sure(message):
             raise Doubtful(doubt)
         session.amend(number, rate, reason)
         return
@@ -192,8 +189,8 @@ def _words(message: Message) -> str:
 
 def table(session: SessionView) -> str:
     """All bouts so far."""
-    shown = cells(session)[list(TABLE)]
-    return aligned([TABLE, *shown.itertuples(index=False)])
+    columns = [title for title in titles(session.plan) if title not in LEFT_OUT]
+    return aligned([columns, *cells(session)[columns].itertuples(index=False)])
 
 
 ACTIONS: dict[str, Callable[[Engine, Message], str | None]] = {
@@ -252,6 +249,7 @@ def state(engine: Engine) -> dict[str, Any]:
         "offer": None if found is None else {"rate": found.estimate.rate, "doubt": found.doubt},
         "enter": _enter(engine) if phase == "rate" else None,
         "waiting": [_late(engine, entry) for entry in session.waiting],
+        "objective": dict(zip(("name", "unit"), session.plan.measured, strict=False)),
         "bout": None,
     }
     if bout is not None:
@@ -271,8 +269,8 @@ def _next(engine: Engine, bout: Bout, hidden: bool) -> dict[str, Any]:
         "minutes": bout.minutes,
         "measured": bout.is_measured,
         "entering": ["a condition"] if hidden and session.entering else list(session.entering),
-        "law": [] if silent else law_lines(bout.law, session.plan.mass),
-        "path": [] if silent else [law_in_short(law) for law in session.path],
+        "law": [] if silent else session.plan.laws.lines(bout.law),
+        "path": [] if silent else [session.plan.laws.in_short(law) for law in session.path],
         "done": _done_so_far(session),
     }
 
@@ -290,7 +288,7 @@ def _walked(engine: Engine, entry: Entry) -> dict[str, Any]:
         "minutes": entry.minutes,
         "measured": True,
         "entering": [],
-        "law": [] if hidden else law_lines(entry.law, session.plan.mass),
+        "law": [] if hidden else session.plan.laws.lines(entry.law),
         "path": [],
         "done": _done_so_far(session),
     }
@@ -331,19 +329,3 @@ def _enter(engine: Engine) -> dict[str, str] | None:
     if count is None and NUMBER in breaths:
         return {"words": f"Enter reads {engine.path}", "do": "file", "path": str(engine.path)}
     return None
-
-
-def law_lines(law: Float[Array, "4"], mass: float) -> list[str]:
-    """A law with the names and units of its numbers; the torque also in N·m for this mass (kg)."""
-    if law[0] == 0.0:
-        return ["no torque"]
-    values = zip(SPACE.parameters, law.tolist(), strict=True)
-    lines = [f"{each.name:12} {value:6.2f} {each.unit}" for each, value in values]
-    lines[0] = f"{SPACE.names[0]:12} {law[0]:6.3f} {SPACE.parameters[0].unit} = {law[0] * mass:.1f} N·m"
-    return lines
-
-
-def law_in_short(law: Float[Array, "4"]) -> str:
-    """A law in one line."""
-    torque, *times = law.tolist()
-    return f"{torque:.3f} N·m/kg {' '.join(f'{time:.2f}' for time in times)} %"

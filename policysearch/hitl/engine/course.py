@@ -7,6 +7,7 @@ A `Course` is in one of these phases:
     walking    it is walked
     rate       it was walked, or its time is kept elsewhere, and its rate is wanted; or that of earlier ones is
     done       nothing is to be measured, and its time is kept elsewhere
+    day        the day of the protocol is over; the action of this name begins the next one
     stopped    the guard let the torque go to zero, and is not armed; or the log cannot be written
     over       nothing is left
 
@@ -80,10 +81,9 @@ class Course(DrivenSession):
 
     def _before(self, bout: Bout) -> str:
         """What the session waits for before a bout."""
-        if self.halted:
-            return "stopped"
-        if self.session.entering:
-            return "confirm"
+        held = "day" if self.session.day_is_over else "stopped" if self.halted else ""
+        if held or self.session.entering:
+            return held or "confirm"
         if self.inlet.timed:
             return "start"
         return "rate" if bout.is_measured else "done"
@@ -122,7 +122,7 @@ class Course(DrivenSession):
                 BreathFile(self.path, plan.mass).new()
             except OSError as error:
                 raise ValueError(f"{self.path}: {error.strerror}") from error
-        self.follow_law(bout.law if bout.law[0] > 0.0 else None)
+        self.follow_law(bout.law if plan.laws.assists(bout.law) else None)
         self.session.started(of=bout)
         averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
         source = BreathFile(self.path, plan.mass) if self.inlet.breaths else None
@@ -176,7 +176,7 @@ class Course(DrivenSession):
             ValueError: for one that is not lower, or without a reason, or while a bout with more has no rate yet.
         """
         self.session.check_limit(torque, reason)
-        above = self.walked is not None and self.bout().law[0] > torque
+        above = self.walked is not None and self.session.plan.laws.torque(self.bout().law) > torque
         if above and self.phase != "walking":
             raise ValueError(
                 "limit: this bout was walked with more torque; type its rate, or void REASON, first"

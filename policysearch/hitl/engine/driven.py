@@ -105,7 +105,7 @@ class DrivenSession(ABC):
         if why and not self.halted:
             self.stop("the guard", why)
 
-    def follow_law(self, law: Float[Array, "4"] | None) -> None:
+    def follow_law(self, law: Float[Array, "d"] | None) -> None:
         """Tell the guard a law, or none; what the device follows is logged when it says so.
 
         Raises:

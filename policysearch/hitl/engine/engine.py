@@ -104,7 +104,7 @@ class Engine(Course):
             raise ValueError(f"rate: expected a bout that wants one, got the phase {self.phase!r}")
         if not self.bout().is_measured:
             raise ValueError(f"{self.bout().label}: nothing is to be measured")
-        if (doubt := self.session.doubt(rate)) and not sure:
+        if (doubt := self.session.doubt(rate, self.bout().purpose)) and not sure:
             raise Doubtful(doubt)
         self._write(Estimate(rate), None)
 
@@ -145,7 +145,7 @@ class Engine(Course):
             self.late[number] = LateOffer(found, signature(path))
         estimate, doubt, breaths = Estimate(math.nan), "", None
         if rate is not None:
-            estimate, doubt = Estimate(rate), self.session.doubt(rate)
+            estimate, doubt = Estimate(rate), self.session.doubt(rate, entry.purpose)
         elif number in self.late:
             found = self.late[number].offer
             estimate, doubt, breaths = found.estimate, found.doubt, found.breaths
@@ -168,11 +168,14 @@ class Engine(Course):
         self.say(self._in_words(estimate, bout.law, bout.purpose))
         self.follow()
 
-    def _in_words(self, estimate: Estimate, law: Float[Array, "4"], purpose: str) -> str:
-        words, reduction = f"written: {estimate} W/kg", self.session.reduction(estimate.rate)
+    def _in_words(self, estimate: Estimate, law: Float[Array, "d"], purpose: str) -> str:
+        plan, reduction = self.session.plan, self.session.reduction(estimate.rate)
+        words = f"written: {estimate} {plan.measured.unit}".rstrip()
         hidden = self.session.is_blind and purpose == "validation"
-        if law[0] > 0.0 and math.isfinite(reduction) and not hidden:
-            words += f", {in_words(reduction)} net than without torque"
+        if plan.laws.assists(law) and math.isfinite(reduction) and not hidden:
+            metabolic = plan.objective == "metabolic"
+            by = f"{in_words(reduction)} net" if metabolic else in_words(reduction, plan.measured.unit)
+            words += f", {by} than without torque"
         return words
 
 

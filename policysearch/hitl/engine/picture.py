@@ -32,7 +32,12 @@ def picture(engine: Engine) -> str:
 
 def _laws(engine: Engine) -> dict[str, Any]:
     session, bout = engine.session, engine.session.next
-    if bout is None or bout.purpose == "rest" or (session.is_blind and bout.purpose == "validation"):
+    if (
+        not session.plan.laws.is_ankle
+        or bout is None
+        or bout.purpose == "rest"
+        or (session.is_blind and bout.purpose == "validation")
+    ):
         return {}
     walked = [entry.law for entry in session.history if entry.law[0] > 0.0]
     before = walked[-1] if walked else None

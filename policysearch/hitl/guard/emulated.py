@@ -88,9 +88,10 @@ def main(argv: list[str]) -> None:
     Args:
         argv: `--udp`, a file for the torques, and the fields of `Firmware` as JSON, each if wanted.
     """
-    rest = [text for text in argv if text != "--udp"]
-    log = begun(Path(rest[0])) if rest else None
-    firmware = Firmware(**json.loads(rest[1])) if len(rest) > 1 else Firmware()
+    fields = [text for text in argv if text.startswith("{")]
+    files = [text for text in argv if text != "--udp" and text not in fields]
+    log = begun(Path(files[0])) if files else None
+    firmware = Firmware(**json.loads(fields[0])) if fields else Firmware()
     note = log.write if log else str
     if "--udp" in argv:
         port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
