@@ -18,6 +18,7 @@ COMMANDS = {
         "compare estimators of the policy gradient with the true gradient",
     ),
     "hitl": ("policysearch.hitl", "optimize an exoskeleton with a person, or with simulated people"),
+    "watch": ("policysearch.watch", "show a study or a session in a browser, while it runs or afterwards"),
 }
 
 

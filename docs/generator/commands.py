@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "tune": (),
     "gradients": (),
     "hitl": ("run", "plan", "rehearse", "console", "simulate", "report", "device-check"),
+    "watch": (),
 }
 #: So wide that no line of a box is broken.
 WIDTH = "4000"

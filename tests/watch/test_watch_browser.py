@@ -1,0 +1,124 @@
+"""The page of a study in Chromium, which Playwright drives: what a reader sees and does."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policysearch.compare.__main__ import main as compare
+from policysearch.ledger import Ledger, read
+from policysearch.watch.routes import PAGES, routes
+from policysearch.watch.shell.address import Address
+from policysearch.watch.shell.app import Site
+from policysearch.watch.shell.roles import Roles
+from policysearch.watch.shell.serve import links, server
+from policysearch.watch.source import Watched, ledger_of
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on PATH, and CHROMIUM names none")
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def until(condition: Any, seconds: float = 20.0) -> None:
+    """Wait; the pages' rules forbid what Playwright would evaluate for that."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def growing(
+    tmp_path_factory: pytest.TempPathFactory, blank_pictures: None
+) -> Iterator[tuple[Ledger, list[Any], str]]:
+    """A study of two methods, of which some events are in its ledger; the others; the link to its page."""
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "study.toml").write_text(
+        f'rollouts = 40\nruns = 2\n[tasks.lqr]\n[optimizers.ars]\n[optimizers."{HOSTILE}"]\nmethod = "random-search"\n'
+    )
+    assert compare([str(folder / "study.toml"), "--workers", "1", "--out", str(folder / "all")]) == 0
+    events = read(folder / "all/ledger.sqlite")
+    (folder / "some").mkdir()
+    with Ledger(folder / "some/ledger.sqlite") as ledger:
+        first = next(i for i, event in enumerate(events) if event.kind == "run") + 1
+        for event in events[:first]:
+            ledger.append_text(event.kind, event.key, event.text)
+        ledger.commit()
+        watched = Watched(ledger_of(folder / "some"))
+        listener, address = Address().bound()
+        roles = Roles.new(["viewer"])
+        web = server(
+            Site({"viewer": PAGES / "watch.html"}, watched, routes(watched), {"pages": PAGES}), address, roles
+        )
+        thread = threading.Thread(target=lambda: web.run([listener]))
+        thread.start()
+        yield ledger, events[first:], links(address, roles)["viewer"]
+        web.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+def test_a_page_follows_a_study_and_a_method_stands_out(growing: Any, browser: Any) -> None:
+    ledger, rest, link = growing
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: said.append(request.url) if "127.0.0.1" not in request.url else None)
+    page.goto(link)
+    until(lambda: "1/4 runs" in page.inner_text("#progress"))
+    assert "running: process" in page.inner_text("#progress")
+    for event in rest:
+        ledger.append_text(event.kind, event.key, event.text)
+    ledger.commit()
+    until(lambda: "4/4 runs" in page.inner_text("#progress"))
+    assert "finished" in page.inner_text("#progress")
+    assert page.inner_text("#link") == "live"
+    assert page.locator("table tr[data-label]").count() == 2
+    assert page.locator("svg circle").count() == 4
+    assert page.locator(".uplot canvas").count() == 1
+    assert HOSTILE in page.inner_text("#task-0")  # and no picture of it
+    assert page.locator("img").count() == 0
+
+    page.locator("table tr[data-label=ars]").focus()
+    assert page.locator("svg g[data-label].faded").count() == 1
+    page.keyboard.press("Tab")
+    page.fill("#filter", "ARS")
+    assert page.locator("table tr[data-label]:visible").count() == 1
+    page.fill("#filter", "")
+
+    page.locator("svg a").first.click()
+    until(lambda: page.locator("#run").count() == 1)
+    assert "run 0" in page.inner_text("#run")
+    assert "policysearch.compare replay" in page.inner_text("#run")
+    page.go_back()
+    until(lambda: page.locator("#run").count() == 0)
+    with page.expect_download() as download:
+        page.click("text=runs.csv")
+    assert Path(download.value.path()).read_text(encoding="utf-8").count("\n") == 5
+    assert said == []
+
+
+@pytest.mark.parametrize("width", [1280, 768, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_fits_its_window(width: int, scheme: str, growing: Any, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(growing[2])
+    until(lambda: page.locator(".uplot canvas").count() == 1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
+    assert dark == (scheme == "dark")
