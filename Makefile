@@ -7,18 +7,20 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 # The parts of the tests: folders and files. What stands in none of them belongs to `make test`.
-LAB := tests/aibo tests/hitl tests/exoskeleton tests/asking tests/tune/test_ask.py
+# What stands on the engine.
+LAB := tests/tune tests/estimates tests/asking tests/aibo tests/exoskeleton tests/hitl
 CONSOLE := tests/watch
-# Processes, on this machine and on others.
+# Processes, on this machine and on others, and what is left when they end.
 ENGINE := tests/engines tests/evaluators/test_pool.py tests/evaluators/test_workers.py tests/test_wire.py \
-  tests/test_closing.py tests/compare/test_interrupted.py
+  tests/test_closing.py tests/compare/test_interrupted.py tests/compare/test_session.py tests/test_ledger.py \
+  tests/test_ledger_faults.py
 TORCH := tests/autodiff
 DOCS := tests/test_pages.py tests/test_notebooks.py tests/test_readme.py tests/test_docs.py tests/test_results.py \
   tests/experiments
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
 WORKERS := 2
 # Many of these tests wait for processes.
-tests lab engine: WORKERS := 3
+lab engine: WORKERS := 3
 
 .PHONY: help compare check test lint types tests lab console engine torch nightly mutants kills rliable thirdparty docs site \
   docs-outputs clean
@@ -27,9 +29,9 @@ help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
 	@echo "make check     all of the next six, one after the other, as the gate does"
 	@echo "make test      lint, types and the tests of the package"
-	@echo "make lab       the tests of robots and people: AIBO, exoskeleton, sessions, questions"
+	@echo "make lab       the tests of what stands on the engine: tuning, gradients, robots, people"
 	@echo "make console   the pages of sessions and studies, in a browser where there is one (chromium, or CHROMIUM)"
-	@echo "make engine    the tests of processes: workers, what is sent to them, their ends, several machines"
+	@echo "make engine    the tests of processes, on several machines too, and of what continues after their end"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
 	@echo "make docs      the tests of what the pages say, and the site"
 	@echo "make site      the documentation as a site in site/; read site/index.html in a browser"
