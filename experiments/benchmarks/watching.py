@@ -30,7 +30,7 @@ from websockets.sync.client import connect
 from policysearch.ledger import Position, read_since
 
 UPDATES = 100_000
-STUDY = "--tasks CartPole-v1 lqr --rollouts 600 --runs 30 --workers 2"
+STUDY = "--tasks CartPole-v1 --rollouts 300 --runs 30 --workers 2"
 
 
 def started(*arguments: str, **more: Any) -> "subprocess.Popen[str]":

@@ -5,7 +5,7 @@ from typing import Any
 
 from policysearch.hitl.log import Log, parsed, refusing
 from policysearch.hitl.report import actions, findings, law_words, plan_words, versions
-from policysearch.hitl.view import CELLS, SessionView, cells
+from policysearch.hitl.view import SessionView, cells
 from policysearch.ledger import Event
 from policysearch.watch.follow import Parts
 from policysearch.watch.plain import plain
@@ -44,7 +44,7 @@ class WatchedSession:
         plan, events = parsed(self._path, self._events)
         with refusing(self._path):
             session = self._view = SessionView(plan, Log(None, events))
-        bout = session.next
+        bout, table = session.next, cells(session)
         shown = [
             entry for entry in session.entries if not (session.is_blind and entry.purpose == "validation")
         ]
@@ -61,8 +61,9 @@ class WatchedSession:
                 "commands": [],
             },
             "bouts": {
-                "columns": list(CELLS),
-                "rows": cells(session).to_numpy().tolist(),
+                "columns": list(table),
+                "rows": table.to_numpy().tolist(),
+                "objective": "metabolic rate (W/kg)" if plan.objective == "metabolic" else plan.objective,
                 "numbers": [entry.number for entry in shown],
                 "rates": [plain(entry.rate) for entry in shown],
                 "errors": [plain(entry.standard_error) for entry in shown],

@@ -143,7 +143,7 @@ function showCandidates(name, found) {
 function showBouts(name, bouts) {
   const place = section(name, "Bouts");
   if (!place.rates) {
-    place.rates = new Chart("Metabolic rate (W/kg) of the bouts that count, with its standard error", { x: "bout" });
+    place.rates = new Chart(`Bouts that count: ${bouts.objective}, with its standard error`, { x: "bout" });
     place.rows = el("div");
     place.body.append(place.rates.figure, place.rows);
   }
