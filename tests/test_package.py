@@ -214,7 +214,7 @@ LOGICAL_LINES = {
     "reuse": 30, "digests": 410,
     "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 446, "optimizers": 1796,
     "ask_tell": 170, "search": 60, "limits": 63, "wire": 100, "evaluators": 2299, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 283,
-    "compare": 3485, "testing": 356, "engines": 353, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 5215, "watch": 1170,
+    "compare": 3485, "testing": 356, "engines": 353, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 590, "hitl": 5219, "watch": 1170,
 }  # fmt: skip
 
 

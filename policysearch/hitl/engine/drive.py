@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
 
 BEATS = 0.02  # s between beats
 LAPSE = 1.0  # s without a sign of the engine's loop, after which its heart stops
@@ -44,8 +45,9 @@ class Guard(Protocol):
 class Drive:
     """A guard that is started when it is armed, and its heart.
 
-    The heart is a thread, so that a slow disk or a slow search makes no gap. It stops when the engine's loop has not
-    called `alive` for `LAPSE` seconds: an engine that hangs is one that has died.
+    The heart is a thread, so that a slow disk or a slow search makes no gap, and runs before every ordinary program
+    where that is allowed. It stops when the engine's loop has not called `alive` for `LAPSE` seconds: an engine that
+    hangs is one that has died.
 
     Args:
         make: starts a guard with this highest torque (N·m/kg), for a person of this mass (kg).
@@ -162,6 +164,7 @@ class Drive:
         return self._ended
 
     def _beat(self, guard: Guard, quit_: threading.Event) -> None:
+        fifo(OWNER_PRIORITY)
         while not quit_.wait(BEATS):
             if time.monotonic() - self._seen < LAPSE:
                 with contextlib.suppress(RuntimeError):  # `look` says so

@@ -38,6 +38,7 @@ from policysearch.hitl.engine.course import Inlet
 from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import import_method
+from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import LedgerError
@@ -294,5 +295,7 @@ def _tell(message: Mapping[str, Any]) -> None:
 
 
 def main(**arguments: Any) -> None:
-    """The process; its arguments are those of `serve`."""
+    """The process; its arguments are those of `serve`. With a device it runs before ordinary ones, where it may."""
+    if arguments["device"]:
+        fifo(OWNER_PRIORITY)  # the heart may wait for this thread
     serve(**arguments, tell=_tell)

@@ -10,6 +10,7 @@ import gc
 import os
 
 PRIORITY = 10  # of SCHED_FIFO: above every ordinary process, below the kernel's own threads
+OWNER_PRIORITY = 5  # of the threads that beat, and of those that they may have to wait for
 _MCL_CURRENT, _MCL_FUTURE = 1, 2  # of mlockall, on Linux and macOS
 BIN, BINS = 0.001, 51  # s; the last bin holds all longer gaps
 
@@ -17,15 +18,22 @@ BIN, BINS = 0.001, 51  # s; the last bin holds all longer gaps
 def ask() -> str:
     """Ask for real-time scheduling and locked memory; returns what was granted, and why the rest was not."""
     gc.freeze()  # what is there by now is never collected
-    return f"{_fifo()}; {_locked()}"
+    return f"{fifo(PRIORITY, children=True)}; {_locked()}"
 
 
-def _fifo() -> str:
+def fifo(priority: int, *, children: bool = False) -> str:
+    """Let this thread run before every ordinary one; returns what was granted.
+
+    Args:
+        priority: of SCHED_FIFO.
+        children: whether the threads and processes that it starts do so too.
+    """
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        policy = os.SCHED_FIFO | (0 if children else os.SCHED_RESET_ON_FORK)
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
     except (OSError, AttributeError) as error:  # the function is missing on macOS
         return f"SCHED_FIFO was refused ({getattr(error, 'strerror', None) or 'not on this system'})"
-    return f"SCHED_FIFO {PRIORITY}"
+    return f"SCHED_FIFO {priority}"
 
 
 def _locked() -> str:

@@ -1,7 +1,9 @@
 """What the guard does in a tick: laws that change in swing, strides and torques that cannot be relied on."""
 
 import math
+import os
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ from policysearch.exoskeleton.torque_profile import torque
 from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.control import HELD_BACK, Control, Reading, law_of
 from policysearch.hitl.guard.device import Stride
-from policysearch.hitl.guard.realtime import BINS, Gaps, quantile
+from policysearch.hitl.guard.realtime import BINS, Gaps, fifo, quantile
 from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.guard.watch import WatchLimits
 from policysearch.seeding import stream
@@ -367,6 +369,24 @@ def test_a_limit_in_newton_metres_holds_for_the_persons_mass() -> None:
 def test_a_law_is_four_numbers(law: object) -> None:
     with pytest.raises(TypeError, match=r"^law: expected .*"):
         law_of(law)
+
+
+def test_a_thread_runs_before_ordinary_ones_where_that_is_granted_and_its_children_do_not() -> None:
+    found: list[object] = []
+
+    def ask() -> None:
+        found.append(fifo(1))
+        found.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        child = threading.Thread(target=lambda: found.append(os.sched_getscheduler(0)))
+        child.start()
+        child.join()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    granted = found[0] == "SCHED_FIFO 1"
+    assert granted or "SCHED_FIFO was refused" in str(found[0])
+    assert found[1:] == [os.SCHED_FIFO if granted else os.SCHED_OTHER, os.SCHED_OTHER]
 
 
 def test_gaps_are_counted_by_the_millisecond() -> None:
