@@ -28,6 +28,7 @@ from policysearch.optimizers import (
     Whitened,
 )
 from policysearch.optimizers.reinforce import Baseline
+from policysearch.policies import Gaussian, Softmax
 from policysearch.seeding import stream
 from policysearch.testing.problems import BOX, FREE, WALKER, D, Values, Walk, sphere, walk
 
@@ -47,6 +48,18 @@ __all__ = [
 ]
 
 Function = Callable[[Array], Array]
+
+
+class PlainGaussian(Gaussian):
+    """One that acts in NumPy: to compile a policy takes longer than most of what is tried with it."""
+
+    kernel = None  # type: ignore[assignment]
+
+
+class PlainSoftmax(Softmax):
+    """One that acts in NumPy, as `PlainGaussian`."""
+
+    kernel = None  # type: ignore[assignment]
 
 
 def proposals(

@@ -120,7 +120,7 @@ def test_luck_is_claimed_but_not_reported() -> None:
 
 def test_all_methods_start_at_the_same_policy_also_a_random_one() -> None:
     chosen = study(
-        tasks={WALK: {"policy": "mlp:4"}}, optimizers=["random-search", "reinforce", "whitened:ars"]
+        tasks={WALK: {"policy": "mlp:3"}}, optimizers=["random-search", "reinforce", "whitened:ars"]
     )
     starts = [
         [execute(chosen, Job(WALK, label, run)).row["start_return"] for label in chosen.optimizers]

@@ -7,12 +7,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from problems import WALKER, Walk
+from problems import WALKER, PlainGaussian, PlainSoftmax, Walk
 
 from policysearch.core import Array, Evaluation, Moments, Policy, Proposal
 from policysearch.evaluators import EpisodeEvaluator, FunctionEvaluator
 from policysearch.evaluators.interface import Interface, make_factory
-from policysearch.policies import MLP, Gaussian, Linear, Softmax
+from policysearch.policies import MLP, Linear, Softmax
 from policysearch.seeding import seed_of, stream
 from policysearch.space import Parameter, Space
 
@@ -36,7 +36,10 @@ def same(a: Evaluation, b: Evaluation) -> bool:
     return a.returns.tobytes() == b.returns.tobytes() and a.steps.tobytes() == b.steps.tobytes()
 
 
-@pytest.mark.parametrize("env_id", REAL)
+@pytest.mark.parametrize(
+    "env_id",
+    [pytest.param(e, marks=[pytest.mark.nightly] * (e not in ("CartPole-v1", "Pendulum-v1"))) for e in REAL],
+)
 def test_returns_and_lengths_are_those_of_a_plain_gymnasium_loop_bit_for_bit(env_id: str) -> None:
     policy = REAL[env_id]
     evaluator, params, key = EpisodeEvaluator(make_factory(env_id), policy), candidates(policy, 3), (5, "x")
@@ -235,12 +238,12 @@ BOX = spaces.Box(-1.0, 1.0, (2,))
 @pytest.mark.parametrize(
     ("actions", "policy"),
     [
-        (spaces.Discrete(3, start=5), Softmax(Linear(2, 3), (3,))),
-        (spaces.MultiDiscrete([2, 3]), Softmax(Linear(2, 5), (2, 3))),
-        (spaces.MultiDiscrete([[2, 3], [4, 2]]), Softmax(Linear(2, 11), (2, 3, 4, 2))),
-        (spaces.MultiDiscrete([2, 3], start=[7, -1]), Softmax(Linear(2, 5), (2, 3))),
-        (spaces.Box(-2.0, 3.0, (2, 2)), Gaussian(Linear(2, 4))),
-        (spaces.Box(-2, 3, (1,), np.int64), Gaussian(Linear(2, 1))),
+        (spaces.Discrete(3, start=5), PlainSoftmax(Linear(2, 3), (3,))),
+        (spaces.MultiDiscrete([2, 3]), PlainSoftmax(Linear(2, 5), (2, 3))),
+        (spaces.MultiDiscrete([[2, 3], [4, 2]]), PlainSoftmax(Linear(2, 11), (2, 3, 4, 2))),
+        (spaces.MultiDiscrete([2, 3], start=[7, -1]), PlainSoftmax(Linear(2, 5), (2, 3))),
+        (spaces.Box(-2.0, 3.0, (2, 2)), PlainGaussian(Linear(2, 4))),
+        (spaces.Box(-2, 3, (1,), np.int64), PlainGaussian(Linear(2, 1))),
     ],
 )
 def test_every_kind_of_action_reaches_the_environment_in_its_own_form(
@@ -270,7 +273,7 @@ def test_every_kind_of_action_reaches_the_environment_in_its_own_form(
 def test_every_kind_of_observation_is_flattened_as_gymnasium_does(
     observations: spaces.Space[Any], size: int
 ) -> None:
-    policy = Gaussian(Linear(size, 1))
+    policy = PlainGaussian(Linear(size, 1))
     evaluator = EpisodeEvaluator(lambda: Echo(observations, spaces.Box(-1.0, 1.0, (1,))), policy)
     assert evaluator.interface.obs_size == size
     params = candidates(policy, 1)

@@ -40,7 +40,9 @@ DRAWING: dict[str, StochasticPolicy] = {
 }
 
 
-@pytest.mark.parametrize("env_id", DRAWING)
+@pytest.mark.parametrize(
+    "env_id", [pytest.param(e, marks=[pytest.mark.nightly] * (e == "Acrobot-v1")) for e in DRAWING]
+)
 def test_drawn_episodes_are_those_of_a_plain_loop_that_draws_one_action_at_a_time(env_id: str) -> None:
     policy, key = DRAWING[env_id], (5, "x")
     params = stream(3).standard_normal((3, policy.num_params))

@@ -7,13 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from problems import WALKER
+from problems import WALKER, PlainGaussian, PlainSoftmax
 
 from policysearch.core import Array, Proposal
 from policysearch.evaluators import EpisodeEvaluator
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.trial import try_out
-from policysearch.policies import Gaussian, Linear, Softmax
+from policysearch.policies import Linear
 from policysearch.seeding import stream
 from policysearch.tasks import Task, make_evaluator
 
@@ -99,7 +99,7 @@ BOTH = spaces.Tuple((spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,))))
     ],
 )
 def test_what_an_odd_environment_shows_is_seen_as_it_is_meant(env: Any, obs: list[float]) -> None:
-    evaluator = EpisodeEvaluator(env, Gaussian(Linear(len(obs), 2)))
+    evaluator = EpisodeEvaluator(env, PlainGaussian(Linear(len(obs), 2)))
     params = np.zeros((1, evaluator.policy.num_params))
     for episodes in (1, 2):  # alone, and in lockstep
         found = evaluator.evaluate(Proposal(params, params[0], episodes, sample=True, record=True), (1,))
@@ -150,7 +150,7 @@ def test_several_bits_are_an_action() -> None:
             assert self.action_space.contains(action)
             return super().step(action)
 
-    evaluator = EpisodeEvaluator(Bits, Softmax(Linear(2, 8), (2, 2, 2, 2)))
+    evaluator = EpisodeEvaluator(Bits, PlainSoftmax(Linear(2, 8), (2, 2, 2, 2)))
     params = 3 * stream(1).standard_normal((4, evaluator.policy.num_params))
     for episodes in (1, 3):
         found = evaluator.evaluate(Proposal(params[:episodes], params[0], 2, sample=True), (1,))
