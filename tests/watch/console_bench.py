@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
 import time
 import uuid
@@ -30,12 +31,15 @@ from policysearch.watch.shell.serve import server as shell_server
 PLAN = SessionPlan(bouts=8, minutes=1.0, baseline=0.0, validation=0.0, options={"sigma": 0.01}, shuffle=False)
 
 
-def eventually(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def eventually(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     limit = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < limit
         time.sleep(0.01)
     return found
+
+
+MAX_ADVANCE = 2.0  # s of the engine's time between two looks at its clocks
 
 
 class ServedEngine:
@@ -48,20 +52,28 @@ class ServedEngine:
         *,
         speed: float = 0.0,
         log: Path | None = None,
+        walk_on: bool = False,
         inlet: str = "",
     ) -> None:
-        self.now, self._speed, self._began = 0.0, speed, time.monotonic()
+        self.now, self._speed, self._looked = 0.0, speed, time.monotonic()
         self.session = Session.resume(log) if log and log.exists() else Session.begin(plan, log)
-        self.engine = Engine(self.session, Inlet(inlet, True, self._clocks))
+        self.engine = Engine(self.session, Inlet(inlet, True, self._clocks, walk_on))
         path, self._address = folder / f"s{uuid.uuid4().hex[:6]}", folder / "engine.json"
         self.server = server.Server(self.engine, path)
         self._address.write_text(json.dumps({"socket": str(path), "pid": 0}))
-        self._thread = threading.Thread(target=self.server.run)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
         self._thread.start()
+        self._visitor = socket.socket(
+            socket.AF_UNIX
+        )  # else it ends before a busy computer has started the console
+        self._visitor.connect(str(path))
 
     def _clocks(self) -> tuple[float, float]:
-        now = self.now + self._speed * (time.monotonic() - self._began)
-        return now, 1e9 + now
+        """The engine's clocks, which a busy computer makes slow, and never late."""
+        real = time.monotonic()
+        self.now += min(self._speed * (real - self._looked), MAX_ADVANCE)
+        self._looked = real
+        return self.now, 1e9 + self.now
 
     def walk(self, seconds: float) -> None:
         """Let the clocks advance, a second at a time."""
@@ -74,6 +86,7 @@ class ServedEngine:
 
     def close(self) -> None:
         self.server.leaving = True
+        self._visitor.close()
         self._thread.join()
         self.server.close()
         self._address.unlink(missing_ok=True)
@@ -126,7 +139,7 @@ class Browser:
         given = {k: v for k, v in self.headers(**other).items() if k in ("Cookie", "Sec-Fetch-Site")}
         origin = self.headers(**other).get("Origin")
         url = f"ws://{self.headers(**other).get('Host')}/live?as={self.role}"
-        with connect(url, origin=origin, additional_headers=given, proxy=None) as socket:  # type: ignore[arg-type]
+        with connect(url, origin=origin, additional_headers=given, proxy=None, max_queue=None) as socket:  # type: ignore[arg-type]
             yield OpenPage(socket)
 
     def take_control(self, page: "OpenPage", *, take: bool = False) -> int:
@@ -145,13 +158,13 @@ class OpenPage:
         self.until(lambda told: "engine" in told)
 
     def read(self) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(self.socket.recv(timeout=20))
+        message: dict[str, Any] = json.loads(self.socket.recv(timeout=60))
         self.lines += [line for _, line in message.get("said", ())]
         self.told |= message
         return message
 
     def until(self, holds: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 60
         while not holds(self.told):
             assert time.monotonic() < limit, self.told
             self.read()
@@ -174,7 +187,7 @@ class Console:
         routes = [Route("/act", act.__call__, methods=["POST"])]
         site = Site(PAGES, self.gateway, routes, {"console": STATIC})
         self._server = shell_server(site, self.address, self.roles)
-        self._thread = threading.Thread(target=self._server.run, args=([self.listener],))
+        self._thread = threading.Thread(target=self._server.run, args=([self.listener],), daemon=True)
         self._thread.start()
         eventually(lambda: self._server.started and self.gateway._status == "live")
 

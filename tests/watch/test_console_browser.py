@@ -54,7 +54,7 @@ def entered(context: Any, console: Console, role: str = "operator") -> Any:
     return page
 
 
-def reads(page: Any, place: str, words: str, seconds: float = 20.0) -> None:
+def reads(page: Any, place: str, words: str, seconds: float = 60.0) -> None:
     """Wait until an element has these words; to poll is what the content policy of the pages lets through."""
     limit = time.monotonic() + seconds
     while words not in (found := page.locator(place).inner_text()):
@@ -66,7 +66,7 @@ def breathing(console: Console, path: Path, done: threading.Event) -> None:
     """A cart that adds a breath every three seconds of the engine's time."""
     began, told = 0.0, 0
     while not done.wait(0.02):
-        now = console.engine._clocks()[0]
+        now = console.engine.now
         began = began or now
         while told < (now - began) // 3:
             told += 1
@@ -111,6 +111,24 @@ def test_a_session_of_ninety_seconds_by_mouse_alone(chromium: Any, made: Any, tm
     finally:
         done.set()
         cart.join()
+
+
+def test_a_result_follows_while_the_person_walks_on(chromium: Any, made: Any) -> None:
+    console = made(speed=40.0, walk_on=True)
+    context = chromium.new_context()
+    page = entered(context, console)
+    for button in ("#control", "#main", "#main"):
+        page.click(button)
+        page.wait_for_timeout(300)
+    reads(page, "#waiting", "Bout 1 (search) has no result.")
+    page.click("#waiting button")
+    page.fill("#dialog input", "4,25")
+    page.keyboard.press("Enter")
+    first = eventually(lambda: next((e for e in console.engine.session.entries if e.rate == 4.25), None))
+    assert first.number == 1
+    page.click("#stop")
+    reads(page, "#stopped", "STOPPED")
+    context.close()
 
 
 def test_back_reload_and_a_stale_tab_do_nothing_by_themselves(chromium: Any, made: Any) -> None:

@@ -47,7 +47,7 @@ class EngineLink:
         """Take in what the engine says, until it is gone."""
         try:
             while line := await self._reader.readline():
-                told = json.loads(line)
+                told = json.loads(line, parse_constant=lambda _: None)  # pages know no NaN
                 if "answer" in told:
                     asked = self._asked.pop(told.pop("answer"), None)
                     if asked is not None and not asked.done():

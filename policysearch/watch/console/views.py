@@ -12,8 +12,8 @@ State = Mapping[str, Any]
 
 OPERATOR = frozenset({
     "adverse", "amend", "arm", "breaths", "confirm", "control", "correct", "day", "done", "drop", "end", "engine",
-    "exclude", "file", "finish", "limit", "note", "rate", "retest", "skip", "start", "stop", "table", "take",
-    "unblind", "undo", "void",
+    "exclude", "file", "finish", "limit", "note", "rate", "recover", "retest", "skip", "start", "stop", "table",
+    "take", "unblind", "undo", "void",
 })  # fmt: skip
 #: What a role may do; who may do more comes first.
 ALLOWED: Mapping[str, frozenset[str]] = {
@@ -39,6 +39,7 @@ def shown(role: str, state: State) -> dict[str, Any]:
         guard, bout = state["guard"], state["bout"]
         return kept | {
             "guard": guard and {name: guard[name] for name in ("armed", "why")},
+            "waiting": [each | {"name": "walked"} for each in state["waiting"]],
             "bout": bout and bout | {"law": [], "path": [], "label": _blind_label(bout)},
         }
     bout = state["bout"]

@@ -21,6 +21,7 @@ const ACTIONS = {
   day: ["Another day"],
   unblind: ["Open the letters", "reason"],
   table: ["All bouts"],
+  recover: ["Try the log again"],
 };
 const FIELDS = {
   reason: "Reason", text: "Words", bout: "Number of the bout", rate: "Rate (W/kg)", torque: "Highest torque (N·m/kg)",
@@ -61,7 +62,8 @@ function draw({ state, picture, engine }) {
   say("label", bout ? `Bout ${bout.number}: ${bout.label}, ${bout.minutes} min` : "The session is over");
   say("left", seconds === null ? "–:––" : minutes(seconds));
   say("line", state.line || (bout ? bout.done : ""));
-  say("guard", guardWords(guard));
+  say("guard", state.failed ? `THE LOG CANNOT BE WRITTEN: ${state.halted}` : guardWords(guard));
+  wait(state);
   if (bout && bout.number !== bouts) [bouts, lawBefore] = [bout.number, law];
   law = bout ? bout.law.join("\n") : "";
   say("law", law || "not shown");
@@ -91,7 +93,32 @@ function draw({ state, picture, engine }) {
 function guardWords(guard) {
   if (!guard) return "no device: the laws are set elsewhere";
   const told = (guard.torque ?? []).map((each) => (each === null ? "–" : each.toFixed(2))).join(" and ");
-  return `${guard.armed ? "guard armed" : `no torque: ${guard.why}`}${told ? `, told ${told} N·m/kg` : ""}`;
+  const limit = Number.isFinite(guard.highest) ? `, limit ${guard.highest.toFixed(2)} N·m/kg` : "";
+  return `${guard.armed ? "guard armed" : `no torque: ${guard.why}`}${told ? `, told ${told} N·m/kg` : ""}${limit}`;
+}
+
+/** The bouts that were walked and whose results follow. */
+function wait({ waiting = [] }) {
+  const list = $("waiting"), text = JSON.stringify(waiting);
+  if (list.dataset.drawn === text) return;
+  list.dataset.drawn = text;
+  list.hidden = !waiting.length;
+  list.replaceChildren(...waiting.map(({ number, name, offer }) => {
+    const row = element("li", `Bout ${number} (${name}) has no result. ${offer?.doubt ?? ""}`);
+    const button = (words, go) => {
+      const made = element("button", words, { type: "button" });
+      made.dataset.needs = "live";
+      made.addEventListener("click", go);
+      row.append(made);
+    };
+    const bout = { bout: number };
+    if (offer) {
+      const sure = offer.doubt ? true : undefined;
+      button(`Take ${offer.rate.toFixed(2)}`, () => run({ do: "take", sure, ...bout }));
+    }
+    button("Type it", () => open(`Bout ${number}`, "", ["rate"], (given) => run({ do: "rate", ...given, ...bout })));
+    return row;
+  }));
 }
 
 /** The form of what the session waits for. */
@@ -104,7 +131,8 @@ function ask(state) {
   if (state.phase === "stopped") words += ` ${state.halted}`;
   say("asked", words);
   $("field").hidden = !field;
-  say("field-name", FIELDS[field] ?? "");
+  const { name, unit } = state.objective ?? {};
+  say("field-name", field === "rate" && name ? `${name}${unit ? ` (${unit})` : ""}` : FIELDS[field] ?? "");
   show("main", button);
   show("second", second);
 }
@@ -200,7 +228,7 @@ for (const [name, [words, ...fields]] of Object.entries(ACTIONS)) {
       }
     };
     if (name === "table") go();
-    else open(words, "", fields, go);
+    else open(words, fields.length ? "" : "This is written into the log.", fields, go);
   });
   $("actions").append(button);
 }
