@@ -33,7 +33,20 @@ TESTS = Path(__file__).resolve().parent
 ASSETS = TESTS / "assets"
 RECORDED = ASSETS / "digests.json"
 #: Columns that differ between two runs of the same command.
-VOLATILE = ("wall_seconds", "day", "started", "ended")  # times; and what version 0.1.0 had not
+VOLATILE = (
+    "wall_seconds",
+    "day",
+    "started",
+    "ended",
+    "started monotonic",
+    "ended monotonic",
+    "mean vo2_ml_min",
+    "mean vco2_ml_min",
+    "mean rer",
+    "mean heart_rate_bpm",
+    "file",
+    "sha256",
+)  # times; and what version 0.1.0 had not
 #: The versions on which the bits may depend.
 PACKAGES = ("numpy", "numba", "scipy", "pandas", "gymnasium", "mujoco", "cma")
 

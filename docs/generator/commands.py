@@ -16,7 +16,7 @@ SUBCOMMANDS = {
     "compare": ("report", "replay", "export"),
     "tune": (),
     "gradients": (),
-    "hitl": ("run", "plan", "rehearse", "console", "simulate", "report", "device-check"),
+    "hitl": ("run", "plan", "rehearse", "console", "simulate", "report", "group", "device-check"),
     "watch": (),
 }
 #: So wide that no line of a box is broken.

@@ -1,150 +1,209 @@
-"""Files of breaths: CSV with the columns time_s and power_W_per_kg, or time_s, vo2_ml_min and vco2_ml_min.
+"""Files of breaths: those of metabolic carts as they are, and plain ones.
 
-Times are seconds, or m:ss or h:mm:ss. A row of units may follow the header; other units than those of the columns'
-names are refused. Volumes and the column heart_rate_bpm are kept; others are ignored. With power_W_per_kg so are the
-volumes, for the rate. `read_breaths` reads a complete file and refuses what is not a breath. `BreathFile` follows a
-file that grows, and gives NaN for it. Both understand the same rows.
+`read_breaths` reads a file that is complete, `BreathFile` follows one that grows; both read the same rows. Plain
+files have the columns time_s and power_W_per_kg, or time_s, vo2_ml_min and vco2_ml_min. Volumes, rer and
+heart_rate_bpm are kept; other columns are ignored. What carts write: `policysearch.exoskeleton.breath_columns`.
+
+A row without a time that is later than the one before, or without positive numbers, is no breath: it is skipped and
+counted. A file in which more than `MAX_BAD` of the rows are skipped is refused.
 """
 
-import csv
 import math
-import textwrap
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 
+from policysearch.exoskeleton.breath_columns import KEPT, POWER, VCO2, VO2, VOLUMES, BreathRow, Cart, Columns
+from policysearch.exoskeleton.breath_table import MAX_BYTES, tables
 from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, Breaths, brockway
-from policysearch.files import open_bytes, open_text
+from policysearch.files import open_bytes
 
-#: The most that is read of a file: some days of breaths.
-MAX_BYTES = 2**24
-POWER, VOLUMES = ("time_s", "power_W_per_kg"), ("time_s", "vo2_ml_min", "vco2_ml_min")
-KEPT = (*VOLUMES[1:], "heart_rate_bpm")
-#: The units that a row of units may state, in lower case.
-UNITS = {
-    "time_s": ("s", "sec", "m:ss", "mm:ss", "h:mm:ss", "hh:mm:ss"), "power_W_per_kg": ("w/kg",),
-    "vo2_ml_min": ("ml/min",), "vco2_ml_min": ("ml/min",),
-}  # fmt: skip
+MAX_BAD = 0.1  # of the rows
+#: Between rows, as a median (s), and volumes in mL/min, as medians: others are those of a wrong unit.
+APART, PLAUSIBLE = (0.5, MAX_GAP), (100.0, 8000.0)
+TIME_OF_DAY = 1e8  # s, from here times are those of the wall clock, since 1970
+LONGER = 30.0  # s that the breaths of one bout may last longer than it (choice)
+HEAVIER = 1.0  # kg, the least difference between the masses of a file and of the plan that is told (choice)
+
+Times = tuple[float, float]  # s by the wall clock: when a bout began and ended; NaN if that is unknown
+UNTIMED: Times = (math.nan, math.nan)
 
 
-class _Columns:
-    """The columns of a file that hold its breaths: the time first, then the power or both volumes.
+class _Contents:
+    """What a file holds.
 
     Args:
         path: of the file, for messages.
-        header: its first row.
+        data: of the file.
         mass: of the body (kg), which volumes need.
+        cart: what the file does not say.
+        complete: whether the last line has come to its end.
 
     Raises:
-        ValueError: if the columns are not there, once each, or there are volumes and no mass.
+        ValueError: if it is no table of breaths, or there are volumes and no mass.
     """
 
-    def __init__(self, path: str | Path, header: Sequence[str], mass: float | None) -> None:
-        found = [name.strip() for name in header]
-        self.path, self.count = path, len(found)
-        self.names = POWER if "power_W_per_kg" in found else VOLUMES
-        if any(found.count(name) != 1 for name in self.names):
-            expected = "time_s and either power_W_per_kg or vo2_ml_min and vco2_ml_min, once each"
-            got = textwrap.shorten(", ".join(found), 200, placeholder=" …") or "nothing"
-            raise ValueError(f"{path}, line 1: expected the columns {expected}, got {got}")
-        if self.names == VOLUMES and not (mass is not None and math.isfinite(mass) and mass > 0.0):
+    def __init__(
+        self, path: str | Path, data: bytes, mass: float | None, cart: Cart, *, complete: bool = True
+    ) -> None:
+        self.path, self.cart = path, cart
+        try:
+            self.columns = _columns(data, cart, complete=complete)
+            self.rows = self.columns.rows()
+        except ValueError as error:
+            text = str(error)
+            raise ValueError(f"{path}{text if text.startswith(',') else f': {text}'}") from None
+        has_power = self.columns.names[1] == POWER
+        if not has_power and not (mass is not None and math.isfinite(mass) and mass > 0.0):
             raise ValueError(f"{path}: vo2_ml_min and vco2_ml_min need mass > 0 kg, got {mass}")
-        self.mass = math.nan if self.names == POWER or mass is None else mass  # kg
-        self._places = [found.index(name) for name in self.names]
-        self.kept = {name: found.index(name) for name in KEPT if found.count(name) == 1}
+        self.mass = math.nan if has_power or mass is None else mass  # kg
+        self.kept = tuple(name for name in KEPT if name in self.columns.places)
+        self._check_units()
 
-    def texts(self, row: Sequence[str]) -> list[str]:
-        """The cells of a row, in the order of `names`."""
-        return [row[place] for place in self._places]
+    def rate(self, row: BreathRow) -> float:
+        """The rate (W/kg) of a breath."""
+        if math.isnan(self.mass):
+            return row.values[POWER]
+        oxygen, carbon = (np.array([row.values[name]]) for name in VOLUMES)
+        return float((brockway(oxygen, carbon) / self.mass)[0])
 
-    def are_units(self, row: Sequence[str]) -> bool:
-        """Whether a row states units and nothing else.
-
-        Raises:
-            ValueError: if it states other units than the columns' names.
-        """
-        cells = self.texts(row) if len(row) == self.count else [""]
-        given = [text.strip().strip("[]()").lower() for text in cells]
-        if given[0] not in UNITS["time_s"] or any(math.isfinite(_number(text)) for text in given):
-            return False
-        for name, unit in zip(self.names, given, strict=True):
-            if unit not in UNITS[name]:
-                expected = f"expected {name} in {UNITS[name][0]}"
-                raise ValueError(f"{self.path}, line 2: {expected}, got {unit!r}; convert the file")
-        return True
-
-    def numbers(self, row: Sequence[str]) -> list[float]:
-        """Time, and power or both volumes, of a row; NaN for what is no number."""
-        time, *others = self.texts(row)
-        return [_time(time), *map(_number, others)]
-
-    def rate(self, numbers: Sequence[float]) -> float:
-        """The rate (W/kg) of a row's numbers."""
-        if self.names == POWER:
-            return numbers[1]
-        volumes = np.array(numbers)[1:, None]
-        return float((brockway(*volumes) / self.mass)[0])
-
-    def gases(self, row: Sequence[str]) -> tuple[float, ...]:
+    def gases(self, row: BreathRow) -> tuple[float, ...]:
         """What is kept of a row, in the order of `kept`."""
-        return tuple(_number(row[place]) for place in self.kept.values())
+        return tuple(row.values[name] for name in self.kept)
+
+    def within(self, bout: Times) -> list[BreathRow]:
+        """The rows of a bout: those from its start to its end, both after the cart's delay.
+
+        Where the file does not say when it began, and where it lasts no longer than the bout and its clock is another
+        one: all but those of the delay.
+        """
+        times = [row.time for row in self.rows if not row.wrong]
+        if not times:
+            return self.rows
+        inside = self._between(*(at - self._zero(bout) + self.cart.delay for at in bout))
+        lasts = times[-1] - times[0]
+        if len(inside) >= MIN_BREATHS or (
+            lasts > bout[1] - bout[0] + LONGER and math.isfinite(self._zero(bout))
+        ):
+            return inside
+        return self._between(times[0] + self.cart.delay, math.inf) if self.cart.delay else self.rows
+
+    def _between(self, first: float, last: float) -> list[BreathRow]:
+        """The rows from a time to another one (s), with those without a time that are among them."""
+        places = [place for place, row in enumerate(self.rows) if first <= row.time <= last]
+        return self.rows[places[0] : places[-1] + 1] if places else []
+
+    def _zero(self, bout: Times) -> float:
+        """The wall clock (s) at the zero of the times, of a recording that ran during a bout; NaN if unknown."""
+        began, known = self.columns.began(), math.isfinite(sum(bout))
+        if known and any(row.time > TIME_OF_DAY for row in self.rows):
+            return 0.0
+        if began is None or not known:
+            return math.nan
+        day = datetime.fromtimestamp(bout[0]).replace(hour=0, minute=0, second=0, microsecond=0)
+        zero = (day + timedelta(seconds=began)).timestamp()
+        return zero if zero <= bout[1] else (day + timedelta(days=-1, seconds=began)).timestamp()
+
+    def _check_units(self) -> None:
+        good = [row for row in self.rows if not row.wrong]
+        if len(good) < MIN_BREATHS:
+            return
+        apart, (least, most) = float(np.median(np.diff([row.time for row in good]))), APART
+        if not least <= apart <= most:
+            why = "they are averages, or the time has another unit"
+            raise ValueError(
+                f"{self.path}: expected breaths {least:g} to {most:g} s apart, got {apart:.3g} s; {why}"
+            )
+        for name in (VO2, VCO2) if self.mass > 0.0 else ():
+            middle, (least, most) = float(np.median([row.values[name] for row in good])), PLAUSIBLE
+            if not least <= middle <= most:
+                raise ValueError(
+                    f"{self.path}: expected {name} of about {least:g} to {most:g}, got {middle:.3g}; "
+                    "it has another unit"
+                )
 
 
-def read_breaths(path: str | Path, mass: float | None = None, *, gaps: bool = False) -> Breaths:
+def read_breaths(
+    path: str | Path,
+    mass: float | None = None,
+    *,
+    gaps: bool = False,
+    cart: Cart | None = None,
+    bout: Times = UNTIMED,
+) -> Breaths:
     """The breaths of a file.
 
     Args:
         path: of the file.
         mass: of the body (kg), which volumes need.
         gaps: whether breaths may be more than `MAX_GAP` apart.
+        cart: what the file does not say.
+        bout: when the bout began and ended; only its breaths are taken of a longer recording.
 
     Raises:
+        OSError: if it cannot be read.
         ValueError: the file, line, what was expected there and what was found.
     """
-    rows = _rows(path)
-    columns = _Columns(path, rows[0][1] if rows else [], mass)
-    if len(rows) > 1 and columns.are_units(rows[1][1]):
-        del rows[1]
-    times, rates, gases = list[float](), list[float](), list[tuple[float, ...]]()
-    for line, row in rows[1:]:
-        place = f"{path}, line {line}"
-        if len(row) != columns.count:
-            raise ValueError(f"{place}: expected {columns.count} columns, got {len(row)}")
-        numbers = columns.numbers(row)
-        for name, text, value in zip(columns.names, columns.texts(row), numbers, strict=True):
-            _check(text, value, f"{place}: expected {name}", positive=name != "time_s")
-        last, now = times[-1] if times else -math.inf, numbers[0]
-        if not last < now:
-            raise ValueError(f"{place}: expected a time later than {last:.10g} s, got {now:.10g} s")
-        if times and now - last > MAX_GAP and not gaps:
-            expected = f"expected a breath within {MAX_GAP:g} s after the one at {last:.10g} s"
-            raise ValueError(f"{place}: {expected}, got {now:.10g} s")
-        times.append(now)
-        rates.append(columns.rate(numbers))
-        gases.append(columns.gases(row))
-    if len(times) < MIN_BREATHS:
-        raise ValueError(f"{path}: expected at least {MIN_BREATHS} breaths, got {len(times)}")
-    kept = dict(zip(columns.kept, np.array(gases, dtype=float).T, strict=True))
-    return Breaths(np.array(times), np.array(rates), kept, columns.mass)
-
-
-def _rows(path: str | Path) -> list[tuple[int, list[str]]]:
-    """The rows of a file that are not empty, each with the number of its line."""
     try:
-        with open_text(Path(path), MAX_BYTES, "utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            return [(reader.line_num, row) for row in reader if row]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected a text file in UTF-8, got byte {error.object[error.start]:#04x}"
-        ) from None
-    except csv.Error as error:
-        raise ValueError(
-            f"{path}, line {reader.line_num}: expected comma-separated values, got: {error}"
-        ) from None
+        with open_bytes(Path(path), MAX_BYTES) as file:
+            found = _Contents(path, file.read(), mass, cart or Cart())
+            found.rows = _in_order(found.rows)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        text = str(error)
+        raise ValueError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    rows = found.within(bout)
+    good, bad = [row for row in rows if not row.wrong], [row for row in rows if row.wrong]
+    said = f"line {bad[0].line}: {bad[0].wrong}" if bad else ""
+    if len(bad) > MAX_BAD * len(rows):
+        raise ValueError(
+            f"{path}: {len(bad)} of {len(rows)} rows are no breaths, at most a tenth may be; {said}"
+        )
+    if len(good) < MIN_BREATHS:
+        where = "" if rows == found.rows else " between start and end of the bout"
+        raise ValueError(f"{path}: expected at least {MIN_BREATHS} breaths{where}, got {len(good)}")
+    time = np.array([row.time for row in good])
+    if (between := np.diff(time)).max() > MAX_GAP and not gaps:
+        after = int(np.argmax(between > MAX_GAP))
+        expected = f"expected a breath within {MAX_GAP:g} s after the one at {time[after]:.10g} s"
+        raise ValueError(f"{path}, line {good[after + 1].line}: {expected}, got {time[after + 1]:.10g} s")
+    kept = dict(zip(found.kept, np.array([found.gases(row) for row in good], dtype=float).T, strict=True))
+    rates = np.array([found.rate(row) for row in good])
+    skipped = (f"{len(bad)} of {len(rows)} rows were skipped; {said}",) if bad else ()
+    return Breaths(time, rates, kept, found.mass, skipped, other_mass(found.columns, found.mass))
+
+
+def other_mass(columns: Columns, mass: float) -> str:
+    """Where the mass in a file is another one than this (kg), in words; empty if it is not."""
+    stated = columns.mass()
+    return (
+        f"the file is of a body of {stated:g} kg, the plan {mass:g} kg"
+        if abs(stated - mass) > HEAVIER
+        else ""
+    )
+
+
+def _columns(data: bytes, cart: Cart, *, complete: bool) -> Columns:
+    """The columns of the first table that has them."""
+    errors = list[ValueError]()
+    for table in tables(data, complete=complete):
+        try:
+            return Columns(table, cart)
+        except ValueError as error:
+            errors.append(error)
+    raise errors[-1] if errors else ValueError("expected a table, got nothing")
+
+
+def _in_order(rows: Sequence[BreathRow]) -> list[BreathRow]:
+    """The rows; one that is not later than the breath before is none."""
+    last, found = -math.inf, list[BreathRow]()
+    for row in rows:
+        if not row.wrong and not row.time > last:
+            row = row._replace(wrong=f"expected a time later than {last:.10g} s, got {row.time:.10g} s")  # noqa: PLW2901
+        last = last if row.wrong else row.time
+        found.append(row)
+    return found
 
 
 class BreathFile:
@@ -154,24 +213,17 @@ class BreathFile:
 
     Attributes:
         gases: what else was measured of every breath so far, by its time (s) and in the order of `columns`.
+        columns: the columns that are kept in `gases`.
+        mass_of_rates: the mass (kg) with which volumes are turned into rates; NaN for rates that are in the file.
+        doubt: why the file is doubtful; empty if it is not.
     """
 
-    def __init__(self, path: str | Path, mass: float | None = None) -> None:
-        self.path, self.mass = Path(path), mass  # kg, which volumes need
+    def __init__(self, path: str | Path, mass: float | None = None, cart: Cart | None = None) -> None:
+        self.path, self.mass, self._cart = Path(path), mass, cart or Cart()  # kg, which volumes need
         self.gases: dict[float, tuple[float, ...]] = {}
-        self._read = 0  # bytes
-        self._columns: _Columns | None = None
-        self._begun = False  # whether a row after the header was read
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that are kept in `gases`."""
-        return tuple(self._columns.kept) if self._columns else ()
-
-    @property
-    def mass_of_rates(self) -> float:
-        """The mass (kg) with which volumes are turned into rates; NaN for rates that are in the file."""
-        return self._columns.mass if self._columns else math.nan
+        self.columns: tuple[str, ...] = ()
+        self.mass_of_rates, self.doubt = math.nan, ""
+        self._read, self._given = 0, 0  # bytes, rows
 
     def new(self) -> list[tuple[float, float]]:
         """Time (s) and rate (W/kg) of the breaths since the last call; NaN where no number was read.
@@ -193,57 +245,14 @@ class BreathFile:
             raise ValueError(
                 f"{self.path}: expected a file that grows, got {len(data)} bytes after {self._read}"
             )
-        complete, end, _ = data[self._read :].rpartition(b"\n")
-        lines = complete.decode("utf-8-sig", errors="replace").split("\n")
-        rows = [_cells(line) for line in lines if line.strip()]
-        if rows and self._columns is None:
-            self._columns = _Columns(self.path, rows.pop(0), self.mass)
-        if rows and self._columns and not self._begun:
-            self._begun = True
-            rows = rows[self._columns.are_units(rows[0]) :]
-        self._read += len(complete + end)
-        return [self._breath(self._columns, row) for row in rows if self._columns]
-
-    def _breath(self, columns: _Columns, row: list[str]) -> tuple[float, float]:
-        if len(row) != columns.count:
-            return math.nan, math.nan
-        time, *numbers = columns.numbers(row)
-        if columns.names == VOLUMES:
-            numbers = [volume if volume > 0.0 else math.nan for volume in numbers]
-        self.gases.setdefault(time, columns.gases(row))
-        return time, columns.rate([time, *numbers])
-
-
-def _cells(line: str) -> list[str]:
-    """The cells of a line; none if it is not CSV."""
-    try:
-        return next(csv.reader([line], strict=True))
-    except csv.Error:
-        return []
-
-
-def _number(text: str) -> float:
-    """The number in a text; NaN if it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _time(text: str) -> float:
-    """The seconds in a text: a number, m:ss or h:mm:ss; NaN if it is neither."""
-    *earlier, seconds = (_number(part) for part in text.split(":"))
-    if not earlier:
-        return seconds
-    if len(earlier) > 2 or not all(part >= 0.0 and part.is_integer() for part in earlier):
-        return math.nan
-    if not 0.0 <= seconds < 60.0 or (len(earlier) == 2 and not earlier[1] < 60.0):
-        return math.nan
-    return seconds + sum(60.0 ** (place + 1) * part for place, part in enumerate(reversed(earlier)))
-
-
-def _check(text: str, value: float, expected: str, *, positive: bool) -> None:
-    """Refuse what is no number; `expected` begins the message."""
-    if not math.isfinite(value) or (positive and value <= 0.0):
-        kind = "a number > 0" if positive else "a finite number"
-        raise ValueError(f"{expected} to be {kind}, got {repr(text) if text.strip() else 'nothing'}")
+        if len(data) == self._read or b"\n" not in data:
+            return []
+        found = _Contents(self.path, data, self.mass, self._cart, complete=False)
+        self._read = len(data)
+        self.columns, self.mass_of_rates = found.kept, found.mass
+        self.doubt = other_mass(found.columns, found.mass)
+        rows, self._given = found.rows[self._given :], max(self._given, len(found.rows))
+        for row in rows:
+            if math.isfinite(row.time):
+                self.gases.setdefault(row.time, found.gases(row))
+        return [(row.time, math.nan if row.wrong else found.rate(row)) for row in rows]

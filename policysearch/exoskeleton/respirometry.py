@@ -51,6 +51,8 @@ class Breaths:
     mass: float = (
         math.nan
     )  # kg, with which volumes were turned into rates; NaN for rates that were in the file
+    said: tuple[str, ...] = ()  # what is to be known of their file
+    doubt: str = ""  # why their file is doubtful
 
     @property
     def gaps(self) -> Float[Array, "g"]:

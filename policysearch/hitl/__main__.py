@@ -18,10 +18,9 @@ from policysearch.command_line import (
     trusted,
 )
 from policysearch.errors import MACHINE_TROUBLE
-from policysearch.hitl import flags
+from policysearch.hitl import LOG, flags
 from policysearch.hitl.flags import PlanFlags, RehearseFlags, ReportFlags, RunFlags, SimulateFlags
 from policysearch.hitl.folder import (
-    LOG,
     PROGRAM,
     interrupted,
     line_typed,
@@ -55,6 +54,7 @@ DESCRIPTION = """Human-in-the-loop optimization of an exoskeleton, as in Zhang e
   python -m policysearch.hitl rehearse --protocol FILE            its whole day in minutes, with a simulated person
   python -m policysearch.hitl console DIR                         pages in a browser for operator and participant
   python -m policysearch.hitl report DIR                          the report, also of an unfinished session
+  python -m policysearch.hitl group DIR DIR …                     the conditions of several participants, in pairs
   python -m policysearch.hitl device-check module:name            what the torque guard does about faults of a device
 
 Each has its own --help. Everything is kept in DIR/session.sqlite as it happens: whatever ends a session (Ctrl-C,
@@ -78,9 +78,10 @@ PUBLISHED = """True: without noise, as adapted as at the end of the search. The 
 people and one ankle; they are shown for comparison, and the simulated people do not reproduce them."""
 ELSEWHERE = {
     "console": "policysearch.watch.console.command:command",
+    "group": "policysearch.hitl.group:command",
     "device-check": "policysearch.hitl.guard.check:command",
 }
-COMMANDS = ("run", "plan", "rehearse", "console", "simulate", "report", "device-check")
+COMMANDS = ("run", "plan", "rehearse", "console", "simulate", "report", "group", "device-check")
 
 
 def main(argv: "list[str] | None" = None) -> int:
@@ -100,7 +101,7 @@ def _command(argv: list[str]) -> int:
         case ["report"]:
             with not_from_here():
                 return _report(_parsed(ReportFlags, argv))
-        case ["console" | "device-check" as name]:
+        case ["console" | "group" | "device-check" as name]:
             return _elsewhere(name, argv[1:])
         case [] | ["-h"] | ["--help"] | ["--version"]:
             show_version() if "--version" in argv[:1] else print(DESCRIPTION)

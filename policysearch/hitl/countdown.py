@@ -34,14 +34,17 @@ class Window:
         listens: whether breaths are to come; without them only the clocks are watched, and nothing pauses.
         strict: whether a gap ends the measurement.
         tau: time constant of breathing (s), for the early estimate.
+        delay: from a breath to its row (s); rows of the first `delay` seconds are those of what was before.
 
     Attributes:
         gaps: pauses (s) of more than `MAX_GAP` between two breaths.
         clock_steps: how the wall clock was set, in words.
     """
 
-    def __init__(self, *, listens: bool = True, strict: bool = True, tau: float = TAU) -> None:
-        self._listens, self._strict, self._tau = listens, strict, tau
+    def __init__(
+        self, *, listens: bool = True, strict: bool = True, tau: float = TAU, delay: float = 0.0
+    ) -> None:
+        self._listens, self._strict, self._tau, self._delay = listens, strict, tau, delay
         self.gaps: list[float] = []
         self.clock_steps: list[str] = []
         self.state: Literal["measuring", "paused", "void"] = "measuring"
@@ -86,6 +89,9 @@ class Window:
         last = self._time[-1] if self._time else -math.inf
         if self.state != "measuring":
             self.counts["the measurement was over"] += 1
+        elif self.seconds < self._delay:
+            self.counts["before the bout"] += 1
+            self._heard = math.nan
         elif time in self._time:
             self.counts["duplicate"] += 1
         elif not last < time < math.inf:
@@ -140,6 +146,7 @@ class Countdown:
         source: the breaths; they come in from now on.
         now: the clocks.
         tau: time constant of breathing (s), for the early estimate.
+        delay: of the breaths (s), see `Window`.
 
     Attributes:
         began: the clocks at the start.
@@ -154,10 +161,11 @@ class Countdown:
         *,
         now: Callable[[], Clocks] = clocks,
         tau: float = TAU,
+        delay: float = 0.0,
     ) -> None:
         self._bout, self._averaged, self._source, self._now = bout, averaged, source, now
         self.began = now()
-        self.window = Window(listens=source is not None, strict=averaged > 0.0, tau=tau)
+        self.window = Window(listens=source is not None, strict=averaged > 0.0, tau=tau, delay=delay)
         self.broken, self._came = "", 0
         self._read(keep=False)
         self.window.tick(*self.began)
@@ -187,11 +195,11 @@ class Countdown:
             ValueError: if there are too few, or the measurement was broken off.
         """
         found = self.window.breaths()
-        if self._source is None or not self._source.columns:
+        if self._source is None:
             return found
         rows = np.array([self._source.gases[time] for time in found.time.tolist()], dtype=float).T
         gases = dict(zip(self._source.columns, rows, strict=True))
-        return Breaths(found.time, found.rate, gases, self._source.mass_of_rates)
+        return Breaths(found.time, found.rate, gases, self._source.mass_of_rates, doubt=self._source.doubt)
 
     def line(self) -> str:
         """The time that is left, and the breaths so far, in one line."""
@@ -215,5 +223,7 @@ class Countdown:
                 if keep:
                     self._came += 1
                     self.window.add(*breath)
+            if not keep:
+                self._source.gases.clear()  # the times may begin anew
         except (OSError, ValueError) as error:
             self.broken = f"breaths: {error}"

@@ -39,11 +39,21 @@ class EngineFlags:
     """Where an engine has its breaths from, and what it drives."""
 
     breaths: Annotated[str | None, flag("FILE")] = None
-    """A CSV file that grows while the person walks, read for an early estimate; or one file per bout, with
-    {number} in its name."""
+    """A file of the metabolic cart that grows while the person walks, read for an early estimate; or one file per
+    bout, with {number} in its name."""
 
     no_countdown: Annotated[bool, flag("")] = False
     """Ask for rates at once; the time is kept elsewhere."""
+
+    delay: Annotated[Number, flag("S", "0")] = None
+    """Seconds from a breath to its row in the cart's file, 60 at most."""
+
+    breath_units: Annotated[str | None, flag("TIME,VOLUME")] = None
+    """Units of times and volumes, as in s,mL/min or min,L/min, for files that have no row of units."""
+
+    cart_start: Annotated[str | None, flag("HH:MM:SS")] = None
+    """Time of day at which the recording of the cart began, for files of a whole session that do not say it; 0:00:00
+    where their times are times of day."""
 
     device: Annotated[str | None, flag("MODULE:NAME")] = None
     """The device that the torque guard drives; without one the laws are set elsewhere."""
@@ -185,14 +195,34 @@ def inlet(flags: EngineFlags) -> dict[str, Any]:
     """Where an engine has its breaths from.
 
     Raises:
-        Refusal: for one file where every bout needs its own.
+        Refusal: for one file where every bout needs its own, a workbook that would have to be followed, or values of
+            the cart that cannot be.
     """
     breaths, timed = flags.breaths or "", not flags.no_countdown
     if breaths and not timed and NUMBER not in breaths:
         expected = f"without a countdown expected a file for every bout, with {NUMBER} in its name"
         raise Refusal([f"--breaths {breaths}: {expected}"])
+    if timed and breaths.endswith((".xlsx", ".xml")):
+        why = "a workbook cannot be read while it is written; leave the flag out, and give the file after the bout"
+        raise Refusal([f"--breaths {breaths}: {why}"])
     walk_on = flags.device is not None  # else somebody has to set the next law first
-    return {"breaths": str(Path(breaths).absolute()) if breaths else "", "timed": timed, "walk_on": walk_on}
+    breaths = str(Path(breaths).absolute()) if breaths else ""
+    return {"breaths": breaths, "timed": timed, "walk_on": walk_on} | _cart(flags)
+
+
+def _cart(flags: EngineFlags) -> dict[str, Any]:
+    """What the files do not say of the cart.
+
+    Raises:
+        Refusal: for values that cannot be.
+    """
+    from policysearch.exoskeleton.breath_columns import Cart  # noqa: PLC0415 - heavy
+
+    try:
+        return vars(Cart(flags.delay or 0.0, flags.breath_units or "", flags.cart_start or ""))
+    except ValueError as error:
+        name, _, why = str(error).partition(":")
+        raise Refusal([f"--{name.replace('_', '-')}:{why}"]) from error
 
 
 def device(flags: EngineFlags, records: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from policysearch.command_line import Refusal
 from policysearch.errors import INTERRUPTED, MACHINE_TROUBLE
-from policysearch.hitl import flags
+from policysearch.hitl import LOG, flags
 from policysearch.hitl.flags import RehearseFlags, RunFlags, SimulateFlags
 from policysearch.provenance import changes
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from policysearch.hitl.view import SessionView
 
 PROGRAM = "python -m policysearch.hitl"
-LOG = "session.sqlite"
 #: What a session with a person has to be told.
 PERSON = {
     "participant": "the code of the participant, not a name",

@@ -1,4 +1,4 @@
-"""The report of a session: `report.html`, one file that needs nothing but itself, `bouts.csv`, and `breaths.csv`.
+"""The report of a session: `report.html`, one file that needs nothing but itself.
 
 The same log gives the same bytes. Times of day are UTC, as a log knows no time zone. Where the wall clock was set
 back, they continue by the monotonic clock.
@@ -8,25 +8,21 @@ order:  s_R = (100/b) √(s_a² + (a/b)² s_b²). It holds the scatter of breath
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from policysearch.asking.answers import LoggedEvent
 from policysearch.exoskeleton.respirometry import LONG_BOUT, TAU, TAU_SD, TauSensitivity, sensitivity
 from policysearch.files import write_text
-from policysearch.hitl import plots
-from policysearch.hitl.log import UNDOABLE, Entry
+from policysearch.hitl import evidence, plots
+from policysearch.hitl.history import actions, clock_time, moments, versions
+from policysearch.hitl.log import Entry
 from policysearch.hitl.plan import CONDITIONS, NO_DEVICE, SessionPlan
 from policysearch.hitl.plots import result
 from policysearch.hitl.view import SessionView, cells, in_words, titles
 from policysearch.reporting.page import drawn, render
-from policysearch.reporting.tables import csv
 
 PICTURES = (
     ("law_over_stride", "The recommended law, the reference law, and the laws that were tried"),
@@ -34,11 +30,6 @@ PICTURES = (
     ("narrowing", "The laws bout by bout; a band is the mean ± standard deviation of a generation’s laws"),
     ("drift", "The reference law again and again; bars: standard errors from the breaths of the bout alone"),
     ("all_breaths", "Breaths, fitted response (blue), estimate that counts with its standard error (green)"),
-)
-#: Kinds of events, and what else of them, that are not listed among the actions.
-UNLISTED, UNSHOWN = (
-    ("bout", "plan", "asked", "session", "started", "law in force"),
-    ("at", "monotonic", "item"),
 )
 NOT_DISTINGUISHED = (
     "Optimized and reference law differ by less than two standard errors: they are not distinguished."
@@ -59,48 +50,20 @@ class ComparedReduction(NamedTuple):
 
 
 def write(session: SessionView, out: Path) -> Path:
-    """Write `report.html`, `bouts.csv` and `breaths.csv` into a folder, each atomically; returns the page's path.
+    """Write `report.html` and what else a session leaves (`evidence`) into a folder; returns the page's path.
 
     Raises:
         OSError: if a file cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tables = {"bouts.csv": session.table(), "breaths.csv": breaths_table(session)}
-    for name, text in {
-        **{name: csv(table) for name, table in tables.items()},
-        "report.html": page(session),
-    }.items():
-        write_text(out / name, text)
+    evidence.write(session, out)
+    write_text(out / "report.html", page(session))
     return out / "report.html"
-
-
-def breaths_table(session: SessionView) -> pd.DataFrame:
-    """A row per breath: the number of its bout, time (s), rate (W/kg), and what else was measured of it."""
-    tables = [
-        pd.DataFrame({"bout": entry.number, "time": each.time, "rate": each.rate, **each.gases})
-        for entry in session.entries
-        if (each := entry.breaths) is not None
-    ]
-    return pd.concat(tables) if tables else pd.DataFrame(columns=["bout", "time", "rate"])
-
-
-def moments(events: Sequence[LoggedEvent]) -> list[float]:
-    """The time of day (s) of every event, which never runs backwards; NaN before the first one that has one."""
-    found, now, last = list[float](), math.nan, math.nan
-    for _, body in events:
-        if "at" in body:
-            at, monotonic = float(body["at"]), float(body.get("monotonic", math.nan))
-            passed = monotonic - last
-            now = max(at, now) if not passed > 0.0 or not at < now else now + passed
-            now = at if math.isnan(now) else now
-            last = monotonic
-        found.append(now)
-    return found
 
 
 def page(session: SessionView) -> str:
     """`report.html`."""
-    times = [_time(at, "%Y-%m-%d %H:%M") for at in moments(session.events)]
+    times = [clock_time(at, "%Y-%m-%d %H:%M") for at in moments(session.events)]
     bout = session.next
     tested, found = sensitivities(session), findings(session)
     return render(
@@ -282,51 +245,3 @@ def sensitivities(session: SessionView) -> list[tuple[Entry, TauSensitivity]]:
         and entry.purpose in ("search", "re-test")
         and entry.breaths.time[-1] - entry.breaths.time[0] < LONG_BOUT
     ]
-
-
-def actions(session: SessionView) -> list[tuple[str, str, str]]:
-    """The operator's actions other than measuring bouts: time of day, kind, and words."""
-    listed: list[tuple[str, str, str]] = []
-    in_force: list[tuple[int, str, Mapping[str, Any]]] = []  # number of the bout, kind and body
-    number = 0
-    for (kind, body), at in zip(session.events, moments(session.events), strict=True):
-        number += kind in ("bout", "void", "skip")
-        words = str(body.get("reason", body.get("text", "")))
-        match kind:
-            case "exclude":
-                words = f"bout {body['number']}: {words}"
-            case "correct" | "ended" | "estop" | "operator" | "gap" | "file" | "device":
-                words = ", ".join(f"{k} {v}" for k, v in body.items() if k not in UNSHOWN)
-            case "void" | "skip":
-                words = f"bout {number}: {words}"
-            case "amend":
-                same = [(n, old) for n, _, old in in_force if old.get("item") == body["item"]]
-                words = f"bout {same[0][0]}: {same[-1][1]['rate']:g} → {body['rate']:g} W/kg: {words}"
-            case "undo" if in_force:
-                n, undone, _ = in_force.pop()
-                words = f"{undone}{f' of bout {n}' if undone in ('bout', 'skip') else ''} taken back: {words}"
-            case "limit":
-                words = f"upper torque {body['upper_torque']:g} N·m/kg: {words}"
-            case "confirm":
-                words = f"bout {number + 1}: a law in a new region"
-            case "retest":
-                words = "the reference law next"
-        if kind in UNDOABLE:
-            in_force.append((number, kind, body))
-        if kind not in UNLISTED:
-            listed.append((_time(at, "%H:%M:%S"), kind, words))
-    return listed
-
-
-def versions(session: SessionView) -> list[str]:
-    """The versions of the session, a line for every time that it was opened to continue."""
-    return [
-        f"from {_time(body['at'], '%H:%M:%S')} UTC: "
-        + ", ".join(f"{k} {v}" for k, v in body.items() if k not in UNSHOWN)
-        for kind, body in session.events
-        if kind == "session"
-    ]
-
-
-def _time(at: float, form: str) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime(form)

@@ -17,7 +17,16 @@ may read at any time. Only data is read: files with anything but the one table a
 from policysearch.ledger.errors import LedgerBusy, LedgerError, LedgerRefused, LedgerReplaced
 from policysearch.ledger.lock import holder, locked
 from policysearch.ledger.log import Ledger
-from policysearch.ledger.storage import APPLICATION_ID, SCHEMA, Event, Position, read, read_since, set_aside
+from policysearch.ledger.storage import (
+    APPLICATION_ID,
+    SCHEMA,
+    Event,
+    Position,
+    checksum,
+    read,
+    read_since,
+    set_aside,
+)
 
 __all__ = [
     "APPLICATION_ID",
@@ -29,6 +38,7 @@ __all__ = [
     "LedgerRefused",
     "LedgerReplaced",
     "Position",
+    "checksum",
     "holder",
     "locked",
     "read",

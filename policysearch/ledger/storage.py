@@ -272,6 +272,14 @@ def _events(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[Eve
         raise LedgerRefused(f"{path}: damaged at event {expected}: {error}; {KEPT}") from error
 
 
+def checksum(events: Iterable[Event]) -> str:
+    """The checksum of the last of all events of a ledger, which covers every one; hexadecimal."""
+    found = b""
+    for event in events:
+        found = chained(found, event.number, event.kind, key_text(event.key), event.text)
+    return found.hex()
+
+
 @lru_cache(256)
 def key_text(key: tuple[str | int, ...]) -> str:
     """The text of a key."""

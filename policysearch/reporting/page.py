@@ -1,4 +1,4 @@
-"""HTML pages that are one file and load nothing: a template `report.html.j2`, and figures as SVG elements."""
+"""HTML pages that are one file and load nothing: a template, and figures as SVG elements."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def render(package: str, **values: Any) -> str:
-    """The page of the template in `package`; text in `values` is escaped, a missing value is an error.
+def render(package: str, template: str = "report", /, **values: Any) -> str:
+    """The page of a template `….html.j2` in `package`; text in `values` is escaped, a missing value is an error.
 
     `marks` in `values` names what stands out when it is pointed at: marks of pictures, whose `url` in matplotlib is
     "#NAME", and elements of the template of the classes "key NAME".
@@ -25,7 +25,7 @@ def render(package: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2").render(**values)
+    return environment.get_template(f"{template}.html.j2").render(**values)
 
 
 def drawn(figure: "Callable[[], Figure]", name: str) -> "Markup":

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from policysearch.hitl.history import actions, versions
 from policysearch.hitl.log import Log, parsed, refusing
-from policysearch.hitl.report import actions, findings, law_words, plan_words, versions
+from policysearch.hitl.report import findings, law_words, plan_words
 from policysearch.hitl.view import SessionView, cells
 from policysearch.ledger import Event
 from policysearch.watch.follow import Parts

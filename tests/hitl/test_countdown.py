@@ -185,3 +185,10 @@ def test_clocks_that_differ_a_little_void_nothing() -> None:
         window.add(float(now), 4.0)
     assert window.state == "measuring"
     assert window.seconds == 55.0
+
+
+def test_rows_of_the_delay_are_those_of_what_was_before() -> None:
+    window = Window(delay=20.0)
+    walk(window, [3.0] * 20)
+    assert (window.state, window.counts) == ("measuring", {"before the bout": 7})
+    assert window.breaths().time.tolist() == [721.0 + 3.0 * k for k in range(14)]

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -221,6 +222,37 @@ def test_breaths_with_a_gap_are_taken_with_a_word_and_hash_and_a_gap_is_in_the_l
     assert told["file"]["name"] == str(path)
     assert len(told["file"]["sha256"]) == 64
     assert any("no breath for 21 s" in line for _, line in bench.engine.said)
+
+
+def test_the_recording_of_the_whole_session_is_cut_for_every_bout_and_a_bout_is_taken_once(
+    tmp_path: Path,
+) -> None:
+    path, ten = tmp_path / "cart.csv", datetime(2026, 3, 5, 10).timestamp()
+    rows = [f"{t},{900 + t % 7},{800 + t % 5}" for t in range(3, 600, 3)]
+    path.write_text(
+        "\n".join(["Test time,10:00:00", "Weight (kg),80", "t,VO2,VCO2", "s,mL/min,mL/min", *rows])
+    )
+    bench = Bench(replace(PLAN, mass=72.0))
+    bench.session._clock = lambda: ten + 100.0 + bench.now
+    bench.engine.inlet = replace(bench.engine.inlet, delay=10.0)
+    for number in (1, 2):
+        for do in ("confirm", "start"):
+            bench.act(do)
+        bench.walk(60)
+        assert bench.act("file", path=str(path)) == {"code": 200}
+        assert "the file is of a body of 80 kg, the plan 72 kg" in bench.act("take")["doubt"]
+        assert bench.act("take", sure=True) == {"code": 200}
+        found = bench.session.entries[number - 1].breaths
+        assert found is not None
+        assert found.time[[0, -1]].tolist() == [60 * number + 51.0, 60 * number + 108.0]
+    told = [body for kind, body in bench.session.events if kind == "file"]
+    assert [body["delay"] for body in told] == [10.0, 10.0]
+    assert bench.act("void", reason="the clock was set") == {"code": 200}
+    bench.session._clock = lambda: ten + 100.0 + bench.now - 30.0
+    for do in ("confirm", "start"):
+        bench.act(do)
+    bench.walk(60)
+    assert "bout 2 has some of these breaths" in bench.act("file", path=str(path))["error"]
 
 
 def test_a_rate_of_a_bout_that_was_broken_off_says_so_in_the_log() -> None:

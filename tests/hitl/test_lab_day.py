@@ -14,14 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from test_hitl_session import BARE, SHORT, answered, rate_of, reopened, through
 
 from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.hitl import clocks, report
+from policysearch.hitl import clocks, history, report
 from policysearch.hitl.agenda import CONDITIONS
 from policysearch.hitl.offers import offer
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
-
-UNTIMED = (np.nan, np.nan)
 
 
 def breaths(
@@ -312,7 +310,7 @@ def test_a_wall_clock_that_is_set_back_does_not_turn_the_report_around(
     times = itertools.chain([1.7e9, 1.7e9, 1.7e9 + 60.0], itertools.count(1.7e9 - 3600.0, 60.0))
     monkeypatch.setattr("policysearch.hitl.corrections.monotonic", itertools.count(0.0, 60.0).__next__)
     session = through(Session.begin(BARE, clock=times.__next__), 6)
-    shown = [moment for moment in report.moments(session.events) if np.isfinite(moment)]
+    shown = [moment for moment in history.moments(session.events) if np.isfinite(moment)]
     assert shown == sorted(shown)
     assert shown[-1] - 1.7e9 == pytest.approx(60.0 * (len({*shown}) - 1))
 
@@ -398,7 +396,7 @@ def test_an_amendment_takes_breaths_and_their_error() -> None:
 )
 def test_what_is_to_be_known_of_breaths_is_said(found: Breaths, said: str) -> None:
     session = through(Session.begin(BARE), 1)
-    got = offer(session, found, 2.0, "search", times=UNTIMED)
+    got = offer(session, found, 2.0, "search")
     assert said in "; ".join((*got.said, got.doubt))
     assert bool(got.doubt) == said.endswith(("s", "equation"))
 
@@ -407,20 +405,17 @@ def test_a_gap_is_fitted_with_the_exact_response_and_refused_where_breaths_are_a
     session = Session.begin(SHORT)
     time = np.concatenate([np.arange(0.0, 60.0, 3.0), np.arange(78.0, 121.0, 3.0)])
     exact = Breaths(time, 4.0 - 2.0 * np.exp(-time / 42.0))
-    assert offer(session, exact, 2.0, "search", times=UNTIMED).estimate.rate == pytest.approx(4.0)
+    assert offer(session, exact, 2.0, "search").estimate.rate == pytest.approx(4.0)
     with pytest.raises(ValueError, match="baseline: expected breaths without a gap, got one of 21 s"):
-        offer(session, exact, 3.0, "baseline", times=UNTIMED)
+        offer(session, exact, 3.0, "baseline")
 
 
-def test_breaths_of_a_whole_session_are_cut_by_times_of_day_or_refused() -> None:
+def test_breaths_of_a_whole_session_are_not_those_of_a_bout() -> None:
     session = Session.begin(BARE)
-    with pytest.raises(ValueError, match="expected those of one bout of 120 s, got 2700 s; cut the file"):
-        offer(session, breaths(901), 2.0, "search", times=UNTIMED)
-    start = 1.7e9
-    got = offer(session, breaths(901, start), 2.0, "search", times=(start + 600.0, start + 720.0))
-    assert got.breaths.time[[0, -1]].tolist() == [start + 600.0, start + 720.0]
-    with pytest.raises(ValueError, match="expected at least 10 between start and end of the bout, got 0"):
-        offer(session, breaths(901, start), 2.0, "search", times=(start - 600.0, start - 480.0))
+    with pytest.raises(
+        ValueError, match="expected those of one bout of 120 s, got 2700 s; give the time of day"
+    ):
+        offer(session, breaths(901), 2.0, "search")
 
 
 def test_breaths_that_were_taken_for_another_bout_are_refused_also_with_a_row_less() -> None:
@@ -428,10 +423,13 @@ def test_breaths_that_were_taken_for_another_bout_are_refused_also_with_a_row_le
     session.confirm()
     session.measured(4.0, 0.1, breaths())
     less = breaths()
-    for found in (less, Breaths(less.time[1:], less.rate[1:])):
-        with pytest.raises(ValueError, match="bout 1 has the same breaths"):
-            offer(session, found, 2.0, "search", times=UNTIMED)
-    offer(session, less, 2.0, "search", times=UNTIMED, instead_of=1)
+    some = Breaths(
+        np.append(less.time[-6:], less.time[-1] + less.time[1:]), np.append(less.rate[-6:], less.rate[1:])
+    )
+    for found in (less, Breaths(less.time[1:], less.rate[1:]), some):
+        with pytest.raises(ValueError, match="bout 1 has some of these breaths"):
+            offer(session, found, 2.0, "search")
+    offer(session, less, 2.0, "search", instead_of=1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from policysearch.exoskeleton.respirometry import Breaths, sensitivity
-from policysearch.hitl import report
+from policysearch.hitl import evidence, history, report
 from policysearch.hitl.people import SimulatedPerson, walk_next
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
@@ -216,7 +216,7 @@ def test_the_table_of_bouts_is_the_sessions(session: Session, written: Path) -> 
 def test_the_operators_doings_are_listed_with_old_values_reasons_and_times(
     session: Session, written: Path
 ) -> None:
-    done = report.actions(session)
+    done = history.actions(session)
     first = session.entries[3]
     assert first.status == "amended"
     rates = [body["rate"] for kind, body in session.events if kind == "bout" and body["item"] == first.item]
@@ -298,7 +298,9 @@ def test_the_same_log_gives_the_same_bytes(path: Path, written: Path, tmp_path: 
     again = report.write(SessionView.of(path), tmp_path)
     assert again.read_bytes() == written.read_bytes()
     assert (tmp_path / "bouts.csv").read_bytes() == (written.parent / "bouts.csv").read_bytes()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["bouts.csv", "breaths.csv", "report.html"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "audit.html", "bouts.csv", "breaths.csv", "events.json", "events.tsv", "report.html",
+    ]  # fmt: skip
 
 
 def test_every_bout_stands_out_in_the_pictures_that_show_it(session: Session, written: Path) -> None:
@@ -314,11 +316,12 @@ def test_every_bout_stands_out_in_the_pictures_that_show_it(session: Session, wr
     assert "<a xlink" not in text
 
 
-def test_bouts_csv_is_the_sessions_table(session: Session, written: Path) -> None:
+def test_bouts_csv_is_the_sessions_table_and_more(session: Session, written: Path) -> None:
     with (written.parent / "bouts.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    for row, entry in zip(rows, session.table().to_dict("records"), strict=True):
+    for row, entry in zip(rows, evidence.bouts_table(session).to_dict("records"), strict=True):
         assert list(row) == list(entry)
+        assert list(row)[: len(session.table().columns)] == list(session.table().columns)
         for name, value in entry.items():
             assert row[name] == ("" if value in ("", None) or str(value) == "nan" else str(value)), name
 

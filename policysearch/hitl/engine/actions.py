@@ -122,7 +122,7 @@ def _file(engine: Engine, message: Message) -> None:
         return
     if engine.phase not in ("rate", "start"):
         raise ValueError(f"file: expected a bout that wants a rate, got the phase {engine.phase!r}")
-    engine.propose(engine.read(path), path)
+    engine.propose(engine.read(path, engine.session.times_walked), path)
 
 
 def _breaths(engine: Engine, _: Message) -> None:
@@ -165,11 +165,12 @@ def _amend(engine: Engine, message: Message) -> None:
     if entry is None:
         raise ValueError(f"bout: expected the number of a measured one, got {number}")
     times = entry.started, entry.ended
-    found = offer(session, engine.read(path), entry.minutes, entry.purpose, times=times, instead_of=number)
+    read = engine.read(path, times)
+    found = offer(session, read, entry.minutes, entry.purpose, instead_of=number)
     if found.doubt and not _sure(message):
         raise Doubtful(found.doubt)
     session.amend(number, found.estimate.rate, reason, found.estimate.standard_error, found.breaths)
-    session.tell("file", **signature(path), item=entry.item)
+    session.tell("file", **signature(path, engine.inlet.cart), item=entry.item)
     engine.say(f"bout {number}: {found.said[0]}")
 
 

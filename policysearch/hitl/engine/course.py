@@ -20,7 +20,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from policysearch.exoskeleton.breath_columns import Cart
 from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.hitl.agenda import AVERAGED, Bout
 from policysearch.hitl.clocks import Clocks, clocks
@@ -40,6 +42,14 @@ class Inlet:
     timed: bool = True
     now: Callable[[], Clocks] = clocks
     walk_on: bool = False  # whether a bout begins before the result of the one before is there
+    delay: float = 0.0  # see `Cart`, as the others
+    units: str = ""
+    began: str = ""
+
+    @property
+    def cart(self) -> Cart:
+        """What the files do not say of the cart."""
+        return Cart(self.delay, self.units, self.began)
 
 
 class Course(DrivenSession):
@@ -62,7 +72,7 @@ class Course(DrivenSession):
         self.inlet, self.attended, self.going = inlet, True, False
         self.count: Countdown | None = None
         self.offered: Offer | None = None
-        self.file: dict[str, str] | None = None  # of the offer
+        self.file: dict[str, Any] | None = None  # of the offer
         self._steps = self._gaps = 0  # of the count that were noted
 
     @property
@@ -117,16 +127,17 @@ class Course(DrivenSession):
         if self.phase != "start":
             raise ValueError(f"start: expected a bout that waits for its start, got the phase {self.phase!r}")
         bout, plan = self.bout(), self.session.plan
-        if self.inlet.breaths:
+        source = BreathFile(self.path, plan.mass, self.inlet.cart) if self.inlet.breaths else None
+        if source:
             try:
-                BreathFile(self.path, plan.mass).new()
+                source.new()
             except OSError as error:
                 raise ValueError(f"{self.path}: {error.strerror}") from error
         self.follow_law(bout.law if plan.laws.assists(bout.law) else None)
         self.session.started(of=bout)
         averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
-        source = BreathFile(self.path, plan.mass) if self.inlet.breaths else None
-        self.count = Countdown(bout, averaged, source, now=self.inlet.now, tau=plan.tau)
+        inlet = self.inlet
+        self.count = Countdown(bout, averaged, source, now=inlet.now, tau=plan.tau, delay=inlet.delay)
         self._steps, self._gaps, self.going = 0, 0, True
 
     def tick(self) -> None:

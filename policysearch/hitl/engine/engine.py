@@ -3,12 +3,13 @@
 import hashlib
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 
 from policysearch.core import Array
-from policysearch.exoskeleton.breath_file import read_breaths
+from policysearch.exoskeleton.breath_columns import Cart
+from policysearch.exoskeleton.breath_file import Times, read_breaths
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
 from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.engine.course import Course, Inlet
@@ -27,7 +28,7 @@ class LateOffer(NamedTuple):
     """What the breaths of a bout offer whose result follows."""
 
     offer: Offer
-    file: dict[str, str]
+    file: dict[str, Any]
 
 
 class Engine(Course):
@@ -65,18 +66,18 @@ class Engine(Course):
             ValueError: if no bout waits for its rate, or these are not its breaths.
         """
         bout = self.bout()
-        found = offer(self.session, breaths, bout.minutes, bout.purpose, times=self.session.times_walked)
-        self.offered, self.file = found, signature(path)
+        found = offer(self.session, breaths, bout.minutes, bout.purpose)
+        self.offered, self.file = found, signature(path, self.inlet.cart)
         for line in found.said:
             self.say(line)
 
-    def read(self, path: Path) -> Breaths:
-        """The breaths of a file.
+    def read(self, path: Path, bout: Times) -> Breaths:
+        """The breaths of a file that belong to a bout, which began and ended at these times.
 
         Raises:
             OSError, ValueError: if they cannot be read.
         """
-        return read_breaths(path, self.session.plan.mass, gaps=True)
+        return read_breaths(path, self.session.plan.mass, gaps=True, cart=self.inlet.cart, bout=bout)
 
     def take(self, *, sure: bool = False) -> None:
         """Write down what is offered.
@@ -140,9 +141,9 @@ class Engine(Course):
         """
         entry = self.session.waits(number)
         if path is not None:
-            times = entry.started, entry.ended
-            found = offer(self.session, self.read(path), entry.minutes, entry.purpose, times=times)
-            self.late[number] = LateOffer(found, signature(path))
+            read = self.read(path, (entry.started, entry.ended))
+            found = offer(self.session, read, entry.minutes, entry.purpose)
+            self.late[number] = LateOffer(found, signature(path, self.inlet.cart))
         estimate, doubt, breaths = Estimate(math.nan), "", None
         if rate is not None:
             estimate, doubt = Estimate(rate), self.session.doubt(rate, entry.purpose)
@@ -179,6 +180,7 @@ class Engine(Course):
         return words
 
 
-def signature(path: Path) -> dict[str, str]:
-    """Name and SHA-256 of a file."""
-    return {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+def signature(path: Path, cart: Cart) -> dict[str, Any]:
+    """Name and SHA-256 of a file, and what was said of its cart."""
+    said = {name: value for name, value in vars(cart).items() if value}
+    return {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | said

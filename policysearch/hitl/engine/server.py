@@ -240,6 +240,8 @@ def opened(
     session = Session.resume(path) if plan is None else Session.begin(SessionPlan.of(dict(plan)), path)
     drive = None
     if device:
+        with contextlib.suppress(ImportError):  # whoever beats imports nothing later
+            import openpyxl  # noqa: F401, PLC0415 - an extra
         from policysearch.hitl.engine.device import starter  # noqa: PLC0415 - only with a device
 
         drive = Drive(starter(**device))

@@ -9,10 +9,10 @@ from tyro.conf import Positional, arg
 
 from policysearch.command_line import Refusal, flag, import_from_here, parsed
 from policysearch.errors import MACHINE_TROUBLE
-from policysearch.hitl import flags
+from policysearch.hitl import LOG, flags
 from policysearch.hitl.engine import client
 from policysearch.hitl.flags import EngineFlags
-from policysearch.hitl.folder import LOG, PROGRAM
+from policysearch.hitl.folder import PROGRAM
 from policysearch.watch.console.act import Act
 from policysearch.watch.console.gateway import Gateway
 from policysearch.watch.console.views import ALLOWED
