@@ -50,7 +50,7 @@ OF_WRAPPED = ("equal returns",)
 OF_FEW = {
     "unit of returns": {*DIRECT, "reinforce"},
     "aliasing": {*DIRECT, "reinforce"},
-    "corners": {"cma-es", "hill-climbing", "nelder-mead"},
+    "corners": {"hill-climbing"},
 }
 
 

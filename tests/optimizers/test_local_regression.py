@@ -118,7 +118,12 @@ def test_it_has_a_name_although_comparisons_do_not_list_it() -> None:
 
 @pytest.mark.parametrize(
     "check",
-    [pytest.param(c, marks=[pytest.mark.nightly] * (c in ("improvement", "corners"))) for c in CHECKS],
+    [
+        pytest.param(
+            c, marks=[pytest.mark.nightly] * (c in ("improvement", "corners", "plateau", "one parameter"))
+        )
+        for c in CHECKS
+    ],
 )
 def test_it_passes_the_public_checks(check: str) -> None:
     dict(optimizer_checks(LocalRegression))[check]()
