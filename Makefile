@@ -78,8 +78,13 @@ lab: .venv/ready
 console: .venv/ready
 	$(PYTEST) $(CONSOLE)
 
-engine: .venv/ready
+engine: .venv/dask
 	$(PYTEST) $(ENGINE)
+
+.venv/dask: .venv/ready
+	@echo "installing Dask into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dask]'
+	@touch $@
 
 torch: .venv/torch
 	$(PYTEST) $(TORCH)

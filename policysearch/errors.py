@@ -8,3 +8,7 @@ class CommandError(Exception):
     """An error that a user can act on: a command line prints its message and ends with `exit_code`."""
 
     exit_code = WRONG_REQUEST
+
+
+class EndsStudy(CommandError):  # noqa: N818 - it says what it does
+    """An error that ends a whole study, and does not count as the failure of one of its runs."""

@@ -28,6 +28,7 @@ from policysearch.ledger import (
     LedgerRefused,
     LedgerReplaced,
     Position,
+    Stored,
     holder,
     read,
     read_since,
@@ -440,3 +441,21 @@ def test_who_writes_is_known_until_it_has_ended(tmp_path: Path) -> None:
     assert holder(path) is None
     path.with_name("ledger.lock").write_text("process 1 on another-computer, since 2026-01-01 00:00:00,")
     assert holder(path) == "process 1 on another-computer, since 2026-01-01 00:00:00"
+
+
+def test_events_may_stay_in_the_file_and_be_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    path, found = tmp_path / "ledger.sqlite", list[Event]()
+    with Ledger(path) as ledger:
+        for i in range(6):
+            ledger.append("generation", ("a", i), {"i": i})
+    with Ledger(path, found.append) as ledger:
+        assert not ledger.events
+        ledger.append("generation", ("a", 6), {"i": 6})
+        assert found == read(path)
+        kept = Stored(path, (event.number for event in found[::2]))
+        assert len(kept) == 3
+        assert [*kept] == found[::2]
+        assert kept[-1] == found[4]
+        assert [*kept[1:]] == found[2::2]
+    with pytest.raises(LedgerError):
+        list(Stored(tmp_path / "gone.sqlite", [1]))

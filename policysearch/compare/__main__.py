@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
@@ -90,6 +90,9 @@ class Arguments:
 
     workers: Annotated[Whole, flag("W", "one per processor")] = None
     """Worker processes; the tables do not depend on their number."""
+
+    engine: Annotated[str | None, flag("ENGINE", "none")] = None
+    """Make the runs on other machines: dask=ADDRESS, dask=FILE.json, dask, or module:function (an executor)."""
 
     out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Folder that keeps everything; by default a folder of its own for every study."""
@@ -237,7 +240,8 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
     reuse = Reuse(**{name: getattr(arguments, name) for name in Reuse.model_fields})
     shard, shown = _shard(arguments.shard, study), Shown(log=arguments.log, latex=arguments.latex)
     try:
-        outcome = run_study(study, out, workers, shard=shard, command=again, shown=shown, reuse=reuse)
+        places: dict[str, Any] = {"shard": shard, "engine": arguments.engine}
+        outcome = run_study(study, out, workers, command=again, shown=shown, reuse=reuse, **places)
     except StudyError as error:
         raise Refusal(error.problems) from error
     except LedgerRefused as error:
@@ -264,9 +268,8 @@ def _run(arguments: Arguments, study: "Study", out: Path, workers: int, argv: "l
         return 1
     if outcome.result is not None and outcome.result.nothing_usable:
         hint = "mend what fails and run the same again with --retry-failed"
-        raise Refusal(
-            [f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"], 1
-        )
+        said = f"nothing usable was found: no recommendation has a return, as the remarks say; {hint}"
+        raise Refusal([said], 1)
     return 0
 
 
@@ -275,11 +278,9 @@ def _report(arguments: ReportArguments) -> int:
     from policysearch.compare.comparison import Comparison  # noqa: PLC0415
     from policysearch.tasks import TASKS  # noqa: PLC0415
 
-    out = arguments.out or arguments.folders[0]
-    if arguments.out is None and len(arguments.folders) > 1:
-        raise Refusal(
-            [f"--out: expected a folder for the report of {len(arguments.folders)} folders, got none"]
-        )
+    out, many = arguments.out or arguments.folders[0], len(arguments.folders)
+    if arguments.out is None and many > 1:
+        raise Refusal([f"--out: expected a folder for the report of {many} folders, got none"])
     trusted(arguments.trust)
     try:
         comparison = Comparison.merge([Comparison.read(folder) for folder in arguments.folders])
@@ -287,9 +288,8 @@ def _report(arguments: ReportArguments) -> int:
     except ValueError as error:
         raise Refusal([str(error)]) from error
     except OSError as error:
-        raise Refusal(
-            [f"{error.filename or out}: cannot write: {error.strerror or error}"], MACHINE_TROUBLE
-        ) from error
+        said = f"{error.filename or out}: cannot write: {error.strerror or error}"
+        raise Refusal([said], MACHINE_TROUBLE) from error
     show.results(comparison, out)
     for name in comparison.tasks:
         if (module := TASKS.module_of(name)) and not TASKS.is_at_hand(name):
@@ -308,10 +308,8 @@ def _replay(arguments: ReplayArguments) -> int:
             return _replay_failure(arguments)
         replayed = recommendation.replay(arguments.file)
         header = replayed.header
-        print(
-            f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}, "
-            f"{header.policy} policy"
-        )
+        who = f"{header.optimizer} on {header.task}, run {header.run} of seed {header.seed}"
+        print(f"{who}, {header.policy} policy")
         print(f"reported return {header.final_return!r} ± {header.final_return_se:.4g} (standard error)")
         print(f"replayed return {replayed.final_return!r}")
         if header.failed_episodes or replayed.failed_episodes:

@@ -22,6 +22,7 @@ def compare(
     *,
     out: Path | str | None = None,
     workers: int = 1,
+    engine: Any = None,
     progress: bool = True,
     log: Path | str | None = None,
     **options: Unpack[CompareOptions],
@@ -34,6 +35,7 @@ def compare(
         out: a folder that keeps everything, as the command line's `--out`; a study that was interrupted continues
             where it stopped. None keeps nothing.
         workers: processes.
+        engine: makes the runs on other machines: an executor of `concurrent.futures`, or a text as `--engine` has it.
         progress: whether to show it on standard error.
         log: a CSV file to which the rollouts of the searches are appended while they run, a row each.
         options: tasks, methods and settings (`policysearch.compare.options.StudySettings`) in place of the study's,
@@ -44,6 +46,8 @@ def compare(
         StudyError: listing everything that is wrong with the study.
         LedgerError: if the folder holds another study, is in use, damaged or cannot be written.
         RuntimeError: if a run has no result, with the reason, or the time limit was over before one had.
+        NoEngine: for a text that names no engine.
+        EngineLost: if the engine takes no tasks any more; what was run is kept in `out`.
         Interrupted: by Ctrl-C; its `result` has the runs that have finished, None if there is none.
     """
     reuse = Reuse.taken(options)
@@ -54,7 +58,7 @@ def compare(
         if reuse.fresh and (kept := set_aside(folder / NAME)) and progress:
             say(f"the ledger that was there is kept as {kept}")
     shown = Shown(watch=progress, log=None if log is None else Path(log))
-    outcome = run_study(resolved, folder, workers, shown=shown, reuse=reuse)
+    outcome = run_study(resolved, folder, workers, shown=shown, reuse=reuse, engine=engine)
     if outcome.interrupted:
         raise Interrupted(outcome.result, "interrupted; `result` has the runs that have finished")
     if outcome.died or outcome.result is None:

@@ -1,9 +1,10 @@
 """A study run from beginning to end: what is known is continued, what has finished is written."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policysearch.compare import progress, recommendation
 from policysearch.compare.checks import check_all, what_is_run
@@ -17,11 +18,16 @@ from policysearch.compare.workers import Died
 from policysearch.errors import MACHINE_TROUBLE, CommandError
 from policysearch.files import write_text
 from policysearch.interrupts import held_back
+from policysearch.registry import imported
 from policysearch.reporting.tables import csv
 from policysearch.reuse import Reuse
 
 if TYPE_CHECKING:
     from policysearch.compare.result import CompareResult
+
+
+#: What makes runs on an engine: a wing, which is imported when an engine is named.
+MAKING = "policysearch.engines.runs:making"
 
 
 class CannotWrite(CommandError, OSError):  # noqa: N818 - it states what was found
@@ -65,6 +71,7 @@ def run_study(
     command: str = "",
     shown: Shown = Shown(),
     reuse: Reuse = Reuse(),
+    engine: Any = None,
 ) -> StudyOutcome:
     """Run a study, or continue the one in `folder`, and write the results there.
 
@@ -79,16 +86,20 @@ def run_study(
         command: what a reader can type to run the study again.
         shown: what is shown and written next to the tables.
         reuse: what becomes of the results that are there.
+        engine: makes the runs on other machines: an executor, or a text as `policysearch.engines` has it.
 
     Raises:
         StudyError: if what is run does not repeat itself, or depends on a file that is not there.
         LedgerError: if the folder holds something else, is in use, damaged or cannot be written.
         ReplayDiffers: if a search does not continue as it is recorded.
         CannotWrite: if the results cannot be written.
+        NoEngine, EngineLost, WorkerDiffers, WorkerFailed: as `policysearch.engines` says; what was run is kept.
     """
     log = None if shown.log is None else RunLog(shown.log)
-    with StudyJournal(folder, study, command, reuse, what_is_run(study), log) as journal:
-        session = StudySession(study, journal, shard or Shard())
+    with ExitStack() as stack:
+        maker = None if engine is None else stack.enter_context(imported(MAKING)(engine, progress.say))
+        journal = stack.enter_context(StudyJournal(folder, study, command, reuse, what_is_run(study), log))
+        session = StudySession(study, journal, shard or Shard(), maker)
         interrupted = _interrupted(session, workers, reuse, watch=shown.watch)
         with held_back() as pressed:
             result = _result(session) if session.results else None

@@ -31,7 +31,7 @@ from policysearch.digests.agreement import agreed, remarks, rollouts_name, scale
 from policysearch.errors import WRONG_REQUEST
 from policysearch.evaluators.recorded import Record
 from policysearch.evaluators.repeatable import Check
-from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused
+from policysearch.ledger import Event, Ledger, LedgerError, LedgerRefused, Stored
 from policysearch.limits import TIME_IS_UP
 from policysearch.plain_data import decode, encode
 from policysearch.provenance import changes, environment
@@ -41,7 +41,7 @@ from policysearch.tasks import EvaluatorKind, is_compiled
 NAME = "ledger.sqlite"
 SECONDS_BETWEEN_COMMITS = 0.25
 #: What a session says that is not the version of something.
-NO_VERSIONS = ("command", "date", "process", "runs", "remark", "checks", "time")
+NO_VERSIONS = ("command", "date", "process", "runs", "remark", "checks", "time", "engine")
 
 
 class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
@@ -54,7 +54,9 @@ class StudyChanged(LedgerError):  # noqa: N818 - it states what was found
 class Past:
     """What is known of a run."""
 
-    generations: list[Event] = field(default_factory=list)
+    generations: list[Event] | Stored = field(
+        default_factory=list
+    )  # of a run with a result left in the ledger
     result: Result | None = None
 
     @property
@@ -78,7 +80,7 @@ class Past:
 
     def without_failures(self) -> "Past":
         """What is known before the first failure."""
-        return self if self.failed is None else Past(self.generations[: self.failed])
+        return self if self.failed is None else Past([*self.generations[: self.failed]])
 
     @property
     def records(self) -> list[Record]:
@@ -121,9 +123,11 @@ class StudyJournal:
         self._kept: list[Any] = []
         self._runs: list[Any] = []
         self._log = log
-        self._ledger = None if folder is None else Ledger(folder / NAME)
+        self._known: dict[str, Any] | None = None  # the latest study document
+        self._path = (folder or Path()) / NAME
+        self._ledger = None if folder is None else Ledger(self._path, self._take)
         try:
-            known = self._read()
+            known = self._known
             session = environment() | study.plug_ins() | {"command": command}
             if self._ledger is not None:
                 self._agree(known, study)
@@ -139,31 +143,31 @@ class StudyJournal:
             raise
         self._committed = time.monotonic()
 
-    def _read(self) -> dict[str, Any] | None:
-        """Fill `past` and `sessions`; returns the latest study document."""
-        study = None
-        for event in self._ledger.events if self._ledger is not None else ():
-            try:
-                if event.kind == "generation":
-                    self._of(event.key).generations.append(event)
-                    continue
-                body = body_of(event)
-                if event.kind == "study":
-                    study = body
-                elif event.kind == "session":
-                    self.sessions.append(body)
-                elif event.kind == "run":
-                    self._of(event.key).result = Result.from_document(body)
-                elif event.kind in ("runs", "kept"):
-                    (self._runs if event.kind == "runs" else self._kept).append(body)
-                elif event.kind == "retry":
-                    self._forget_cut() if "hours" in body else self._forget_failures()
-                else:
-                    self.checks[str(event.key[0])] = Check.of(body)
-            except (TypeError, ValueError, LookupError, AttributeError) as error:
-                path = self._ledger.path if self._ledger is not None else ""
-                raise LedgerRefused(f"{path}: event {event.number} is not one of a study: {error}") from error
-        return study
+    def _take(self, event: Event) -> None:
+        """Take in an event of the ledger."""
+        try:
+            if event.kind == "generation":
+                self._of(event.key).generations.append(event)  # type: ignore[union-attr] # or it is refused
+                return
+            body = body_of(event)
+            if event.kind == "study":
+                self._known = body
+            elif event.kind == "session":
+                self.sessions.append(body)
+            elif event.kind == "run":
+                past = self._of(event.key)
+                past.result = Result.from_document(body)
+                past.generations = Stored(self._path, (each.number for each in past.generations))
+            elif event.kind in ("runs", "kept"):
+                (self._runs if event.kind == "runs" else self._kept).append(body)
+            elif event.kind == "retry":
+                self._forget_cut() if "hours" in body else self._forget_failures()
+            else:
+                self.checks[str(event.key[0])] = Check.of(body)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise LedgerRefused(
+                f"{self._path}: event {event.number} is not one of a study: {error}"
+            ) from error
 
     def _of(self, key: tuple[Any, ...]) -> Past:
         stage, task, optimizer, run = key
@@ -212,7 +216,7 @@ class StudyJournal:
 
     def _forget_cut(self) -> bool:
         """Take back the results of searches that a time limit has ended; returns whether there was one."""
-        cut = {key: Past(past.generations) for key, past in self.past.items() if past.cut}
+        cut = {key: Past([*past.generations]) for key, past in self.past.items() if past.cut}
         self.past |= cut
         return bool(cut)
 

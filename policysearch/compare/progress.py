@@ -170,8 +170,10 @@ class Board:
         """All in one line."""
         tuning = f"tuning {self.tuned}/{self.tuning_total}, " if self.tuning_total else ""
         left = _duration(self.seconds_left())
+        where = self.session.maker.words() if self.session.maker else ""
         return (
-            f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left; {self.latest}"
+            f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left; "
+            f"{where and f'{where}; '}{self.latest}"
         )
 
     def table(self) -> Table:
@@ -196,7 +198,9 @@ def watched(updates: Iterable[Update], session: StudySession) -> Generator[Updat
     """The same updates, with progress written to standard error."""
     console = Console(file=sys.stderr, highlight=False)
     note = partial(console.print, soft_wrap=True, markup=False)
-    with Silence(note, STUCK if session.study.rollout_timeout is None else None) as silence:
+    # of a run elsewhere nothing is heard for the time of a slice
+    watch = session.study.rollout_timeout is None and not (session.maker and session.maker.words())
+    with Silence(note, STUCK if watch else None) as silence:
         for update in _shown(updates, Board(session), console):
             if update.event is not None:
                 silence.heard()

@@ -6,8 +6,9 @@ them with about as many runs.
 
 import contextlib
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -19,11 +20,18 @@ from policysearch.compare.sequential import Decisions, decide
 from policysearch.compare.statistics import differences
 from policysearch.compare.study import Study
 from policysearch.compare.timing import TimeLimit
-from policysearch.compare.workers import Died, Work, run_all
+from policysearch.compare.workers import Died, Here, Maker, Work
 from policysearch.core import Array
 from policysearch.evaluators.recorded import ReplayDiffers
 
+T = TypeVar("T")
+
 TUNING, FINAL = "tuning", "final"
+
+
+def dealt(items: Sequence[T], parts: int) -> list[list[T]]:
+    """The items in so many parts, as cards are dealt."""
+    return [list(items[i::parts]) for i in range(parts)]
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,12 @@ class Shard:
     def part(self, study: Study) -> set[Job]:
         """The runs of the comparison that belong to it."""
         listed = jobs(study)
-        pairs = {pair: i for i, pair in enumerate(dict.fromkeys((job.task, job.optimizer) for job in listed))}
-        numbers = [pairs[job.task, job.optimizer] if study.tune else i for i, job in enumerate(listed)]
-        return {job for job, i in zip(listed, numbers, strict=True) if i % self.of == self.number - 1}
+        if not study.tune:
+            return set(dealt(listed, self.of)[self.number - 1])
+        methods = dealt([*dict.fromkeys((job.task, job.optimizer) for job in listed)], self.of)[
+            self.number - 1
+        ]
+        return {job for job in listed if (job.task, job.optimizer) in methods}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +71,7 @@ class StudySession:
     Attributes:
         tuned: the study with the hyperparameters that tuning chose; the study itself without tuning.
         results: of the comparison's runs that have finished.
+        maker: makes the runs; None: processes of this machine.
         drawn: the tuning as a study; the study itself without tuning.
         tuning: of the tuning runs.
         died: runs that have no result.
@@ -70,6 +82,7 @@ class StudySession:
     study: Study
     journal: StudyJournal
     shard: Shard = field(default_factory=Shard)
+    maker: Maker | None = None
 
     def __post_init__(self) -> None:
         self.tuned = self.study
@@ -82,7 +95,7 @@ class StudySession:
         self.decisions: dict[str, Decisions] = {}
 
     def run(self, workers: int) -> Generator[Update, None, None]:
-        """Make all runs that have not been made; says what happens meanwhile.
+        """Make all runs that have not been made, by `maker` or in so many processes; says what happens meanwhile.
 
         Raises:
             ReplayDiffers: if a search does not continue as it is recorded.
@@ -91,26 +104,28 @@ class StudySession:
         mine = self.shard.part(self.study)
         ours = self._of_tuning(mine)
         stages = [len(ours), *[len(mine)] * max(self.study.settle, 1)]
-        self._limit = TimeLimit.of(self.study, stages, workers, self.journal.past.values())
+        self.maker = self.maker or Here(workers)
+        self._limit = TimeLimit.of(self.study, stages, self.maker.at_a_time, self.journal.past.values())
         try:
             if self.study.tune:
-                yield from self._stage(TUNING, self.drawn, jobs(self.drawn), ours, workers)
+                yield from self._stage(TUNING, self.drawn, jobs(self.drawn), ours)
                 if self.died or self.unfinished:  # without all of its runs tuning might choose something else
                     return
                 self.tuned = tuning.tuned(self.study, self.drawn, self.tuning)
             if not self.study.settle:
-                yield from self._stage(FINAL, self.tuned, jobs(self.study), mine, workers)
+                yield from self._stage(FINAL, self.tuned, jobs(self.study), mine)
                 return
             for group in range(self.study.settle):
                 listed = self._next_group(group)
                 if not listed:
                     break
-                yield from self._stage(FINAL, self.tuned, listed, set(listed), workers)
+                yield from self._stage(FINAL, self.tuned, listed, set(listed))
                 if self.died or self.unfinished:
                     return
                 self.decisions = {task: self._decide(task) for task in self.study.tasks}
         finally:
             self.journal.say("time", self._limit.words(self.unfinished, self._begun))
+            self.journal.say("engine", self.maker.machines())
 
     def recall(self) -> None:
         """Take all results that the journal has, also those to which a session that has ended early did not come."""
@@ -130,9 +145,7 @@ class StudySession:
     def _results(self, stage: str) -> dict[Job, Result]:
         return self.tuning if stage == TUNING else self.results
 
-    def _stage(
-        self, stage: str, study: Study, listed: list[Job], mine: set[Job], workers: int
-    ) -> Iterator[Update]:
+    def _stage(self, stage: str, study: Study, listed: list[Job], mine: set[Job]) -> Iterator[Update]:
         """Take what is in the journal of the listed runs, and make the rest of those that are mine."""
         results = self._results(stage)
         timed = self._limit.shared(study)
@@ -146,7 +159,7 @@ class StudySession:
                 work.append(Work(timed, job, past.records if past is not None else ()))
         work.sort(key=lambda item: item.job.run)
         try:
-            yield from self._made(stage, work, workers)
+            yield from self._made(stage, work)
             self.journal.commit()
             for job in listed:  # not in the order in which they ended
                 if job in results:
@@ -159,10 +172,11 @@ class StudySession:
                 "--fresh to start over (the old ledger is kept next to it)"
             ) from differs
 
-    def _made(self, stage: str, work: list[Work], workers: int) -> Iterator[Update]:
+    def _made(self, stage: str, work: list[Work]) -> Iterator[Update]:
         """Make runs, as long as there is time."""
         missing = {item.job: None for item in work}
-        with contextlib.closing(run_all(work if not self._limit.over else [], workers)) as events:
+        maker = self.maker or Here(1)
+        with contextlib.closing(maker.make(work if not self._limit.over else [])) as events:
             for event in events:
                 yield self._noted(stage, event)
                 self.journal.tick()

@@ -6,14 +6,13 @@ handed to another, which replays it up to where it was, at most `RETRIES` times.
 """
 
 import contextlib
-import functools
 import signal
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -22,11 +21,12 @@ from threadpoolctl import threadpool_limits
 from policysearch.compare.crash import Crash, find
 from policysearch.compare.run import Job, Progress, Result, run_job
 from policysearch.compare.study import Study
-from policysearch.evaluators.recorded import Record, ReplayDiffers
+from policysearch.errors import EndsStudy
+from policysearch.evaluators.recorded import Record
 from policysearch.evaluators.worker_process import Run
 from policysearch.evaluators.workers import Limits, Lost, Workers
 from policysearch.plain_data import decode
-from policysearch.tasks import is_compiled
+from policysearch.tasks import Problem, is_compiled
 
 RETRIES = 2
 #: How long a worker may keep records to itself, and how often the parent is given a moment, in seconds.
@@ -42,6 +42,24 @@ class Work:
     study: Study
     job: Job
     known: Sequence[Record] = ()
+
+    def read(self) -> "Work":
+        """The same, which is no text."""
+        return self
+
+    def after(self, records: Sequence[str]) -> "Work":
+        """The same with these records after those that are known."""
+        return replace(self, known=[*self.known, *map(decode, records)]) if records else self
+
+
+class Sent(Protocol):
+    """A run as it is sent to the process that makes it."""
+
+    def read(self) -> Work:
+        """The run."""
+
+    def after(self, records: Sequence[str]) -> "Sent":
+        """The same with these records after those that are known."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +82,40 @@ class Died:
 Event = list[Progress] | Result | Died | None
 
 
+class Maker(Protocol):
+    """What makes runs, here or elsewhere."""
+
+    @property
+    def at_a_time(self) -> int:
+        """Runs that are made at a time."""
+
+    def make(self, work: Sequence[Work]) -> Generator[Event, None, None]:
+        """What happens while the runs are made; None when nothing has for a moment."""
+
+    def words(self) -> str:
+        """Where they are made now, for people; nothing for this machine."""
+
+    def machines(self) -> str:
+        """All places where some were made, for the results; nothing for this machine."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """Makes runs in so many processes of this machine."""
+
+    at_a_time: int
+
+    def make(self, work: Sequence[Work]) -> Generator[Event, None, None]:
+        """What happens while the runs are made."""
+        return run_all(work, self.at_a_time)
+
+    def words(self) -> str:
+        """Nothing."""
+        return ""
+
+    machines = words
+
+
 def run_all(work: Sequence[Work], workers: int) -> Generator[Event, None, None]:
     """What happens while the runs are made; None when nothing has for a moment.
 
@@ -75,37 +127,56 @@ def run_all(work: Sequence[Work], workers: int) -> Generator[Event, None, None]:
     if workers == 1 or not work:
         with threadpool_limits(1):
             for item in work:
-                yield from _events(item, 1, 0.0)
+                yield from run_events(item)
         return
     threads = max(1, workers // len(work))  # few runs share the processors by threads
     yield from _run_in_workers({item.job: item for item in work}, min(workers, len(work)), threads)
 
 
 def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[Event]:
-    explained: set[str] = set()  # tasks
-    new: dict[Job, list[str]] = {job: [] for job in work}  # records, in case that the worker of a run dies
+    preload = ["policysearch.evaluators.ready"] if _any_compiled(work) else []
+    with crew_of(_runs, registered({job.task for job in work}), size, preload) as crew:
+        yield from happenings(crew, work, threads, set())
 
-    def with_records(job: Job) -> Work:
-        return replace(work[job], known=[*work[job].known, *map(decode, new[job])])
 
-    crew: Workers[Job] = Workers(
-        _runs,
-        (threads, registered({job.task for job in work})),
+def crew_of(
+    setup: Callable[[Any], AbstractContextManager[Run]], environments: Any, size: int, preload: Iterable[str]
+) -> Workers[Job]:
+    """Processes that make runs by `run_sent`, which `setup` gives after it has registered the environments."""
+    return Workers(
+        setup,
+        (environments,),
         size,
         limits=Limits(retries_lost=RETRIES, retries_crashed=RETRIES),
         hint="what it printed says why; one worker needs no processes",
-        preload=["policysearch.evaluators.ready"] if _any_compiled(work) else [],
+        preload=preload,
     )
-    with (
-        crew,
-        contextlib.closing(crew.run(work, payload=with_records, idle_seconds=SECONDS_TO_WAIT)) as events,
-    ):
+
+
+def happenings(
+    crew: Workers[Job],
+    work: Mapping[Job, Sent],
+    threads: int,
+    explained: set[str],
+    idle_seconds: float = SECONDS_TO_WAIT,
+) -> Generator[Event, None, None]:
+    """What happens while a crew makes runs, each with so many threads.
+
+    The episode that ends the process of a run is looked for, once for every task: those are added to `explained`.
+    """
+    new: dict[Job, list[str]] = {job: [] for job in work}  # records, in case that the worker of a run dies
+
+    def with_records(job: Job) -> Sent:
+        return work[job].after(new[job])
+
+    running = crew.run(work, context=threads, payload=with_records, idle_seconds=idle_seconds)
+    with contextlib.closing(running) as events:
         for event in events:
             if event is None:
                 yield None
             elif isinstance(event, Lost):
                 if not event.again:
-                    last = with_records(event.task)
+                    last = with_records(event.task).read()
                     again = event.task.task in explained  # to find one of the same kind takes long
                     yield _died(event, None if again else find(last.study, last.job, last.known))
                     explained.add(event.task.task)
@@ -140,23 +211,26 @@ def registered(tasks: Iterable[str]) -> dict[str, EnvSpec]:
     return {name: spec for name, spec in specs.items() if callable(spec.entry_point)}
 
 
-def _runs(threads: int, environments: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
+def _runs(environments: dict[str, EnvSpec]) -> AbstractContextManager[Run]:
     """Makes runs, in a worker."""
     gym.registry.update(environments)
-    return contextlib.nullcontext(functools.partial(_run, threads))
+    return contextlib.nullcontext(run_sent)
 
 
-def _run(threads: int, work: Work, _: None, tell: Callable[[Any], None]) -> Event:
+def run_sent(work: Sent, threads: int, tell: Callable[[Any], None]) -> Event:
+    """Make a run in a worker; tells its progress, and gives what came of it."""
     event: Event = None
-    for event in _events(work, threads, SECONDS_TO_SEND):
+    for event in run_events(work.read(), threads, SECONDS_TO_SEND):
         if isinstance(event, list):
             tell(event)
     return event
 
 
-def _events(work: Work, threads: int, seconds: float) -> Iterator[Event]:
+def run_events(
+    work: Work, threads: int = 1, seconds: float = 0.0, problem: Problem | None = None
+) -> Iterator[Event]:
     """A run being made: its generations, in groups that are `seconds` apart, and in the end what came of it."""
-    steps = run_job(work.study, work.job, threads, work.known)
+    steps = run_job(work.study, work.job, threads, work.known, problem)
     waiting: list[Progress] = []
     sent = began = time.monotonic()
     try:
@@ -169,7 +243,7 @@ def _events(work: Work, threads: int, seconds: float) -> Iterator[Event]:
             began = now
     except StopIteration as end:
         result: Result | Died = end.value
-    except ReplayDiffers:
+    except EndsStudy:
         raise
     except Exception:  # a bug, or an environment that breaks outside its episodes
         result = Died(work.job, traceback.format_exc(limit=-6).strip())

@@ -8,8 +8,24 @@ The driver keeps everything; what is on a worker can be lost at any time. Every 
 processes of its own (`policysearch.evaluators.PoolEvaluator`). No engine is imported unless it is named.
 """
 
-from policysearch.engines.engine import Engine, EngineLost, opened, using
+from policysearch.engines.engine import (
+    Engine,
+    EngineLost,
+    NoEngine,
+    WorkerDiffers,
+    WorkerFailed,
+    opened,
+    using,
+)
 from policysearch.engines.evaluator import EngineEvaluator
-from policysearch.engines.fingerprint import WorkerDiffers
 
-__all__ = ["Engine", "EngineEvaluator", "EngineLost", "WorkerDiffers", "opened", "using"]
+__all__ = [
+    "Engine",
+    "EngineEvaluator",
+    "EngineLost",
+    "NoEngine",
+    "WorkerDiffers",
+    "WorkerFailed",
+    "opened",
+    "using",
+]

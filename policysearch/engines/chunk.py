@@ -1,13 +1,9 @@
 """What runs on a worker of an engine: some rollouts of a proposal, in processes that guard the worker.
 
-A chunk never raises: it gives outcomes or a refusal, so that what a future raises is the engine's own trouble.
+The processes are kept from chunk to chunk.
 """
 
 import hashlib
-import multiprocessing
-import os
-import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +13,9 @@ from jaxtyping import Float, Int
 
 from policysearch.core import Array, Evaluation, Proposal
 from policysearch.engines.fingerprint import Fingerprint
+from policysearch.engines.guarded import Place, Refused, guarded, here
 from policysearch.evaluators.pool import PoolEvaluator
-from policysearch.evaluators.runner import Divisible, Outcome, Pair, describe_error
+from policysearch.evaluators.runner import Divisible, Outcome, Pair
 from policysearch.seeding import Key
 from policysearch.wire import opened
 
@@ -84,18 +81,11 @@ def _with_params(proposal: Proposal, params: Float[Array, "n d"]) -> Proposal:
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """The outcomes of a chunk, and the seconds that it took on the worker."""
+    """The outcomes of a chunk, the seconds that it took on the worker, and where."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Why a worker runs nothing of this driver's."""
-
-    reason: str
-    differs: bool  # from the driver
+    place: Place
 
 
 class Arrived(Divisible):
@@ -134,40 +124,30 @@ class Arrived(Divisible):
         return self._inner
 
 
-_lock = threading.Lock()  # evaluators are not made for the threads of one process
 _held: dict[str, PoolEvaluator] = {}
-
-
-def processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(order: Order) -> Done | Refused:
     """The outcomes of a chunk; it never raises."""
-    with _lock:
-        try:
-            if lines := order.sent.fingerprint.differences():
-                return Refused(f"{socket.gethostname()}: {'; '.join(lines)}", differs=True)
-            pool = _pool(order.sent)
-            began = time.monotonic()
-            outcomes = pool.outcomes(order.whole(), order.key, order.pairs)
-            return Done(tuple(outcomes), time.monotonic() - began)
-        except Exception as error:  # what the engine would blame on the task
-            return Refused(f"{socket.gethostname()}: {describe_error('', error)}", differs=False)
+    return guarded(order.sent.fingerprint, lambda: _run(order))
+
+
+def _run(order: Order) -> Done:
+    pool = _pool(order.sent)
+    began = time.monotonic()
+    outcomes = pool.outcomes(order.whole(), order.key, order.pairs)
+    return Done(tuple(outcomes), time.monotonic() - began, here())
 
 
 def _pool(sent: Sent) -> PoolEvaluator:
     """The guarding processes of an evaluator, kept from chunk to chunk."""
     pool = _held.pop(sent.name, None)
     if pool is None:
-        # Dask's workers are daemonic; their processes end with them all the same.
-        multiprocessing.current_process().daemon = False
         while len(_held) >= MAX_HELD:
             _held.pop(next(iter(_held))).close()
         inner = Arrived(sent.message, sent.common_random_numbers)
         pool = PoolEvaluator(
-            inner, workers=processors(), timeout=sent.timeout, memory_limit=sent.memory_limit
+            inner, workers=here().processors, timeout=sent.timeout, memory_limit=sent.memory_limit
         )
     _held[sent.name] = pool
     return pool

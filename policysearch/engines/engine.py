@@ -2,7 +2,7 @@
 
     dask=tcp://head:8786    dask=tls://head:8786    dask=scheduler.json    dask    my_cluster:make
 
-The last is a function that returns an executor. `dask` alone takes what Dask's own configuration says.
+The last is a function that returns an executor. `dask` alone takes the scheduler that Dask's own configuration names.
 """
 
 import importlib
@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.engines.guarded import Place
+from policysearch.errors import MACHINE_TROUBLE, CommandError, EndsStudy
 from policysearch.registry import imported
 
 #: Seconds for which a scheduler may be silent before it counts as lost.
@@ -24,7 +25,11 @@ SILENT_SECONDS = 5.0
 FORMS = "dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask, or module:function"
 
 
-class EngineLost(CommandError, RuntimeError):  # noqa: N818 - it states what was found
+class NoEngine(CommandError, ValueError):  # noqa: N818 - it states what was found
+    """A text names no engine, or one that is not installed."""
+
+
+class EngineLost(EndsStudy, RuntimeError):  # noqa: N818 - it states what was found
     """The engine takes no tasks any more; what was run is kept by the driver."""
 
     exit_code = MACHINE_TROUBLE
@@ -32,6 +37,24 @@ class EngineLost(CommandError, RuntimeError):  # noqa: N818 - it states what was
     def __init__(self, why: object) -> None:
         said = "the engine is lost; what was run is kept: when the engine is back, the same command continues"
         super().__init__(f"{said} ({type(why).__name__}: {why})" if isinstance(why, Exception) else said)
+
+
+class WorkerDiffers(EndsStudy):
+    """A worker of the engine has other software, modules or files than the driver; it has run nothing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"a worker of the engine differs: {reason}; install the same there, or end that worker"
+        )
+
+
+class WorkerFailed(EndsStudy):
+    """A worker of the engine cannot run what it is sent, for a reason of its machine; what was run is kept."""
+
+    exit_code = MACHINE_TROUBLE
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"a worker of the engine cannot run this: {reason}; what it printed says more")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +65,20 @@ class Engine:
         executor: takes chunks of rollouts.
         slots: how many tasks run at a time now; it raises when the engine is lost.
         close: gives back what was opened for it.
+        seen: the workers that have answered, by host and process.
     """
 
     executor: Executor
     slots: Callable[[], int]
     close: Callable[[], Any] = lambda: None
+    seen: dict[str, Place] = field(default_factory=dict)
 
 
 def opened(engine: "Engine | Executor | str") -> Engine:
     """The engine that a text names, or that an executor is.
 
     Raises:
-        ValueError: for a text that names none, or an engine that is not installed.
+        NoEngine: for a text that names none, or an engine that is not installed.
         EngineLost: if nothing answers there.
     """
     if isinstance(engine, Engine):
@@ -66,11 +91,11 @@ def opened(engine: "Engine | Executor | str") -> Engine:
     try:
         made = imported(engine)() if ":" in engine else None
     except Exception as error:  # whatever the user's function raises
-        raise ValueError(f"engine: expected {FORMS}, got {engine!r}: {error}") from error
+        raise NoEngine(f"engine: expected {FORMS}, got {engine!r}: {error}") from error
     if isinstance(made, Engine):
         return made
     if not isinstance(made, Executor):
-        raise ValueError(f"engine: expected {FORMS}, got {engine!r}")
+        raise NoEngine(f"engine: expected {FORMS}, got {engine!r}")
     return Engine(made, partial(_slots, made), partial(made.shutdown, wait=False, cancel_futures=True))
 
 
@@ -82,15 +107,17 @@ def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) 
         return
     found = opened(engine)
     try:
-        slots = found.slots()
-        say(f"engine: {slots} workers" if slots else "waiting for workers")
+        if slots := found.slots():
+            say(f"engine: {slots} workers")
         yield found
     finally:
         found.close()
 
 
 def _slots(executor: Any) -> int:
-    """The slots of an executor that does not say how many it has now."""
+    """The slots of an executor: the workers of Dask's, else what it says, else the processors of this machine."""
+    if type(executor).__module__.startswith("distributed."):
+        return _dask_slots(executor._client)
     known = (getattr(executor, name, None) for name in ("_max_workers", "slots"))
     return next((n for n in known if isinstance(n, int)), os.cpu_count() or 1)
 
@@ -99,18 +126,24 @@ def _dask(place: str) -> Engine:
     try:
         distributed = importlib.import_module("distributed")
     except ImportError as error:
-        raise ValueError("engine: dask is not installed; pip install 'policysearch[dask]'") from error
-    where: dict[str, Any] = (
-        {"scheduler_file": place} if place.endswith(".json") else {"address": place or None}
-    )
+        raise NoEngine("engine: dask is not installed; pip install 'policysearch[dask]'") from error
+    where = {"scheduler_file": place} if place.endswith(".json") else {"address": place}
     if place.endswith(".json") and not Path(place).is_file():
-        raise ValueError(
-            f"engine: expected the file that a scheduler writes, got {place}, which is not there"
+        raise NoEngine(f"engine: expected the file that a scheduler writes, got {place}, which is not there")
+    if not place and not importlib.import_module("dask").config.get("scheduler-address", None):
+        raise NoEngine(
+            "engine: Dask's configuration names no scheduler: set DASK_SCHEDULER_ADDRESS, or give dask=ADDRESS"
         )
     try:
-        client = distributed.Client(**where, timeout="10s", set_as_default=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        client = distributed.Client(**(where if place else {}), timeout="10s", set_as_default=False)
+    except OSError as error:
         raise EngineLost(error) from error
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # an address of no kind that Dask knows, or without TLS
+        raise NoEngine(f"engine: expected {FORMS}, got 'dask={place}': {error}") from error
     return Engine(client.get_executor(pure=False), partial(_dask_slots, client), client.close)
 
 

@@ -13,14 +13,9 @@ from pathlib import Path
 import policysearch
 from policysearch.digests import Digests, of_files, of_module
 from policysearch.digests.code import Module, hashed, hashed_file
-from policysearch.errors import CommandError
 from policysearch.provenance import versions
 
 PACKAGES = ("numpy", "scipy", "numba", "gymnasium", "mujoco", "cma")
-
-
-class WorkerDiffers(CommandError):  # noqa: N818 - it states what was found
-    """A worker of the engine has other software, modules or files than the driver; it has run nothing."""
 
 
 @cache
@@ -53,10 +48,18 @@ class Fingerprint:
         """
         texts = {part for _, part, _ in pickletools.genops(message) if isinstance(part, str)}
         found = Digests()
-        for name in sorted({text.partition(":")[0] for text in texts} & sys.modules.keys() - {"__main__"}):
+        for name in sorted({text.partition(":")[0] for text in texts} & sys.modules.keys()):
             found |= of_module(name)
-        modules = {title: text for title, text in found.known.items() if title.startswith("module ")}
-        return cls(software(), modules, dict(of_files(depends).known))
+        return cls.of_digests(found | of_files(depends))
+
+    @classmethod
+    def of_digests(cls, digests: Digests) -> "Fingerprint":
+        """That of what a study runs."""
+        known = digests.known.items()
+        modules = {title: text for title, text in known if title.startswith("module ")}
+        modules.pop("module __main__", None)
+        files = {title: text for title, text in known if title.startswith(("file ", "folder "))}
+        return cls(software(), modules, files)
 
     def differences(self) -> list[str]:
         """What this process has other than the driver, in words."""

@@ -36,6 +36,7 @@ from policysearch.evaluators.results import (
     empty_results,
     evaluation_of,
     failed,
+    outcomes_of,
     part_of,
     put_back,
     reason,
@@ -45,7 +46,9 @@ from policysearch.evaluators.results import (
 )
 from policysearch.evaluators.runner import (
     Deploy,
-    Runner,
+    Divisible,
+    Outcome,
+    Pair,
     action_stream,
     check_deploy,
     check_fit,
@@ -67,7 +70,7 @@ TINY_SECONDS = 1e-3
 LANES = 32
 
 
-class CompiledEvaluator(Runner):
+class CompiledEvaluator(Divisible):
     """Runs a policy's kernel in a simulator.
 
     Args:
@@ -130,6 +133,12 @@ class CompiledEvaluator(Runner):
         )
         self._no_episodes = _no_episodes(self.interface, policy.num_params, draw, max_episode_steps)
 
+    def __reduce__(self) -> Any:
+        """Another process builds it anew, for one thread."""
+        names = ("max_episode_steps", "deploy", "common_random_numbers", "lanes")
+        options = {name: getattr(self, name) for name in names}
+        return partial(CompiledEvaluator, threads=1, **options), (self.simulator, self.policy)
+
     def compile(self) -> int:
         """Compile the loop of the rollouts; returns 1 if it was neither in memory nor on disk, else 0."""
         try:
@@ -156,41 +165,53 @@ class CompiledEvaluator(Runner):
 
     def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
         """Run every candidate for `proposal.episodes` episodes."""
+        self.check(proposal)
+        found, failures, rollouts = self._made(proposal, key, np.arange(proposal.cost))
+        return evaluation_of(proposal, found, failures, rollouts)
+
+    def check(self, proposal: Proposal) -> None:
+        """Raise ValueError for a proposal that the policy cannot run."""
         check_proposal(proposal, self.policy, self.deploy)
-        n, k = len(proposal.params), proposal.episodes
-        episodes, common = n * k, self.common_random_numbers
+
+    def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
+        """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""
+        episodes = np.array([i * proposal.episodes + j for i, j in pairs])
+        return outcomes_of(proposal, pairs, *self._made(proposal, key, episodes))
+
+    def _made(
+        self, proposal: Proposal, key: Key, episodes: Int[Array, "E"]
+    ) -> tuple[loop.Results, list[Failure], list[tuple[int, Rollout]]]:
+        """The results of some episodes, their failures in order, and the rollouts, with candidates, of the others."""
+        n, k, common = len(proposal.params), proposal.episodes, self.common_random_numbers
         seeds = [episode_seed(key, i, j, common=common) for i in range(1 if common else n) for j in range(k)]
         draws = np.array([self.simulator.draw(_as_gymnasium_seeds(seed)) for seed in seeds])
-        draw_of = np.arange(episodes) % len(seeds)
+        draw_of = episodes % len(seeds)
         sampling = proposal.sample or self.deploy == "sample"
         params = np.ascontiguousarray(proposal.params, dtype=float)
-        found = empty_results(episodes, self.interface.obs_size if proposal.moments else None)
-        rollouts: list[list[Rollout]] = [[] for _ in range(n if proposal.record else 0)]
+        found = empty_results(len(episodes), self.interface.obs_size if proposal.moments else None)
+        rollouts: list[tuple[int, Rollout]] = []
         raised: dict[int, str] = {}
-        for part in self._parts(episodes, recording=proposal.record, sampling=sampling):
+        for part in self._parts(len(episodes), recording=proposal.record, sampling=sampling):
             batch = self._no_episodes._replace(
-                params=params,
-                candidate=np.arange(part.start, part.stop) // k,
-                draws=draws,
-                draw_of=draw_of[part],
+                params=params, candidate=episodes[part] // k, draws=draws, draw_of=draw_of[part]
             )
             if sampling:
-                batch = batch._replace(action_noise=self._action_noise(part, k, key))
-            results = found if part == slice(0, episodes) else part_of(found, part)
+                batch = batch._replace(
+                    action_noise=_action_noise(self.policy, self.max_episode_steps, episodes[part], k, key)
+                )
+            results = found if part == slice(0, len(episodes)) else part_of(found, part)
             if proposal.record:
                 sizes = self.interface.obs_size, self.interface.action_size
                 results = with_logs(results, self.max_episode_steps, *sizes)
             raised |= {part.start + e: reason for e, reason in self._work(batch, results).items()}
             if proposal.record:
-                for i, rollout in recorded(cast(StochasticPolicy, self.policy), batch, results):
-                    rollouts[i].append(rollout)
-        failures = [
-            Failure(
-                e // k, e % k, seeds[draw_of[e]], raised.get(e) or reason(found, e, self.simulator.failures)
-            )
-            for e in failed(found)
-        ]
-        return evaluation_of(proposal, found, failures, rollouts)
+                rollouts += recorded(cast(StochasticPolicy, self.policy), batch, results)
+        failures = []
+        for e in failed(found):
+            i, j = divmod(int(episodes[e]), k)
+            why = raised.get(e) or reason(found, e, self.simulator.failures)
+            failures.append(Failure(i, j, seeds[draw_of[e]], why))
+        return found, failures, rollouts
 
     def _parts(self, episodes: int, *, recording: bool, sampling: bool) -> Iterator[slice]:
         """All episodes, in parts whose logs and noise stay within LOG_BYTES."""
@@ -199,11 +220,6 @@ class CompiledEvaluator(Runner):
         at_once = max(1, LOG_BYTES // max(1, 8 * numbers * (self.max_episode_steps + 1)))
         for start in range(0, episodes, at_once):
             yield slice(start, min(start + at_once, episodes))
-
-    def _action_noise(self, part: slice, k: int, key: Key) -> Float[Array, "E T z"]:
-        policy, T = cast(StochasticPolicy, self.policy), self.max_episode_steps
-        streams = (action_stream(key, e // k, e % k) for e in range(part.start, part.stop))
-        return np.array([policy.noise(rng, T) for rng in streams])
 
     def _work(self, batch: loop.Batch, results: loop.Results) -> dict[int, str]:
         """Run all episodes; returns what the simulator raised in some."""
@@ -251,6 +267,14 @@ class CompiledEvaluator(Runner):
             self._crew.wait()
             raise
         self._seconds_per_episode = (time.perf_counter() - began) * len(places) / episodes  # of one thread
+
+
+def _action_noise(
+    policy: Policy, T: int, episodes: Int[Array, "E"], k: int, key: Key
+) -> Float[Array, "E T z"]:
+    """What the actions of some episodes are drawn with, at k episodes per candidate."""
+    streams = (action_stream(key, *divmod(int(e), k)) for e in episodes)
+    return np.array([cast(StochasticPolicy, policy).noise(rng, T) for rng in streams])
 
 
 def _in_lanes(

@@ -18,6 +18,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -44,6 +45,8 @@ from policysearch.space import Space
 logger = logging.getLogger("policysearch.programs")
 
 GRACE_SECONDS = 1.0  # between asking a program to end and ending it
+#: Attributes that belong to one process.
+LIVE = ("_free", "_stopped", "_keeps", "_inner")
 _TICK_SECONDS = 0.05  # how often the clock is looked at
 
 
@@ -91,11 +94,36 @@ class ProgramEvaluator(Runner):
         self._command, self._here = Command.read(command, space, template, directory), Path.cwd()
         self._own = self._command.used - set(space.names)
         self.seeded = not self._own.isdisjoint({"seed", "json"})  # the file has the seed, too
+        self._begin()
+        self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
+
+    def _begin(self) -> None:
         self._free = SimpleQueue[int]()
-        for worker in range(workers):
+        for worker in range(self.workers):
             self._free.put(worker)
         self._stopped, self._keeps = threading.Event(), threading.Semaphore()
-        self._inner = FunctionEvaluator(self._run, space, goal=goal, constraints=constraints)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to run the program."""
+        return {name: value for name, value in vars(self).items() if name not in LIVE}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, workers=1)
+        self._begin()
+
+    @property
+    def sent(self) -> tuple[FunctionEvaluator, tuple[str, ...]]:
+        """What runs the program in other processes, one at a time in each, and the files that its command names.
+
+        Raises:
+            ValueError: if the command names the worker, of which there are those of other machines too.
+        """
+        if "worker" in self._own:
+            raise ValueError(
+                f"command: expected no {{worker}} where the program runs on an engine, got {self.command!r}"
+            )
+        words = [str(self._here / word) for word in shlex.split(self.command)]
+        return self._inner, tuple(word for word in words if Path(word).is_file())
 
     def on(self, scenarios: Sequence[dict[str, Any]]) -> "ProgramEvaluator":
         """This evaluator, on the scenarios of a `FunctionEvaluator`."""

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policysearch.core import Evaluation, Evaluator, Failure, Moments, Proposal
-from policysearch.errors import MACHINE_TROUBLE, CommandError
+from policysearch.errors import MACHINE_TROUBLE, EndsStudy
 from policysearch.evaluators.runner import Runner
 from policysearch.seeding import Key
 
@@ -25,7 +25,7 @@ from policysearch.seeding import Key
 Record = dict[str, Any]
 
 
-class ReplayDiffers(CommandError):  # noqa: N818 - it states what was found
+class ReplayDiffers(EndsStudy):
     """A search that is replayed asks for, or gets, something else than what is recorded."""
 
     exit_code = MACHINE_TROUBLE

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 
 from policysearch.core import Array, Evaluation, Failure, Moments, Proposal, Rollout, StochasticPolicy
 from policysearch.evaluators import loop
+from policysearch.evaluators.runner import Outcome, Pair
 
 
 def empty_results(episodes: int, obs_size: int | None) -> loop.Results:
@@ -108,9 +109,12 @@ def evaluation_of(
     proposal: Proposal,
     results: loop.Results,
     failures: Sequence[Failure],
-    rollouts: Sequence[Sequence[Rollout]],
+    rollouts: Sequence[tuple[int, Rollout]],
 ) -> Evaluation:
-    """The evaluation of a proposal, episode e is the (e mod k)-th of candidate e // k; rollouts by candidate."""
+    """The evaluation of a proposal, episode e is the (e mod k)-th of candidate e // k; rollouts with candidates."""
+    by_candidate: list[list[Rollout]] = [[] for _ in range(len(proposal.params) if proposal.record else 0)]
+    for i, rollout in rollouts:
+        by_candidate[i].append(rollout)
     shape, returns, moments = (len(proposal.params), proposal.episodes), results.returns, None
     if failures:
         returns = np.where(completed(results), returns, np.nan)
@@ -122,7 +126,38 @@ def evaluation_of(
         returns.reshape(shape),
         results.steps.reshape(shape),
         failures=tuple(failures),
-        rollouts=tuple(map(tuple, rollouts)),
+        rollouts=tuple(map(tuple, by_candidate)),
         moments=moments,
         clipped_steps=int(results.clipped.sum()),
     )
+
+
+def outcomes_of(
+    proposal: Proposal,
+    pairs: Sequence[Pair],
+    results: loop.Results,
+    failures: Sequence[Failure],
+    rollouts: Sequence[tuple[int, Rollout]],
+) -> list[Outcome]:
+    """The outcomes of some (candidate, episode) pairs, an episode each; rollouts are those that did not fail."""
+    why = {(failure.candidate, failure.episode): failure for failure in failures}
+    records = iter(rollouts)
+    outcomes = []
+    for e, (i, j) in enumerate(pairs):
+        failure = why.get((i, j))
+        well = failure is None
+        outcomes.append(
+            Outcome(
+                i,
+                j,
+                float(results.returns[e]) if well else np.nan,
+                int(results.steps[e]),
+                int(results.clipped[e]),
+                failure,
+                next(records)[1] if well and proposal.record else None,
+                Moments(int(results.steps[e]), results.mean[e], results.M2[e])
+                if well and proposal.moments
+                else None,
+            )
+        )
+    return outcomes

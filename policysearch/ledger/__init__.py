@@ -27,6 +27,7 @@ from policysearch.ledger.storage import (
     read_since,
     set_aside,
 )
+from policysearch.ledger.stored import Stored
 
 __all__ = [
     "APPLICATION_ID",
@@ -38,6 +39,7 @@ __all__ = [
     "LedgerRefused",
     "LedgerReplaced",
     "Position",
+    "Stored",
     "checksum",
     "holder",
     "locked",

@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from policysearch.files import partial_name
 from policysearch.ledger import storage
 from policysearch.ledger.errors import LedgerBusy, LedgerError, advice, cause, in_words
 from policysearch.ledger.lock import Lock
-from policysearch.ledger.storage import Row, next_to
+from policysearch.ledger.storage import Event, Row, next_to
+from policysearch.ledger.stored import stream
 from policysearch.plain_data import encode
 
 
@@ -26,8 +27,12 @@ class _Lost(Exception):  # noqa: N818 - it states what was found
 class Ledger:
     """A ledger open for writing, created if there is none; also a context manager.
 
+    Args:
+        path: the file.
+        each: is given the events that are in it, one after the other, which are not kept then.
+
     Attributes:
-        events: what was in it when it was opened.
+        events: what was in it when it was opened, without `each`.
 
     Raises:
         LedgerBusy: if another process writes to it.
@@ -35,8 +40,8 @@ class Ledger:
         LedgerError: if it cannot be opened or written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, each: Callable[[Event], None] | None = None) -> None:
+        self.path, self.events = path, tuple[Event, ...]()
         with ExitStack() as opened:
             self._lock = Lock(path)
             opened.callback(self._lock.release)
@@ -44,7 +49,12 @@ class Ledger:
                 storage.check_place(path)
                 if not path.exists() or not path.stat().st_size:
                     storage.make(path)
-                self.events = tuple(storage.read(path))
+                if each is None:
+                    self.events = tuple(storage.read(path))
+                else:
+                    with closing(stream(path)) as events:
+                        for event in events:
+                            each(event)
                 self._db = storage.writable(path)
                 opened.callback(self._db.close)
                 self._committed, self._files = storage.last(self._db), self._found()

@@ -95,14 +95,14 @@ def read_since(path: Path, since: Position = Position()) -> tuple[list[Event], P
         raise LedgerError(f"{path}: no such ledger")
     check_place(path)
     try:
-        with closing(_reading(path)) as db:
+        with closing(reading(path)) as db:
             db.execute("BEGIN")  # what is committed meanwhile is not seen
             check(db, path, whole=not since.number)
             if since.number:
                 _check_same(db, path, since)
             else:
-                _check_log(db, path)
-            return list(_events(db, path, since)), Position(*last(db))
+                check_log(db, path)
+            return list(events_in(db, path, since)), Position(*last(db))
     except sqlite3.Error as error:
         raise in_words(path, error) from error
 
@@ -147,7 +147,7 @@ def next_to(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def _reading(path: Path) -> sqlite3.Connection:
+def reading(path: Path) -> sqlite3.Connection:
     """A connection that does not write; where nothing can be written, it needs no file next to the ledger."""
     fixed = not os.access(path.parent, os.W_OK) and not next_to(path, "-wal").exists()
     return _connected(path, "immutable=1" if fixed else "mode=ro")
@@ -229,7 +229,7 @@ def check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
         raise LedgerRefused(f"{path}: damaged: {findings[0]}; {KEPT}")
 
 
-def _check_log(db: sqlite3.Connection, path: Path) -> None:
+def check_log(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a ledger whose write-ahead log is that of another one, as if the file was replaced in a run.
 
     With its own log it has the last event that it has without, unless a checkpoint was interrupted.
@@ -255,7 +255,7 @@ def _check_same(db: sqlite3.Connection, path: Path, since: Position) -> None:
         )
 
 
-def _events(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[Event]:
+def events_in(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[Event]:
     """All events after a position in order, their checksums compared."""
     expected, checksum = since.number + 1, since.checksum
     query = "SELECT * FROM events WHERE number > ? ORDER BY number"

@@ -226,18 +226,19 @@ def _runner(
     """What runs a program, or a function that wants the parameters as a mapping or `typed`.
 
     Raises:
-        ValueError: for a program that is not there, a function that cannot be sent to another process, or a program
-            and an engine.
+        ValueError: for a program that is not there, or a function that cannot be sent to another process.
     """
     scenarios = Scenarios.of(settings.scenarios, settings.objective).values
     timeout, wanted = settings.timeout, asked(settings)
     files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
     if isinstance(run, str):
-        if engine is not None:
-            raise ValueError(
-                f"engine: expected a function, which may run the program, got the command {run!r}"
-            )
-        return ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **wanted).on(scenarios)
+        program = ProgramEvaluator(run, space, workers=workers, timeout=timeout, **files, **wanted).on(
+            scenarios
+        )
+        if engine is None:
+            return program
+        inner, named = program.sent
+        return EngineEvaluator(inner, engine, depends=(*settings.depends, *named))
     if given := [name for name, value in files.items() if value]:
         raise ValueError(f"{' and '.join(given)}: expected a command that they are for, got {name_of(run)}")
     evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, scenarios=scenarios, **wanted)

@@ -327,7 +327,19 @@ def test_the_options_are_described_once() -> None:
     assert CompareOptions.__annotations__.keys() == Study.model_fields.keys() | Reuse.model_fields.keys()
     assert all(option.description for option in Study.model_fields.values())
     flags = {field.name for field in dataclasses.fields(Arguments)}
-    own = {"study", "plan", "set", "workers", "out", "shard", "log", "latex", "list", *Reuse.model_fields}
+    own = {
+        "study",
+        "plan",
+        "set",
+        "workers",
+        "engine",
+        "out",
+        "shard",
+        "log",
+        "latex",
+        "list",
+        *Reuse.model_fields,
+    }
     own |= EnvironmentFlags.model_fields.keys()  # for all tasks; a study file has them for each
     assert flags - own == Study.model_fields.keys() - {"curve_points"}
     assert StudySettings.model_fields.keys() | {"tasks", "optimizers"} == Study.model_fields.keys()
@@ -335,6 +347,7 @@ def test_the_options_are_described_once() -> None:
         "study",
         "out",
         "workers",
+        "engine",
         "progress",
         "log",
         "options",

@@ -481,8 +481,8 @@ def test_a_full_disk_while_running_ends_with_exit_code_3_and_nothing_is_lost(
                  "--workers", "1", "--out", str(out)]  # fmt: skip
     original = Ledger.__init__
 
-    def small(self: Ledger, path: Path) -> None:
-        original(self, path)
+    def small(self: Ledger, path: Path, *more: Any) -> None:
+        original(self, path, *more)
         self._db.execute("PRAGMA max_page_count = 12")
 
     monkeypatch.setattr(Ledger, "__init__", small)

@@ -1,82 +1,43 @@
-"""A cluster of Dask: its workers are killed, and differ, while a tuning runs."""
+"""A cluster of Dask: its workers are killed, stopped and differ while a tuning or a comparison runs."""
 
-import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import in_process
 import pytest
+import tomli_w
 
 pytest.importorskip("distributed", reason="needs the extra dask")
 
+import dask
+
+import policysearch
 from policysearch import tune
-from policysearch.engines import EngineLost, WorkerDiffers
+from policysearch.compare.__main__ import main
+from policysearch.compare.api import compare
+from policysearch.compare.journal import NAME, StudyJournal
+from policysearch.compare.result import CompareResult
+from policysearch.engines import EngineLost, WorkerDiffers, opened
+from policysearch.ledger import read
 from policysearch.space import Parameter, Space
+from policysearch.tune.result import TuneResult
 
 sys.path.append(str(Path(__file__).parent))
 import plants
+from cluster import HERE, TESTS, Cluster
 
 SPACE = Space((Parameter("x", 2.0, -5.0, 5.0),))
-HERE = str(Path(__file__).parent)
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask, when its scheduler ends
-
-
-class Cluster:
-    """A scheduler and workers on free ports, which end with the test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "scheduler.json"
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self.start(
-            "scheduler",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--no-dashboard",
-            "--scheduler-file",
-            str(self.file),
-        )
-        while not self.file.exists():
-            time.sleep(0.05)
-
-    def start(self, *arguments: str, path: str = HERE) -> "subprocess.Popen[bytes]":
-        places = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
-            env=os.environ | {"PYTHONPATH": places},
-            cwd=self.folder,
-            start_new_session=True,
-            stderr=subprocess.DEVNULL,
-        )
-        self.processes.append(process)
-        return process
-
-    def worker(self, path: str = HERE) -> "subprocess.Popen[bytes]":
-        flags = (
-            "--nthreads",
-            "1",
-            "--no-dashboard",
-            "--host",
-            "127.0.0.1",
-            "--local-directory",
-            str(self.folder),
-        )
-        return self.start("worker", "--scheduler-file", str(self.file), *flags, path=path)
-
-    @property
-    def name(self) -> str:
-        return f"dask={self.file}"
-
-    def close(self) -> None:
-        for process in reversed(self.processes):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of Dask, when its scheduler ends
+    pytest.mark.usefixtures("warm_workers", "blank_pictures", "no_tune_pictures"),
+]
 
 
 @pytest.fixture
@@ -86,54 +47,196 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made.close()
 
 
-def test_a_tuning_has_the_bits_of_a_local_one_though_a_node_is_killed_and_another_joins(
-    cluster: Cluster,
-) -> None:
-    first = cluster.worker()
+def at(line: int, act: Callable[[], object]) -> Callable[[str], None]:
+    """What is told the progress of a tuning, and acts once, when it is under way."""
     said: list[str] = []
 
-    def progress(line: str) -> None:
-        said.append(line)
-        if len(said) == 3:  # the search is under way
-            os.killpg(first.pid, signal.SIGKILL)
-            cluster.worker()
+    def progress(text: str) -> None:
+        said.append(text)
+        if len(said) == line:
+            act()
 
-    far = tune(
-        plants.slow, SPACE, 60, "random-search", goal="minimise", engine=cluster.name, progress=progress
-    )
-    near = tune(plants.slow, SPACE, 60, "random-search", goal="minimise", workers=4)
-    assert first.poll() is not None
+    return progress
+
+
+def tuned(engine: str | None, **more: object) -> TuneResult:
+    return tune(plants.slow, SPACE, 60, "random-search", goal="minimise", engine=engine, **more)
+
+
+def same(far: TuneResult, near: TuneResult) -> None:
     assert far.values == near.values
     assert far.held_out.returns.tobytes() == near.held_out.returns.tobytes()
     assert far.history.equals(near.history)
 
 
-def test_an_edited_module_is_refused_before_the_first_rollout(
+def test_a_tuning_has_the_bits_of_a_local_one_though_a_node_is_killed_and_another_joins(
+    cluster: Cluster,
+) -> None:
+    first = cluster.worker()
+
+    def act() -> None:
+        cluster.signal(first, signal.SIGKILL)
+        cluster.worker()
+
+    far = tuned(cluster.name, progress=at(3, act))
+    assert first.poll() is not None
+    same(far, tuned(None, workers=4))
+
+
+def test_a_node_that_is_stopped_holds_up_nothing(cluster: Cluster) -> None:
+    nodes = [cluster.worker(), cluster.worker()]
+    engine = opened(cluster.name)
+    while engine.slots() < 2:
+        time.sleep(0.05)
+    engine.close()
+    same(
+        tuned(cluster.name, progress=at(3, lambda: cluster.signal(nodes[0], signal.SIGSTOP))),
+        tuned(None, workers=4),
+    )
+
+
+STUDY = {
+    "tasks": ["slow_env:Slow-v0"],
+    "optimizers": ["cma-es", "random-search"],
+    "rollouts": 100,
+    "runs": 2,
+    "curve_points": 1,
+}
+
+
+def frames(result: CompareResult) -> str:
+    return result.runs.drop(columns="wall_seconds").to_csv() + result.curves.to_csv()
+
+
+@pytest.fixture(scope="module")
+def near() -> str:
+    return frames(compare(STUDY, workers=2, progress=False))
+
+
+def test_a_comparison_has_the_tables_of_a_local_one_though_a_node_is_killed_and_another_joins(
+    cluster: Cluster, near: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first, evaluated, known = cluster.worker(), StudyJournal.evaluated, []
+
+    def counting(*arguments: object) -> None:
+        evaluated(*arguments)  # type: ignore[arg-type]
+        known.append(arguments)
+        if len(known) == 4:
+            cluster.signal(first, signal.SIGKILL)
+            cluster.worker()
+
+    monkeypatch.setattr(StudyJournal, "evaluated", counting)
+    assert frames(compare(STUDY, engine=cluster.name, progress=False, out=tmp_path / "out")) == near
+    assert first.poll() is not None
+
+
+def test_a_scheduler_that_is_killed_is_an_engine_that_is_lost_and_the_same_command_continues(
+    cluster: Cluster, near: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cluster.worker()
+    evaluated = StudyJournal.evaluated
+
+    def killing(*arguments: object) -> None:
+        evaluated(*arguments)  # type: ignore[arg-type]
+        cluster.signal(cluster.scheduler, signal.SIGKILL)
+
+    monkeypatch.setattr(StudyJournal, "evaluated", killing)
+    out = tmp_path / "out"
+    file = tmp_path / "study.toml"
+    file.write_text(tomli_w.dumps(STUDY), encoding="utf-8")
+    found = in_process.run(main, str(file), "--out", str(out), "--engine", cluster.name)
+    assert found.returncode == 3, found.stderr
+    assert "the same command continues" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert any(event.kind == "generation" for event in read(out / NAME))
+    monkeypatch.undo()
+    assert frames(compare(STUDY, out=out, progress=False)) == near
+
+
+def test_a_tuning_whose_scheduler_is_killed_continues_where_it_was(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.worker()
+    out = tmp_path / "out"
+    with pytest.raises(EngineLost):
+        tuned(
+            cluster.name, out=out, progress=at(3, lambda: cluster.signal(cluster.scheduler, signal.SIGKILL))
+        )
+    same(tuned(None, out=out), tuned(None))
+
+
+def test_a_worker_that_differs_is_refused_before_the_first_rollout(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted, other = tmp_path / "counted", tmp_path / "other"
-    counted.mkdir()
-    other.mkdir()
+    counted = tmp_path / "counted"
     monkeypatch.setenv("POLICYSEARCH_COUNTED", str(counted))
-    text = (Path(HERE) / "plants.py").read_text()
-    (other / "plants.py").write_text(text.replace('return params["x"]\n', 'return -params["x"]\n'))
-    cluster.worker(path=str(other))
-    with pytest.raises(WorkerDiffers, match=r"module plants .* is another one"):
-        tune(plants.counted, SPACE, 20, engine=cluster.name)
+    edited, older = tmp_path / "edited", tmp_path / "older"
+    for folder in (counted, edited, older):
+        folder.mkdir()
+    text = Path(plants.__file__).read_text(encoding="utf-8")
+    (edited / "plants.py").write_text(text.replace('return params["x"]\n', 'return -params["x"]\n'))
+    package = Path(policysearch.__file__).parent
+    shutil.copytree(package, older / "policysearch", ignore=shutil.ignore_patterns("__pycache__"))
+    with (older / "policysearch/seeding.py").open("a", encoding="utf-8") as file:
+        file.write("\n# another one\n")
+    rows = [
+        ([edited, HERE, TESTS], r"module plants .* is another one"),
+        ([older, HERE, TESTS], "source of policysearch is"),
+        ([TESTS], "module plants is not there"),
+    ]
+    for folders, said in rows:
+        node = cluster.worker(folders)
+        with pytest.raises(WorkerDiffers, match=said):
+            tune(plants.counted, SPACE, 20, engine=cluster.name)
+        cluster.signal(node, signal.SIGKILL)
     assert not list(counted.iterdir())
 
 
-def test_a_scheduler_that_is_killed_is_an_engine_that_is_lost(cluster: Cluster, tmp_path: Path) -> None:
+def test_messages_are_encrypted_and_who_has_no_certificate_is_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subject = ["-subj", "/CN=policysearch", "-days", "1", "-nodes", "-newkey", "rsa:2048"]
+    subprocess.run(
+        ["openssl", "req", "-x509", *subject, "-keyout", key, "-out", cert],  # noqa: S607
+        check=True,
+        capture_output=True,
+    )
+    cluster = Cluster(
+        tmp_path, "--protocol", "tls", "--tls-ca-file", cert, "--tls-cert", cert, "--tls-key", key
+    )
+    try:
+        cluster.worker()
+        assert cluster.address.startswith("tls://")
+        with pytest.raises(ValueError, match="TLS"):
+            opened(f"dask={cluster.address}")
+        mine = {"ca-file": cert, "client": {"key": key, "cert": cert}}
+        with dask.config.set({"distributed.comm.tls": mine}):
+            far = tune(plants.cost, SPACE, 20, "random-search", engine=f"dask={cluster.address}")
+        assert far.history.equals(tune(plants.cost, SPACE, 20, "random-search").history)
+    finally:
+        cluster.close()
+
+
+def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Cluster) -> None:
+    with pytest.raises(ValueError, match="DASK_SCHEDULER_ADDRESS"):
+        opened("dask")
+    with dask.config.set({"scheduler-address": cluster.address}):
+        engine = opened("dask")
+        assert engine.slots() == 0
+        engine.close()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("event", ["append_text", "append", "commit"])
+def test_a_driver_that_is_killed_at_any_kind_of_event_continues_to_the_same_tables(
+    cluster: Cluster, near: str, tmp_path: Path, event: str
+) -> None:
     cluster.worker()
-    said: list[str] = []
-
-    def progress(line: str) -> None:
-        said.append(line)
-        if len(said) == 3:
-            os.killpg(cluster.scheduler.pid, signal.SIGKILL)
-
+    cluster.worker()
     out = tmp_path / "out"
-    with pytest.raises(EngineLost):
-        tune(plants.slow, SPACE, 40, "random-search", engine=cluster.name, progress=progress, out=out)
-    far = tune(plants.slow, SPACE, 40, "random-search", out=out)
-    assert far.history.equals(tune(plants.slow, SPACE, 40, "random-search").history)
+    for place in (1, 2, 3, 5):
+        script = [sys.executable, str(Path(__file__).with_name("killed_driver.py"))]
+        command = [*script, event, str(place), str(out), cluster.name, json.dumps(STUDY)]
+        path = os.pathsep.join([str(Path(policysearch.__file__).parent.parent), str(TESTS)])
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False, timeout=200)
+        assert done.returncode in (0, -signal.SIGKILL)
+    assert frames(compare(STUDY, out=out, engine=cluster.name, progress=False)) == near

@@ -16,10 +16,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policysearch.core import Evaluation, Proposal
-from policysearch.engines import Engine, EngineEvaluator, EngineLost, WorkerDiffers, chunk, evaluator, opened
+from policysearch.engines import (
+    Engine,
+    EngineEvaluator,
+    EngineLost,
+    WorkerDiffers,
+    WorkerFailed,
+    chunk,
+    evaluator,
+    flights,
+    opened,
+)
 from policysearch.engines.fingerprint import Fingerprint
+from policysearch.engines.guarded import Refused, here
 from policysearch.evaluators import FunctionEvaluator, PoolEvaluator
+from policysearch.evaluators.programs import ProgramEvaluator
+from policysearch.evaluators.runner import Divisible
+from policysearch.optimizers import OPTIMIZERS
 from policysearch.space import Parameter, Space
+from policysearch.tasks import find_task, make_problem
 
 sys.path.append(str(Path(__file__).parent))
 import plants
@@ -37,6 +52,13 @@ def same(one: Evaluation, other: Evaluation) -> None:
     for name in ("params", "returns", "steps"):
         assert getattr(one, name).tobytes() == getattr(other, name).tobytes(), name
     assert one.failures == other.failures
+    assert (one.moments is None) == (other.moments is None)
+    if one.moments is not None and other.moments is not None:
+        assert one.moments.mean.tobytes() == other.moments.mean.tobytes()
+        assert one.moments.M2.tobytes() == other.moments.M2.tobytes()
+    for mine, others in zip(one.rollouts, other.rollouts, strict=True):
+        assert [r.obs.tobytes() for r in mine] == [r.obs.tobytes() for r in others]
+        assert [r.actions.tobytes() for r in mine] == [r.actions.tobytes() for r in others]
     assert one.retried_rollouts == other.retried_rollouts
     assert {k: v.tobytes() for k, v in one.metrics.items()} == {
         k: v.tobytes() for k, v in other.metrics.items()
@@ -62,13 +84,17 @@ class Scripted(Executor):
                 self.hung.append(future)
             case "broken":
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            case "mistaken":
+                raise RuntimeError("a mistake of another kind")
         return future
 
 
 def answer(order: chunk.Order) -> chunk.Done:
     """What a worker does, without its processes."""
     inner = chunk.Arrived(order.sent.message, order.sent.common_random_numbers)
-    return chunk.Done(tuple(inner.outcomes(order.whole(), order.key, order.pairs)), 0.01 * len(order.pairs))
+    return chunk.Done(
+        tuple(inner.outcomes(order.whole(), order.key, order.pairs)), 0.01 * len(order.pairs), here()
+    )
 
 
 def scripted(
@@ -103,6 +129,60 @@ def test_bits_do_not_depend_on_chunks_slots_or_lost_chunks(
     assert sorted(sent) == sorted(asked.pairs)
 
 
+@pytest.mark.parametrize("kind", ["compiled", "episodes"])
+@pytest.mark.parametrize("flags", [{"record": True, "sample": True}, {"moments": True}, {"sample": True}])
+def test_rollouts_of_environments_have_the_same_bits(kind: Any, flags: dict[str, bool]) -> None:
+    problem = make_problem(
+        find_task("CartPole-v1"), OPTIMIZERS["reinforce"](), whitened=False, seed=0, run=0, evaluator=kind
+    )
+    start = problem.domain.start
+    params = start + 0.1 * np.arange(5 * start.size).reshape(5, start.size)
+    asked = Proposal(params, start, 2, **flags)
+    with problem.evaluator as inner:
+        near = inner.evaluate(asked, KEY)
+        assert isinstance(inner, Divisible)
+        engine = EngineEvaluator(inner, Engine(Scripted(lambda i: "lost" if i == 1 else "run"), lambda: 3))
+        engine._pace.each = 0.2
+        same(engine.evaluate(asked, KEY), near)
+
+
+def test_a_program_is_sent_with_the_files_that_it_names(tmp_path: Path) -> None:
+    script = tmp_path / "square.py"
+    script.write_text("import sys; print(float(sys.argv[1]) ** 2 + int(sys.argv[2]) % 1000)")
+    program = ProgramEvaluator(f"{sys.executable} {script} {{x}} {{seed}}", SPACE, workers=2)
+    inner, files = program.sent
+    assert str(script) in files
+    asked = proposal(3, 1)
+    same(
+        EngineEvaluator(inner, Engine(Scripted(), lambda: 2)).evaluate(asked, KEY),
+        program.evaluate(asked, KEY),
+    )
+    with pytest.raises(ValueError, match=r"expected no \{worker\}"):
+        _ = ProgramEvaluator(f"{sys.executable} {script} {{x}} {{worker}}", SPACE).sent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "processors", "left", "slots", "size"),
+    [
+        (60.0, 64, 64, 1, 64),  # one rollout for every processor of the only worker, all at once
+        (60.0, 64, 64, 2, 32),
+        (60.0, 64, 1000, 2, 64),
+        (0.01, 1, 1000, 2, 50),  # half a second
+        (0.01, 1, 100, 2, 25),  # fewer towards the end
+        (0.01, 1, 3, 2, 1),
+        (None, 1, 1000, 2, 64),
+        (None, 1, 64, 1, 32),
+    ],
+)
+def test_a_chunk_fills_the_processors_of_its_worker(
+    seconds: float | None, processors: int, left: int, slots: int, size: int
+) -> None:
+    pace = evaluator.Pace()
+    if seconds is not None:
+        pace.learn(processors, seconds, processors)
+    assert pace.size(left, slots) == size
+
+
 def test_a_chunk_has_only_the_rows_that_it_needs() -> None:
     executor, engine = scripted()
     engine.evaluate(proposal(12, 1), KEY)
@@ -132,14 +212,14 @@ def test_a_late_chunk_is_run_twice_without_waiting_for_a_free_slot(monkeypatch: 
 
 
 def test_slots_are_asked_anew_and_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluator, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(flights, "COUNT_SECONDS", 0.01)
     slots = iter([0, 0, 0])
     said: list[str] = []
     engine = EngineEvaluator(
         FunctionEvaluator(plants.cost, SPACE), Engine(Scripted(), lambda: next(slots, 3)), say=said.append
     )
     assert np.isfinite(engine.evaluate(proposal(), KEY).returns).all()
-    assert said == ["waiting for workers"]
+    assert said == ["waiting for workers", "engine: 3 workers"]
 
 
 def test_an_engine_that_takes_no_tasks_is_lost_and_the_same_command_continues() -> None:
@@ -149,12 +229,33 @@ def test_an_engine_that_takes_no_tasks_is_lost_and_the_same_command_continues() 
     assert caught.value.exit_code == 3
 
 
+def test_what_an_executor_raises_for_another_reason_is_no_lost_engine() -> None:
+    _, engine = scripted(lambda i: "mistaken")
+    with pytest.raises(RuntimeError, match="a mistake of another kind") as caught:
+        engine.evaluate(proposal(), KEY)
+    assert not isinstance(caught.value, EngineLost)
+
+
+@pytest.mark.parametrize(("differs", "kind", "code"), [(True, WorkerDiffers, 2), (False, WorkerFailed, 3)])
+def test_a_worker_that_differs_is_no_trouble_of_a_machine(differs: bool, kind: type, code: int) -> None:
+    class Refusing(Scripted):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+            future: Future[Any] = Future()
+            future.set_result(Refused("node1: a reason", differs))
+            return future
+
+    engine = EngineEvaluator(FunctionEvaluator(plants.cost, SPACE), Engine(Refusing(), lambda: 1))
+    with pytest.raises(kind, match="node1: a reason") as caught:
+        engine.evaluate(proposal(), KEY)
+    assert caught.value.exit_code == code  # type: ignore[attr-defined]
+
+
 def test_a_refusal_ends_the_evaluation_and_cancels_the_rest() -> None:
     class Refusing(Scripted):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
             future = super().submit(fn, *args, **kwargs)
             if len(self.orders) == 2:
-                future.set_result(chunk.Refused("node1: numpy is 1.0, at the driver 2.0", differs=True))
+                future.set_result(Refused("node1: numpy is 1.0, at the driver 2.0", differs=True))
             return future
 
     executor = Refusing(lambda i: "hung")
@@ -189,7 +290,7 @@ def test_a_worker_that_differs_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     for other, said in others:
         sent = dataclasses.replace(engine.sent, fingerprint=other)
         refused = chunk.run(chunk.Order.of(sent, proposal(), KEY, [(0, 0)]))
-        assert isinstance(refused, chunk.Refused)
+        assert isinstance(refused, Refused)
         assert refused.differs
         assert re.search(said, refused.reason), refused.reason
     assert not list(tmp_path.iterdir())

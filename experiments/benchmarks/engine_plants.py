@@ -1,0 +1,30 @@
+"""What the workers of `engines.py` run: functions that sleep, compute, or end their process."""
+
+import ctypes
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def sleeping(params: Mapping[str, float], seed: int) -> float:
+    """A second of waiting, as for a simulator elsewhere."""
+    time.sleep(1.0)
+    return params["x"]
+
+
+def computing(params: Mapping[str, float], seed: int) -> float:
+    """30 ms of processor time."""
+    until = time.process_time() + 0.03
+    value = params["x"]
+    while time.process_time() < until:
+        value = float(np.sin(value + seed % 7))
+    return params["x"]
+
+
+def crashing(params: Mapping[str, float], seed: int) -> float:
+    """20 ms; a segmentation fault for about one in ten parameters."""
+    time.sleep(0.02)
+    if int(1e4 * abs(params["x"])) % 10 == 3:
+        ctypes.string_at(0)
+    return params["x"]

@@ -1,0 +1,30 @@
+"""Workers as Slurm jobs, which come and go while a study runs: `--engine slurm_jobs:make`.
+
+    JOBS=10 policysearch compare --tasks lqr --optimizers cma-es ars --engine slurm_jobs:make --out mine
+
+The driver runs on a login node, or in a job of its own. A job that ends at its time limit is replaced by another.
+"""
+
+import os
+
+from dask_jobqueue.slurm import SLURMCluster
+from distributed import Client
+
+from policysearch.engines import Engine, opened
+
+
+def make() -> Engine:
+    """An engine whose workers are as many jobs as JOBS says, of a node each."""
+    cluster = SLURMCluster(
+        cores=1,  # tasks at a time: a worker spreads each over the processors of its job
+        processes=1,
+        job_cpu=int(os.environ.get("CPUS", "64")),
+        memory=os.environ.get("MEMORY", "64GB"),
+        walltime=os.environ.get("WALLTIME", "08:00:00"),
+        job_extra_directives=["--exclusive"],
+        protocol="tls",  # by the certificates of Dask's configuration
+    )
+    cluster.adapt(
+        minimum_jobs=int(os.environ.get("JOBS", "4")), maximum_jobs=int(os.environ.get("JOBS", "4"))
+    )
+    return opened(Client(cluster).get_executor(pure=False))

@@ -1,0 +1,65 @@
+"""A cluster of Dask on free ports of this machine, which ends with the test."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE, TESTS = Path(__file__).parent, Path(__file__).parent.parent
+#: Ends a process with the one that has started it, whatever happens to that.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
+
+
+class Cluster:
+    """A scheduler and its workers; each of them is a process group of its own."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.folder, self.file, self.flags = folder, folder / "scheduler.json", flags
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start(
+            "scheduler", "--port", "0", "--scheduler-file", str(self.file), *flags, path=[]
+        )
+        while not self.file.exists():
+            time.sleep(0.05)
+
+    def start(self, command: str, *arguments: str, path: Iterable[Path | str]) -> "subprocess.Popen[bytes]":
+        places = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
+        program = [*WITH_PARENT, sys.executable, "-m", f"distributed.cli.dask_{command}"]
+        process = subprocess.Popen(
+            [*program, "--host", "127.0.0.1", "--no-dashboard", *arguments],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+            cwd=self.folder,
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
+
+    def worker(self, path: Iterable[Path | str] = (HERE, TESTS)) -> "subprocess.Popen[bytes]":
+        """A node with these folders first in its path."""
+        flags = ("--nthreads", "1", "--local-directory", str(self.folder), *self.flags)
+        file = ("--scheduler-file", str(self.file))
+        return self.start("worker", *file, *flags, path=path)
+
+    @property
+    def name(self) -> str:
+        return f"dask={self.file}"
+
+    @property
+    def address(self) -> str:
+        return str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
+
+    def signal(self, process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+        """Send a signal to a node: all of its group, the processes that guard it not among them."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            self.signal(process, signal.SIGKILL)
+            process.wait()
