@@ -158,7 +158,8 @@ def page(folder: Path, parts: dict[str, Any], rows: dict[str, float]) -> None:
 def updates(tab: Any, link: str, parts: dict[str, Any], rows: dict[str, float]) -> None:
     """Send updates to a page in place of its server."""
     sockets: list[Any] = []
-    tab.route_web_socket(re.compile("/live"), sockets.append)
+    tab.set_default_timeout(600_000)  # ms
+    tab.route_web_socket(re.compile("/live"), lambda socket: sockets.append(socket))  # noqa: PLW0108 - it is marked
     tab.goto(link)
     while not sockets:
         tab.wait_for_timeout(50)
@@ -166,7 +167,7 @@ def updates(tab: Any, link: str, parts: dict[str, Any], rows: dict[str, float]) 
     send(json.dumps({"parts": parts}))
     task, head = parts["task 0"], parts["head"]
     for name, count, part in (
-        ("update of a task, ms", 200, ("task 0", task)),
+        ("update of a task, ms", 100, ("task 0", task)),
         ("update of the head, ms", 2000, None),
     ):
         began = time.perf_counter()
@@ -210,9 +211,12 @@ def main() -> None:
     rows: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "study"
-        parts = share(folder, rows)
-        ledger(folder, rows["study, s"], rows)
-        page(folder, parts, rows)
+        try:
+            parts = share(folder, rows)
+            ledger(folder, rows["study, s"], rows)
+            page(folder, parts, rows)
+        finally:
+            print(rows)
     table = pd.DataFrame({"quantity": [*rows], "value": [float(f"{value:.4g}") for value in rows.values()]})
     print(table.to_string(index=False))
     if chosen.out:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -231,8 +232,6 @@ def test_a_session_is_shown_and_what_is_blind_stays_blind(tmp_path: Path) -> Non
 
 
 def test_a_ledger_that_is_replaced_is_shown_anew_and_trouble_is_said(study: Path, tmp_path: Path) -> None:
-    import shutil
-
     path = tmp_path / "ledger.sqlite"
     follower = Follower(path, lambda: WatchedStudy(tmp_path))
     assert follower.update()
@@ -252,6 +251,25 @@ def test_a_ledger_that_is_replaced_is_shown_anew_and_trouble_is_said(study: Path
     assert shown(follower.view)["head"]["done"] < 12
     assert "cannot be shown: ValueError: unknown kind 'note'" in follower.trouble
     assert not follower.update()
+
+
+def test_a_study_that_was_killed_is_shown_as_far_as_it_was_committed(study: Path, tmp_path: Path) -> None:
+    events = read(study / "ledger.sqlite")
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        for event in events[:60]:
+            ledger.append_text(event.kind, event.key, event.text)
+        ledger.commit()
+        killed = tmp_path / "killed"  # what is on the disk if it is killed now
+        killed.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copyfile(tmp_path / f"ledger.sqlite{suffix}", killed / f"ledger.sqlite{suffix}")
+    follower = Follower(killed / "ledger.sqlite", lambda: WatchedStudy(killed))
+    assert follower.update()
+    assert follower.trouble == ""
+    expected = shown(taken(WatchedStudy(killed), events[:60]))
+    found = shown(follower.view)
+    assert found.keys() == expected.keys()
+    assert all(found[name] == expected[name] for name in found if name != "head")  # which has the time left
 
 
 @pytest.mark.parametrize("text", ["{}", '{"tasks": 3}', "[1]", '{"tasks":{},"optimizers":{}}'])

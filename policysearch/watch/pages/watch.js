@@ -107,7 +107,7 @@ function showFailures(name, failures) {
   section(name, "Failures").body.replaceChildren(table(["where", "reason, and the command that shows it again once the study has written its results"], rows, { class: "words" }));
 }
 
-const words = (values) => Object.entries(values).map(([name, value]) => `${name} ${typeof value === "number" ? number(value) : value}`).join(", ");
+const words = (values) => Object.entries(values).map(([name, value]) => `${name} ${typeof value === "number" && !Number.isInteger(value) ? number(value) : value}`).join(", ");
 
 function showCandidates(name, found) {
   const place = section(name, "Candidates"), { rollouts, value } = found.columns, sorted = (by) => [...by.keys()].filter((i) => by[i] !== null).sort((i, j) => by[i] - by[j]);
