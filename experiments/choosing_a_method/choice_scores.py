@@ -141,7 +141,9 @@ def gains(run: pd.DataFrame) -> pd.DataFrame:
         own = part.groupby("problem")["score"].mean()
         base = run[(run["method"] == f"{plain}#0") & (run["budget"] == budget)]
         difference = (own - base.groupby("problem")["score"].mean()).dropna().to_numpy()
-        low, high = interval(difference) if difference.size > 1 else (np.nan, np.nan)
+        if difference.size < 2:
+            continue
+        low, high = interval(difference)
         found.append((plain, name, budget, own.mean(), difference.mean(), low, high, difference.size))
     columns = ["method", "configuration", "budget", "score", "gain", "low", "high", "problems"]
     return pd.DataFrame(found, columns=columns).sort_values(

@@ -4,7 +4,8 @@
     python experiments/choosing_a_method/choose.py cost                      the processor hours of what is asked for
     python experiments/choosing_a_method/choose.py references                references.csv
     python experiments/choosing_a_method/choose.py run --split tuning --methods configurations --seeds 10 --most 300
-    python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults
+    python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults,
+        with --seeds 4 --configurations 8 --out experiments/choosing_a_method/defaults.csv   what is kept of it
     python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
     python experiments/choosing_a_method/choose.py page --out PAGE.md
 
@@ -15,6 +16,7 @@ environment of their own; those that are not installed are named and left out. A
 """
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -173,15 +175,27 @@ def cost(asked: argparse.Namespace) -> None:
 
 
 def defaults(asked: argparse.Namespace) -> None:
-    """Print, for every method and budget, the best configurations next to the default."""
-    table = choice_scores.gains(choice_scores.scored(choice_runs.read(asked.results)))
+    """Print, for every method and budget, the best configurations; keep all of them if `--out` is a CSV."""
+    runs = choice_runs.read(asked.results)
+    numbers = pd.to_numeric(runs["method"].str.partition("#")[2], errors="coerce")
+    kept = runs[(runs["seed"] < asked.seeds) & (numbers < asked.configurations)]
+    table = choice_scores.gains(choice_scores.scored(kept))
+    if asked.out.suffix == ".csv":
+        drawn = [choice_methods.drawn(*_named(name)) for name in table["configuration"]]
+        table = table.assign(hyperparameters=[json.dumps(options) for options in drawn]).round(4)
+        write_text(asked.out, table.to_csv(index=False))
     for (name, budget), part in table.groupby(["method", "budget"]):
         for row in part.head(3).itertuples():
-            options = choice_methods.drawn(str(name), int(str(row.configuration).partition("#")[2]))
+            options = choice_methods.drawn(*_named(str(row.configuration)))
             print(
                 f"{name:22} {budget:5} {row.configuration:26} {row.score:.3f}  default {row.gain:+.3f} "
                 f"({row.low:+.3f} to {row.high:+.3f}, {row.problems} problems)  {options or 'the default'}"
             )
+
+
+def _named(configuration: str) -> tuple[str, int]:
+    name, _, number = configuration.partition("#")
+    return name, int(number)
 
 
 def write_page(asked: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """The driver of the study of methods, at tiny sizes."""
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from policysearch.core import Domain, Evaluation, Proposal
-from policysearch.optimizers import CMAES, OPTIMIZERS
+from policysearch.optimizers import CMAES, OPTIMIZERS, build, source_of
 from policysearch.search import Budget, generations
 from policysearch.testing.problems import Values
 
@@ -259,3 +260,20 @@ def test_gains_of_configurations_are_over_the_default_on_the_same_problems(study
     assert found.loc["snes#1", "low"] < 0 < found.loc["snes#1", "high"]  # two problems
     assert found.loc["snes#0", "gain"] == 0
     assert list(found.index) == ["snes#1", "snes#0"]
+
+
+def test_defaults_that_are_not_the_sources_won_on_the_tuning_problems() -> None:
+    table = pd.read_csv(FOLDER / "defaults.csv")
+    table["options"] = table["hyperparameters"].map(json.loads)
+    won = table.groupby("configuration").filter(
+        lambda rows: (rows["low"] > 0).any() and (rows["high"] >= 0).all()
+    )
+    for name in ("pgpe", "evolution-strategy", "finite-difference", "one-plus-one-cma-es"):
+        rows = won[won["method"] == name]
+        best = rows.groupby("configuration")["gain"].mean().idxmax()
+        chosen = rows[rows["configuration"] == best]["options"].iloc[0]
+        made = build(name, {})
+        assert {field: getattr(made, field) for field in chosen} == chosen
+        assert set(chosen) == set(source_of(type(made)))
+    weakest = won[won["method"] == "cma-es"].groupby("configuration")["low"].max()
+    assert weakest.min() < 0.001  # which is why it has its author's value

@@ -413,7 +413,8 @@ def test_pgpe_takes_the_same_steps_in_any_unit_of_the_return(unit: float) -> Non
 
 
 def test_a_generation_without_any_return_teaches_pgpe_nothing() -> None:
-    search = PGPE(population_size=4).search(Domain.unbounded(np.zeros(2)), stream(2))
+    optimizer = PGPE(population_size=4, sigma=0.5, learning_rate=0.2, sigma_rate=0.1)
+    search = optimizer.search(Domain.unbounded(np.zeros(2)), stream(2))
     first = next(search)
     nothing = Evaluation(first.params, np.full((4, 1), np.nan), np.ones((4, 1), dtype=int))
     second = search.send(nothing)
