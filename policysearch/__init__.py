@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         SNES,
         SPSA,
         TRPO,
+        Auto,
         BayesianOptimization,
         CrossEntropy,
         EvolutionStrategy,
@@ -103,9 +104,10 @@ _PLACES = {
     "core": "Domain Evaluation Evaluator Optimizer Policy Proposal Rollout StochasticPolicy",
     "interrupts": "Interrupted",
     "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
-    "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO BayesianOptimization CrossEntropy EvolutionStrategy "
-    "FiniteDifference Genetic HillClimbing LearningRateCMAES LocalRegression MultiStart NaturalGradient NelderMead "
-    "OffPolicyReinforce OnePlusOneCMAES RandomSearch Reinforce Repeated SeparableCMAES Trusted Whitened build",
+    "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO Auto BayesianOptimization CrossEntropy "
+    "EvolutionStrategy FiniteDifference Genetic HillClimbing LearningRateCMAES LocalRegression MultiStart "
+    "NaturalGradient NelderMead OffPolicyReinforce OnePlusOneCMAES RandomSearch Reinforce Repeated SeparableCMAES "
+    "Trusted Whitened build",
     "policies": "MLP PID CascadedPID EnergySwingUp Gaussian LQRWeights Linear PatternGenerator Softmax",
     "search": "AskTell Budget Generation SearchFailed generations",
     "seeding": "stream",
@@ -130,6 +132,7 @@ __all__ = [
     "TASKS",
     "TRPO",
     "AskTell",
+    "Auto",
     "BayesianOptimization",
     "Bounds",
     "Budget",

@@ -25,7 +25,7 @@ PAGES = {
     "space": ("Parameters", "Parameter Space space_of Bounds Choice Constraint"),
     "methods": (
         "Methods",
-        "Optimizer OPTIMIZERS build Repeated Whitened Trusted RandomSearch HillClimbing NelderMead MultiStart "
+        "Optimizer OPTIMIZERS build Repeated Whitened Trusted Auto RandomSearch HillClimbing NelderMead MultiStart "
         "Genetic CrossEntropy CMAES SeparableCMAES LearningRateCMAES OnePlusOneCMAES LocalRegression SNES PGPE "
         "FiniteDifference SPSA EvolutionStrategy ARS Reinforce "
         "OffPolicyReinforce NaturalGradient TRPO PPO BayesianOptimization",

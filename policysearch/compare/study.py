@@ -39,8 +39,9 @@ from policysearch.tasks import (
     parse_policy,
 )
 
-#: Methods for cases that the quick study has not: many parameters, tiny budgets, several optima without noise.
-SPECIAL = ("multi-start", "one-plus-one-cma-es", "sep-cma-es")
+#: Methods for cases that the quick study has not (many parameters, tiny budgets, several optima without noise),
+#: and the one that chooses among them.
+SPECIAL = ("auto", "multi-start", "one-plus-one-cma-es", "sep-cma-es")
 #: What `python -m policysearch.compare` runs when nothing is asked for.
 QUICK: dict[str, Any] = {
     "tasks": {"CartPole-v1": {}, "lqr": {}},

@@ -1,6 +1,7 @@
 """The optimizers, one file per method; `registry` has them by name."""
 
 from policysearch.optimizers.ars import ARS
+from policysearch.optimizers.auto import Auto
 from policysearch.optimizers.bayesian import BayesianOptimization
 from policysearch.optimizers.cma_es import CMAES
 from policysearch.optimizers.cross_entropy import CrossEntropy
@@ -47,6 +48,7 @@ __all__ = [
     "SNES",
     "SPSA",
     "TRPO",
+    "Auto",
     "BayesianOptimization",
     "CrossEntropy",
     "EvolutionStrategy",

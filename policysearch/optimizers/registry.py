@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from policysearch.configuration import STRICT, Settings, messages
 from policysearch.core import Optimizer, needs_of, tunable_of
 from policysearch.optimizers.ars import ARS
+from policysearch.optimizers.auto import Auto
 from policysearch.optimizers.bayesian import BayesianOptimization
 from policysearch.optimizers.cma_es import CMAES
 from policysearch.optimizers.cross_entropy import CrossEntropy
@@ -46,6 +47,7 @@ OPTIMIZERS.update(
         "hill-climbing": HillClimbing,
         "nelder-mead": NelderMead,
         "multi-start": MultiStart,
+        "auto": Auto,
         "genetic": Genetic,
         "cross-entropy": CrossEntropy,
         "cma-es": CMAES,

@@ -25,6 +25,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "one-plus-one-cma-es":        ("yes", "yes", "yes"),
     "one-plus-one-cma-es again":  ("yes", "yes", "yes"),
     "multi-start":                ("yes", "yes", "yes"),
+    "auto":                       ("yes", "yes", "yes"),
     "cross-entropy full":         ("yes", "yes", "yes"),
     "snes":                       ("yes", "yes", "yes"),
     "pgpe":                       ("yes", "yes", "no"),
@@ -82,6 +83,7 @@ def test_a_method_notices_a_transformation_of_the_returns_as_the_table_says(
 LENGTHS = (
     "sigma",
     "edge",
+    "restart_edge",
     "mutation_sigma",
     "epsilon",
     "c",
