@@ -9,6 +9,9 @@ A small simplex wins with few rollouts, with noise and without. A lucky point do
 begins there, but keeps nothing of its value. The rule does not ask for the budget, so a search may be continued with
 more rollouts.
 
+Source: the idea of rules that choose by what is known of a problem is that of NGOpt (Meunier et al. 2022, "Black-box
+optimization revisited: improving algorithm selection wizards through massive benchmarking"); this rule is our own.
+
 Defaults: by the tuning problems of `experiments/choosing_a_method`, on which the numbers above and those of the three
 methods were chosen (`auto_rule.py` there).
 
