@@ -43,13 +43,11 @@ def comparing(*flags: str) -> Callable[[Path], None]:
 
 
 def starting_over(out: Path) -> None:
-    """A comparison with --fresh in the folder of a finished one."""
-    old, copy = out.with_name("old"), out.with_name(f"copy for {out.name}")
-    if not old.exists():
-        comparing("ars", "--workers", "1")(old)
+    """A comparison with --fresh in the folder of a finished one, a copy of the one next to it."""
+    copy = out.with_name(f"copy for {out.name}")
     if not out.exists():
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(old, copy)
+        shutil.copytree(out.with_name("old"), copy)
         copy.rename(out)
     comparing("nelder-mead", "--workers", "1", "--seed", "1", "--fresh")(out)
 
@@ -120,6 +118,8 @@ def kill(number: int, folder: Path) -> dict[str, Any]:
     command, results = COMMANDS[name]
     calm, out = folder / f"calm {name}", folder / f"kill {number}"
     if not (calm / "seconds").exists():
+        if command is starting_over and not (folder / "old").exists():
+            assert in_a_process(lambda: quietly(comparing("ars", "--workers", "1"), folder / "old")) == 0
         began = time.monotonic()
         assert in_a_process(lambda: quietly(command, calm)) == 0, name
         (calm / "seconds").write_text(str(time.monotonic() - began), encoding="utf-8")
