@@ -10,7 +10,7 @@ from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Proposal
 from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
 from policysearch.hitl.agenda import AVERAGED
-from policysearch.hitl.log import Entry, Log, parsed, refusing
+from policysearch.hitl.log import TOLD, Entry, Log, parsed, refusing
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.rebuilt import RebuiltSession
 from policysearch.ledger import read
@@ -59,6 +59,11 @@ class SessionView(RebuiltSession):
     def events(self) -> tuple[LoggedEvent, ...]:
         """The log: kinds and bodies; the number of an event is its place, from 1."""
         return tuple(self._log.events)
+
+    @property
+    def version(self) -> int:
+        """The number of events that may have changed what is next; what is only told changes nothing."""
+        return sum(kind not in TOLD for kind, _ in self._log.events)
 
     @property
     def proposals(self) -> tuple[Proposal, ...]:

@@ -675,6 +675,9 @@ def test_a_key_is_done_once_and_a_stale_version_or_boot_is_refused(served: tuple
     answers = [line.ask(do="note", text="once", key="k", lease=lease) for _ in range(20)]
     assert len({json.dumps(answer) for answer in answers}) == 1
     assert [kind for kind, _ in bench.session.events].count("note") == 1
+    seen = line.state["version"]
+    for _ in range(2):  # a note moves nothing
+        assert line.ask(do="note", text="another", lease=lease, version=seen)["code"] == 200
     stale = line.state["version"] - 1
     assert line.ask(do="confirm", lease=lease, version=stale)["code"] == 409
     assert line.ask(do="confirm", lease=lease, boot="another")["code"] == 409
@@ -829,6 +832,39 @@ def eventually(holds: Any, seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < limit
         time.sleep(0.02)
+
+
+@pytest.mark.nightly  # real time
+def test_a_limit_binds_in_the_running_guard_and_the_log_has_what_the_device_followed(tmp_path: Path) -> None:
+    log = tmp_path / "ankle.csv"
+    device = {
+        "device": "policysearch.hitl.guard.device:SimulatedAnkle", "slope": 20.0, "stop_time": 0.3,
+        "options": {"log": str(log), "stride_time": 1.0}, "records": str(tmp_path / "records"),
+    }  # fmt: skip
+    arguments = {"log": str(tmp_path / "session.sqlite"), "plan": PLAN.document(), "device": device}
+    with client.EngineConnection(client.started(arguments | {"inlet": {"walk_on": True}})) as connection:
+        for do in ("arm", "confirm", "start"):
+            assert connection.act(do, reason="ready")["code"] == 200
+        eventually(lambda: max(torques(log), default=0.0) > 10.0)  # the law in force is logged meanwhile
+        law = [
+            float(text) for text in SessionView.of(tmp_path / "session.sqlite").events[-1][1].get("law") or []
+        ]
+        assert connection.act("limit", torque=0.05, reason="it hurts")["code"] == 200
+        seen = len(torques(log))
+        eventually(lambda: len(torques(log)) > seen + 200)
+        assert max(torques(log)[seen + 100 :]) <= 0.05 * PLAN.mass
+        connection.wait(0.2)
+        assert connection.state["guard"]["highest"] == 0.05
+        assert connection.state["phase"] == "start"
+        assert connection.act("start")["code"] == 200
+        eventually(lambda: max(torques(log)[-100:]) > 0.04 * PLAN.mass)
+        connection.wait(0.2)
+    session = SessionView.of(tmp_path / "session.sqlite")
+    followed = [body["law"] for kind, body in session.events if kind == "law in force"]
+    assert followed[0] == pytest.approx(law)
+    assert followed[1] is None
+    assert followed[2][0] == 0.05
+    assert [entry.status for entry in session.entries] == ["void", "void"]
 
 
 @pytest.mark.nightly  # real time, on processors that nothing else loads

@@ -132,7 +132,7 @@ class Browser:
 
     def seen(self) -> dict[str, Any]:
         served = self.console.engine.server
-        return {"boot": served.boot, "version": len(served.engine.session.events)}
+        return {"boot": served.boot, "version": served.engine.session.version}
 
     @contextlib.contextmanager
     def page(self, **other: str | None) -> Iterator["OpenPage"]:

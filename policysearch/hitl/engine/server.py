@@ -6,7 +6,7 @@
     key        a text of the client's choice; the same key has the same answer, and is done once
     lease      what `control` answered; every action but `control` and those of `FREE` needs it, else 423
     boot       of the state that the client has seen; another one is of an earlier process: 409
-    version    the number of events that the client has seen; if it is given and another one: 409
+    version    of the state that the client has seen, see `SessionView.version`; if it is given and another one: 409
 
 The control ends with the connection that took it; `{"do": "control", "who": …, "take": true}` takes it from another.
 `{"do": "close"}` ends the process: a bout that is walked is stopped. Without a client, the process ends by itself
@@ -192,7 +192,7 @@ class Server:
                 return {"code": 423, "error": f"{self._who or 'no client'} has control; take it first"}
             if message.get("boot", self.boot) != self.boot:
                 return {"code": 409, "error": "the engine was started again since; look at its state"}
-            if message.get("version", events := len(self.engine.session.events)) != events:
+            if message.get("version", version := self.engine.session.version) != version:
                 return {"code": 409, "error": "the session has moved on since; look at its state"}
         if do == "close":
             self.leaving = True
@@ -216,7 +216,7 @@ class Server:
 
     def _state(self) -> dict[str, Any]:
         shown = state(self.engine)
-        return shown | {"boot": self.boot, "version": shown["events"], "control": self._who}
+        return shown | {"boot": self.boot, "version": self.engine.session.version, "control": self._who}
 
     def _show(self) -> None:
         """Send the state to all clients, if it has changed."""
