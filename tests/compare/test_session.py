@@ -706,7 +706,7 @@ def test_every_method_can_be_tuned_from_corner_to_corner() -> None:
     for name, cls in OPTIMIZERS.items():
         ranges = tunable_of(cls)
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        assert ranges, name
+        assert ranges or name == "auto", name  # which chooses others
         for field, (low, high) in ranges.items():
             assert 0 < low < defaults[field] < high, (name, field)
             for value in (low, high):
