@@ -11,10 +11,10 @@ The page is given its updates by a stand-in for the server, so that they come as
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,13 +35,17 @@ STUDY = "--tasks CartPole-v1 --rollouts 300 --runs 30 --workers 2"
 
 def started(*arguments: str, **more: Any) -> "subprocess.Popen[str]":
     """A module as a process."""
-    return subprocess.Popen([sys.executable, "-m", *arguments], text=True, **more)
+    return subprocess.Popen([sys.executable, "-m", *arguments], text=True, start_new_session=True, **more)
 
 
-def processor_seconds(process: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def processor_seconds(session: int, known: dict[int, float]) -> float:
+    """User and system time of all processes that a process has started, with those that have ended since."""
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = place.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(fields[3]) == session:
+                known[int(place.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(known.values())
 
 
 @contextmanager
@@ -70,7 +74,6 @@ def messages(host: str, token: str) -> Iterator[dict[str, Any] | None]:
 
 def share(folder: Path, rows: dict[str, float]) -> dict[str, Any]:
     """Run the study and watch it; returns the last of what the page was told."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began, parts, told = time.monotonic(), dict[str, Any](), 0
     study = started(
         "policysearch.compare",
@@ -83,15 +86,15 @@ def share(folder: Path, rows: dict[str, float]) -> dict[str, Any]:
     while not (folder / "ledger.sqlite").is_file():
         time.sleep(0.1)
     with watching(folder) as (process, host, token):
+        own, others = dict[int, float](), dict[int, float]()
         for news in messages(host, token):
             parts |= news or {}
             told += len(json.dumps(news)) if news else 0
+            rows["study, processor s"] = processor_seconds(study.pid, others)
+            rows["watch, processor s"] = processor_seconds(process, own)
             if study.poll() is not None:
                 break
-        rows["watch, processor s"] = processor_seconds(process)
-        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     rows["study, s"] = time.monotonic() - began
-    rows["study, processor s"] = spent.ru_utime + spent.ru_stime - before.ru_utime - before.ru_stime
     rows["share, %"] = 100 * rows["watch, processor s"] / rows["study, processor s"]
     rows["told, kB"] = told / 1e3
     return parts

@@ -53,7 +53,9 @@ class WatchedStudy:
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
-        body = body_of(event)
+        body = (
+            event.body if event.kind == "generation" else body_of(event)
+        )  # the many, of which few parts are read
         match event.kind:
             case "study":
                 self._study = Study.model_validate(body, context=SAVED)

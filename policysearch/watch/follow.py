@@ -8,8 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from policysearch.errors import CommandError
 from policysearch.ledger import Event, LedgerError, LedgerReplaced, Position, read_since
 
+#: What a view raises for events that are not of such a ledger.
+WRONG = (CommandError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 #: What a page shows of a ledger: plain data by the name of the part.
 Parts = Mapping[str, Any]
 
@@ -57,6 +60,7 @@ class Follower:
     def __init__(self, path: Path, begin: Callable[[], View]) -> None:
         self.path, self._begin = path, begin
         self.view, self.trouble = begin(), ""
+        self._shown = self.view.parts()
         self._position, self._broken = Position(), False
         self._stamp: object = None
 
@@ -66,24 +70,39 @@ class Follower:
             return False
         before, began = self.trouble, self._position
         try:
-            self._read()
-            self.trouble, self._stamp = "", stamp
+            events = self._read()
         except LedgerError as error:
             self.trouble = str(error)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self.trouble = f"{self.path}: cannot be shown: {type(error).__name__}: {error}"
-            self._broken = True
+            return self.trouble != before
+        self.trouble, self._stamp = "", stamp
+        try:
+            for event in events:
+                self.view.take(event)
+        except WRONG as error:
+            self._give_up(error)
         return self._position != began or self.trouble != before
 
-    def _read(self) -> None:
+    def parts(self) -> Parts:
+        """What is shown now, or the last that could be."""
+        if not self._broken:
+            try:
+                self._shown = self.view.parts()
+            except WRONG as error:
+                self._give_up(error)
+        return self._shown
+
+    def _give_up(self, error: Exception) -> None:
+        self.trouble = f"{self.path}: cannot be shown: {type(error).__name__}: {error}"
+        self._broken = True
+
+    def _read(self) -> list[Event]:
+        """What is new; all of it if the ledger was replaced."""
         try:
-            events, position = read_since(self.path, self._position)
+            events, self._position = read_since(self.path, self._position)
         except LedgerReplaced:
             self.view, self._position = self._begin(), Position()
-            events, position = read_since(self.path)
-        self._position = position
-        for event in events:
-            self.view.take(event)
+            events, self._position = read_since(self.path)
+        return events
 
     def _now(self) -> list[tuple[int, int, int] | None]:
         """What changes whenever something is committed: size, time and identity of the file and of its log."""

@@ -1,10 +1,9 @@
 """The runs of a comparison as its ledger has them so far."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from policysearch.compare.study import Study
 from policysearch.limits import TIME_IS_UP
@@ -22,15 +21,15 @@ class Run:
     result: dict[str, Any] | None = None
 
     def add(self, record: dict[str, Any]) -> None:
-        """Take in a generation."""
-        returns = np.array(record["returns"], dtype=float)
-        found, means = returns[np.isfinite(returns)], returns.mean(axis=1)
-        means = means[np.isfinite(means)]
+        """Take in a generation; a few numbers each, for which NumPy takes longer."""
+        returns = [[float(value) for value in row] for row in record["returns"]]
+        found = [value for row in returns for value in row if math.isfinite(value)]
+        means = [mean for row in returns if math.isfinite(mean := sum(row) / len(row))]
         failures = record.get("failures") or [[0, 0, 0, "", ""]]
-        self.rollouts.append((self.rollouts or [0])[-1] + returns.size)
+        self.rollouts.append((self.rollouts or [0])[-1] + sum(map(len, returns)))
         self.steps.append((self.steps or [0])[-1] + sum(map(sum, record["steps"])))
-        self.means.append(float(found.mean()) if found.size else float("nan"))
-        self.bests.append(float(means.max()) if means.size else float("nan"))
+        self.means.append(sum(found) / len(found) if found else math.nan)
+        self.bests.append(max(means, default=math.nan))
         self.failed.append(str(failures[0][3]))
 
     def cut(self, generations: int) -> None:

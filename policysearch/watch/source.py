@@ -73,7 +73,7 @@ class Watched:
         began = time.thread_time()
         with self._lock:
             self._follower.update()
-            parts = dict(self._follower.view.parts())
+            parts = dict(self._follower.parts())
         parts["head"] = self._head(parts["head"])
         changed = [name for name, part in parts.items() if part != self._parts.get(name)]
         for name in changed:

@@ -272,14 +272,29 @@ def test_a_study_that_was_killed_is_shown_as_far_as_it_was_committed(study: Path
     assert all(found[name] == expected[name] for name in found if name != "head")  # which has the time left
 
 
-@pytest.mark.parametrize("text", ["{}", '{"tasks": 3}', "[1]", '{"tasks":{},"optimizers":{}}'])
-def test_a_ledger_of_something_else_is_trouble_and_no_crash(text: str, tmp_path: Path) -> None:
-    with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        ledger.append_text("study", (), text)
-    follower = Follower(tmp_path / "ledger.sqlite", lambda: WatchedStudy(tmp_path))
-    follower.update()
+@pytest.mark.parametrize(
+    ("name", "view", "kind", "text"),
+    [
+        ("ledger.sqlite", WatchedStudy, "study", "{}"),
+        ("ledger.sqlite", WatchedStudy, "study", '{"tasks": {"lqr": 3}, "optimizers": {}}'),
+        ("ledger.sqlite", WatchedStudy, "generation", "[1]"),
+        ("tune.sqlite", WatchedTuning, "request", "{}"),
+        ("tune.sqlite", WatchedTuning, "generation", "{}"),
+        ("session.sqlite", WatchedSession, "plan", '{"optimizer": "no_such_module:Method"}'),
+        ("session.sqlite", WatchedSession, "note", '{"text": "a"}'),
+    ],
+)
+def test_a_ledger_of_something_else_is_trouble_and_no_crash(
+    name: str, view: Any, kind: str, text: str, tmp_path: Path
+) -> None:
+    with Ledger(tmp_path / name) as ledger:
+        ledger.append_text(kind, ("final", "lqr", "ars", 0), text)
+    follower = Follower(tmp_path / name, lambda: view(tmp_path))
+    assert follower.update()
+    assert follower.parts().keys() == {"head"}
     assert "cannot be shown" in follower.trouble
-    assert shown(follower.view)["head"]["tasks"] == []
+    assert not follower.update()
+    assert follower.parts().keys() == {"head"}
 
 
 def test_colours_of_the_pages_are_those_of_the_report() -> None:
