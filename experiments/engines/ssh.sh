@@ -12,7 +12,8 @@ shift
 python=${PYTHON:-$(command -v python)}
 : "${HEAD:?the address of this machine}" "${DASK_CONFIG:?the folder of certificates.sh}"
 export DASK_CONFIG
-$python -m distributed.cli.dask_scheduler --protocol tls --host "$HEAD" --port "${PORT:-8786}" --no-dashboard &
+$python -m distributed.cli.dask_scheduler --protocol tls --host "$HEAD" --port "${PORT:-8786}" --no-dashboard \
+  2>scheduler.log &
 started=$!
 trap 'kill $started 2>/dev/null || true' EXIT INT TERM
 for host in $hosts; do

@@ -20,8 +20,8 @@ from policysearch.engines.guarded import Place
 from policysearch.errors import MACHINE_TROUBLE, CommandError, EndsStudy
 from policysearch.registry import imported
 
-#: Seconds for which a scheduler may be silent before it counts as lost.
-SILENT_SECONDS = 5.0
+#: Seconds for which the connection to a scheduler may be away, and an answer of it, before it counts as lost.
+SILENT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
 FORMS = "dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask, or module:function"
 
 
@@ -135,7 +135,7 @@ def _dask(place: str) -> Engine:
             "engine: Dask's configuration names no scheduler: set DASK_SCHEDULER_ADDRESS, or give dask=ADDRESS"
         )
     try:
-        client = distributed.Client(**(where if place else {}), timeout="10s", set_as_default=False)
+        client = distributed.Client(**(where if place else {}), timeout="30s", set_as_default=False)
     except OSError as error:
         raise EngineLost(error) from error
     except (
@@ -159,6 +159,6 @@ def _dask_slots(client: Any) -> int:
             raise EngineLost(None)
         time.sleep(0.05)
     try:
-        return len(client.sync(client.scheduler.ncores, callback_timeout=SILENT_SECONDS))
+        return len(client.sync(client.scheduler.ncores, callback_timeout=ANSWER_SECONDS))
     except Exception as error:  # whatever its connection raises
         raise EngineLost(error) from error

@@ -208,8 +208,8 @@ def test_messages_are_encrypted_and_who_has_no_certificate_is_not_answered(
         assert cluster.address.startswith("tls://")
         with pytest.raises(ValueError, match="TLS"):
             opened(f"dask={cluster.address}")
-        mine = {"ca-file": cert, "client": {"key": key, "cert": cert}}
-        with dask.config.set({"distributed.comm.tls": mine}):
+        mine = {"ca-file": cert, "client.key": key, "client.cert": cert}
+        with dask.config.set({f"distributed.comm.tls.{name}": file for name, file in mine.items()}):
             far = tune(plants.cost, SPACE, 20, "random-search", engine=f"dask={cluster.address}")
         assert far.history.equals(tune(plants.cost, SPACE, 20, "random-search").history)
     finally:
