@@ -14,7 +14,7 @@ started=
 $python -m distributed.cli.dask_scheduler --host 127.0.0.1 --port 0 --no-dashboard \
   --scheduler-file "$folder/scheduler.json" 2>"$folder/scheduler.log" &
 started=$!
-while [ ! -s "$folder/scheduler.json" ]; do sleep 0.1; done
+while [ ! -s "$folder/scheduler.json" ]; do kill -0 $started; sleep 0.1; done
 for number in $(seq "$workers"); do
   # One task at a time on each: the worker spreads it over the processors that it may use.
   $python -m distributed.cli.dask_worker --scheduler-file "$folder/scheduler.json" --host 127.0.0.1 \
