@@ -4,7 +4,8 @@
 
 A ledger is written as a study writes it: 10,000 runs of 100 generations of 8 candidates, all but one of them with a
 result, in the order in which 100 runs at a time are made. A process then opens it as the same command does, up to
-where the last run continues; its processor time and its peak memory are those of a new process, less what an empty study takes.
+where the last run continues; processor time and peak memory are those of a new process, less what an empty study
+takes.
 """
 
 import argparse
