@@ -39,8 +39,12 @@ class EngineFlags:
     """Where an engine has its breaths from, and what it drives."""
 
     breaths: Annotated[str | None, flag("FILE")] = None
-    """A file of the metabolic cart that grows while the person walks, read for an early estimate; or one file per
-    bout, with {number} in its name."""
+    """A file of the metabolic cart that grows while the person walks, read for an early estimate; one file per bout,
+    with {number} in its name; or lsl:SOURCE_ID, a stream of the Lab Streaming Layer with VO2, VCO2 and perhaps HR."""
+
+    markers: Annotated[str | None, flag("SOURCE_ID")] = None
+    """Send events and torques to the Lab Streaming Layer, in streams whose source_id begins so. Off unless it is
+    given: streams are open to everybody in the network, and cannot be bound to the loopback interface."""
 
     no_countdown: Annotated[bool, flag("")] = False
     """Ask for rates at once; the time is kept elsewhere."""
@@ -206,8 +210,9 @@ def inlet(flags: EngineFlags) -> dict[str, Any]:
         why = "a workbook cannot be read while it is written; leave the flag out, and give the file after the bout"
         raise Refusal([f"--breaths {breaths}: {why}"])
     walk_on = flags.device is not None  # else somebody has to set the next law first
-    breaths = str(Path(breaths).absolute()) if breaths else ""
-    return {"breaths": breaths, "timed": timed, "walk_on": walk_on} | _cart(flags)
+    place = breaths if breaths.startswith("lsl:") or not breaths else str(Path(breaths).absolute())
+    told = {"breaths": place, "timed": timed, "walk_on": walk_on, "markers": flags.markers or ""}
+    return told | _cart(flags)
 
 
 def _cart(flags: EngineFlags) -> dict[str, Any]:

@@ -175,7 +175,7 @@ def rehearsed(arguments: RehearseFlags, argv: list[str], typed: "Callable[[], st
     device, lines = plan.laws.is_ankle and not arguments.no_device, list[str]()
     cart = rehearse.Cart(out / f"cart-{len(list(out.glob('cart-*')))}.csv")
     with session, closing(cart), rehearse.driven(out / "records", device=device) as drive:
-        breaths = "" if plan.objective == "typed" else str(cart.path)
+        breaths = str(cart.path) if plan.is_breathed else ""
         engine = Engine(session, Inlet(breaths, True, clock.now), drive)
         rehearsal = rehearse.Rehearsal(engine, clock, cart, name, speed=speed)
         operator = rehearse.Operator(rehearsal, print)

@@ -91,8 +91,8 @@ class PlanOptions:
     """Bouts with torque over which the highest torque rises; 0: it is in force from the first one."""
 
     objective: Annotated[str, flag("WHAT")] = "metabolic"
-    """What the search improves: metabolic, for the rate in W/kg; heart rate, in bpm, of the breath file; or typed,
-    for a number of the operator's."""
+    """What the search improves: metabolic, for the rate in W/kg; heart rate, in bpm, of the breath file; typed,
+    for a number of the operator's; or lsl:SOURCE_ID, for that of a stream of the Lab Streaming Layer."""
 
     measure: str = ""
     """What a typed number is, as in walking speed."""

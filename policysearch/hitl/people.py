@@ -1,6 +1,7 @@
 """The simulated person of a session, who is rebuilt from its history when the session is continued."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
 import numpy as np
@@ -38,7 +39,8 @@ class SimulatedPerson:
         self.person = draw_participant(stream(*key, "person"), preset)._replace(**changes)
         self.walker = Walker.start(self.person, stream(*key, "start"))
         for entry in history:
-            self.walk(entry)
+            with suppress(ValueError):  # a bout that was broken off has too few breaths
+                self.walk(entry)
 
     def walk(self, bout: Bout | Entry) -> Breaths | None:
         """The breaths of a bout; None of a rest."""

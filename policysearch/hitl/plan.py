@@ -30,8 +30,8 @@ from policysearch.tasks import incompatibility
 NEAR = 0.25
 CHOICES = {
     "order": ("random", "balanced"), "conditions": ("named", "letters"), "better": ("lower", "higher"),
-    "objective": ("metabolic", "heart rate", "typed"),
 }  # fmt: skip
+OBJECTIVES, LSL = ("metabolic", "heart rate", "typed"), "lsl:"
 #: Conditions of a validation; others are laws that the plan names.
 CONDITIONS, NO_DEVICE = ("zero torque", "reference", "optimized"), "no device"
 SWITCHES = ("shuffle", "reversal", "validation_day")
@@ -86,6 +86,11 @@ class SessionPlan(PlanOptions):
             raise ValueError(f"optimizer: {self.optimizer} {reason}")
 
     def _check_laws(self) -> None:
+        if self.objective not in OBJECTIVES and not (
+            self.objective.startswith(LSL) and self.objective != LSL
+        ):
+            expected = f"{', '.join(OBJECTIVES)} or {LSL}SOURCE_ID"
+            raise ValueError(f"objective: expected {expected}, got {self.objective!r}")
         if self.parameters and self.upper_torque != type(self).upper_torque:
             expected = "none, as the ranges of the parameters say it"
             raise ValueError(f"upper_torque: expected {expected}, got {self.upper_torque:g}")
@@ -113,6 +118,11 @@ class SessionPlan(PlanOptions):
         sign = 1.0 if self.better == "higher" else -1.0
         known = {"metabolic": ("metabolic rate", "W/kg"), "heart rate": ("heart rate", "bpm")}
         return Objective(*known.get(self.objective, (self.measure or "number", self.unit)), sign)
+
+    @property
+    def is_breathed(self) -> bool:
+        """Whether the objective follows from breaths."""
+        return self.objective in ("metabolic", "heart rate")
 
     @property
     def space(self) -> Space:

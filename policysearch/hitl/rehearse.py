@@ -226,7 +226,7 @@ class Operator:
                 return "unblind the rehearsal is over" if session.is_blind else ""
             case "start" if self._again:
                 return "skip it cannot be begun"
-            case "rate" if session.plan.objective == "typed":
+            case "rate" if not session.plan.is_breathed:
                 return f"{self._rehearsal.value:.2f}"
             case "rate":
                 return "" if shown["enter"] else "yes" if shown["offer"] else "void there are no breaths"

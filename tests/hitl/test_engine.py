@@ -77,6 +77,7 @@ class Guard:
             running=not self.dead,
             stop_reason=stopped,
             torque=[0.0],
+            measured=[0.0],
             law=self.law,
             waiting=self.law != self.asked,
             refused=self.refused,

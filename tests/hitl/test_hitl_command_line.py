@@ -971,7 +971,7 @@ def test_every_field_of_the_plan_has_a_flag_that_states_its_default() -> None:
     plan = {field.name: field.default for field in dataclasses.fields(SessionPlan)}
     assert plan.keys() - hints.keys() == {"options", "shuffle", *BY_FILE}  # --set and --no-shuffle
     assert hints.keys() - plan.keys() == {
-        "set", "no_shuffle", "out", "breaths", "no_countdown", "fresh", "device", "device_options", "slope", "stop_time",
+        "set", "no_shuffle", "out", "breaths", "no_countdown", "fresh", "device", "device_options", "markers", "slope", "stop_time",
         "protocol", "warm_start",
         "delay", "breath_units", "cart_start",
     }  # fmt: skip

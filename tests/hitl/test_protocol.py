@@ -172,7 +172,7 @@ PARAMETER = (
         (PARAMETER % '{name = "b", unit = "s", lower = 0.0, upper = 2.0}' + "upper_torque = 0.5", "upper_torque: expected none, as the ranges of the parameters say it, got 0.5"),
         ("other_laws = {strong = [2.0, 50.0, 25.0, 10.0]}", "other_laws: strong: peak torque: expected 0 to 1 N·m/kg, got 2.0"),
         ('validated = ["optimized", "optimized"]', "validated: expected different conditions"),
-        ('objective = "speed"', "objective: expected metabolic or heart rate or typed, got 'speed'"),
+        ('objective = "speed"', "objective: expected metabolic, heart rate, typed or lsl:SOURCE_ID, got 'speed'"),
         ("warm_start = 3", "warm_start: expected folders of earlier sessions, got 3"),
         ("bouts = 3", "bouts: expected at least one generation of cma-es, 8, got 3"),
         ("bouts = 3\nbouts = 4", "not valid TOML: Cannot overwrite a value"),

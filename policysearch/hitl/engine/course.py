@@ -45,11 +45,32 @@ class Inlet:
     delay: float = 0.0  # see `Cart`, as the others
     units: str = ""
     began: str = ""
+    markers: str = (
+        ""  # begins the source_id of streams that go out; see `policysearch.hitl.lsl`, as the others
+    )
+    stream: Any = None  # of breaths
+    number: Any = None  # of the objective
 
     @property
     def cart(self) -> Cart:
         """What the files do not say of the cart."""
         return Cart(self.delay, self.units, self.began)
+
+
+def source_of(inlet: Inlet, path: Path, mass: float) -> Any:
+    """What follows the breaths of a bout that begins, a file or a stream; None without breaths.
+
+    Raises:
+        ValueError: for a file that cannot be read.
+    """
+    if inlet.stream is not None or not inlet.breaths:
+        return inlet.stream
+    source = BreathFile(path, mass, inlet.cart)
+    try:
+        source.new()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    return source
 
 
 class Course(DrivenSession):
@@ -127,12 +148,7 @@ class Course(DrivenSession):
         if self.phase != "start":
             raise ValueError(f"start: expected a bout that waits for its start, got the phase {self.phase!r}")
         bout, plan = self.bout(), self.session.plan
-        source = BreathFile(self.path, plan.mass, self.inlet.cart) if self.inlet.breaths else None
-        if source:
-            try:
-                source.new()
-            except OSError as error:
-                raise ValueError(f"{self.path}: {error.strerror}") from error
+        source = source_of(self.inlet, self.path, plan.mass)
         self.follow_law(bout.law if plan.laws.assists(bout.law) else None)
         self.session.started(of=bout)
         averaged = plan.averaged if bout.purpose in AVERAGED else 0.0
@@ -238,7 +254,7 @@ class Course(DrivenSession):
         self.follow_law(None)
         if count.broken:
             return
-        if self.inlet.breaths:
+        if self.inlet.breaths or self.inlet.number:
             self.take_breaths(count)
         if self.count is count and self.inlet.walk_on:
             self.walk_on()

@@ -146,6 +146,7 @@ class Drive:
         armed = status.running and not status.stop_reason
         torque = [number if math.isfinite(number) else None for number in status.torque]
         shown = {"armed": armed, "why": status.stop_reason, "torque": torque, "law": status.law}
+        shown |= {"measured": [number if math.isfinite(number) else None for number in status.measured]}
         return shown | {"highest": status.highest, "counts": dict(status.counts)}
 
     def close(self) -> None:

@@ -11,11 +11,13 @@ from policysearch.core import Array
 from policysearch.exoskeleton.breath_columns import Cart
 from policysearch.exoskeleton.breath_file import Times, read_breaths
 from policysearch.exoskeleton.respirometry import Breaths, Estimate
+from policysearch.hitl.agenda import AVERAGED
 from policysearch.hitl.countdown import Countdown
 from policysearch.hitl.engine.course import Course, Inlet
 from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.log import Entry
 from policysearch.hitl.offers import Offer, offer
+from policysearch.hitl.plan import LSL
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
 
@@ -51,7 +53,12 @@ class Engine(Course):
 
     def take_breaths(self, count: Countdown) -> None:
         """Make the result of a bout of its breaths, and write it down if there is no doubt."""
+        bout, number = self.bout(), self.inlet.number
         try:
+            if number is not None:
+                minutes = self.session.plan.averaged if bout.purpose in AVERAGED else 0.5 * bout.minutes
+                self._write(number.mean(60.0 * minutes), None)
+                return
             self.propose(count.breaths(), self.path)
         except (OSError, ValueError) as error:
             self.say(str(error))
@@ -181,6 +188,8 @@ class Engine(Course):
 
 
 def signature(path: Path, cart: Cart) -> dict[str, Any]:
-    """Name and SHA-256 of a file, and what was said of its cart."""
+    """Name and SHA-256 of a file, and what was said of its cart; of a stream, the name only."""
+    if str(path).startswith(LSL):
+        return {"name": str(path), "sha256": ""}
     said = {name: value for name, value in vars(cart).items() if value}
     return {"name": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | said

@@ -39,7 +39,7 @@ from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import import_method
 from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
-from policysearch.hitl.plan import SessionPlan
+from policysearch.hitl.plan import LSL, SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import LedgerError
 
@@ -95,9 +95,13 @@ class Server:
     Args:
         engine: is served.
         path: of the socket.
+
+    Attributes:
+        also: is called at every tick.
     """
 
     def __init__(self, engine: Engine, path: Path) -> None:
+        self.also: list[Callable[[], None]] = []
         self.engine, self.boot = engine, secrets.token_hex(8)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -138,6 +142,8 @@ class Server:
     def _tick(self) -> None:
         try:
             self.engine.tick()
+            for look in self.also:
+                look()
         except LedgerError as error:
             self.engine.fail(str(error))
 
@@ -227,6 +233,12 @@ class Server:
                 client.send({"state": shown})
 
 
+def _has_streams(objective: str, inlet: Mapping[str, Any]) -> bool:
+    return bool(inlet.get("markers")) or any(
+        text.startswith(LSL) for text in (objective, inlet.get("breaths", ""))
+    )
+
+
 def opened(
     log: str, plan: Mapping[str, Any] | None, inlet: Mapping[str, Any], device: Mapping[str, Any]
 ) -> Engine:
@@ -238,6 +250,15 @@ def opened(
     """
     path = Path(log)
     session = Session.resume(path) if plan is None else Session.begin(SessionPlan.of(dict(plan)), path)
+    streams = dict[str, Any]()
+    if _has_streams(session.plan.objective, inlet):
+        from policysearch.hitl import lsl  # noqa: PLC0415 - an extra
+
+        try:
+            streams = lsl.inlets(inlet, session.plan.objective, session.plan.mass)
+        except BaseException:
+            session.close()
+            raise
     drive = None
     if device:
         with contextlib.suppress(ImportError):  # whoever beats imports nothing later
@@ -245,7 +266,7 @@ def opened(
         from policysearch.hitl.engine.device import starter  # noqa: PLC0415 - only with a device
 
         drive = Drive(starter(**device))
-    return Engine(session, Inlet(**inlet), drive)
+    return Engine(session, Inlet(**inlet, **streams), drive)
 
 
 def serve(
@@ -267,6 +288,10 @@ def serve(
     folder, place = Path(tempfile.mkdtemp(prefix="policysearch-")), Path(log).parent / ADDRESS
     server = Server(engine, folder / "socket")
     try:
+        if _has_streams(engine.session.plan.objective, inlet):
+            from policysearch.hitl.lsl import Streams  # noqa: PLC0415 - an extra
+
+            server.also.append(Streams(engine, engine.inlet.markers).look)
         write_text(place, json.dumps({"socket": str(folder / "socket"), "pid": os.getpid()}) + "\n")
         tell({"socket": str(folder / "socket")})
         _on_signals(server)
