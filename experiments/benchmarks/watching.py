@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/watching.py --out results/benchmarks/watching.csv
 
-    share      processor time of `policysearch watch`, with a page open from begin to end, over that of the study
+    share      processor time of `policysearch watch`, with a page open from begin to end, over that of the
+               study, without workers that are in a session of their own
     ledger     time of `read_since` for what one second of the study writes, and for the whole ledger
     page       bytes that a browser loads, and the first paint (Chromium, driven by Playwright)
     update     time of a page for one update of a task, all its pictures and tables, and memory after 10⁵ updates
