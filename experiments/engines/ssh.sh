@@ -18,7 +18,7 @@ started=$!
 trap 'kill $started 2>/dev/null || true' EXIT INT TERM
 for host in $hosts; do
   # -tt ends the worker when this script ends.
-  ssh -tt "$host" "cd '$PWD' && DASK_CONFIG='$DASK_CONFIG' PYTHONPATH='$PWD' exec '$python' \
+  ssh -tt "$host" "cd '$PWD' && DASK_CONFIG='$DASK_CONFIG' PYTHONPATH='$PWD:${PYTHONPATH:-}' exec '$python' \
     -m distributed.cli.dask_worker 'tls://$HEAD:${PORT:-8786}' --nthreads 1 --no-dashboard" </dev/null >/dev/null 2>&1 &
   started="$started $!"
 done
