@@ -164,6 +164,7 @@ class Countdown:
         delay: float = 0.0,
     ) -> None:
         self._bout, self._averaged, self._source, self._now = bout, averaged, source, now
+        self._delay = delay if source is not None else 0.0
         self.began = now()
         self.window = Window(listens=source is not None, strict=averaged > 0.0, tau=tau, delay=delay)
         self.broken, self._came = "", 0
@@ -179,6 +180,11 @@ class Countdown:
     def over(self) -> bool:
         """Whether the time is up, or the bout broken off."""
         return bool(self.broken) or self.minutes >= self._bout.minutes
+
+    @property
+    def complete(self) -> bool:
+        """Whether no breath of the bout is to come any more: the last ones come by the delay after its end."""
+        return bool(self.broken) or self.window.seconds >= 60.0 * self._bout.minutes + self._delay
 
     def look(self) -> None:
         """Look at the clocks, and at the breaths that have come."""

@@ -105,10 +105,11 @@ class Bench:
         breaths: str = "",
         path: Path | None = None,
         walk_on: bool = False,
+        delay: float = 0.0,
     ) -> None:
         self.now, self.guards = 0.0, list[Guard]()
         self.session = Session.begin(plan, path)
-        inlet = Inlet(breaths, walk_on=walk_on, now=lambda: (self.now, 1e9 + self.now))
+        inlet = Inlet(breaths, walk_on=walk_on, now=lambda: (self.now, 1e9 + self.now), delay=delay)
         self.engine = Engine(self.session, inlet, Drive(self._guard) if driven else None)
 
     @property
@@ -374,6 +375,30 @@ def test_a_doubtful_estimate_waits_while_the_person_walks_on(tmp_path: Path) -> 
     assert (entry.status, entry.rate) == ("measured", pytest.approx(12.8, abs=0.1))
     assert entry.breaths is not None
     assert "nothing is offered" in bench.act("take")["error"]
+
+
+@pytest.mark.parametrize("walk_on", [True, False])
+def test_breaths_that_come_by_the_carts_delay_after_a_bout_are_its_last(
+    walk_on: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "breaths.csv"
+    path.write_text("time_s,power_W_per_kg\n")
+    bench = begun(breaths=str(path), walk_on=walk_on, delay=12.0)
+    for second in range(3, 79, 3):  # a breath is of the bout from 12 s after its start to 12 s after its end
+        bench.walk(3)
+        with path.open("a") as file:
+            file.write(f"{second},{(4.0 if 12 <= second < 72 else 9.0) + 0.1 * (-1) ** second}\n")
+    bench.walk(1)
+    entry = bench.session.entries[0]
+    assert entry.status == "measured"
+    assert entry.breaths is not None
+    assert entry.breaths.time[[0, -1]].tolist() == [12.0, 69.0]  # each row is read within a second
+    assert entry.rate == pytest.approx(4.0, abs=0.1)
+    assert entry.minutes == 1.0
+    started = [body["item"] for kind, body in bench.session.events if kind == "started"]
+    assert len(started) == 2
+    before = [kind for kind, _ in bench.session.events].index("result" if walk_on else "bout")
+    assert (started[1] in [body.get("item") for _, body in bench.session.events[:before]]) == walk_on
 
 
 def test_a_bout_that_waits_or_was_measured_takes_a_file(tmp_path: Path) -> None:

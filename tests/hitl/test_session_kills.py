@@ -20,7 +20,9 @@ from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.view import SessionView
 from policysearch.seeding import stream
 
-TOO_LATE = re.compile("no heartbeat for|a tick of the guard came")  # on a machine that is too busy
+TOO_LATE = re.compile(
+    "no heartbeat for|a tick of the guard came|.*: the (reading of the )?stride "
+)  # on a machine that is too busy
 MASS, HIGHEST, SLOPE, STOP = 50.0, 0.6, 12.0, 0.3
 BUSY = 0.5  # s that a busy machine may add
 LAPSE = 0.1 + STOP + BUSY  # s from the death of the engine to zero
@@ -82,6 +84,8 @@ def kill_one(folder: Path, victim: str, wait: float) -> dict[str, float]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as device:
         assert device.stdout is not None
         line = device.stdout.readline().strip()
+        with suppress(OSError):  # hardware is not delayed by programs
+            os.sched_setscheduler(device.pid, os.SCHED_FIFO, os.sched_param(20))
         operator = subprocess.Popen(
             [sys.executable, "-c", CLIENT, json.dumps(told_to_engine(folder, line))],
             stdout=subprocess.PIPE,

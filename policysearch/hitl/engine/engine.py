@@ -38,11 +38,27 @@ class Engine(Course):
 
     Attributes:
         late: what is offered for bouts whose results follow, by their numbers.
+        following: those of them whose last breaths are still to come, each with its file.
     """
 
     def __init__(self, session: Session, inlet: Inlet, drive: Drive | None = None) -> None:
         super().__init__(session, inlet, drive)
         self.late: dict[int, LateOffer] = {}
+        self.following: dict[int, tuple[Countdown, Path]] = {}
+
+    def tick(self) -> None:
+        """Look at guard, clocks and breaths, also at those that come by the cart's delay after a bout."""
+        super().tick()
+        count = self.count
+        if count is not None and self.phase == "rate" and not count.complete:
+            count.look()
+            if count.complete and not count.broken:
+                self.take_breaths(count)
+        for number, (after, path) in [*self.following.items()]:
+            after.look()
+            if after.complete:
+                del self.following[number]
+                self._offer_late(number, after, path)
 
     @property
     def asks_for(self) -> Entry | None:
@@ -53,6 +69,9 @@ class Engine(Course):
 
     def take_breaths(self, count: Countdown) -> None:
         """Make the result of a bout of its breaths, and write it down if there is no doubt."""
+        if not count.complete:
+            self.say(f"its last breaths come within {self.inlet.delay:g} s")
+            return
         bout, number = self.bout(), self.inlet.number
         try:
             if number is not None:
@@ -133,6 +152,8 @@ class Engine(Course):
         doubt = f": {self.offered.doubt}" if self.offered else ""
         if self.offered and self.file:
             self.late[number] = LateOffer(self.offered, self.file)
+        elif self.count is not None and not self.count.complete:
+            self.following[number] = self.count, self.path
         self.session.follows(of=self.bout())
         self.say(f"bout {number} waits for its rate{doubt}")
         self.follow()
@@ -168,6 +189,16 @@ class Engine(Course):
         self.say(f"bout {number} {self._in_words(estimate, entry.law, entry.purpose)}")
         if self.count is None:
             self.follow()
+
+    def _offer_late(self, number: int, count: Countdown, path: Path) -> None:
+        """Offer the breaths of a bout whose result follows, and write them down if there is no doubt."""
+        try:
+            entry = self.session.waits(number)  # or its rate was typed meanwhile
+            found = offer(self.session, count.breaths(), entry.minutes, entry.purpose)
+            self.late[number] = LateOffer(found, signature(path, self.inlet.cart))
+            self.result(number)
+        except (OSError, ValueError) as error:
+            self.say(f"bout {number}: {error}")
 
     def _write(self, estimate: Estimate, breaths: Breaths | None) -> None:
         bout, broken = self.bout(), self.count.broken if self.count else ""
