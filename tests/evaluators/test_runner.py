@@ -87,9 +87,13 @@ def test_the_ways_to_run_rollouts_are_told_apart_in_words() -> None:
     assert len(descriptions) == len(MAKERS)
 
 
-def test_only_bouts_depend_on_those_before_them_and_what_a_pool_divides_never_does() -> None:
+def test_only_bouts_depend_on_those_before_them_and_what_is_divided_among_processes_never_does() -> None:
     assert [cls for cls in MAKERS if cls.sequential] == [BoutEvaluator]
-    assert {cls for cls in MAKERS if issubclass(cls, Divisible)} == {EpisodeEvaluator, FunctionEvaluator}
+    assert {cls for cls in MAKERS if issubclass(cls, Divisible)} == {
+        EpisodeEvaluator,
+        FunctionEvaluator,
+        CompiledEvaluator,
+    }
 
 
 def test_a_runner_is_closed_at_the_end_of_its_block_however_that_ends() -> None:
