@@ -297,8 +297,18 @@ def test_a_connection_that_only_seems_open_is_shown_and_replaced(
     console = made()
     context = chromium.new_context()
     page = entered(context, console, "viewer")
+    page.evaluate(
+        """() => {
+            const age = document.getElementById("age"), told = (window.told = []);
+            const options = { childList: true, characterData: true, subtree: true };
+            new MutationObserver(() => told.push(age.textContent)).observe(age, options);
+        }"""
+    )
     monkeypatch.setattr("policysearch.watch.shell.live.PAUSE", 60.0)  # as if the computer slept
-    reads(page, "#age", "NOT CONNECTED since")
+    limit = time.monotonic() + 60.0
+    while not any("NOT CONNECTED since" in text for text in page.evaluate("() => window.told")):
+        assert time.monotonic() < limit
+        page.wait_for_timeout(100)
     monkeypatch.undo()
     reads(page, "#age", "live")
     reads(page, "#participant", "participant 1")

@@ -39,7 +39,7 @@ def shown(role: str, state: State) -> dict[str, Any]:
         guard, bout = state["guard"], state["bout"]
         return kept | {
             "guard": guard and {name: guard[name] for name in ("armed", "why")},
-            "waiting": [each | {"name": "walked"} for each in state["waiting"]],
+            "waiting": [each | {"purpose": "walked"} for each in state["waiting"]],
             "bout": bout and bout | {"law": [], "path": [], "label": _blind_label(bout)},
         }
     bout = state["bout"]

@@ -39,7 +39,7 @@ const ASKED = {
   day: ["The day is over.", "", "day", "Begin the next day"],
 };
 
-let lease = "", phase = "", bouts = 0, logged = 0, lawBefore = "", law = "";
+let lease = "", held = false, phase = "", bouts = 0, logged = 0, lawBefore = "", law = "";
 
 session(draw, (lines) => add("said", lines.map(([, line]) => line)));
 
@@ -54,7 +54,8 @@ function add(id, lines) {
 function draw({ state, picture, engine }) {
   $("engine").hidden = engine.status !== "gone";
   if (!state) return;
-  if (!state.control) lease = "";
+  if (state.control) held = Boolean(lease);
+  else if (held) lease = "", held = false; // a state from before the lease takes nothing away
   const { bout, guard } = state, seconds = left(state);
   say("participant", `participant ${state.participant}`);
   say("holder", lease ? "you have control" : state.control ? `in control: ${state.control}` : "no one has control");
@@ -103,8 +104,8 @@ function wait({ waiting = [] }) {
   if (list.dataset.drawn === text) return;
   list.dataset.drawn = text;
   list.hidden = !waiting.length;
-  list.replaceChildren(...waiting.map(({ number, name, offer }) => {
-    const row = element("li", `Bout ${number} (${name}) has no result. ${offer?.doubt ?? ""}`);
+  list.replaceChildren(...waiting.map(({ number, purpose, offer }) => {
+    const row = element("li", `Bout ${number} (${purpose}) has no result. ${offer?.doubt ?? ""}`);
     const button = (words, go) => {
       const made = element("button", words, { type: "button" });
       made.dataset.needs = "live";
