@@ -1,12 +1,15 @@
 """Breaths of a fake outlet, with gaps, noise and repetitions, and clocks that are set by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.exoskeleton.respirometry import Breaths, fit
-from policysearch.hitl.countdown import Window
+from policysearch.hitl.agenda import Bout
+from policysearch.hitl.countdown import Countdown, Window
 from policysearch.seeding import stream
 
 WALL = 1.7e9  # s, of the wall clock at the start
@@ -192,3 +195,14 @@ def test_rows_of_the_delay_are_those_of_what_was_before() -> None:
     walk(window, [3.0] * 20)
     assert (window.state, window.counts) == ("measuring", {"before the bout": 7})
     assert window.breaths().time.tolist() == [721.0 + 3.0 * k for k in range(14)]
+
+
+def test_what_is_in_the_file_at_the_start_is_no_breath_of_the_bout(tmp_path: Path) -> None:
+    path, clock = tmp_path / "breaths.csv", iter(range(100))
+    path.write_text("time_s,power_W_per_kg\n0,9.0\n3,9.0\n")
+    bout = Bout("b", "search", 1.0, np.zeros(4), "")
+    count = Countdown(bout, source=BreathFile(path), now=lambda: (seconds := float(next(clock)), seconds))
+    with path.open("a") as file:
+        file.write("6,4.0\n")
+    count.look()
+    assert count.window.taken == [(6.0, 4.0)]
