@@ -127,11 +127,12 @@ def reading(read: Callable[[], Any]) -> AbstractContextManager[Run]:
 
 
 def test_a_worker_has_the_values_that_were_given_to_modules_since_they_were_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     (tmp_path / "settings_of_a_plant.py").write_text(SETTINGS, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     plant = importlib.import_module("settings_of_a_plant")
+    request.addfinalizer(lambda: sys.modules.pop("settings_of_a_plant"))  # other tests ask what is imported
     before = plant.read()
     plant.WEIGHT, plant.model, plant.handle, plant.folder, plant.count = 2.5, object(), 4, "elsewhere", -1
     plant.MASSES.append(3.0)
