@@ -78,7 +78,7 @@ class Guard:
             stop_reason=stopped,
             torque=[0.0],
             measured=[0.0],
-            law=self.law,
+            law=self.law if self.law == self.asked else None,  # between two laws, on some sides only
             waiting=self.law != self.asked,
             refused=self.refused,
             highest=self.highest,
@@ -477,6 +477,9 @@ def test_the_log_has_the_laws_that_the_device_followed_and_when() -> None:
     guard.swing = True
     bench.walk(1)
     second = bench.session.next.law.tolist()  # type: ignore[union-attr]
+    guard.swing, guard.asked = False, first
+    bench.walk(1)
+    assert bench.laws_in_force == [first, None, second]  # between two laws none is followed on every side
     guard.stopped = "no heartbeat for 0.1 s"
     bench.walk(1)
     assert bench.laws_in_force == [first, None, second, None]
