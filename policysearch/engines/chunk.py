@@ -6,7 +6,7 @@ The processes are kept from chunk to chunk.
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -67,16 +67,7 @@ class Order:
 
 
 def _with_params(proposal: Proposal, params: Float[Array, "n d"]) -> Proposal:
-    return Proposal(
-        params,
-        proposal.recommendation,
-        proposal.episodes,
-        proposal.sample,
-        proposal.record,
-        proposal.moments,
-        proposal.purpose,
-        proposal.cutoff,
-    )
+    return replace(proposal, params=params, diagnostics={}, origin="")
 
 
 @dataclass(frozen=True, eq=False)

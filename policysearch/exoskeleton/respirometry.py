@@ -168,7 +168,12 @@ def mean_of_last(breaths: Breaths, seconds: float = LAST_MINUTES) -> Estimate:
     last = breaths.rate[breaths.time > breaths.time[-1] - seconds]
     if len(last) < 2:
         raise ValueError(f"need at least 2 breaths in the last {seconds:g} s, got {len(last)}")
-    return Estimate(float(last.mean()), float(last.std(ddof=1) / math.sqrt(len(last))))
+    return mean_of(last)
+
+
+def mean_of(values: Float[Array, "n"]) -> Estimate:
+    """The mean of at least two values, and its standard error."""
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))))
 
 
 def estimate(breaths: Breaths, method: Method = "published", tau: float = TAU) -> Estimate:

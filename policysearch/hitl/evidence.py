@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from policysearch.exoskeleton.breath_columns import KEPT
 from policysearch.files import write_text
 from policysearch.hitl import LOG
-from policysearch.hitl.history import ENTRIES, actions, clock_time, moments, told, versions
+from policysearch.hitl.history import actions, clock_time, moments, told, versions
+from policysearch.hitl.log import ENTRIES
 from policysearch.hitl.view import SessionView
 from policysearch.ledger import checksum, read
 from policysearch.plain_data import encode
@@ -25,8 +27,6 @@ from policysearch.reporting.tables import csv
 from policysearch.visible import inert
 
 NOT_EVENTS = (*ENTRIES, "ended", "result")  # kinds of events that make up the row of a bout
-#: Means of what was measured with the breaths of a bout, in the units of the columns of breath files.
-GASES = ("vo2_ml_min", "vco2_ml_min", "rer", "heart_rate_bpm")
 COLUMNS = {
     "onset": {"Description": "Time since the first event of the session", "Units": "s"},
     "duration": {"Description": "Duration of a bout; n/a where the log has none", "Units": "s"},
@@ -92,14 +92,14 @@ def bouts_table(session: SessionView) -> pd.DataFrame:
     for entry in session.entries:
         record, gases = known[entry.number], entry.breaths.gases if entry.breaths else {}
         means = {
-            f"mean {name}": np.nanmean(gases[name]) if _any(gases.get(name)) else np.nan for name in GASES
+            f"mean {name}": np.nanmean(gases[name]) if _any(gases.get(name)) else np.nan for name in KEPT
         }
         if entry.breaths is not None and not _any(gases.get("rer")):
             means["mean rer"] = entry.breaths.rer
         monotonic = [event.get("monotonic", np.nan) for event in (record.started, record.ended)]
         kept = {name: record.file.get(name, "") for name in ("name", "sha256")}
         rows.append([*monotonic, *means.values(), *kept.values()])
-    added = ["started monotonic", "ended monotonic", *(f"mean {name}" for name in GASES), "file", "sha256"]
+    added = ["started monotonic", "ended monotonic", *(f"mean {name}" for name in KEPT), "file", "sha256"]
     return pd.concat([table, pd.DataFrame(rows, columns=added)], axis=1)
 
 

@@ -13,7 +13,7 @@ from tyro.conf import Positional, arg
 
 from policysearch.command_line import Number, Refusal, Trust, Whole, flag, flags_of, settings
 from policysearch.hitl.engine import NUMBER
-from policysearch.hitl.options import PlanOptions
+from policysearch.hitl.options import LSL, PlanOptions
 from policysearch.provenance import changes
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def inlet(flags: EngineFlags) -> dict[str, Any]:
         why = "a workbook cannot be read while it is written; leave the flag out, and give the file after the bout"
         raise Refusal([f"--breaths {breaths}: {why}"])
     walk_on = flags.device is not None  # else somebody has to set the next law first
-    place = breaths if breaths.startswith("lsl:") or not breaths else str(Path(breaths).absolute())
+    place = breaths if breaths.startswith(LSL) or not breaths else str(Path(breaths).absolute())
     told = {"breaths": place, "timed": timed, "walk_on": walk_on, "markers": flags.markers or ""}
     return told | _cart(flags)
 

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from policysearch.asking.answers import LoggedEvent
-from policysearch.hitl.log import UNDOABLE
+from policysearch.hitl.log import ENTRIES, UNDOABLE
 from policysearch.hitl.view import SessionView
 
-ENTRIES = ("bout", "walked", "void", "skip")  # kinds of events that make a bout of the table
 #: Kinds of events, and what else of them, that are not told.
 UNLISTED, UNSHOWN = (
     ("walked", "plan", "asked", "session", "started", "law in force"),

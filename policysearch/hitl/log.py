@@ -41,6 +41,8 @@ from policysearch.ledger import Event, Ledger, LedgerRefused, read
 from policysearch.optimizers import OPTIMIZERS
 from policysearch.registry import check_trusted
 
+#: What makes a bout of the table.
+ENTRIES = ("bout", "walked", "void", "skip")
 #: What undoing takes back.
 UNDOABLE = ("bout", "walked", "result", "void", "skip", "amend", "exclude", "retest", "finish", "end")
 #: What is only told.
@@ -146,7 +148,7 @@ class Log(EventLog):
             self.ended = body
         elif kind == "day":
             self.day += 1
-        elif kind in ("bout", "walked", "void", "skip"):
+        elif kind in ENTRIES:
             self.entries[len(self.events)] = self._timed(_entry(len(self.entries) + 1, kind, body))
             self.started = self.ended = None
         super()._keep(kind, body)

@@ -17,19 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from policysearch.exoskeleton.respirometry import Estimate, brockway
+from policysearch.exoskeleton.breath_columns import HEART_RATE, VCO2, VO2
+from policysearch.exoskeleton.breath_columns import UNITS as FILES
+from policysearch.exoskeleton.respirometry import Estimate, brockway, mean_of
 from policysearch.hitl.clocks import monotonic
 from policysearch.hitl.engine.engine import Engine
-from policysearch.hitl.plan import LSL
+from policysearch.hitl.options import LSL
 
 WAIT = 5.0  # s for a stream at the start
 FORGET = 1.0  # s after which a sender that is silent is no longer there
 TORQUE_RATE = 5.0  # per s
-VO2, VCO2 = "vo2_ml_min", "vco2_ml_min"
 #: Columns by the labels of channels in lower case; and what makes a column's unit of the units of channels.
-LABELS = {"vo2": VO2, "vco2": VCO2, "hr": "heart_rate_bpm"}
-VOLUMES = {"ml/min": 1.0, "l/min": 1000.0}
-UNITS = {VO2: VOLUMES, VCO2: VOLUMES, "heart_rate_bpm": {"bpm": 1.0, "1/min": 1.0}}
+LABELS = {"vo2": VO2, "vco2": VCO2, "hr": HEART_RATE}
+UNITS = {VO2: FILES[VO2], VCO2: FILES[VCO2], HEART_RATE: {"bpm": 1.0, "1/min": 1.0}}
 
 Sample = tuple[float, list[float]]  # s, values by channel
 
@@ -187,7 +187,7 @@ class Number:
         ]
         if len(last) < 2:
             raise ValueError(f"lsl: expected at least 2 numbers in the last {seconds:g} s, got {len(last)}")
-        return Estimate(float(np.mean(last)), float(np.std(last, ddof=1) / math.sqrt(len(last))))
+        return mean_of(np.array(last))
 
 
 def inlets(inlet: Mapping[str, Any], objective: str, mass: float) -> dict[str, Any]:

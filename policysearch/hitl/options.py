@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from policysearch.command_line import flag, optional
 
 Law = tuple[float, ...]
+LSL = "lsl:"  # begins the name of a stream, in the place of a file or an objective
 
 
 class OwnParameter(TypedDict):

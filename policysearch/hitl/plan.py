@@ -20,7 +20,7 @@ from policysearch.core import Array, Optimizer
 from policysearch.exoskeleton import torque_profile
 from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.hitl.laws import Laws
-from policysearch.hitl.options import Law, PlanOptions
+from policysearch.hitl.options import LSL, Law, PlanOptions
 from policysearch.optimizers import build
 from policysearch.seeding import stream
 from policysearch.space import Space
@@ -31,7 +31,7 @@ NEAR = 0.25
 CHOICES = {
     "order": ("random", "balanced"), "conditions": ("named", "letters"), "better": ("lower", "higher"),
 }  # fmt: skip
-OBJECTIVES, LSL = ("metabolic", "heart rate", "typed"), "lsl:"
+OBJECTIVES = ("metabolic", "heart rate", "typed")
 #: Conditions of a validation; others are laws that the plan names.
 CONDITIONS, NO_DEVICE = ("zero torque", "reference", "optimized"), "no device"
 SWITCHES = ("shuffle", "reversal", "validation_day")

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from policysearch.configuration import messages, read_toml
 from policysearch.files import read_bytes
+from policysearch.hitl import LOG
 from policysearch.hitl.agenda import Bout
 from policysearch.hitl.options import OwnParameter, PlanOptions
 from policysearch.hitl.plan import SessionPlan
@@ -25,11 +26,8 @@ from policysearch.registry import did_you_mean
 
 PACKAGED = Path(__file__).parent / "protocols"
 #: What belongs to a person, and what a file says besides a plan.
-PERSON, TEXTS, LOG = (
-    ("participant", "mass", "standing_rate", "seed", "sources"),
-    ("title", "source"),
-    "session.sqlite",
-)
+PERSON = ("participant", "mass", "standing_rate", "seed", "sources")
+TEXTS = ("title", "source")
 NAMES = [name for name in PlanOptions.__dataclass_fields__ if name not in PERSON]
 #: What cannot be checked without another option.
 DEPENDENT = {"parameters": ("start", "reference", "other_laws", "validated"), "other_laws": ("validated",)}

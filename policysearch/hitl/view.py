@@ -8,7 +8,7 @@ import pandas as pd
 
 from policysearch.asking.answers import LoggedEvent
 from policysearch.core import Proposal
-from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of_last
+from policysearch.exoskeleton.respirometry import Breaths, Estimate, estimate, mean_of, mean_of_last
 from policysearch.hitl.agenda import AVERAGED
 from policysearch.hitl.log import TOLD, Entry, Log, parsed, refusing
 from policysearch.hitl.plan import SessionPlan
@@ -223,7 +223,7 @@ def _heart_rate(breaths: Breaths, minutes: float) -> Estimate:
         raise ValueError(
             f"heart_rate_bpm: expected at least 2 values in the last {minutes:g} min, got {len(last)}"
         )
-    return Estimate(float(last.mean()), float(last.std(ddof=1) / np.sqrt(len(last))))
+    return mean_of(last)
 
 
 def in_words(reduction: float, unit: str | None = None) -> str:

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -91,6 +91,13 @@ def read_since(path: Path, since: Position = Position()) -> tuple[list[Event], P
         LedgerError: if there is no such file, or it cannot be read.
         LedgerRefused: if it is not a ledger, is damaged, or was written by a newer version.
     """
+    with checked(path, since) as db:
+        return list(events_in(db, path, since)), Position(*last(db))
+
+
+@contextmanager
+def checked(path: Path, since: Position = Position()) -> Iterator[sqlite3.Connection]:
+    """A ledger as it is now, to be read; the errors are those of `read_since`."""
     if not path.is_file():
         raise LedgerError(f"{path}: no such ledger")
     check_place(path)
@@ -99,10 +106,13 @@ def read_since(path: Path, since: Position = Position()) -> tuple[list[Event], P
             db.execute("BEGIN")  # what is committed meanwhile is not seen
             check(db, path, whole=not since.number)
             if since.number:
-                _check_same(db, path, since)
+                found = db.execute("SELECT checksum FROM events WHERE number = ?", (since.number,)).fetchone()
+                if found is None or bytes(found[0]) != since.checksum:
+                    was = f"was replaced or cut while it was read: event {since.number} is another"
+                    raise LedgerReplaced(f"{path}: {was}")
             else:
-                check_log(db, path)
-            return list(events_in(db, path, since)), Position(*last(db))
+                _check_log(db, path)
+            yield db
     except sqlite3.Error as error:
         raise in_words(path, error) from error
 
@@ -229,7 +239,7 @@ def check(db: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
         raise LedgerRefused(f"{path}: damaged: {findings[0]}; {KEPT}")
 
 
-def check_log(db: sqlite3.Connection, path: Path) -> None:
+def _check_log(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a ledger whose write-ahead log is that of another one, as if the file was replaced in a run.
 
     With its own log it has the last event that it has without, unless a checkpoint was interrupted.
@@ -244,15 +254,6 @@ def check_log(db: sqlite3.Connection, path: Path) -> None:
             raise LedgerRefused(
                 f"{path}: {log} is the log of another ledger: move it away to read this one alone"
             )
-
-
-def _check_same(db: sqlite3.Connection, path: Path, since: Position) -> None:
-    """Raise LedgerReplaced if the event at a position is another one, or is not there."""
-    found = db.execute("SELECT checksum FROM events WHERE number = ?", (since.number,)).fetchone()
-    if found is None or bytes(found[0]) != since.checksum:
-        raise LedgerReplaced(
-            f"{path}: was replaced or cut while it was read: event {since.number} is another"
-        )
 
 
 def events_in(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[Event]:

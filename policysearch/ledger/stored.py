@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import overload
 
-from policysearch.ledger.errors import LedgerError, in_words
-from policysearch.ledger.storage import Event, Position, check, check_log, check_place, events_in, reading
+from policysearch.ledger.errors import in_words
+from policysearch.ledger.storage import Event, Position, checked, events_in, reading
 from policysearch.plain_data import decode
 
 _ONE = "SELECT kind, key, body FROM events WHERE number = ?"
@@ -20,16 +20,8 @@ def stream(path: Path) -> Generator[Event, None, None]:
     Raises:
         LedgerError, LedgerRefused: as `read` does; events before a damage are given.
     """
-    if not path.is_file():
-        raise LedgerError(f"{path}: no such ledger")
-    check_place(path)
-    try:
-        with closing(reading(path)) as db:
-            check(db, path)
-            check_log(db, path)
-            yield from events_in(db, path, Position())
-    except sqlite3.Error as error:
-        raise in_words(path, error) from error
+    with checked(path) as db:
+        yield from events_in(db, path, Position())
 
 
 class Stored(Sequence[Event]):

@@ -25,12 +25,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
-from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, Search
+from policysearch.core import Domain, Evaluation, Optimizer, Proposal, Search
 from policysearch.optimizers.checks import positive, within
 from policysearch.optimizers.hill_climbing import HillClimbing
-from policysearch.optimizers.multi_start import MultiStart
+from policysearch.optimizers.multi_start import Best, MultiStart
 from policysearch.optimizers.nelder_mead import NelderMead
 from policysearch.optimizers.separable_cma_es import SeparableCMAES
 
@@ -58,27 +57,25 @@ class Auto:
         domain = replace(domain, known=None)  # the start is the best of it
         if domain.start.size > MANY:
             return (yield from SeparableCMAES(sigma=self.sigma).search(domain, rng))
-        best, value = yield from self._polished(domain, rng)
-        again = yield Proposal(best[None], best, episodes=2)
-        noise = bool(np.ptp(again.returns) != 0 or again.fitness[0] != value)  # also where one of them failed
+        best = yield from self._polished(domain, rng)
+        again = yield Proposal(best.params[None], best.params, episodes=2)
+        noise = bool(
+            np.ptp(again.returns) != 0 or again.fitness[0] != best.fitness
+        )  # also where one of them failed
         then = self._chosen(domain, noise=noise)
-        return (yield from then.search(replace(domain, start=best), rng))
+        return (yield from then.search(replace(domain, start=best.params), rng))
 
-    def _polished(
-        self, domain: Domain, rng: np.random.Generator
-    ) -> Generator[Proposal, Evaluation, tuple[Float[Array, "d"], float]]:
-        """The best point of a simplex, and its return; of equal ones the first, and the start while there is none."""
-        search, spent = NelderMead(edge=self.edge).search(domain, rng), 0
-        proposal, best, value = next(search), domain.start, -np.inf
+    def _polished(self, domain: Domain, rng: np.random.Generator) -> Generator[Proposal, Evaluation, Best]:
+        """The best point of a simplex; the start while there is none."""
+        search, best, spent = NelderMead(edge=self.edge).search(domain, rng), Best(domain.start), 0
+        proposal = next(search)
         while spent == 0 or spent + proposal.cost <= self.polish:
-            evaluation = yield replace(proposal, recommendation=best)
+            evaluation = yield replace(proposal, recommendation=best.params)
             spent += proposal.cost
-            means = np.where(np.isfinite(evaluation.returns).all(axis=1), evaluation.fitness, -np.inf)
-            if means.max() > value:
-                best, value = evaluation.params[means.argmax()].copy(), float(means.max())
+            best.learn(evaluation)
             proposal = search.send(evaluation)
         search.close()
-        return best, value
+        return best
 
     def _chosen(self, domain: Domain, *, noise: bool) -> Optimizer:
         if not noise:

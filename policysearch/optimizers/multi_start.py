@@ -45,18 +45,18 @@ class MultiStart:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Design, polish, and again."""
-        best = _Best(domain.start)
+        best = Best(domain.start)
         points = np.vstack([domain.start, self._spread(domain, rng, self.design - 1)])
         while True:
             evaluation = yield Proposal(points, best.params)
-            own = _Best(domain.start)
+            own = Best(domain.start)
             for found in (own, best):
                 found.learn(evaluation)
             yield from self._polished(replace(domain, start=own.params, known=None), rng, best)
             points = self._spread(domain, rng, self.design)
 
     def _polished(
-        self, domain: Domain, rng: np.random.Generator, best: "_Best"
+        self, domain: Domain, rng: np.random.Generator, best: "Best"
     ) -> Generator[Proposal, Evaluation, None]:
         """One simplex, until it is small."""
         search, d = NelderMead(edge=self.edge).search(domain, rng), domain.start.size
@@ -79,7 +79,7 @@ class MultiStart:
 
 
 @dataclass(eq=False)
-class _Best:
+class Best:
     """The best point that has not failed, of equal ones the first."""
 
     params: Float[Array, "d"]

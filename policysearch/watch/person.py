@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from policysearch.hitl import LOG
 from policysearch.hitl.history import actions, versions
 from policysearch.hitl.log import Log, parsed, refusing
 from policysearch.hitl.report import findings, law_words, plan_words
@@ -23,7 +24,7 @@ class WatchedSession:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "session.sqlite"
+        self._path = folder / LOG
         self._events: list[Event] = []
         self._made: Parts | None = None
         self._view: SessionView | None = None

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from policysearch.command_line import Refusal
+from policysearch.compare import journal
+from policysearch.hitl import LOG
 from policysearch.ledger import holder
+from policysearch.tune import journal as tune_journal
 from policysearch.watch.comparison import WatchedStudy
 from policysearch.watch.follow import Follower, View
 from policysearch.watch.person import WatchedSession
@@ -17,9 +20,9 @@ from policysearch.watch.tuning import WatchedTuning
 
 #: The ledgers that can be watched, the view of each, its tables, and the file that is written last.
 KINDS: Mapping[str, tuple[Callable[[Path], View], tuple[str, ...], str]] = {
-    "ledger.sqlite": (WatchedStudy, ("runs", "generations"), "report.html"),
-    "tune.sqlite": (WatchedTuning, ("candidates",), "result.json"),
-    "session.sqlite": (WatchedSession, ("bouts",), "report.html"),
+    journal.NAME: (WatchedStudy, ("runs", "generations"), "report.html"),
+    tune_journal.NAME: (WatchedTuning, ("candidates",), "result.json"),
+    LOG: (WatchedSession, ("bouts",), "report.html"),
 }
 #: Seconds between two looks at a ledger: at least the first, at most the second, and so many times what a look took.
 PAUSE, MAX_PAUSE, REST = 1.0, 60.0, 50.0

@@ -19,6 +19,7 @@ from policysearch.parameters import parameter_of
 from policysearch.space import Space
 from policysearch.tune import tries
 from policysearch.tune.bodies import body_of
+from policysearch.tune.journal import NAME
 from policysearch.tune.known import NOTHING, KnownTries
 from policysearch.tune.prepared import around
 from policysearch.watch.comparison import described
@@ -40,7 +41,7 @@ class WatchedTuning:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path = folder / "tune.sqlite"
+        self._path = folder / NAME
         self._sessions: list[dict[str, Any]] = []
         self._request: dict[str, Any] = {}
         self._known = NOTHING

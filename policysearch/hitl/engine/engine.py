@@ -17,7 +17,7 @@ from policysearch.hitl.engine.course import Course, Inlet
 from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.log import Entry
 from policysearch.hitl.offers import Offer, offer
-from policysearch.hitl.plan import LSL
+from policysearch.hitl.options import LSL
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import in_words
 

@@ -39,7 +39,8 @@ from policysearch.hitl.engine.drive import Drive
 from policysearch.hitl.engine.engine import Engine
 from policysearch.hitl.flags import import_method
 from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
-from policysearch.hitl.plan import LSL, SessionPlan
+from policysearch.hitl.options import LSL
+from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.ledger import LedgerError
 

@@ -1,9 +1,8 @@
 // A study or a session that is watched: nothing here changes anything.
 import { Chart } from "/static/chart.js";
 import { duration, el, look, number, svg, swatch, table } from "/static/elements.js";
-import { follow } from "/static/shell.js";
+import { $, follow } from "/static/shell.js";
 
-const at = (id) => document.getElementById(id);
 const parts = {}; // what is known, by name
 const places = {}; // section and charts of a part
 let lit = null; // the method that stands out
@@ -26,7 +25,7 @@ function row(label, cells) {
 }
 
 function filter() {
-  const text = at("filter").value.toLowerCase();
+  const text = $("filter").value.toLowerCase();
   for (const node of document.querySelectorAll("[data-text]")) node.hidden = !node.dataset.text.toLowerCase().includes(text);
 }
 
@@ -35,7 +34,7 @@ function section(name, title) {
   if (!places[name]) {
     const body = el("div");
     places[name] = { body };
-    at("main").append(el("section", { id: name.replace(" ", "-") }, el("h2", {}, title), body));
+    $("main").append(el("section", { id: name.replace(" ", "-") }, el("h2", {}, title), body));
   }
   return places[name];
 }
@@ -157,38 +156,38 @@ function showActions(name, actions) {
 }
 
 function showHead(name, head) {
-  at("title").textContent = document.title = { compare: () => `Comparison on ${head.tasks.join(", ")}`, tune: () => `Tuning of ${head.function || "…"}`, session: () => `Session of participant ${head.participant ?? "…"}` }[head.kind]();
+  $("title").textContent = document.title = { compare: () => `Comparison on ${head.tasks.join(", ")}`, tune: () => `Tuning of ${head.function || "…"}`, session: () => `Session of participant ${head.participant ?? "…"}` }[head.kind]();
   const state = head.over ? "finished" : head.writer ? `running: ${head.writer}` : "not running; the same command continues it";
   const done = { compare: () => `${head.tuning?.[1] ? `tuning ${head.tuning[0]}/${head.tuning[1]}, ` : ""}${head.done}/${head.total} runs, ${head.rollouts?.toLocaleString("en")} rollouts${head.writer && head.left !== null ? `, about ${duration(head.left)} left` : ""}`,
     tune: () => `${head.candidates ?? 0} candidates, ${head.rollouts ?? 0} rollouts of the search by ${head.method}${head.after ? `, ${head.after} after it` : ""}`,
     session: () => head.over ? "all bouts" : head.next ? `next: ${head.next}` : "" }[head.kind]();
-  at("progress").textContent = `${done}; ${state}`;
-  at("tables").replaceChildren(...(head.tables ?? []).flatMap((each) => [el("a", { href: `/table/${each}.csv${location.search}`, download: `${each}.csv` }, `${each}.csv`), " "]),
+  $("progress").textContent = `${done}; ${state}`;
+  $("tables").replaceChildren(...(head.tables ?? []).flatMap((each) => [el("a", { href: `/table/${each}.csv${location.search}`, download: `${each}.csv` }, `${each}.csv`), " "]),
     ...(head.report ? ["the report: ", el("code", {}, head.report)] : []));
   const lines = head.kind === "session" ? [head.law, ...(head.findings ?? []), ...(head.plan ?? [])] : head.best ? [`Best so far: ${words(head.best)}. It is the best of many noisy values, not a claim.`] : [];
   const p = lines.filter(Boolean).map((line) => el("p", {}, line));
   if (p.length) section("found", head.kind === "session" ? "Law" : "Best so far").body.replaceChildren(...p);
-  at("made").replaceChildren(el("h2", {}, "Made with"), ...(head.commands ?? []).map((line) => el("pre", {}, line)), el("ul", {}, (head.versions ?? []).map((line) => el("li", { class: "note" }, line))),
+  $("made").replaceChildren(el("h2", {}, "Made with"), ...(head.commands ?? []).map((line) => el("pre", {}, line)), el("ul", {}, (head.versions ?? []).map((line) => el("li", { class: "note" }, line))),
     el("p", { class: "note" }, head.kind === "compare" ? head.settle ? "Differences are those that sequential testing has decided; it allows for looking after every group." : "No test is made while the study runs: looking again and again finds differences that are none. The report has the tests." : ""));
-  at("trouble").hidden = !head.trouble;
-  at("trouble").textContent = head.trouble ?? "";
+  $("trouble").hidden = !head.trouble;
+  $("trouble").textContent = head.trouble ?? "";
 }
 
 const SHOW = { head: showHead, failures: showFailures, candidates: showCandidates, bouts: showBouts, actions: showActions };
 
 async function showRun() {
   const [kind, ...key] = location.hash.slice(1).split("/").map(decodeURIComponent);
-  at("run")?.remove();
+  $("run")?.remove();
   if (kind !== "run" || key.length !== 3) return;
   const query = new URLSearchParams({ ...Object.fromEntries(new URLSearchParams(location.search)), task: key[0], method: key[1], run: key[2] });
   const answer = await fetch(`/run?${query}`).catch(() => null);
   if (!answer?.ok) return;
   const found = await answer.json(), chart = new Chart("Returns of the search, by generation; they are noisy", { x: "rollouts" }), colours = ["#0072B2", "#D55E00"];
-  at("main").prepend(el("section", { id: "run" }, el("h2", {}, found.title, " ", el("a", { href: "#" }, "close")), chart.figure,
+  $("main").prepend(el("section", { id: "run" }, el("h2", {}, found.title, " ", el("a", { href: "#" }, "close")), chart.figure,
     table(Object.keys(found.facts), Object.keys(found.facts).length ? [Object.values(found.facts).map((x) => typeof x === "number" ? number(x) : x)] : []),
     found.command ? el("pre", {}, found.command) : null, found.failures.map((line) => el("p", { class: "note" }, line))));
   if (found.rollouts.length) chart.draw(found.rollouts, Object.entries(found.series).map(([label, y], i) => ({ label, y, colour: colours[i] })));
-  at("run").scrollIntoView();
+  $("run").scrollIntoView();
 }
 
 function hear(message) {
@@ -200,9 +199,9 @@ function hear(message) {
 }
 
 follow(hear, (connected, since) => {
-  at("link").className = `state ${connected ? "good" : "bad"}`;
-  at("link").textContent = connected ? "live" : `NOT CONNECTED since ${since.toLocaleTimeString()}`;
+  $("link").className = `state ${connected ? "good" : "bad"}`;
+  $("link").textContent = connected ? "live" : `NOT CONNECTED since ${since.toLocaleTimeString()}`;
 });
-at("filter").addEventListener("input", filter);
+$("filter").addEventListener("input", filter);
 addEventListener("hashchange", showRun);
 showRun();

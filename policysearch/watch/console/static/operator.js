@@ -1,6 +1,7 @@
 // The operator's page. What is shown is text that the engine has sent; what is done is asked of the engine.
 
-import { $, act, element, say } from "/static/shell.js";
+import { el } from "/static/elements.js";
+import { $, act, say } from "/static/shell.js";
 import { allowSound, clock, count, left, minutes, session, shown } from "/console/common.js";
 import { plot } from "/console/plot.js";
 
@@ -46,7 +47,7 @@ session(draw, (lines) => add("said", lines.map(([, line]) => line)));
 /** Add lines to a list, which keeps the last ones. */
 function add(id, lines) {
   const list = $(id);
-  for (const line of lines) list.append(element("li", line));
+  for (const line of lines) list.append(el("li", {}, line));
   while (list.children.length > 200) list.firstChild.remove();
   if (lines.length) list.scrollTop = list.scrollHeight;
 }
@@ -105,9 +106,9 @@ function wait({ waiting = [] }) {
   list.dataset.drawn = text;
   list.hidden = !waiting.length;
   list.replaceChildren(...waiting.map(({ number, purpose, offer }) => {
-    const row = element("li", `Bout ${number} (${purpose}) has no result. ${offer?.doubt ?? ""}`);
+    const row = el("li", {}, `Bout ${number} (${purpose}) has no result. ${offer?.doubt ?? ""}`);
     const button = (words, go) => {
-      const made = element("button", words, { type: "button" });
+      const made = el("button", { type: "button" }, words);
       made.dataset.needs = "live";
       made.addEventListener("click", go);
       row.append(made);
@@ -203,8 +204,8 @@ function open(title, words, fields, go) {
   say("dialog-title", title);
   say("dialog-words", words);
   $("dialog-fields").replaceChildren(...fields.map((name) => {
-    const label = element("label", FIELDS[name]);
-    label.append(element("input", "", { name, autocomplete: "off", required: true }));
+    const label = el("label", {}, FIELDS[name]);
+    label.append(el("input", { name, autocomplete: "off", required: true }));
     return label;
   }));
   $("dialog-form").onsubmit = (event) => {
@@ -218,7 +219,7 @@ function open(title, words, fields, go) {
 $("dialog-leave").addEventListener("click", () => $("dialog").close());
 
 for (const [name, [words, ...fields]] of Object.entries(ACTIONS)) {
-  const button = element("button", words, { type: "button", id: `do-${name}` });
+  const button = el("button", { type: "button", id: `do-${name}` }, words);
   button.dataset.needs = "live";
   button.addEventListener("click", () => {
     const go = async (given = {}) => {

@@ -1,4 +1,5 @@
-import { $, act, element, say } from "/static/shell.js";
+import { el } from "/static/elements.js";
+import { $, act, say } from "/static/shell.js";
 import { allowSound, count, left, minutes, session } from "/console/common.js";
 
 const SOON = 10; // s before a change that is announced
@@ -22,7 +23,7 @@ session(({ state }) => {
 /** Buttons for the answers to a question. */
 function scale(name, from, to, words) {
   for (let value = from; value <= to; value += 1) {
-    const button = element("button", String(value), { type: "button" });
+    const button = el("button", { type: "button" }, String(value));
     button.dataset.needs = "live";
     button.addEventListener("click", async () => {
       button.disabled = true;

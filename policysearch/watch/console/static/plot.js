@@ -1,14 +1,8 @@
 // Small pictures as SVG: lines, a band of ± error, and dots. Colours are in the style sheet.
 
-const WIDE = 360, HIGH = 150, EDGE = 34;
-const NS = "http://www.w3.org/2000/svg";
+import { svg as shape } from "/static/elements.js";
 
-function shape(name, attributes, text = "") {
-  const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.textContent = text;
-  return made;
-}
+const WIDE = 360, HIGH = 150, EDGE = 34;
 
 /** Draw series of `x`, `y` and perhaps `error`; what is null is left out. */
 export function plot(svg, series) {

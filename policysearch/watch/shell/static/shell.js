@@ -66,10 +66,3 @@ export function say(id, text) {
   const element = $(id);
   if (element.textContent !== text) element.textContent = text;
 }
-
-/** An element with a text and properties. */
-export function element(name, text = "", properties = {}) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.textContent = text;
-  return made;
-}
