@@ -3,12 +3,13 @@
     python experiments/benchmarks/watching.py --out results/benchmarks/watching.csv
 
     share      processor time of `policysearch watch`, with a page open from begin to end, over that of the
-               study, without workers that are in a session of their own
+               study with its workers
     ledger     time of `read_since` for what one second of the study writes, and for the whole ledger
-    page       bytes that a browser loads, and the first paint (Chromium, driven by Playwright)
+    page       bytes that a browser loads, the first paint, and when the study is shown (Chromium with Playwright)
     update     time of a page for one update of a task, all its pictures and tables, and memory after 10⁵ updates
 
-The page is given its updates by a stand-in for the server, so that they come as fast as it takes them.
+Both studies roll out in compiled environments. The page has its updates from a server of its own that sends the next
+one as soon as the page has taken the last.
 """
 
 import argparse
@@ -16,12 +17,15 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,20 @@ import pandas as pd
 from websockets.sync.client import connect
 
 from policysearch.ledger import Position, read_since
+from policysearch.watch.routes import PAGES
+from policysearch.watch.shell import live
+from policysearch.watch.shell.address import Address
+from policysearch.watch.shell.app import Site
+from policysearch.watch.shell.live import Changes, Page
+from policysearch.watch.shell.roles import Roles
+from policysearch.watch.shell.serve import links, server
 
 UPDATES = 100_000
-STUDY = "--tasks CartPole-v1 --rollouts 300 --runs 30 --workers 2"
+#: Of the 18 methods, with 30 runs each.
+STUDIES = {
+    "cheap": "--tasks CartPole-v1 --rollouts 300 --runs 30 --workers 2",
+    "expensive": "--tasks Acrobot-v1 --rollouts 1000 --runs 30 --workers 2",
+}
 
 
 def started(*arguments: str, **more: Any) -> "subprocess.Popen[str]":
@@ -39,14 +54,26 @@ def started(*arguments: str, **more: Any) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-m", *arguments], text=True, start_new_session=True, **more)
 
 
-def processor_seconds(session: int, known: dict[int, float]) -> float:
-    """User and system time of all processes that a process has started, with those that have ended since."""
-    for place in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = place.read_text(encoding="utf-8").rpartition(")")[2].split()
-            if int(fields[3]) == session:
-                known[int(place.parent.name)] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return sum(known.values())
+class Processors:
+    """Processor time of a process and of all that it has started, also of those that have ended since."""
+
+    def __init__(self, pid: int) -> None:
+        self._seconds = {pid: 0.0}
+
+    def look(self) -> float:
+        """User and system time so far, s."""
+        found = {}
+        for place in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = place.read_text(encoding="utf-8").rpartition(")")[2].split()
+                ticks = int(fields[11]) + int(fields[12])
+                found[int(place.parent.name)] = int(fields[1]), ticks / os.sysconf("SC_CLK_TCK")
+        while new := {pid for pid, (parent, _) in found.items() if parent in self._seconds} - {
+            *self._seconds
+        }:
+            self._seconds |= dict.fromkeys(new, 0.0)
+        self._seconds |= {pid: seconds for pid, (_, seconds) in found.items() if pid in self._seconds}
+        return sum(self._seconds.values())
 
 
 @contextmanager
@@ -73,42 +100,38 @@ def messages(host: str, token: str) -> Iterator[dict[str, Any] | None]:
             yield message.get("parts")
 
 
-def share(folder: Path, rows: dict[str, float]) -> dict[str, Any]:
-    """Run the study and watch it; returns the last of what the page was told."""
+def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
+    """Run a study and watch it; returns the last of what the page was told."""
     began, parts, told = time.monotonic(), dict[str, Any](), 0
-    study = started(
-        "policysearch.compare",
-        *STUDY.split(),
-        "--out",
-        str(folder),
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    study = started("policysearch.compare", *STUDIES[name].split(), "--out", str(folder), **quiet)
+    others = Processors(study.pid)
     while not (folder / "ledger.sqlite").is_file():
         time.sleep(0.1)
     with watching(folder) as (process, host, token):
-        own, others = dict[int, float](), dict[int, float]()
+        own = Processors(process)
         for news in messages(host, token):
             parts |= news or {}
             told += len(json.dumps(news)) if news else 0
-            rows["study, processor s"] = processor_seconds(study.pid, others)
-            rows["watch, processor s"] = processor_seconds(process, own)
+            used, spent = others.look(), own.look()
+            rows.setdefault(f"{name}: watch at its start, processor s", spent)
             if study.poll() is not None:
                 break
-    rows["study, s"] = time.monotonic() - began
-    rows["share, %"] = 100 * rows["watch, processor s"] / rows["study, processor s"]
-    rows["told, kB"] = told / 1e3
+    rows[f"{name}: study, s"] = time.monotonic() - began
+    rows[f"{name}: study, processor s"], rows[f"{name}: watch, processor s"] = used, spent
+    rows[f"{name}: share, %"] = 100 * spent / used
+    rows[f"{name}: told, kB"] = told / 1e3
     return parts
 
 
-def ledger(folder: Path, seconds: float, rows: dict[str, float]) -> None:
+def ledger(name: str, folder: Path, rows: dict[str, float]) -> None:
     """The time to read the ledger, and what is new of it."""
     path = folder / "ledger.sqlite"
     began = time.perf_counter()
     events, end = read_since(path, Position())
-    rows["whole ledger, ms"] = 1e3 * (time.perf_counter() - began)
-    rows["events"] = len(events)
-    new = min(len(events) - 1, max(20, int(len(events) / seconds)))
+    rows[f"{name}: whole ledger, ms"] = 1e3 * (time.perf_counter() - began)
+    rows[f"{name}: events"] = len(events)
+    new = min(len(events) - 1, max(20, int(len(events) / rows[f"{name}: study, s"])))
     taken = []
     position = positions(path, len(events) - new)
     for _ in range(20):
@@ -117,7 +140,7 @@ def ledger(folder: Path, seconds: float, rows: dict[str, float]) -> None:
         taken.append(time.perf_counter() - began)
         if (len(found), now) != (new, end):
             raise ValueError(f"expected {new} events, got {len(found)}")
-    rows["new events"], rows["new events, ms"] = new, 1e3 * min(taken)
+    rows[f"{name}: new events of a second"], rows[f"{name}: reading them, ms"] = new, 1e3 * min(taken)
 
 
 def positions(path: Path, number: int) -> Position:
@@ -130,73 +153,108 @@ def positions(path: Path, number: int) -> Position:
         )
 
 
-def page(folder: Path, parts: dict[str, Any], rows: dict[str, float]) -> None:
-    """What a browser loads and how fast, then how it takes updates."""
+class Updates:
+    """A source of a page's news that has the next update whenever the page has taken the last one."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self.parts, self.changes, self.last, self.every = parts, Changes(), 0, 1
+
+    async def run(self) -> None:
+        """Nothing has to be kept up to date."""
+
+    def joined(self, page: Page) -> None:
+        """A page has been opened."""
+
+    def left(self, page: Page) -> None:
+        """A page has been closed."""
+
+    def news(self, page: Page) -> Mapping[str, Any] | None:
+        """The first time all parts, then another count of rollouts, with a task in every so many of them."""
+        number = page.seen.get("number", 0)
+        if number == self.last:
+            return None
+        page.seen["number"] = number + 1
+        head = {"head": self.parts["head"] | {"rollouts": 10**9 + number}}
+        if not number:
+            return {"parts": {**self.parts, **head}}
+        return {"parts": head | ({"task 0": self.parts["task 0"]} if number % self.every == 0 else {})}
+
+    def until(self, tab: Any, number: int, every: int) -> float:
+        """Send updates up to a number; returns the seconds until the page shows the last."""
+        began, self.every, self.last = time.perf_counter(), every, number
+        shown(tab, f"{10**9 + number - 1:,} rollouts")
+        return time.perf_counter() - began
+
+
+@contextmanager
+def serving(source: Updates) -> Iterator[str]:
+    """The page with another source of its news; the link to it."""
+    listener, address = Address().bound()
+    roles = Roles.new(["viewer"])
+    web = server(Site({"viewer": PAGES / "watch.html"}, source, (), {"pages": PAGES}), address, roles)
+    thread = threading.Thread(target=web.run, args=([listener],))
+    thread.start()
+    try:
+        yield links(address, roles)["viewer"]
+    finally:
+        web.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - optional
 
-    chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    with watching(folder) as (_, host, token), sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--enable-precise-memory-info"]
-        )
-        tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        loaded: list[int] = []
-        tab.on("response", lambda answer: loaded.append(len(answer.body())) if answer.status == 200 else None)
-        tab.goto(f"http://{host}/enter?token={token}")
-        shown(tab, "runs")
-        rows["page, kB"] = sum(loaded) / 1e3
-        rows["first news, kB"] = len(json.dumps(parts)) / 1e3
-        rows["first paint, ms"] = tab.evaluate(
-            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        )
-        tab.close()
-        updates(
-            browser.new_page(viewport={"width": 1280, "height": 900}),
-            f"http://{host}/enter?token={token}",
-            parts,
-            rows,
-        )
-        browser.close()
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    arguments = ["--no-sandbox", "--enable-precise-memory-info"]
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=arguments)
+        yield chromium
+        chromium.close()
 
 
-def updates(tab: Any, link: str, parts: dict[str, Any], rows: dict[str, float]) -> None:
-    """Send updates to a page in place of its server."""
-    sockets: list[Any] = []
-    tab.set_default_timeout(600_000)  # ms
-    tab.route_web_socket(re.compile("/live"), lambda socket: sockets.append(socket))  # noqa: PLW0108 - it is marked
-    tab.goto(link)
-    while not sockets:
-        tab.wait_for_timeout(50)
-    send = sockets[-1].send
-    send(json.dumps({"parts": parts}))
-    task, head = parts["task 0"], parts["head"]
-    for name, count, part in (
-        ("update of a task, ms", 100, ("task 0", task)),
-        ("update of the head, ms", 2000, None),
-    ):
-        began = time.perf_counter()
-        for i in range(count):
-            send(json.dumps({"parts": dict([part or ("head", head | {"rollouts": i})])}))
-        send(json.dumps({"parts": {"head": head | {"rollouts": 10**9 + count}}}))
-        shown(tab, f"{10**9 + count:,}")
-        rows[name] = 1e3 * (time.perf_counter() - began) / count
-    session = tab.context.new_cdp_session(tab)
-    sizes = []
-    for i in range(UPDATES + 1):
-        send(
-            json.dumps(
-                {"parts": {"head": head | {"rollouts": i}, **({"task 0": task} if i % 100 == 0 else {})}}
-            )
-        )
-        if i % (UPDATES // 10) == 0:
-            shown(tab, f"{i:,} rollouts")
+def page(folder: Path, chromium: Any, rows: dict[str, float]) -> None:
+    """What a browser loads, and how fast; the least of three times."""
+    paints, all_shown = [], []
+    with watching(folder) as (_, host, token):
+        for _ in range(3):
+            tab = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            loaded: list[int] = []
+            tab.on("response", partial(_count, loaded))
+            tab.goto(f"http://{host}/enter?token={token}")
+            shown(tab, "runs")
+            all_shown.append(tab.evaluate("performance.now()"))
+            first = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+            paints.append(tab.evaluate(first))
+            rows["page, kB"] = sum(loaded) / 1e3
+            tab.context.close()
+    rows["first paint, ms"], rows["study shown after, ms"] = min(paints), min(all_shown)
+
+
+def _count(loaded: list[int], answer: Any) -> None:
+    if answer.status == 200:
+        loaded.append(len(answer.body()))
+
+
+def updates(parts: dict[str, Any], chromium: Any, rows: dict[str, float]) -> None:
+    """What an update costs a page, and its memory after many."""
+    rows["first news, kB"] = len(json.dumps(parts, separators=(",", ":"))) / 1e3
+    live.PAUSE, source = 0.0, Updates(parts)
+    with serving(source) as link:
+        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(link)
+        source.until(tab, 1, 1)
+        rows["update of a task, ms"] = 1e3 * source.until(tab, 101, 1) / 100
+        rows["update of the head, ms"] = 1e3 * source.until(tab, 2101, 10**9) / 2000
+        session, sizes = tab.context.new_cdp_session(tab), list[float]()
+        for tenth in range(11):
+            source.until(tab, 2102 + tenth * UPDATES // 10, 100)
             session.send("HeapProfiler.collectGarbage")
             sizes.append(tab.evaluate("performance.memory.usedJSHeapSize") / 1e6)
-    rows["memory at first, MB"], rows["memory after a tenth, MB"], rows["memory after 1e5 updates, MB"] = (
-        sizes[0],
-        sizes[1],
-        sizes[-1],
-    )
+    rows["memory at first, MB"], rows["memory after 1e4 updates, MB"] = sizes[:2]
+    rows["memory after 1e5 updates, MB"] = sizes[-1]
 
 
 def shown(tab: Any, text: str) -> None:
@@ -214,11 +272,14 @@ def main() -> None:
     chosen = parser.parse_args()
     rows: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "study"
         try:
-            parts = share(folder, rows)
-            ledger(folder, rows["study, s"], rows)
-            page(folder, parts, rows)
+            for name in STUDIES:
+                folder = Path(place) / name
+                parts = share(name, folder, rows)
+                ledger(name, folder, rows)
+            with browser() as chromium:
+                page(folder, chromium, rows)
+                updates(parts, chromium, rows)
         finally:
             print(rows)
     table = pd.DataFrame({"quantity": [*rows], "value": [float(f"{value:.4g}") for value in rows.values()]})

@@ -19,6 +19,7 @@ from typing import Literal
 
 import numpy as np
 
+from policysearch.exoskeleton.breath_columns import RER, VCO2, VO2
 from policysearch.exoskeleton.breath_file import BreathFile
 from policysearch.exoskeleton.respirometry import MAX_GAP, MIN_BREATHS, TAU, Breaths, Estimate, running
 from policysearch.hitl.agenda import Bout
@@ -206,6 +207,21 @@ class Countdown:
         rows = np.array([self._source.gases[time] for time in found.time.tolist()], dtype=float).T
         gases = dict(zip(self._source.columns, rows, strict=True))
         return Breaths(found.time, found.rate, gases, self._source.mass_of_rates, doubt=self._source.doubt)
+
+    def latest(self, seconds: float = 30.0) -> dict[str, float]:
+        """Means over the breaths of the last seconds of what else was measured of them, by column.
+
+        The respiratory exchange ratio is that of the volumes if there is no column of it.
+        """
+        taken = self.window.taken
+        if self._source is None or not taken:
+            return {}
+        rows = [self._source.gases[time] for time, _ in taken if time > taken[-1][0] - seconds]
+        columns = zip(self._source.columns, np.array(rows, dtype=float).T, strict=True)
+        means = {name: float(np.nanmean(values)) for name, values in columns if np.isfinite(values).any()}
+        if {VO2, VCO2} <= means.keys():
+            means.setdefault(RER, means[VCO2] / means[VO2])
+        return means
 
     def line(self) -> str:
         """The time that is left, and the breaths so far, in one line."""

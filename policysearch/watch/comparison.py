@@ -14,7 +14,7 @@ import numpy as np
 from policysearch.compare import statistics, tuning
 from policysearch.compare.again import replay_command
 from policysearch.compare.bodies import body_of
-from policysearch.compare.journal import NO_VERSIONS
+from policysearch.compare.journal import NAME, NO_VERSIONS
 from policysearch.compare.rows import SAVED
 from policysearch.compare.saved import FAILURES_FILE, RECOMMENDATIONS_FILE
 from policysearch.compare.session import FINAL, TUNING, decisions_of, pairs
@@ -43,7 +43,7 @@ class WatchedStudy:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._runs = folder, Runs()
+        self._folder, self._runs = folder, Runs(folder / NAME)
         self._study: Study | None = None
         self._sessions: list[dict[str, Any]] = []
         self._done_before = 0.0  # runs, in parts, when the latest session began
@@ -53,9 +53,9 @@ class WatchedStudy:
 
     def take(self, event: Event) -> None:
         """Take in the next event."""
-        body = (
-            event.body if event.kind == "generation" else body_of(event)
-        )  # the many, of which few parts are read
+        if event.kind == "generation" and self._study is None:
+            raise ValueError("a generation before its study")
+        body = {} if event.kind == "generation" else body_of(event)  # the many are read if they are asked for
         match event.kind:
             case "study":
                 self._study = Study.model_validate(body, context=SAVED)
@@ -66,10 +66,7 @@ class WatchedStudy:
             case "generation" | "run":
                 stage, task, label, number = event.key
                 run = self._runs.at(str(stage), str(task), str(label), int(number))
-                if event.kind == "run":
-                    run.result = body
-                else:
-                    run.add(body)
+                run.over(body) if event.kind == "run" else run.add(event)
                 self._stale.add(str(task))
             case "retry":
                 self._intervals.clear()
@@ -105,7 +102,7 @@ class WatchedStudy:
             "done": done,
             "total": total,
             "tuning": [self._runs.count(TUNING), tuned],
-            "rollouts": sum(run.rollouts[-1] for *_, run in self._runs if run.rollouts),
+            "rollouts": sum(run.rollouts for *_, run in self._runs),
             "left": self._seconds_left(study, total + tuned),
             "over": None if study.settle else done >= total,
             "settle": study.settle,
@@ -131,11 +128,11 @@ class WatchedStudy:
             "budget": grid[-1],
             "start": plain(np.mean(starts)) if starts else None,
             "references": {name: plain(value) for name, value in known.references.items()},
-            "methods": [self._method(study, task, label) for label in study.optimizers],
+            "methods": [self._method(study, task, label, (unit, grid[-1])) for label in study.optimizers],
             "decided": self._decided(study, task) if study.settle else None,
         }
 
-    def _method(self, study: Study, task: str, label: str) -> dict[str, Any]:
+    def _method(self, study: Study, task: str, label: str, budget: tuple[str, int]) -> dict[str, Any]:
         mine = self._runs.of(FINAL, task, label)
         done = {n: run.result["row"]["final_return"] for n, run in mine.items() if run.result is not None}
         final, curve = self._summary(study, task, label, done)
@@ -143,16 +140,16 @@ class WatchedStudy:
             "label": label,
             "total": self._total(study, task, label),
             "done": len(done),
-            "part": plain(sum(run.part(study, task) for run in mine.values())),
+            "part": plain(sum(run.part(*budget) for run in mine.values())),
             "final": final,
             "finals": [[n, plain(value)] for n, value in done.items()],
             "running": [
-                [n, plain(run.part(study, task)), plain((run.means or [np.nan])[-1])]
+                [n, plain(run.part(*budget)), plain((run.generations.means or [np.nan])[-1])]
                 for n, run in mine.items()
                 if run.result is None
             ],
             "curve": curve,
-            "failed": sum(run.first_failure is not None for run in mine.values()),
+            "failed": sum(run.has_failed for run in mine.values()),
         }
 
     def _summary(
@@ -202,8 +199,9 @@ class WatchedStudy:
         listed = []
         for (stage, task, label), number, run in self._runs:
             names = {"method": label, "task": task, "run": number, "stage": stage}
-            if run.result is None and (first := run.first_failure) is not None:
-                listed.append(names | {"purpose": "search", "reason": run.failed[first], "command": ""})
+            if run.result is None and run.has_failed:
+                first = next(filter(None, run.generations.failed))
+                listed.append(names | {"purpose": "search", "reason": first, "command": ""})
             for i, example in enumerate(run.result["examples"] if run.result is not None else ()):
                 file = f"{self._folder / FAILURES_FILE}/{Name(task, label, number, i)}"
                 modules = outside(task, study.task(task, known_task).policy)
@@ -220,10 +218,10 @@ class WatchedStudy:
         if name != "generations":
             raise KeyError(name)
         return [
-            {"task": task, "optimizer": label, "run": n, "generation": i, "rollouts": rollouts, "steps": run.steps[i],
-             "mean_return": run.means[i], "best_candidate": run.bests[i], "failure": run.failed[i]}
+            {"task": task, "optimizer": label, "run": n, "generation": i, "rollouts": rollouts, "steps": steps,
+             "mean_return": mean, "best_candidate": best, "failure": failed}
             for (_, task, label), n, run in finals
-            for i, rollouts in enumerate(run.rollouts)
+            for i, (rollouts, steps, mean, best, failed) in enumerate(run.generations.rows())
         ]  # fmt: skip
 
     def detail(self, key: tuple[str, ...]) -> dict[str, Any]:
@@ -236,13 +234,13 @@ class WatchedStudy:
 
 
 def _detail(run: Run, recommendation: str) -> dict[str, Any]:
-    row = run.result["row"] if run.result is not None else {}
+    row, known = run.result["row"] if run.result is not None else {}, run.generations
     return {
-        "rollouts": run.rollouts,
-        "series": {"mean of the generation": numbers(run.means), "best candidate": numbers(run.bests)},
+        "rollouts": known.rollouts,
+        "series": {"mean of the generation": numbers(known.means), "best candidate": numbers(known.bests)},
         "facts": {name: plain(row[name]) for name in FACTS if name in row},
         "command": replay_command(recommendation) if run.result is not None else "",
-        "failures": [f"generation {i + 1}: {reason}" for i, reason in enumerate(run.failed) if reason][
+        "failures": [f"generation {i + 1}: {reason}" for i, reason in enumerate(known.failed) if reason][
             :MAX_FAILURES
         ],
     }

@@ -1,27 +1,31 @@
-"""The runs of a comparison as its ledger has them so far."""
+"""The runs of a comparison as its ledger has them so far.
+
+Of a run that is over, its result says what is shown; its generations are read when they are asked for.
+"""
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from policysearch.compare.study import Study
+from policysearch.ledger import Event, Stored
 from policysearch.limits import TIME_IS_UP
 
 
 @dataclass
-class Run:
-    """What is known of a run."""
+class Generations:
+    """A few numbers of every generation of a run."""
 
-    rollouts: list[int] = field(default_factory=list)  # spent after each generation
+    rollouts: list[int] = field(default_factory=list)  # spent after each
     steps: list[int] = field(default_factory=list)
     means: list[float] = field(default_factory=list)  # return of each generation's rollouts
     bests: list[float] = field(default_factory=list)  # of its candidates
     failed: list[str] = field(default_factory=list)  # the reason of the first failure of each, or nothing
-    result: dict[str, Any] | None = None
 
     def add(self, record: dict[str, Any]) -> None:
-        """Take in a generation; a few numbers each, for which NumPy takes longer."""
+        """Take in a generation; they are few numbers each, for which NumPy takes longer."""
         returns = [[float(value) for value in row] for row in record["returns"]]
         found = [value for row in returns for value in row if math.isfinite(value)]
         means = [mean for row in returns if math.isfinite(mean := sum(row) / len(row))]
@@ -32,47 +36,96 @@ class Run:
         self.bests.append(max(means, default=math.nan))
         self.failed.append(str(failures[0][3]))
 
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """The numbers of one after the other."""
+        return zip(*vars(self).values(), strict=True)
+
     def cut(self, generations: int) -> None:
-        """Forget all but the first generations, and the result."""
-        for listed in (self.rollouts, self.steps, self.means, self.bests, self.failed):
+        """Forget all but the first generations."""
+        for listed in vars(self).values():
             del listed[generations:]
-        self.result = None
+
+
+class Run:
+    """What is known of a run.
+
+    Args:
+        path: of the ledger.
+
+    Attributes:
+        result: of a run that is over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._generations = path, Generations()
+        # of which nothing was asked yet: those that are in the ledger, and the latest
+        self._stored, self._left = Stored(path, []), list[Event]()
+        self.result: dict[str, Any] | None = None
+
+    def add(self, event: Event) -> None:
+        """Take in a generation."""
+        self._left.append(event)
+
+    def over(self, result: dict[str, Any]) -> None:
+        """Take in the result."""
+        self.result = result
+        self._stored, self._left = Stored(self._path, [event.number for event in self._left]), []
+
+    @property
+    def generations(self) -> Generations:
+        """All of them."""
+        for event in (*self._stored, *self._left):
+            self._generations.add(event.body)
+        self._stored, self._left = Stored(self._path, []), []
+        return self._generations
+
+    @property
+    def rollouts(self) -> int:
+        """How many were spent."""
+        return int(self.result["row"]["rollouts"]) if self.result else (self.generations.rollouts or [0])[-1]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether any rollout has."""
+        return bool(self.result["examples"]) if self.result else any(self.generations.failed)
 
     def retry(self, *, time_only: bool) -> None:
         """Take back what is made again: a result that a time limit has ended, or all from the first failure on."""
+        known = self.generations
         if time_only and self.result is not None:
             if any(said.startswith(TIME_IS_UP) for said in self.result["remarks"]):
                 self.result = None
-        elif not time_only and (first := self.first_failure) is not None:
-            self.cut(first)
+        elif not time_only and self.has_failed:  # in the search, or else in the report behind it
+            known.cut(next((i for i, reason in enumerate(known.failed) if reason), len(known.failed)))
+            self.result = None
 
-    @property
-    def first_failure(self) -> int | None:
-        """The index of the first generation with a failure; of the report, that behind the last one."""
-        reported = len(self.failed) if self.result is not None and self.result["examples"] else None
-        return next((i for i, reason in enumerate(self.failed) if reason), reported)
-
-    def part(self, study: Study, task: str) -> float:
+    def part(self, unit: str, budget: int) -> float:
         """The part of it that is done."""
         if self.result is not None:
             return 1.0
-        unit, grid = study.grid(task)
-        spent = self.rollouts if unit == "rollouts" else self.steps
-        return min(1.0, spent[-1] / grid[-1]) if spent and grid[-1] else 0.0
+        spent = self.generations.rollouts if unit == "rollouts" else self.generations.steps
+        return min(1.0, spent[-1] / budget) if spent and budget else 0.0
 
 
 Key = tuple[str, str, str]  # stage, task, method
 
 
 class Runs:
-    """All runs, by stage, task and method, and by number."""
+    """All runs, by stage, task and method, and by number.
 
-    def __init__(self) -> None:
-        self._known: dict[Key, dict[int, Run]] = {}
+    Args:
+        path: of the ledger.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._known = path, dict[Key, dict[int, Run]]()
 
     def at(self, stage: str, task: str, label: str, number: int) -> Run:
         """A run, which is a new one if nothing was known of it."""
-        return self._known.setdefault((stage, task, label), {}).setdefault(number, Run())
+        runs = self._known.setdefault((stage, task, label), {})
+        if number not in runs:
+            runs[number] = Run(self._path)
+        return runs[number]
 
     def of(self, stage: str, task: str, label: str) -> dict[int, Run]:
         """The runs of a method on a task, by number."""
@@ -87,7 +140,8 @@ class Runs:
 
     def done(self, study: Study) -> float:
         """How many are done, those that are running in part."""
-        return sum(run.part(study, task) for (_, task, _), _, run in self)
+        budgets = {task: (unit, grid[-1]) for task in study.tasks for unit, grid in [study.grid(task)]}
+        return sum(run.part(*budgets[task]) for (_, task, _), _, run in self)
 
     def count(self, stage: str) -> int:
         """How many have a result."""

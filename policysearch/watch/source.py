@@ -2,30 +2,27 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Mapping
+from asyncio import sleep
+from collections.abc import Mapping
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 from policysearch.command_line import Refusal
-from policysearch.compare import journal
-from policysearch.hitl import LOG
 from policysearch.ledger import holder
-from policysearch.tune import journal as tune_journal
-from policysearch.watch.comparison import WatchedStudy
-from policysearch.watch.follow import Follower, View
-from policysearch.watch.person import WatchedSession
+from policysearch.registry import imported
+from policysearch.watch.follow import Follower
 from policysearch.watch.shell.live import Changes, Page
-from policysearch.watch.tuning import WatchedTuning
 
-#: The ledgers that can be watched, the view of each, its tables, and the file that is written last.
-KINDS: Mapping[str, tuple[Callable[[Path], View], tuple[str, ...], str]] = {
-    journal.NAME: (WatchedStudy, ("runs", "generations"), "report.html"),
-    tune_journal.NAME: (WatchedTuning, ("candidates",), "result.json"),
-    LOG: (WatchedSession, ("bouts",), "report.html"),
+#: The ledgers that can be watched: the view of each, which is imported if it is needed, its tables, and the file that
+#: is written last.
+KINDS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
+    "ledger.sqlite": ("policysearch.watch.comparison:WatchedStudy", ("runs", "generations"), "report.html"),
+    "tune.sqlite": ("policysearch.watch.tuning:WatchedTuning", ("candidates",), "result.json"),
+    "session.sqlite": ("policysearch.watch.person:WatchedSession", ("bouts",), "report.html"),
 }
 #: Seconds between two looks at a ledger: at least the first, at most the second, and so many times what a look took.
-PAUSE, MAX_PAUSE, REST = 1.0, 60.0, 50.0
+PAUSE, MAX_PAUSE, REST = 1.0, 300.0, 120.0
 
 
 def ledger_of(folder: Path) -> Path:
@@ -45,14 +42,15 @@ def ledger_of(folder: Path) -> Path:
 class Watched:
     """The ledger of a folder; a `policysearch.watch.shell.live.Source`.
 
-    It is read while a page is open only, and the longer a look takes, the longer is the pause after it.
+    It is read while a page is open only, and the longer a look and what it sends take, the longer is the pause after.
 
     Args:
         path: of the ledger.
     """
 
     def __init__(self, path: Path) -> None:
-        begin, self._tables, self._last = KINDS[path.name]
+        view, self._tables, self._last = KINDS[path.name]
+        begin = imported(view)
         self._path, self._follower = path, Follower(path, lambda: begin(path.parent))
         self.changes, self._open, self._pages = Changes(), asyncio.Event(), 0
         self._lock = threading.Lock()  # of the view, which is read in other threads
@@ -61,19 +59,17 @@ class Watched:
 
     async def run(self) -> None:
         """Look at the ledger as long as a page is open."""
-        took = 0.0  # the first look, which reads all, is not counted
         while True:
             await self._open.wait()
-            await asyncio.sleep(min(MAX_PAUSE, max(PAUSE, REST * took)) if self._parts else 0.0)
-            first = not self._parts
-            changed, took = await asyncio.to_thread(self.look)
-            took = 0.0 if first else took
-            if changed:
+            first, began = not self._parts, process_time()
+            if await asyncio.to_thread(self.look):
                 self.changes.announce()
+            await sleep(PAUSE)  # in which it is sent
+            took = 0.0 if first else process_time() - began  # the first look reads all
+            await sleep(min(MAX_PAUSE, REST * took) - PAUSE)
 
-    def look(self) -> tuple[bool, float]:
-        """Take in what is new; returns whether a part has changed, and the seconds of processor time that it took."""
-        began = time.thread_time()
+    def look(self) -> bool:
+        """Take in what is new; returns whether a part has changed."""
         with self._lock:
             self._follower.update()
             parts = dict(self._follower.parts())
@@ -82,7 +78,7 @@ class Watched:
         for name in changed:
             self._numbers[name] = self._numbers.get(name, 0) + 1
         self._parts = parts
-        return bool(changed), time.thread_time() - began
+        return bool(changed)
 
     def _head(self, head: Mapping[str, Any]) -> dict[str, Any]:
         """The head, with what is known of the process and of the files."""

@@ -206,3 +206,31 @@ def test_what_is_in_the_file_at_the_start_is_no_breath_of_the_bout(tmp_path: Pat
         file.write("6,4.0\n")
     count.look()
     assert count.window.taken == [(6.0, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("head", "breath", "expected"),
+    [
+        ("vo2_ml_min,vco2_ml_min,heart_rate_bpm", "1000,{co2},{bpm}", {"rer": 0.86, "heart_rate_bpm": 110.0}),
+        ("power_W_per_kg,rer", "4.0,0.9", {"rer": 0.9}),
+        ("power_W_per_kg,heart_rate_bpm", "4.0,", {}),
+        ("power_W_per_kg", "4.0", {}),
+    ],
+)
+def test_the_gases_of_the_last_half_minute_are_shown(
+    head: str, breath: str, expected: dict[str, float], tmp_path: Path
+) -> None:
+    path = tmp_path / "breaths.csv"
+    path.write_text(f"time_s,{head}\n")
+    seconds = [0.0]
+    bout = Bout("b", "search", 2.0, np.zeros(4), "")
+    count = Countdown(bout, source=BreathFile(path, 72.0), now=lambda: (seconds[0], seconds[0]))
+    assert count.latest() == {}
+    with path.open("a") as file:
+        for k in range(20):  # the first ten are those of another effort
+            values = {"co2": 860 if k >= 10 else 700, "bpm": 100 + k % 2 * 20 if k >= 10 else 60}
+            file.write(f"{3 * k + 1},{breath.format(**values)}\n")
+    seconds[0] = 1.0
+    count.look()
+    found = {name: value for name, value in count.latest().items() if name in ("rer", "heart_rate_bpm")}
+    assert found == pytest.approx(expected)

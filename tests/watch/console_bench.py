@@ -43,7 +43,10 @@ MAX_ADVANCE = 2.0  # s of the engine's time between two looks at its clocks
 
 
 class ServedEngine:
-    """An engine in a thread, with its address in a folder; `speed` is that of its clocks."""
+    """An engine in a thread, with its address in a folder.
+
+    `speed` is that of its clocks, and `breathe` is called whenever they are looked at.
+    """
 
     def __init__(
         self,
@@ -54,8 +57,9 @@ class ServedEngine:
         log: Path | None = None,
         walk_on: bool = False,
         inlet: str = "",
+        breathe: "Callable[[ServedEngine], None]" = lambda _: None,
     ) -> None:
-        self.now, self._speed, self._looked = 0.0, speed, time.monotonic()
+        self.now, self._speed, self._looked, self._breathe = 0.0, speed, time.monotonic(), breathe
         self.session = Session.resume(log) if log and log.exists() else Session.begin(plan, log)
         self.engine = Engine(self.session, Inlet(inlet, True, self._clocks, walk_on))
         path, self._address = folder / f"s{uuid.uuid4().hex[:6]}", folder / "engine.json"
@@ -73,6 +77,7 @@ class ServedEngine:
         real = time.monotonic()
         self.now += min(self._speed * (real - self._looked), MAX_ADVANCE)
         self._looked = real
+        self._breathe(self)
         return self.now, 1e9 + self.now
 
     def walk(self, seconds: float) -> None:

@@ -7,14 +7,20 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from console_bench import PLAN, Console, eventually
+from console_bench import PLAN, Console, ServedEngine, eventually
 
+from policysearch.hitl.live import PersonName
+from policysearch.hitl.people import walk_to_the_end
+from policysearch.hitl.plan import SessionPlan
+from policysearch.hitl.rehearse import Cart
+from policysearch.hitl.session import Session
 from policysearch.watch.shell.serve import links
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
@@ -55,9 +61,12 @@ def entered(context: Any, console: Console, role: str = "operator") -> Any:
 
 
 def reads(page: Any, place: str, words: str, seconds: float = 60.0) -> None:
-    """Wait until an element has these words; to poll is what the content policy of the pages lets through."""
+    """Wait until an element has these words, and no answer is waited for, as nothing can be asked meanwhile.
+
+    To poll is what the content policy of the pages lets through.
+    """
     limit = time.monotonic() + seconds
-    while words not in (found := page.locator(place).inner_text()):
+    while words not in (found := page.locator(place).inner_text()) or page.locator("[data-busy=yes]").count():
         assert time.monotonic() < limit, f"{place}: expected {words!r}, got {found!r}"
         page.wait_for_timeout(20)
 
@@ -76,13 +85,13 @@ def breathing(console: Console, path: Path, done: threading.Event) -> None:
         while told < (now - began) // 3:
             told += 1
             with path.open("a", encoding="utf-8") as file:
-                file.write(f"{3 * told},{4.0 + 0.1 * (-1) ** told}\n")
+                file.write(f"{3 * told},{4.0 + 0.1 * (-1) ** told},0.86,104\n")
 
 
 def test_a_session_of_ninety_seconds_by_mouse_alone(chromium: Any, made: Any, tmp_path: Path) -> None:
     plan = replace(PLAN, minutes=1.5)
     breaths, done = tmp_path / "breaths.csv", threading.Event()
-    breaths.write_text("time_s,power_W_per_kg\n")
+    breaths.write_text("time_s,power_W_per_kg,rer,heart_rate_bpm\n")
     console = made(plan=plan, speed=30.0, inlet=str(breaths))
     cart = threading.Thread(target=breathing, args=(console, breaths, done))
     cart.start()
@@ -96,11 +105,15 @@ def test_a_session_of_ninety_seconds_by_mouse_alone(chromium: Any, made: Any, tm
         page.dblclick("#main")
         reads(participant, "#what", "Walk")
         reads(page, "#left", "0:")
+        reads(page, "#gases", "RER 0.86, heart rate 104 bpm")
+        assert page.locator(".uplot canvas").count() == 2
         reads(page, "#said", "written: 4.0")
         eventually(lambda: console.engine.session.entries)
         assert console.engine.session.entries[0].status == "measured"
         eventually(lambda: len(console.engine.kinds("started")) == 2)  # the next one follows by itself
-        photographed(page, "bout")
+        if PICTURES:
+            reads(page, "#line", "so far")
+            photographed(page, "bout")
         page.locator("#stop").dblclick()
         reads(page, "#stopped", "STOPPED at")
         eventually(lambda: len(console.engine.session.entries) == 2)
@@ -109,7 +122,9 @@ def test_a_session_of_ninety_seconds_by_mouse_alone(chromium: Any, made: Any, tm
         reads(page, "#events", "estop: the page of the operator on 127.0.0.1, STOP on a page")
         participant.click("#borg button:has-text('13')")
         reads(participant, "#thanks", "Written down: exertion (Borg, 6 to 20) 13")
-        reads(page, "#events", "exertion (Borg, 6 to 20) 13")
+        participant.click("#preference button:has-text('B: the last one')")
+        for words in ("exertion (Borg, 6 to 20) 13", "preferred of the last two (B is the last) B"):
+            reads(page, "#events", words)
         page.click("#do-exclude")
         page.click("#dialog-leave")
         context.close()
@@ -181,8 +196,8 @@ def test_stop_is_confirmed_within_a_quarter_of_a_second_with_thirteen_tabs(chrom
     operator.act("start")
     context = chromium.new_context()
     tabs = [entered(context, console, "viewer") for _ in range(13)]
-    took = min(tab.evaluate(MEASURED) for tab in tabs[:3])
-    assert took < 250.0
+    took = [tab.evaluate(MEASURED) for tab in tabs[:3]]
+    assert min(took) < 250.0, took
     for tab in tabs:
         reads(tab, "#phase", "waits for its start")
     stack.close()
@@ -275,7 +290,7 @@ def test_a_page_whose_server_dies_turns_red_and_comes_back_without_control(chrom
     eventually(lambda: console.engine.engine.phase == "start")
     reads(page, "#main", "Start")
     page.click("#main")
-    eventually(lambda: console.engine.kinds("started"))
+    reads(page, "#line", "walking")
     console.stop_server()
     reads(page, "#age", "NOT CONNECTED since")
     assert page.locator("#main, #control, #do-note").evaluate_all(
@@ -293,7 +308,6 @@ def test_a_page_whose_server_dies_turns_red_and_comes_back_without_control(chrom
     context.close()
 
 
-@pytest.mark.nightly  # it has failed on an idle machine
 def test_a_connection_that_only_seems_open_is_shown_and_replaced(
     chromium: Any, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +330,101 @@ def test_a_connection_that_only_seems_open_is_shown_and_replaced(
     reads(page, "#age", "live")
     reads(page, "#participant", "participant 1")
     context.close()
+
+
+def test_a_clock_that_is_set_takes_control_from_no_page(chromium: Any, made: Any) -> None:
+    console = made()
+    context = chromium.new_context()
+    page = entered(context, console)
+    page.click("#control")
+    reads(page, "#holder", "you have control")
+    page.evaluate(
+        """() => {
+            const age = document.getElementById("age"), now = Date.now;
+            let ahead = 0;
+            Date.now = () => now() + ahead;
+            const setting = setInterval(() => { ahead += 3600e3; }, 200);
+            const seen = new MutationObserver(() => {
+                if (age.textContent.startsWith("NOT CONNECTED")) seen.disconnect(), clearInterval(setting), window.said = true;
+            });
+            seen.observe(age, { childList: true, characterData: true, subtree: true });
+        }"""
+    )
+    eventually(lambda: page.evaluate("() => window.said"))
+    reads(page, "#age", "live")
+    page.wait_for_timeout(1000)
+    reads(page, "#holder", "you have control")
+    context.close()
+
+
+def test_a_page_says_that_its_engine_hangs_or_is_gone_and_starts_another(
+    chromium: Any, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("policysearch.watch.console.gateway.HUNG", 0.5)
+    console, hangs = made(log=tmp_path / "session.sqlite"), threading.Event()
+    context = chromium.new_context()
+    page = entered(context, console)
+    monkeypatch.setattr(console.engine.engine, "tick", lambda: hangs.wait(60))
+    reads(page, "#age", "THE ENGINE DOES NOT ANSWER since")
+    assert page.locator("#control").is_disabled()
+    hangs.set()
+    reads(page, "#age", "live")
+    console.engine.close()
+    reads(page, "#age", "THE ENGINE IS GONE since")
+    assert page.locator("#control").is_disabled()
+    page.click("#engine")
+    reads(page, "#age", "live")
+    assert page.locator("#engine").is_hidden()
+    context.close()
+
+
+class Walker:
+    """A simulated person whose breaths a cart writes when they are due."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self._cart, self._count = PersonName("zhang2017", 0, 0), Cart(path), None
+
+    def breathe(self, served: ServedEngine) -> None:
+        engine = served.engine
+        if engine.count is not self._count and engine.phase == "walking":
+            self._count, bout = engine.count, engine.bout()
+            self._cart.measure(self.name.person(engine.session.history).walk(bout), served.now)
+        self._cart.write(served.now)
+
+    def close(self) -> None:
+        self._cart.close()
+
+
+@pytest.mark.nightly
+def test_a_whole_rehearsed_day_by_mouse_alone_has_the_laws_of_the_protocol(
+    chromium: Any, made: Any, tmp_path: Path
+) -> None:
+    walker = Walker(tmp_path / "breaths.csv")
+    plan = SessionPlan(standing_rate=walker.name.person().person.standing_rate)
+    console = made(plan=plan, speed=120.0, inlet=str(tmp_path / "breaths.csv"), breathe=walker.breathe)
+    context = chromium.new_context()
+    page, participant = entered(context, console), entered(context, console, "participant")
+    page.click("#control")
+    reads(page, "#holder", "you have control")
+    main, pressed = page.locator("#main"), Counter[str]()
+    limit = time.monotonic() + 900.0
+    while "The session is over" not in page.inner_text("#label"):
+        assert time.monotonic() < limit, page.inner_text("main")
+        if main.is_visible() and main.is_enabled():
+            pressed[main.inner_text()] += 1
+            main.click()
+        page.wait_for_timeout(100)
+    reads(participant, "#what", "The session is over")
+    session = console.engine.session
+    assert {entry.status for entry in session.entries} == {"measured"}
+    assert pressed.keys() == {"Confirm the new region", "Start"}
+    expected = Session.begin(plan)
+    for _ in walk_to_the_end(expected, walker.name.person()):
+        pass
+    laws = [(entry.item, entry.law.tolist()) for entry in session.entries]
+    assert laws == [(entry.item, entry.law.tolist()) for entry in expected.entries]
+    context.close()
+    walker.close()
 
 
 @pytest.mark.nightly

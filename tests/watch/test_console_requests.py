@@ -68,6 +68,7 @@ def test_a_request_without_token_name_or_origin_changes_nothing(
         assert sent["cache-control"] == "no-store"
         assert sent["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
         assert "unsafe" not in sent["content-security-policy"]
+        assert "frame-ancestors 'none'" in sent["content-security-policy"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import pytest
 
 from policysearch.compare.__main__ import main as compare
 from policysearch.ledger import Ledger, read
-from policysearch.watch.routes import PAGES, routes
+from policysearch.watch.command import site
 from policysearch.watch.shell.address import Address
-from policysearch.watch.shell.app import Site
 from policysearch.watch.shell.roles import Roles
 from policysearch.watch.shell.serve import links, server
 from policysearch.watch.source import Watched, ledger_of
@@ -49,18 +49,22 @@ def growing(
         for event in events[:first]:
             ledger.append_text(event.kind, event.key, event.text)
         ledger.commit()
-        watched = Watched(ledger_of(folder / "some"))
-        listener, address = Address().bound()
-        roles = Roles.new(["viewer"])
-        web = server(
-            Site({"viewer": PAGES / "watch.html"}, watched, routes(watched), {"pages": PAGES}), address, roles
-        )
-        thread = threading.Thread(target=lambda: web.run([listener]))
-        thread.start()
-        yield ledger, events[first:], links(address, roles)["viewer"]
-        web.should_exit = True
-        thread.join()
-        listener.close()
+        with served(Watched(ledger_of(folder / "some"))) as link:
+            yield ledger, events[first:], link
+
+
+@contextmanager
+def served(*watched: Watched) -> Iterator[str]:
+    """The link to pages that are served in a thread."""
+    listener, address = Address().bound()
+    roles = Roles.new(["viewer"])
+    web = server(site(*watched), address, roles)
+    thread = threading.Thread(target=lambda: web.run([listener]))
+    thread.start()
+    yield links(address, roles)["viewer"]
+    web.should_exit = True
+    thread.join()
+    listener.close()
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,20 @@ def test_a_page_fits_its_window(width: int, scheme: str, growing: Any, browser: 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
     assert dark == (scheme == "dark")
+
+
+def test_two_studies_are_next_to_each_other(growing: Any, browser: Any) -> None:
+    folder = growing[0].path.parent
+    with served(Watched(ledger_of(folder)), Watched(ledger_of(folder.parent / "all"))) as link:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(link)
+        first, second = (page.frame_locator(f"iframe >> nth={i}") for i in range(2))
+        for each in (first, second):
+            until(lambda each=each: "4 runs" in each.locator("#progress").inner_text())
+        assert "all/report.html" in second.locator("#tables").inner_text()
+        assert "all/report.html" not in first.locator("#tables").inner_text()
+        boxes = [page.locator("iframe").nth(i).bounding_box() for i in range(2)]
+        assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+        second.locator("svg a").first.click()
+        until(lambda: second.locator("#run").count() == 1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280

@@ -1,5 +1,6 @@
 """The pages of a study against the real server: what is asked for is answered, and nothing can be changed."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -15,17 +16,21 @@ from typing import Any, NamedTuple
 import pytest
 from websockets.sync.client import connect
 
+from policysearch.compare import journal
 from policysearch.compare.__main__ import main as compare
+from policysearch.hitl import LOG
 from policysearch.ledger import Ledger, read
+from policysearch.tune import journal as tune_journal
 from policysearch.watch import __main__ as command
-from policysearch.watch.routes import PAGES, routes
+from policysearch.watch import source
+from policysearch.watch.command import site
 from policysearch.watch.shell.address import Address
-from policysearch.watch.shell.app import Site
 from policysearch.watch.shell.live import Page
 from policysearch.watch.shell.roles import Roles
 from policysearch.watch.shell.serve import server
 from policysearch.watch.source import Watched, ledger_of
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 HOSTILE = "=<script>alert('x')</script>\x1b[2J"
 
 
@@ -60,9 +65,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, blank_pictures: None) -> It
     watched = Watched(ledger_of(folder / "out"))
     listener, address = Address().bound()
     roles = Roles.new(["viewer"])
-    web = server(
-        Site({"viewer": PAGES / "watch.html"}, watched, routes(watched), {"pages": PAGES}), address, roles
-    )
+    web = server(site(watched), address, roles)
     thread = threading.Thread(target=lambda: web.run([listener]))
     thread.start()
     while not web.started:
@@ -147,7 +150,47 @@ def test_a_page_is_told_only_what_has_changed(tmp_path: Path, served: Served) ->
         assert watched.news(Page("viewer"))["parts"].keys() == {"head", "task 0", "failures"}  # type: ignore[index]
     for event, names in zip(events, told, strict=True):
         assert ("task 0" in names) == (event.kind in ("study", "generation", "run"))
-    assert not watched.look()[0] or watched.news(page)["parts"].keys() == {"head"}  # type: ignore[index]
+    assert not watched.look() or watched.news(page)["parts"].keys() == {"head"}  # type: ignore[index]
+
+
+def test_a_ledger_is_looked_at_while_a_page_is_open_and_the_rarer_the_more_that_costs(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, page, spent, slept = Watched(ledger_of(served.folder)), Page("viewer"), [0.0], list[float]()
+
+    def look() -> bool:
+        watched._parts = {"head": {}}
+        spent[0] += 0.5
+        return False
+
+    async def sleep(seconds: float, *, really: Any = asyncio.sleep) -> None:
+        slept.append(seconds)
+        if len(slept) == 4:
+            watched.left(page)
+        await really(0.0)
+
+    async def run() -> None:
+        task = asyncio.create_task(watched.run())
+        for _ in range(20):
+            await asyncio.sleep(0.0)
+        assert not slept
+        watched.joined(page)
+        while len(slept) < 4:
+            await asyncio.wait([task], timeout=0.01)
+        await asyncio.wait([task], timeout=0.05)
+        task.cancel()
+
+    monkeypatch.setattr(watched, "look", look)
+    monkeypatch.setattr(source, "sleep", sleep)
+    monkeypatch.setattr(source, "process_time", lambda: spent[0])
+    asyncio.run(run())
+    assert spent == [1.0]
+    assert slept == [source.PAUSE, -source.PAUSE, source.PAUSE, 0.5 * source.REST - source.PAUSE]
+    assert source.REST >= 100.0  # a look and what it sends take at most 1 % of a processor
+
+
+def test_the_ledgers_that_can_be_watched_have_the_names_of_those_that_are_written() -> None:
+    assert [*source.KINDS] == [journal.NAME, tune_journal.NAME, LOG]
 
 
 @pytest.mark.parametrize(
@@ -174,28 +217,19 @@ def test_what_cannot_be_watched_is_refused_in_one_line(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("missing", ["starlette", "uvicorn"])
-def test_without_the_extra_it_says_what_to_install(
-    missing: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [*sys.modules]:
-        if name.startswith((f"{missing}.", "policysearch.watch.")) or name == missing:
-            monkeypatch.delitem(sys.modules, name)
-
-    class Absent:
-        def find_spec(self, name: str, *_: object) -> None:
-            if name.partition(".")[0] == missing:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
-    assert command.main(["."]) == 2
-    assert "pip install 'policysearch[lab]'" in capsys.readouterr().err
+def test_without_the_extra_it_says_what_to_install() -> None:
+    without = "import sys; sys.modules['starlette'] = None; from policysearch.watch.__main__ import main; sys.exit(main(['.']))"
+    ran = subprocess.run(
+        [sys.executable, "-c", without], check=False, capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: cannot import policysearch.watch.command: ModuleNotFoundError")
+    assert ran.stderr.endswith("; pip install 'policysearch[lab]'\n")
 
 
 def test_the_command_prints_a_link_and_ends_by_ctrl_c(served: Served) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-m", "policysearch.watch", str(served.folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as run:
         assert run.stdout is not None
         line = run.stdout.readline()
         port, token = line.rpartition("127.0.0.1:")[2].split("/enter?token=")

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array
+from policysearch.exoskeleton.breath_columns import HEART_RATE, RER
 from policysearch.exoskeleton.respirometry import MIN_BREATHS, Breaths, running
 from policysearch.exoskeleton.torque_profile import torque
 from policysearch.hitl.engine.engine import Engine
@@ -23,8 +24,9 @@ def picture(engine: Engine) -> str:
     """The picture of a session, as JSON.
 
     `curve` and `curve_before` are the torques (N·m/kg) of the next law and of the one walked last, at `stride` (%);
-    `breaths` have times (s), rates, and the running estimate with its standard error (W/kg); `drift` has the rates of
-    the reference law by the minutes walked before; `log` has the last events: number, time of day (s), kind, words.
+    `breaths` have times (s), rates, and the running estimate with its standard error (W/kg); `rer` and
+    `heart_rate_bpm` are those of the last half minute, where the cart has them; `drift` has the rates of the
+    reference law by the minutes walked before; `log` has the last events: number, time of day (s), kind, words.
     """
     drawn = {"stride": STRIDE.tolist(), **_laws(engine), **_breaths(engine)}
     return json.dumps(drawn | {"drift": _drift(engine), "log": _log(engine)})
@@ -48,13 +50,14 @@ def _laws(engine: Engine) -> dict[str, Any]:
 def _breaths(engine: Engine) -> dict[str, Any]:
     if engine.count is None:
         return {}
-    taken = engine.count.window.taken
+    taken, latest = engine.count.window.taken, engine.count.latest()
+    gases = {name: round(latest[name], 3) for name in (RER, HEART_RATE) if name in latest}
     if len(taken) < MIN_BREATHS:
-        return {"breaths": [[time, rate, None, None] for time, rate in taken]}
+        return gases | {"breaths": [[time, rate, None, None] for time, rate in taken]}
     time, rate = np.array(taken).T
     estimates, errors = running(Breaths(time, rate), engine.session.plan.tau, "exact")
     rows = zip(*(_rounded(each, 3) for each in (time, rate, estimates, errors)), strict=True)
-    return {"breaths": [list(row) for row in rows][-MAX_DRAWN:]}
+    return gases | {"breaths": [list(row) for row in rows][-MAX_DRAWN:]}
 
 
 def _drift(engine: Engine) -> list[list[float]]:

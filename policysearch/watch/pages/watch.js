@@ -2,6 +2,7 @@
 import { Chart } from "/static/chart.js";
 import { duration, el, look, number, svg, swatch, table } from "/static/elements.js";
 import { $, follow } from "/static/shell.js";
+import { parallel } from "/pages/parallel.js";
 
 const parts = {}; // what is known, by name
 const places = {}; // section and charts of a part
@@ -115,8 +116,13 @@ function showCandidates(name, found) {
     place.grid = el("div", { class: "grid" });
     place.note = el("p", { class: "note" });
     place.scatter = {};
-    place.body.append(place.values.figure, place.note, place.grid);
+    place.lines = el("div", { class: "paper" });
+    place.figure = el("figure", {}, place.lines, el("figcaption", {}, "Parameters and value of every candidate; dark: the best tenth, orange: the best"));
+    place.body.append(place.values.figure, place.note, place.figure, place.grid);
   }
+  const lines = parallel(found.columns, found.names, parts.head.goal === "minimise" ? -1 : 1);
+  place.figure.hidden = !lines;
+  place.lines.replaceChildren(...lines ? [lines] : []);
   place.note.textContent = found.left_out ? `${found.left_out} candidates are left out of the pictures; the table has all.` : "";
   if (rollouts.length) {
     const best = new Map(found.best[0].map((x, i) => [x, found.best[1][i]]));

@@ -30,12 +30,14 @@ class Site:
         source: of what goes down the WebSockets, at `/live`.
         routes: further ones.
         folders: of files, by the first part of their paths; those of the shell are in `static`.
+        framed: whether pages may be parts of other pages of ours.
     """
 
     pages: Mapping[str, Path]
     source: Source
     routes: Sequence[BaseRoute] = ()
     folders: Mapping[str, Path] = field(default_factory=dict)
+    framed: bool = False
 
     def app(self, address: Address, roles: Roles) -> Gate:
         """The application at an address, for those who have a token of these roles."""
@@ -63,4 +65,4 @@ class Site:
             *self.routes,
             *(Mount(f"/{name}", StaticFiles(directory=folder)) for name, folder in folders.items()),
         ]
-        return Gate(Starlette(routes=routes, lifespan=lifespan), address, roles)
+        return Gate(Starlette(routes=routes, lifespan=lifespan), address, roles, framed=self.framed)

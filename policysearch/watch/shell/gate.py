@@ -22,9 +22,11 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROLE = "policysearch.role"  # in the scope of a request that has passed
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -40,10 +42,14 @@ class Gate:
         app: is passed to; the scope has the role.
         address: of the server.
         roles: and their tokens.
+        framed: whether pages may be parts of other pages of ours; elsewhere they never are.
     """
 
-    def __init__(self, app: App, address: Address, roles: Roles) -> None:
+    def __init__(self, app: App, address: Address, roles: Roles, *, framed: bool = False) -> None:
         self._app, self._address, self._roles = app, address, roles
+        policy = POLICY.replace("frame-ancestors 'none'", "frame-src 'self'; frame-ancestors 'self'")
+        headers = HEADERS | {"content-security-policy": policy if framed else POLICY}
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -53,8 +59,7 @@ class Gate:
 
         async def sent(message: Message) -> None:
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message.get("headers", ()), *own]
+                message["headers"] = [*message.get("headers", ()), *self._headers]
             await send(message)
 
         answer = self._answer(HTTPConnection(scope))

@@ -36,11 +36,13 @@ class Page:
 
     Attributes:
         role: who looks at it.
+        query: with which it has asked for its news.
         name: of this page.
         seen: what its source keeps of it.
     """
 
     role: str
+    query: Mapping[str, str] = field(default_factory=dict)
     name: str = field(default_factory=lambda: secrets.token_hex(8))
     seen: dict[str, Any] = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ class Live:
             await PlainTextResponse(why, 503)(websocket.scope, websocket.receive, websocket.send)
             return
         await websocket.accept()
-        page = Page(websocket.scope[ROLE])
+        page = Page(websocket.scope[ROLE], websocket.query_params)
         self._pages.add(page)
         self._source.joined(page)
         sender = asyncio.create_task(self._send(websocket, page))

@@ -1,9 +1,9 @@
 // The operator's page. What is shown is text that the engine has sent; what is done is asked of the engine.
 
+import { Chart } from "/static/chart.js";
 import { el } from "/static/elements.js";
 import { $, act, say } from "/static/shell.js";
 import { allowSound, clock, count, left, minutes, session, shown } from "/console/common.js";
-import { plot } from "/console/plot.js";
 
 /** Actions that need words or numbers: what is on the button, and the fields. */
 const ACTIONS = {
@@ -40,7 +40,12 @@ const ASKED = {
   day: ["The day is over.", "", "day", "Begin the next day"],
 };
 
-let lease = "", held = false, phase = "", bouts = 0, logged = 0, lawBefore = "", law = "";
+const curve = new Chart("Torque (N·m/kg) over the stride; dashed: the law before", { x: "% of the stride", height: 170, zoom: false });
+const breaths = new Chart("Metabolic rate (W/kg) of each breath, and the estimate with its standard error", { x: "s", height: 170, zoom: false });
+$("curve").append(curve.figure);
+$("breaths").append(breaths.figure);
+
+let lease = "", held = false, phase = "", bouts = 0, logged = 0, lawBefore = "", law = "", drawn = null;
 
 session(draw, (lines) => add("said", lines.map(([, line]) => line)));
 
@@ -76,14 +81,23 @@ function draw({ state, picture, engine }) {
   }
   ask(state);
   count(state);
-  plot($("curve"), [
-    { x: picture.stride, y: picture.curve_before, kind: "b" }, { x: picture.stride, y: picture.curve, kind: "a" },
+  if (picture !== drawn) drawPicture(drawn = picture);
+}
+
+function drawPicture(picture) {
+  curve.draw(picture.stride ?? [], [
+    { label: "this law", colour: "#0072B2", y: picture.curve },
+    { label: "the law before", colour: "#D55E00", dashes: [2, 1], y: picture.curve_before },
+  ].filter(({ y }) => y));
+  const rows = picture.breaths ?? [], column = (i) => rows.map((row) => row[i]);
+  const end = (sign) => rows.map(([, , rate, error]) => rate === null ? null : rate + sign * error);
+  breaths.draw(column(0), [
+    { label: "breaths", colour: "#666666", points: 4, y: column(1) },
+    { label: "estimate", colour: "#0072B2", y: column(2), low: end(-1), high: end(1) },
   ]);
-  const rows = picture.breaths ?? [], times = rows.map((row) => row[0]);
-  plot($("breaths"), [
-    { x: times, y: rows.map((row) => row[1]), kind: "dots" },
-    { x: times, y: rows.map((row) => row[2]), error: rows.map((row) => row[3]), kind: "a" },
-  ]);
+  say("gases", [
+    picture.rer && `RER ${picture.rer.toFixed(2)}`, picture.heart_rate_bpm && `heart rate ${picture.heart_rate_bpm.toFixed(0)} bpm`,
+  ].filter(Boolean).join(", "));
   const news = (picture.log ?? []).filter(([number]) => number > logged);
   add("events", news.map(([, at, kind, words]) => `${at ? clock(new Date(1000 * at)) : ""} ${kind}${words ? `: ${words}` : ""}`));
   logged = news.at(-1)?.[0] ?? logged;

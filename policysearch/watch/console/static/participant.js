@@ -20,21 +20,24 @@ session(({ state }) => {
   count(state);
 });
 
-/** Buttons for the answers to a question. */
-function scale(name, from, to, words) {
-  for (let value = from; value <= to; value += 1) {
-    const button = el("button", { type: "button" }, String(value));
+/** Buttons for the answers to a question: what is on each, and what is written down. */
+function scale(name, answers, words) {
+  for (const [label, text] of answers) {
+    const button = el("button", { type: "button" }, label);
     button.dataset.needs = "live";
     button.addEventListener("click", async () => {
       button.disabled = true;
-      const answer = await act({ do: "answer", text: `${words} ${value}` });
-      say("thanks", answer.code === 200 ? `Written down: ${words} ${value}` : `Not written down: ${answer.error}`);
+      const answer = await act({ do: "answer", text: `${words} ${text}` });
+      say("thanks", answer.code === 200 ? `Written down: ${words} ${text}` : `Not written down: ${answer.error}`);
       button.disabled = false;
     });
     $(name).append(button);
   }
 }
 
-scale("borg", 6, 20, "exertion (Borg, 6 to 20)");
-scale("comfort", 0, 10, "comfort (0 to 10)");
+const from = (first, last) => Array.from({ length: last - first + 1 }, (_, i) => [String(first + i), first + i]);
+
+scale("borg", from(6, 20), "exertion (Borg, 6 to 20)");
+scale("comfort", from(0, 10), "comfort (0 to 10)");
+scale("preference", [["A: the one before", "A"], ["No difference", "none"], ["B: the last one", "B"]], "preferred of the last two (B is the last)");
 $("ready").addEventListener("click", () => { allowSound(); $("ready").hidden = true; });

@@ -6,7 +6,7 @@ import { el, number } from "/static/elements.js";
 // that of the figure.
 export class Chart {
   constructor(caption, { height = 260, x = "", zoom = true } = {}) {
-    this.box = el("div", { class: "paper" });
+    this.box = el("div", { class: "paper", role: "img", "aria-label": caption });
     this.figure = el("figure", {}, this.box, el("figcaption", {}, caption));
     this.options = { height, x, zoom };
     this.plot = null;

@@ -5,7 +5,8 @@ const AGAIN = 700; // ms between two attempts to connect
 
 /**
  * Follow the news. `hear(message)` gets each; `mood(connected, since)` is told whether they come, and since when not.
- * A computer that slept, and a socket that only seems open, are noticed by the age of the last message.
+ * A computer that slept, and a socket that only seems open, are noticed by the age of the last message. If only the time of
+ * day says so, the computer may have slept, or its clock was set: the next message decides, on the same connection.
  */
 export function follow(hear, mood) {
   let last = -Infinity, wall = 0, since = new Date(), socket = null;
@@ -23,11 +24,11 @@ export function follow(hear, mood) {
     own.onclose = () => { if (own === socket) setTimeout(open, AGAIN); };
   };
   const look = () => {
-    const age = Math.max(performance.now() - last, Math.abs(Date.now() - wall));
-    if (age <= STALE) return;
+    const silent = performance.now() - last > STALE;
+    if (!silent && Math.abs(Date.now() - wall) <= STALE) return;
     since ??= new Date(wall || Date.now());
     mood(false, since);
-    if (socket.readyState === WebSocket.OPEN && last > -Infinity) {
+    if (silent && socket.readyState === WebSocket.OPEN && last > -Infinity) {
       last = -Infinity;
       socket.onclose = null;
       socket.close();
