@@ -22,8 +22,8 @@ WORKERS := 2
 # Many of these tests wait for processes.
 lab engine: WORKERS := 3
 
-.PHONY: help compare check test lint types tests lab console engine torch nightly mutants kills rliable thirdparty docs site \
-  docs-outputs clean
+.PHONY: help compare check test lint types tests lab console engine torch nightly mutants kills rliable thirdparty \
+  otherpython docs site docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
@@ -41,6 +41,7 @@ help:
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
 	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
 	@echo "make rliable   our statistics compared with rliable's own code, in an environment with pandas < 3"
+	@echo "make otherpython   studies of this Python continued by another (OTHER=python3.13), and back"
 	@echo "make thirdparty   environments and plants of other packages, in an environment that has them"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -149,6 +150,16 @@ rliable: .venv-rliable/ready
 	  beartype hypothesis pytest
 	@touch $@
 
+# Another minor version of Python, in an environment with the same versions of everything else.
+OTHER ?= python3.12
+otherpython: .venv/ready .venv-$(OTHER)/ready
+	OTHER_PYTHON=.venv-$(OTHER)/bin/python $(BIN)/pytest -q -m nightly tests/test_other_python.py
+
+.venv-$(OTHER)/ready: pyproject.toml constraints.txt
+	$(OTHER) -m venv .venv-$(OTHER)
+	.venv-$(OTHER)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
 # What these packages warn of is not ours to mend.
 thirdparty: .venv-thirdparty/ready
 	.venv-thirdparty/bin/pytest -q -W ignore tests/thirdparty/plants.py tests/thirdparty/environments.py
@@ -160,4 +171,4 @@ thirdparty: .venv-thirdparty/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-rliable .venv-thirdparty .nightly build/doctrees site
+	rm -rf .venv .venv-rliable .venv-thirdparty .venv-python* .nightly build/doctrees site

@@ -6,7 +6,11 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +312,112 @@ def test_a_file_system_without_locks_is_called_that(tmp_path: Path, monkeypatch:
     assert not isinstance(error.value, LedgerBusy)
 
 
+@contextmanager
+def lockless(folder: Path, how: str, *mounts: str) -> Iterator[list[Path]]:
+    """A folder at places of a network file system that does not lock (`lockless.py`); skipped where there is no FUSE."""
+    try:
+        import mfusepy  # type: ignore[import-untyped]  # noqa: F401
+    except (ImportError, OSError) as error:
+        pytest.skip(f"no FUSE: {error}")
+    (folder / "disk").mkdir()
+    program = str(Path(__file__).with_name("lockless.py"))
+    shown = [folder / name for name in mounts]
+    servers = []
+    try:
+        for place in shown:
+            place.mkdir()
+            command = [sys.executable, program, str(folder / "disk"), str(place), how]
+            servers.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            while not os.path.ismount(place):
+                if servers[-1].poll() is not None:
+                    pytest.skip(f"mounting is not allowed: {servers[-1].communicate()[1][-200:]}")
+                time.sleep(0.02)
+        yield shown
+    finally:
+        for place in shown:
+            subprocess.run(["/bin/umount", "-l", str(place)], check=False, capture_output=True)
+        for server in servers:
+            server.communicate()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("error", ["ENOLCK", "ENOSYS", "EOPNOTSUPP"])
+def test_a_network_file_system_without_locks_is_called_that_by_every_command(
+    error: str, tmp_path: Path
+) -> None:
+    with begun(tmp_path / NAME):
+        pass
+    with lockless(tmp_path, error, "mount") as (place,):
+        shutil.copy(tmp_path / NAME, place)
+        for opener in (Ledger, set_aside):
+            with pytest.raises(
+                LedgerError, match=r"cannot be locked: .*; choose a folder on a local disk"
+            ) as met:
+                opener(place / NAME)
+            assert not isinstance(met.value, LedgerBusy | LedgerRefused)
+        with pytest.raises(LedgerError, match=r"the file system has no locks: .*copy the ledger to") as met:
+            read(place / NAME)
+        assert not isinstance(met.value, LedgerBusy | LedgerRefused)
+        for command in (
+            ["compare", "--tasks", "lqr", "--optimizers", "ars", "--runs", "1"],
+            ["hitl", "simulate"],
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "policysearch", *command, "--out", str(place / "study")],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+            assert "choose a folder on a local disk, which has locks" in " ".join(done.stderr.split())
+    assert len(read(tmp_path / "disk" / NAME)) == 3  # as the message says
+
+
+@pytest.mark.nightly
+def test_of_two_machines_that_do_not_see_each_others_locks_the_first_stops_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    other = """
+        import sys
+        from pathlib import Path
+        from policysearch.ledger import Ledger
+        ledger = Ledger(Path(sys.argv[1]))
+        ledger.append("generation", ("task", 3), {"of": "second"})
+        ledger.commit()
+        print(len(ledger.events), flush=True)
+        sys.stdin.readline()
+        ledger.append("generation", ("task", 4), {"of": "second"})
+        ledger.close()
+    """
+    with lockless(tmp_path, "local", "here", "there") as (here, there):
+        first = begun(here / NAME)
+        command = [sys.executable, "-c", textwrap.dedent(other), str(there / NAME)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as second:
+            assert second.stdout is not None
+            assert second.stdout.readline() == "3\n"
+            first.append("generation", ("task", 3), {"of": "first"})
+            with pytest.raises(LedgerBusy, match=r"taken by another process.* kept in .*1.sqlite"):
+                first.commit()
+            first.close()
+            second.communicate("\n")
+        assert second.returncode == 0
+    assert [event.body for event in read(tmp_path / "disk" / NAME)[3:]] == [{"of": "second"}] * 2
+    assert [event.body for event in read(tmp_path / "disk/ledger.1.sqlite")[3:]] == [{"of": "first"}]
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {NAME, "ledger.1.sqlite"}
+
+
+def test_a_lock_that_another_process_has_taken_is_noticed_at_the_next_commit(tmp_path: Path) -> None:
+    first = begun(tmp_path / NAME)
+    (tmp_path / f"{NAME}.lock").write_bytes(
+        b"process 17 on elsewhere, since then,"
+    )  # as where locks do not hold
+    first.append("generation", ("task", 3), {"of": "first"})
+    with pytest.raises(LedgerBusy, match="its lock file was removed or taken by another process"):
+        first.commit()
+    first.close()
+    assert (tmp_path / f"{NAME}.lock").exists()
+    assert (tmp_path / f"{NAME}-wal").exists()  # it is the other's
+    assert read(tmp_path / "ledger.1.sqlite")[-1].body == {"of": "first"}
+
+
 def forbid(ledger: Ledger) -> None:
     ledger._db.execute("PRAGMA query_only = ON")
 
@@ -337,6 +447,19 @@ def test_a_commit_that_fails_names_the_cause(
     ledger.close()
     del kept
     assert len(read(tmp_path / NAME)) >= 3
+
+
+def test_a_database_is_called_locked_by_others_only_where_files_can_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = begun(tmp_path / NAME)
+    kept = occupy(ledger)
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    ledger.append("generation", ("task", 3), {})
+    with pytest.raises(LedgerError, match=r"database is locked.*: the file system has no locks"):
+        ledger.commit()
+    ledger.close()
+    kept.close()
 
 
 def test_a_folder_that_is_not_there_or_forbidden_is_named_with_the_cause(tmp_path: Path) -> None:

@@ -33,13 +33,16 @@ class Lock:
             except BaseException:
                 os.close(self._file)
                 raise
-            if self.is_current:
+            if self._is_there:
                 break
             os.close(self._file)  # its owner has just removed it
         os.truncate(self._file, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        with contextlib.suppress(OSError):  # a full disk: nameless, but locked
-            os.write(self._file, f"process {os.getpid()} on {platform.node()}, since {since},".encode())
+        self._said = f"process {os.getpid()} on {platform.node()}, since {since},".encode()
+        try:
+            self._said = self._said[: os.write(self._file, self._said)]
+        except OSError:  # a full disk: nameless, but locked
+            self._said = b""
 
     def _opened(self, path: Path) -> int:
         try:
@@ -66,12 +69,27 @@ class Lock:
             raise LedgerError(f"{path}: {why}") from error
 
     @property
-    def is_current(self) -> bool:
-        """Whether the file that is locked is still the one under that name."""
+    def _is_there(self) -> bool:
         try:
             return os.path.samestat(os.fstat(self._file), self._path.lstat())
         except OSError:
             return False
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file that is locked is still the one under that name, and names this process.
+
+        Another process has its name in it where the locks of a file system do not hold on all of its machines.
+        """
+        try:
+            return self._is_there and _read(self._path) == self._said
+        except OSError:
+            return False
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether another process has a lock file under that name by now."""
+        return not self.is_current and os.path.lexists(self._path)
 
     def release(self) -> None:
         """Remove the file, unless it has become another process's, then the lock on it."""
@@ -81,6 +99,15 @@ class Lock:
         os.close(self._file)
 
 
+def _read(path: Path) -> bytes:
+    """What a lock file says now; it is opened anew, as a network file system looks at the other machines then."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(file, 200)
+    finally:
+        os.close(file)
+
+
 def holder(path: Path) -> str | None:
     """Who writes to a ledger, in words; None if no process does, as far as this computer can see.
 
@@ -88,13 +115,7 @@ def holder(path: Path) -> str | None:
     counts as long as the process lives.
     """
     try:
-        file = os.open(
-            path.with_name(path.name + ".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
-        try:
-            owner = os.read(file, 200).decode(errors="replace").rstrip(",")
-        finally:
-            os.close(file)
+        owner = _read(path.with_name(path.name + ".lock")).decode(errors="replace").rstrip(",")
     except OSError:
         return None
     known = re.fullmatch(r"process (\d{1,9}) on (.*), since .*", owner)

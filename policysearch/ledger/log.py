@@ -102,7 +102,7 @@ class Ledger:
             self._roll_back()
             raise LedgerError(
                 f"{self.path}: cannot write: {cause(self.path, error)}; everything committed before is kept: "
-                f"{advice(error) or 'run the same command again'}"
+                f"{advice(self.path, error) or 'run the same command again'}"
             ) from error
         except _Lost as lost:
             self._roll_back()
@@ -114,7 +114,11 @@ class Ledger:
         """Commit what can be committed, and let others write."""
         with suppress(LedgerError):  # it was told by `commit`, or nothing can be done
             self.commit()
-        with suppress(sqlite3.Error), self._others_log():  # a full disk must not hide the first error
+        with (
+            suppress(sqlite3.Error),
+            self._others_log(),
+            self._others_ledger(),
+        ):  # a full disk hides no first error
             self._db.close()
         self._lock.release()
 
@@ -135,7 +139,9 @@ class Ledger:
         if self._found() != self._files:
             raise _Lost("was deleted, moved or replaced while it was written", LedgerError)
         if not self._lock.is_current:
-            raise _Lost("its lock file was removed while it was written", LedgerBusy)
+            raise _Lost(
+                "its lock file was removed or taken by another process while it was written", LedgerBusy
+            )
         if storage.last(self._db) != self._committed:
             raise _Lost("another process has written to it, whose lock file was removed", LedgerBusy)
 
@@ -157,6 +163,17 @@ class Ledger:
             f"all events so far are kept in {kept}: to continue with them, rename it to {self.path.name} and run "
             "the same command again"
         )
+
+    @contextmanager
+    def _others_ledger(self) -> Iterator[None]:
+        """While a ledger is closed that another process writes to by now, a reader keeps SQLite from changing it."""
+        with ExitStack() as stack:
+            if self._lock.is_anothers:
+                with suppress(sqlite3.Error, OSError):
+                    reader = stack.enter_context(closing(storage.reading(self.path)))
+                    reader.execute("BEGIN")
+                    storage.last(reader)
+            yield
 
     @contextmanager
     def _others_log(self) -> Iterator[None]:

@@ -268,7 +268,7 @@ def events_in(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[E
             yield Event(number, kind, tuple(decode(key)), body)
             expected += 1
     except (sqlite3.Error, ValueError, TypeError) as error:
-        if isinstance(error, sqlite3.Error) and advice(error):
+        if isinstance(error, sqlite3.Error) and advice(path, error):
             raise
         raise LedgerRefused(f"{path}: damaged at event {expected}: {error}; {KEPT}") from error
 

@@ -480,6 +480,7 @@ def test_failing_environments_do_not_stop_a_comparison(
     assert "note:" in capsys.readouterr().out
 
 
+@pytest.mark.nightly  # test_interrupted.py does it by day
 def test_ctrl_c_writes_the_runs_that_have_finished_and_says_how_to_go_on(tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "policysearch.compare", "--tasks", "lqr", "--optimizers", "random-search",

@@ -72,7 +72,10 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Path]:
     return (folder / "calm/logs/log.csv").read_bytes(), folder / "interrupted"
 
 
-@pytest.mark.parametrize("damage", ["none", "torn", "gone", "more", "other"])
+@pytest.mark.parametrize(
+    "damage",
+    ["torn", "other", *(pytest.param(each, marks=pytest.mark.nightly) for each in ("none", "gone", "more"))],
+)
 def test_a_comparison_that_continues_has_no_row_twice(
     damage: str, interrupted: tuple[bytes, Path], tmp_path: Path
 ) -> None:

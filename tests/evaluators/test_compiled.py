@@ -309,6 +309,7 @@ def test_a_policy_without_a_kernel_and_a_misfit_are_refused() -> None:
         evaluator.evaluate(Proposal(np.zeros((1, 3)), np.zeros(3), sample=True), (1,))
 
 
+@pytest.mark.nightly  # a network of its own to compile
 def test_tall_populations_need_no_memory_beyond_their_parameters() -> None:
     """4,096 candidates with 64 hidden units."""
     import tracemalloc
