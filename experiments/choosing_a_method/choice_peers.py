@@ -15,6 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,12 @@ def optuna(make: Callable[[Any, int], Any]) -> Begin:
     return begin
 
 
+@cache
+def _compiled_once(method: Any, d: int) -> Any:
+    """A method of evosax for so many parameters, which JAX compiles for each of these objects."""
+    return method(4 + int(3 * np.log(d)), np.zeros(d))
+
+
 def evosax(name: str) -> Begin:
     """A method of evosax."""
 
@@ -147,7 +154,7 @@ def evosax(name: str) -> Begin:
         from evosax import algorithms  # noqa: PLC0415
 
         jax.config.update("jax_enable_x64", True)
-        es = getattr(algorithms, name)(4 + int(3 * np.log(domain.start.size)), domain.start)
+        es = _compiled_once(getattr(algorithms, name), domain.start.size)
         params = es.default_params.replace(std_init=SIGMA)
         key, best = jax.random.key(seed), domain.start
         state = es.init(key, domain.start, params)
