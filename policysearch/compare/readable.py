@@ -111,7 +111,7 @@ def facts(comparison: Comparison) -> list[str]:
     budgets = ", ".join(f"{task} {budget_words(comparison, task)}" for task in comparison.tasks)
     lines = [
         f"{len(runs)} runs, seed {study.seed}; budget: {budgets}. {runs['rollouts'].sum():,} rollouts of search and "
-        f"{runs['report_rollouts'].sum():,} of reporting, {runs['wall_seconds'].sum():,.0f} s of processor time in "
+        f"{runs['report_rollouts'].sum():,} of reporting, {runs['wall_seconds'].sum():,.0f} s by the clock in "
         "the runs.",
     ]
     lines += _limited(comparison)
