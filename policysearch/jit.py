@@ -12,7 +12,9 @@ into it, so an edited simulator is compiled again.
 
 # mypy: disable-error-code="no-untyped-call"
 
+import contextlib
 import hashlib
+import importlib
 import inspect
 import types
 from collections.abc import Callable, Iterator
@@ -21,8 +23,10 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
+from numba.core import cgutils, entrypoints
+from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
+from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic
 
 #: Modules whose content changes with their versions only.
@@ -42,10 +46,26 @@ def specialise(template: Callable[..., Any], **names: Any) -> Any:
     function.__module__ = template.__module__
     function.__qualname__ = f"{template.__name__}_{fingerprint(function)}"
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(function, cache=True, **options)
-    except RuntimeError:  # no folder to cache in
-        return numba.njit(function, **options)
+    compiled = numba.njit(function, **options)
+    with contextlib.suppress(RuntimeError):  # no folder to cache in
+        compiled._cache = _OnDisk(compiled.py_func)  # as `cache=True` does
+    return compiled
+
+
+class _OnDisk(FunctionCache):
+    """Numba's cache, which prepares nothing that only compiling needs: that takes most of a second of a process.
+
+    Compiled code calls C functions, which are known after Numba's import, but for these: memory of arrays, the secret
+    of hashes, and what installed extensions of Numba add.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """What has been compiled for these types; None if it has not."""
+        rtsys.initialize(target_context)
+        importlib.import_module("numba.cpython.hashing")
+        entrypoints.init_all()
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 def merged(function: Any, known: dict[Any, Any] | None = None) -> Any:

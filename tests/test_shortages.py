@@ -60,7 +60,9 @@ def test_a_user_who_may_start_few_processes_is_told_and_the_same_command_continu
         "--ambient-caps",
         readable,
     ]
-    flags = "--tasks lqr --optimizers random-search --rollouts 20 --runs 2 --workers 2 --out"
+    flags = (
+        "--tasks lqr --optimizers random-search --rollouts 20 --runs 2 --workers 2 --evaluator episodes --out"
+    )
     command = [sys.executable, "-m", "policysearch.compare", *flags.split(), str(tmp_path / "out")]
     places = {"HOME": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
 

@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.compare import tuning
+from policysearch.compare.here import Here
 from policysearch.compare.journal import StudyJournal
 from policysearch.compare.run import Job, Progress, Result, jobs
 from policysearch.compare.sequential import Decisions, decide
 from policysearch.compare.statistics import differences
 from policysearch.compare.study import Study
 from policysearch.compare.timing import TimeLimit
-from policysearch.compare.workers import Died, Here, Maker, Work
+from policysearch.compare.workers import Died, Maker, Work
 from policysearch.core import Array
 from policysearch.evaluators.recorded import ReplayDiffers
 

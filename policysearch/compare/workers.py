@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
-from threadpoolctl import threadpool_limits
 
 from policysearch.compare.crash import Crash, find
 from policysearch.compare.run import Job, Progress, Result, run_job
@@ -99,42 +98,15 @@ class Maker(Protocol):
         """All places where some were made, for the results; nothing for this machine."""
 
 
-@dataclass(frozen=True)
-class Here:
-    """Makes runs in so many processes of this machine."""
-
-    at_a_time: int
-
-    def make(self, work: Sequence[Work]) -> Generator[Event, None, None]:
-        """What happens while the runs are made."""
-        return run_all(work, self.at_a_time)
-
-    def words(self) -> str:
-        """Nothing."""
-        return ""
-
-    machines = words
-
-
-def run_all(work: Sequence[Work], workers: int) -> Generator[Event, None, None]:
-    """What happens while the runs are made; None when nothing has for a moment.
-
-    BLAS has one thread everywhere: its sums depend on the number.
+def run_in_workers(work: dict[Job, Work], workers: int) -> Iterator[Event]:
+    """What happens while runs are made in so many processes; few runs share the processors by threads.
 
     Raises:
         ReplayDiffers: if a search does not go the way that is recorded.
+        CannotStart: if no worker can start.
     """
-    if workers == 1 or not work:
-        with threadpool_limits(1):
-            for item in work:
-                yield from run_events(item)
-        return
-    threads = max(1, workers // len(work))  # few runs share the processors by threads
-    yield from _run_in_workers({item.job: item for item in work}, min(workers, len(work)), threads)
-
-
-def _run_in_workers(work: dict[Job, Work], size: int, threads: int) -> Iterator[Event]:
     preload = ["policysearch.evaluators.ready"] if _any_compiled(work) else []
+    size, threads = min(workers, len(work)), max(1, workers // len(work))
     with crew_of(_runs, registered({job.task for job in work}), size, preload) as crew:
         yield from happenings(crew, work, threads, set())
 
@@ -228,7 +200,7 @@ def run_sent(work: Sent, threads: int, tell: Callable[[Any], None]) -> Event:
 
 def run_events(
     work: Work, threads: int = 1, seconds: float = 0.0, problem: Problem | None = None
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """A run being made: its generations, in groups that are `seconds` apart, and in the end what came of it."""
     steps = run_job(work.study, work.job, threads, work.known, problem)
     waiting: list[Progress] = []

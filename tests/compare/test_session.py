@@ -23,13 +23,14 @@ from problems import ANYWHERE
 
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.here import run_all
 from policysearch.compare.journal import NAME, StudyChanged, StudyJournal
 from policysearch.compare.run import Job, Result, execute
 from policysearch.compare.saved import load_all
 from policysearch.compare.session import Shard, StudySession
 from policysearch.compare.study import Study
 from policysearch.compare.verdict import verdict
-from policysearch.compare.workers import Died, Work, run_all
+from policysearch.compare.workers import Died, Work
 from policysearch.core import tunable_of
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.ledger import Ledger, LedgerError, LedgerRefused, read
@@ -733,7 +734,7 @@ def test_groups_of_runs_are_made_until_all_pairs_are_told_apart(tmp_path: Path) 
 
 
 def test_replay_differs_is_sent_by_a_worker_too(tmp_path: Path) -> None:
-    chosen = study(optimizers=["cma-es"])
+    chosen = study(optimizers=["cma-es"], evaluator="episodes")
     known = [{"proposal": "0" * 32, "returns": [], "steps": []}]
     with pytest.raises(ReplayDiffers, match="generation 0 asks for other parameters"):
         list(run_all([Work(chosen, Job("lqr", "cma-es", run), known) for run in range(2)], workers=2))
@@ -783,5 +784,6 @@ def test_processes_that_cannot_be_started_are_a_message(
 
     monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "start", refuse)
     arguments = shlex.split("--tasks lqr --optimizers random-search --rollouts 20 --runs 2 --workers 2")
+    arguments += ["--evaluator", "episodes"]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 3
     assert "worker processes cannot start: [Errno 11]" in capsys.readouterr().err

@@ -12,11 +12,12 @@ import pytest
 
 from policysearch.compare.__main__ import main
 from policysearch.compare.comparison import Comparison
+from policysearch.compare.here import run_all
 from policysearch.compare.journal import NAME, StudyJournal
 from policysearch.compare.run import Job
 from policysearch.compare.session import Shard, StudySession, dealt
 from policysearch.compare.study import Study
-from policysearch.compare.workers import Work, run_all
+from policysearch.compare.workers import Work
 from policysearch.engines import Engine, EngineLost, WorkerDiffers, chunk, runs, slices
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.ledger import read
