@@ -1,10 +1,14 @@
 """What the workers of `engines.py` run: functions that sleep, compute, or end their process."""
 
 import ctypes
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+
+COUNTED = "POLICYSEARCH_COUNTED"  # names a folder
 
 
 def sleeping(params: Mapping[str, float], seed: int) -> float:
@@ -27,4 +31,10 @@ def crashing(params: Mapping[str, float], seed: int) -> float:
     time.sleep(0.02)
     if int(1e4 * abs(params["x"])) % 10 == 3:
         ctypes.string_at(0)
+    return params["x"]
+
+
+def counting(params: Mapping[str, float], seed: int) -> float:
+    """Leaves a file for every call."""
+    Path(os.environ[COUNTED], f"{os.getpid()} {time.monotonic_ns()}").touch()
     return params["x"]

@@ -2,10 +2,10 @@
 
     python experiments/benchmarks/engines.py --out results/benchmarks
 
-Two nodes have a processor each (`taskset`), next to a local pool of two; driver and scheduler run on the same two.
-All pairs are measured in turns and the medians are compared. `slots` is the scaling model: N workers, each of which
-sleeps for a second per rollout, so that only the cost of handing out is seen; its efficiency is the seconds that one
-worker would take, divided by N times what they took.
+Nodes have a processor each (`taskset`), next to a local pool of two; driver and scheduler run on the same two. All
+pairs are measured in turns and the medians are compared. In the scaling model every worker sleeps for a second per
+rollout, so that only the cost of handing out is seen; its efficiency is the seconds that one worker would take,
+divided by those of N workers times N. A cable is pulled where root can make hosts (`namespaces`).
 """
 
 import argparse
@@ -17,19 +17,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from multiprocessing import forkserver
 from pathlib import Path
+from threading import Timer
 from typing import Any, cast
 
 import engine_plants
 import numpy as np
 import pandas as pd
+from namespaces import POSSIBLE, Hosts
 
 from policysearch.compare.api import compare
 from policysearch.core import Evaluation, Proposal
-from policysearch.engines import Engine, EngineEvaluator, opened
+from policysearch.engines import Engine, EngineEvaluator, WorkerDiffers, opened
 from policysearch.evaluators import FunctionEvaluator, PoolEvaluator
 from policysearch.evaluators.runner import Divisible
 from policysearch.optimizers import OPTIMIZERS
@@ -45,31 +48,30 @@ Rows = Iterator[tuple[str, float, str]]  # name, figure, unit
 class Nodes:
     """A scheduler and workers, on as many processors as are named."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str) -> None:
         self.folder, self.file = folder, folder / "scheduler.json"
         self.started: list[subprocess.Popen[bytes]] = []
-        self._start("scheduler", "--port", "0", "--scheduler-file", str(self.file))
+        self._start("scheduler", "--host", host, "--port", "0", "--scheduler-file", str(self.file))
         while not self.file.exists():
             time.sleep(0.05)
 
-    def _start(self, command: str, *flags: str, processor: str | None = None) -> None:
-        place = [] if processor is None else ["taskset", "-c", processor]
-        program = [*place, sys.executable, "-m", f"distributed.cli.dask_{command}", "--host", "127.0.0.1"]
-        path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    def _start(self, command: str, *flags: str, on: Sequence[str] = (), path: Path = HERE) -> None:
+        program = [*on, sys.executable, "-m", f"distributed.cli.dask_{command}", "--no-dashboard"]
+        places = os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
         self.started.append(
             subprocess.Popen(
-                [*program, "--no-dashboard", *flags],
-                env=os.environ | {"PYTHONPATH": path},
+                [*program, *flags],
+                env=os.environ | {"PYTHONPATH": places},
                 cwd=self.folder,
                 start_new_session=True,
                 stderr=subprocess.DEVNULL,
             )
         )
 
-    def node(self, processor: str | None = None) -> None:
-        """Start a worker."""
+    def node(self, host: str = "127.0.0.1", on: Sequence[str] = (), path: Path = HERE) -> None:
+        """Start a worker: `on` begins its command, and `path` has its modules."""
         flags = ("--scheduler-file", str(self.file), "--nthreads", "1", "--no-nanny")
-        self._start("worker", *flags, "--local-directory", str(self.folder), processor=processor)
+        self._start("worker", "--host", host, *flags, "--local-directory", str(self.folder), on=on, path=path)
 
     def end(self) -> None:
         """End all of them."""
@@ -80,13 +82,15 @@ class Nodes:
 
 
 @contextmanager
-def cluster(workers: int, *, pinned: bool = False) -> Iterator[tuple[Engine, Nodes]]:
-    """An engine of so many workers."""
+def cluster(workers: int, hosts: Hosts | None = None, path: Path = HERE) -> Iterator[tuple[Engine, Nodes]]:
+    """An engine of so many workers with a processor each, on hosts of their own if there are some."""
     with tempfile.TemporaryDirectory() as folder:
-        nodes = Nodes(Path(folder))
+        nodes = Nodes(Path(folder), hosts.address if hosts else "127.0.0.1")
         try:
             for number in range(workers):
-                nodes.node(str(number % (os.cpu_count() or 1)) if pinned else None)
+                pinned = ["taskset", "-c", str(number % (os.cpu_count() or 1))]
+                host = {"host": hosts.addresses[number]} if hosts else {}
+                nodes.node(**host, on=[*(hosts.on(number) if hosts else ()), *pinned], path=path)
             engine = opened(f"dask={nodes.file}")
             while engine.slots() < workers:
                 time.sleep(0.05)
@@ -137,7 +141,7 @@ def efficiencies(repeats: int) -> Rows:
             proposal(256),
         ),
     ]
-    with cluster(2, pinned=True) as (engine, _):
+    with cluster(2) as (engine, _):
         for name, inner, asked in rows:
             with PoolEvaluator(inner, workers=2) as pool:
                 far = EngineEvaluator(inner, engine)
@@ -148,38 +152,65 @@ def efficiencies(repeats: int) -> Rows:
             "tasks": ["Hopper-v5"],
             "optimizers": ["ars", "cma-es", "random-search"],
             "evaluator": "episodes",
-            "steps": 30_000,
+            "steps": 5_000,
             "runs": 4,
         }
         local, out = in_turns(
-            max(1, repeats // 3),
+            repeats,
             lambda: compare(study, workers=2, progress=False),
             lambda: compare(study, engine=engine, progress=False),
         )
         yield f"study of {local:.0f} s in slices", local / out, "of the local workers"
 
 
-def crashes() -> Rows:
+def crashes(repeats: int) -> Rows:
     """A simulator that ends its process."""
     inner, asked = FunctionEvaluator(engine_plants.crashing, SPACE), proposal(64)
     made: list[Evaluation] = []
-    with cluster(2, pinned=True) as (engine, _), PoolEvaluator(inner, workers=2) as pool:
+    with cluster(2) as (engine, _), PoolEvaluator(inner, workers=2) as pool:
         far = EngineEvaluator(inner, engine)
-        local = timed(lambda: made.append(pool.evaluate(asked, KEY)))
-        out = timed(lambda: made.append(far.evaluate(asked, KEY)))
-    said = "the local ones" if made[0].failures == made[1].failures else "NOT the local ones"
+        runs = [partial(lambda each: made.append(each.evaluate(asked, KEY)), each) for each in (pool, far)]
+        local, out = in_turns(repeats, *runs)
+    same = all(each.failures == made[0].failures for each in made)
+    said = "the local ones" if same else "NOT the local ones"
     yield f"a simulator that segfaults: failures, {said}", len(made[1].failures), "failures"
-    yield "a simulator that segfaults: time", out, f"s (local {local:.1f} s)"
+    yield "a simulator that segfaults", out, f"s (local {local:.2f} s)"
 
 
-def hung() -> Rows:
-    """A node that is stopped while a proposal is evaluated."""
+def troubles() -> Rows:
+    """A node that is stopped, or whose cable is pulled, while a proposal is evaluated."""
     inner, asked = FunctionEvaluator(engine_plants.computing, SPACE), proposal(100)
-    with cluster(2, pinned=True) as (engine, nodes):
-        far = EngineEvaluator(inner, engine)
-        calm = in_turns(3, lambda: far.evaluate(asked, KEY))[0]
-        os.killpg(nodes.started[-1].pid, signal.SIGSTOP)
-        yield "a node that hangs", timed(lambda: far.evaluate(asked, KEY)), f"s (calm {calm:.1f} s)"
+    for name in ("a node that hangs", "a node whose cable is pulled"):
+        pulled = "cable" in name
+        if pulled and not POSSIBLE:
+            continue
+        with contextlib.ExitStack() as stack:
+            hosts = stack.enter_context(Hosts(2)) if pulled else None
+            engine, nodes = stack.enter_context(cluster(2, hosts))
+            evaluate = partial(EngineEvaluator(inner, engine).evaluate, asked, KEY)
+            calm = in_turns(3, evaluate)[0]
+            stop = partial(os.killpg, nodes.started[-1].pid, signal.SIGSTOP)
+            timer = Timer(0.3 * calm, partial(hosts.pull, 1) if hosts else stop)
+            timer.start()
+            seconds = timed(evaluate)
+            timer.join()
+            yield name, seconds, f"s (calm {calm:.2f} s)"
+
+
+def mismatch() -> Rows:
+    """The rollouts that a worker makes whose module is another one."""
+    inner = FunctionEvaluator(engine_plants.counting, SPACE)
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(engine_plants.__file__)
+        edited = file.read_text(encoding="utf-8").replace('return params["x"]', 'return -params["x"]')
+        Path(name, file.name).write_text(edited, encoding="utf-8")
+        counted = Path(name, "counted")
+        counted.mkdir()
+        os.environ[engine_plants.COUNTED] = str(counted)
+        with cluster(1, path=Path(name)) as (engine, _), contextlib.suppress(WorkerDiffers):
+            EngineEvaluator(inner, engine).evaluate(proposal(20), KEY)
+            raise SystemExit("the worker was not refused")
+        yield "a worker that differs is refused", len([*counted.iterdir()]), "rollouts before"
 
 
 def first_rollout() -> Rows:
@@ -191,19 +222,22 @@ def first_rollout() -> Rows:
         yield "cluster of two, to the first rollout", time.perf_counter() - began, "s"
 
 
-def scaling(counts: list[int]) -> Rows:
-    """Workers that sleep: two rollouts of a second for each of their processors at a time."""
+def scaling(counts: list[int], rounds: int = 10) -> Rows:
+    """Workers that sleep for a second, so that a chunk is one rollout."""
+    inner = FunctionEvaluator(engine_plants.sleeping, SPACE)
     for workers in counts:
-        inner, cores = FunctionEvaluator(engine_plants.sleeping, SPACE), os.cpu_count() or 1
-        rounds = 10
         with cluster(workers) as (engine, _):
             far = EngineEvaluator(inner, engine)
-            far.evaluate(proposal(2 * cores * workers), KEY)
+            far.evaluate(proposal(2 * workers), KEY)
             began = time.process_time()
-            seconds = timed(partial(far.evaluate, proposal(rounds * cores * workers), KEY))
+            seconds = timed(partial(far.evaluate, proposal(rounds * workers), KEY))
             spent = time.process_time() - began
-        yield f"slots: {workers} workers, rollouts of 1 s, efficiency", rounds / seconds, ""
-        yield f"slots: {workers} workers, the driver's time per chunk", 1e3 * spent / (rounds * workers), "ms"
+        yield f"{workers} workers, rollouts of 1 s", rounds / seconds, "efficiency"
+        yield (
+            f"{workers} workers, the driver's processor time per chunk",
+            1e3 * spent / (rounds * workers),
+            "ms",
+        )
 
 
 def main() -> None:
@@ -213,11 +247,21 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), metavar="DIR")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each pair (default: 5)")
-    parser.add_argument("--workers", type=int, nargs="*", default=[2, 8, 32], metavar="N", help="of slots")
+    parser.add_argument("--workers", type=int, nargs="*", default=[2, 8, 32], metavar="N", help="that sleep")
     arguments = parser.parse_args()
     sys.path.append(str(HERE))
-    found = []
-    parts = (first_rollout(), crashes(), hung(), efficiencies(arguments.repeats), scaling(arguments.workers))
+    # The processes of the local pool import this script, those of an engine's worker do not.
+    forkserver.set_forkserver_preload(["pandas", "policysearch.compare.api", "policysearch.engines"])
+    forkserver.ensure_running()
+    found, repeats = [], arguments.repeats
+    parts = (
+        first_rollout(),
+        mismatch(),
+        crashes(repeats),
+        troubles(),
+        efficiencies(repeats),
+        scaling(arguments.workers),
+    )
     for part in parts:
         for row in part:
             print(f"{row[0]}: {row[1]:.3g} {row[2]}", flush=True)

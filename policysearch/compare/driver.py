@@ -1,6 +1,6 @@
 """A study run from beginning to end: what is known is continued, what has finished is written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,11 @@ class Shown:
     log: Path | None = None
     latex: bool = False
 
+    @property
+    def tell(self) -> Callable[[str], None]:
+        """What shows a line."""
+        return progress.say if self.watch else lambda line: None
+
 
 @dataclass(frozen=True)
 class StudyOutcome:
@@ -97,7 +102,7 @@ def run_study(
     """
     log = None if shown.log is None else RunLog(shown.log)
     with ExitStack() as stack:
-        maker = None if engine is None else stack.enter_context(imported(MAKING)(engine, progress.say))
+        maker = None if engine is None else stack.enter_context(imported(MAKING)(engine, shown.tell))
         journal = stack.enter_context(StudyJournal(folder, study, command, reuse, what_is_run(study), log))
         session = StudySession(study, journal, shard or Shard(), maker)
         interrupted = _interrupted(session, workers, reuse, watch=shown.watch)

@@ -101,7 +101,7 @@ def opened(engine: "Engine | Executor | str") -> Engine:
 
 @contextmanager
 def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) -> Iterator[Engine | None]:
-    """The engine while it is used, which says its workers; None for None."""
+    """The engine while it is used, which says its workers; None for None. One that is handed over stays open."""
     if engine is None:
         yield None
         return
@@ -111,14 +111,15 @@ def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) 
             say(f"engine: {slots} workers")
         yield found
     finally:
-        found.close()
+        if found is not engine:
+            found.close()
 
 
 def _slots(executor: Any) -> int:
     """The slots of an executor: the workers of Dask's, else what it says, else the processors of this machine."""
     if type(executor).__module__.startswith("distributed."):
         return _dask_slots(executor._client)
-    known = (getattr(executor, name, None) for name in ("_max_workers", "slots"))
+    known = (getattr(executor, name, None) for name in ("_max_workers", "num_workers", "slots"))
     return next((n for n in known if isinstance(n, int)), os.cpu_count() or 1)
 
 

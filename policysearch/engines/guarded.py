@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,12 @@ from policysearch.provenance import environment
 
 A = TypeVar("A")
 
+#: A driver from which nothing differed is compared again after so many seconds, and so many times what that takes:
+#: to read modules and data may take longer than a chunk.
+CHECK_SECONDS, CHECK_TIMES = 5.0, 100.0
+
 _lock = threading.Lock()  # evaluators are not made for the threads of one process
+_until: dict[str, float] = {}  # when drivers from which nothing differed are compared again
 
 
 @dataclass(frozen=True)
@@ -51,10 +57,22 @@ def guarded(fingerprint: Fingerprint, work: Callable[[], A]) -> A | Refused:
     """What `work` gives, one at a time in this process, or why it gives nothing; it never raises."""
     with _lock:
         try:
-            if lines := fingerprint.differences():
+            if lines := _differences(fingerprint):
                 return Refused(f"{socket.gethostname()}: {'; '.join(lines)}", differs=True)
             # Dask's workers are daemonic; their processes end with them all the same.
             multiprocessing.current_process().daemon = False
             return work()
         except Exception as error:  # what the engine would blame on the task
             return Refused(f"{socket.gethostname()}: {describe_error('', error)}", differs=False)
+
+
+def _differences(fingerprint: Fingerprint) -> list[str]:
+    """What this process has other than the driver; nothing for a while after there was nothing."""
+    name, began = repr(fingerprint), time.monotonic()
+    if began < _until.get(name, 0.0):
+        return []
+    lines = fingerprint.differences()
+    if not lines:
+        now = time.monotonic()
+        _until[name] = now + max(CHECK_SECONDS, CHECK_TIMES * (now - began))
+    return lines

@@ -18,20 +18,21 @@ WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 class Cluster:
     """A scheduler and its workers; each of them is a process group of its own."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, host: str = "127.0.0.1") -> None:
         self.folder, self.file, self.flags = folder, folder / "scheduler.json", flags
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self.start(
-            "scheduler", "--port", "0", "--scheduler-file", str(self.file), *flags, path=[]
-        )
+        place = ("--host", host, "--port", "0", "--scheduler-file", str(self.file))
+        self.scheduler = self.start("scheduler", *place, *flags, path=[])
         while not self.file.exists():
             time.sleep(0.05)
 
-    def start(self, command: str, *arguments: str, path: Iterable[Path | str]) -> "subprocess.Popen[bytes]":
+    def start(
+        self, command: str, *arguments: str, path: Iterable[Path | str], on: Iterable[str] = ()
+    ) -> "subprocess.Popen[bytes]":
         places = [*map(str, path), *filter(None, [os.environ.get("PYTHONPATH")])]
-        program = [*WITH_PARENT, sys.executable, "-m", f"distributed.cli.dask_{command}"]
+        program = [*WITH_PARENT, *on, sys.executable, "-m", f"distributed.cli.dask_{command}"]
         process = subprocess.Popen(
-            [*program, "--host", "127.0.0.1", "--no-dashboard", *arguments],
+            [*program, "--no-dashboard", *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
             cwd=self.folder,
             start_new_session=True,
@@ -40,11 +41,17 @@ class Cluster:
         self.processes.append(process)
         return process
 
-    def worker(self, path: Iterable[Path | str] = (HERE, TESTS)) -> "subprocess.Popen[bytes]":
-        """A node with these folders first in its path."""
+    def worker(
+        self,
+        path: Iterable[Path | str] = (HERE, TESTS),
+        *,
+        host: str = "127.0.0.1",
+        on: Iterable[str] = (),
+    ) -> "subprocess.Popen[bytes]":
+        """A node with these folders first in its path; `on` begins its command."""
         flags = ("--nthreads", "1", "--local-directory", str(self.folder), *self.flags)
-        file = ("--scheduler-file", str(self.file))
-        return self.start("worker", *file, *flags, path=path)
+        place = ("--host", host, "--scheduler-file", str(self.file))
+        return self.start("worker", *place, *flags, path=path, on=on)
 
     @property
     def name(self) -> str:

@@ -19,14 +19,19 @@ def slow(params: Mapping[str, float], seed: int) -> float:
 
 
 def nasty(params: Mapping[str, float], seed: int) -> float:
-    """Ends its process, or raises, or hangs, for some seeds and parameters."""
-    kind = int(seed + 100 * params["x"]) % 8
-    if kind == 0:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    if kind == 1:
-        os._exit(3)
-    if kind == 2:
-        raise ValueError(f"no: {params['x']}")
+    """Ends its process in two ways, raises, hangs or fills the memory, by its parameter."""
+    match round(params["x"]):
+        case 0:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        case 1:
+            os._exit(3)
+        case 2:
+            raise ValueError("no")
+        case 3:
+            time.sleep(20.0)
+        case 4:
+            held = [bytes(range(256)) * 2**16 for _ in range(100)]  # 16 MiB each
+            time.sleep(10.0 + len(held))
     return params["x"]
 
 

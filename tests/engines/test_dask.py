@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import in_process
 import pytest
@@ -24,7 +25,7 @@ from policysearch.compare.__main__ import main
 from policysearch.compare.api import compare
 from policysearch.compare.journal import NAME, StudyJournal
 from policysearch.compare.result import CompareResult
-from policysearch.engines import EngineLost, WorkerDiffers, opened
+from policysearch.engines import Engine, EngineLost, WorkerDiffers, opened
 from policysearch.ledger import read
 from policysearch.space import Parameter, Space
 from policysearch.tune.result import TuneResult
@@ -47,19 +48,36 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made.close()
 
 
-def at(line: int, act: Callable[[], object]) -> Callable[[str], None]:
-    """What is told the progress of a tuning, and acts once, when it is under way."""
-    said: list[str] = []
+def at(*lines: int, act: Callable[[], object]) -> Callable[..., None]:
+    """What is told that something is under way, and acts at these calls."""
+    calls: list[object] = []
 
-    def progress(text: str) -> None:
-        said.append(text)
-        if len(said) == line:
+    def told(*call: object) -> None:
+        calls.append(call)
+        if len(calls) in lines:
             act()
 
-    return progress
+    return told
 
 
-def tuned(engine: str | None, **more: object) -> TuneResult:
+def losses(cluster: Cluster, engine: Engine) -> Callable[[], None]:
+    """Kills a worker at the first call, and at the second its node, for which another one joins."""
+    first = cluster.worker()
+    calls: list[Any] = []
+
+    def act() -> None:
+        calls.append(process := int(next(reversed(engine.seen)).split()[1]))
+        if len(calls) == 1:
+            os.kill(process, signal.SIGKILL)
+            return
+        assert first.poll() is None
+        cluster.signal(first, signal.SIGKILL)
+        cluster.worker()
+
+    return act
+
+
+def tuned(engine: str | Engine | None, **more: object) -> TuneResult:
     return tune(plants.slow, SPACE, 60, "random-search", goal="minimise", engine=engine, **more)
 
 
@@ -69,18 +87,14 @@ def same(far: TuneResult, near: TuneResult) -> None:
     assert far.history.equals(near.history)
 
 
-def test_a_tuning_has_the_bits_of_a_local_one_though_a_node_is_killed_and_another_joins(
+def test_a_tuning_has_the_bits_of_a_local_one_though_a_worker_and_a_node_are_killed_and_another_joins(
     cluster: Cluster,
 ) -> None:
-    first = cluster.worker()
-
-    def act() -> None:
-        cluster.signal(first, signal.SIGKILL)
-        cluster.worker()
-
-    far = tuned(cluster.name, progress=at(3, act))
-    assert first.poll() is not None
+    engine = opened(cluster.name)
+    far = tuned(engine, progress=at(3, 5, act=losses(cluster, engine)))
+    assert len(engine.seen) == 3
     same(far, tuned(None, workers=4))
+    engine.close()
 
 
 def test_a_node_that_is_stopped_holds_up_nothing(cluster: Cluster) -> None:
@@ -90,7 +104,7 @@ def test_a_node_that_is_stopped_holds_up_nothing(cluster: Cluster) -> None:
         time.sleep(0.05)
     engine.close()
     same(
-        tuned(cluster.name, progress=at(3, lambda: cluster.signal(nodes[0], signal.SIGSTOP))),
+        tuned(cluster.name, progress=at(3, act=lambda: cluster.signal(nodes[0], signal.SIGSTOP))),
         tuned(None, workers=4),
     )
 
@@ -113,21 +127,20 @@ def near() -> str:
     return frames(compare(STUDY, workers=2, progress=False))
 
 
-def test_a_comparison_has_the_tables_of_a_local_one_though_a_node_is_killed_and_another_joins(
+def test_a_comparison_has_the_tables_of_a_local_one_though_a_worker_and_a_node_are_killed_and_another_joins(
     cluster: Cluster, near: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    first, evaluated, known = cluster.worker(), StudyJournal.evaluated, []
+    engine, evaluated = opened(cluster.name), StudyJournal.evaluated
+    acting = at(4, 40, act=losses(cluster, engine))
 
     def counting(*arguments: object) -> None:
         evaluated(*arguments)  # type: ignore[arg-type]
-        known.append(arguments)
-        if len(known) == 4:
-            cluster.signal(first, signal.SIGKILL)
-            cluster.worker()
+        acting()
 
     monkeypatch.setattr(StudyJournal, "evaluated", counting)
-    assert frames(compare(STUDY, engine=cluster.name, progress=False, out=tmp_path / "out")) == near
-    assert first.poll() is not None
+    assert frames(compare(STUDY, engine=engine, progress=False, out=tmp_path / "out")) == near
+    assert len(engine.seen) == 3
+    engine.close()
 
 
 def test_a_scheduler_that_is_killed_is_an_engine_that_is_lost_and_the_same_command_continues(
@@ -158,7 +171,9 @@ def test_a_tuning_whose_scheduler_is_killed_continues_where_it_was(cluster: Clus
     out = tmp_path / "out"
     with pytest.raises(EngineLost):
         tuned(
-            cluster.name, out=out, progress=at(3, lambda: cluster.signal(cluster.scheduler, signal.SIGKILL))
+            cluster.name,
+            out=out,
+            progress=at(3, act=lambda: cluster.signal(cluster.scheduler, signal.SIGKILL)),
         )
     same(tuned(None, out=out), tuned(None))
 
@@ -225,18 +240,25 @@ def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Clus
         engine.close()
 
 
+#: What a driver writes down, each of them once at least.
+EVENTS = ("study", "session", "check", "generation", "run", "commit")
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("event", ["append_text", "append", "commit"])
+@pytest.mark.parametrize("event", EVENTS)
 def test_a_driver_that_is_killed_at_any_kind_of_event_continues_to_the_same_tables(
     cluster: Cluster, near: str, tmp_path: Path, event: str
 ) -> None:
     cluster.worker()
     cluster.worker()
-    out = tmp_path / "out"
-    for place in (1, 2, 3, 5):
+    out, codes = tmp_path / "out", []
+    for place in (1, 2, 3):
         script = [sys.executable, str(Path(__file__).with_name("killed_driver.py"))]
         command = [*script, event, str(place), str(out), cluster.name, json.dumps(STUDY)]
         path = os.pathsep.join([str(Path(policysearch.__file__).parent.parent), str(TESTS)])
         done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, check=False, timeout=200)
-        assert done.returncode in (0, -signal.SIGKILL)
+        codes.append(done.returncode)
+    assert codes[0] == -signal.SIGKILL
+    assert {*codes} <= {0, -signal.SIGKILL}
     assert frames(compare(STUDY, out=out, engine=cluster.name, progress=False)) == near
+    assert {event.kind for event in read(out / NAME)} == {*EVENTS[:-1]}

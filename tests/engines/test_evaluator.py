@@ -25,7 +25,9 @@ from policysearch.engines import (
     chunk,
     evaluator,
     flights,
+    guarded,
     opened,
+    using,
 )
 from policysearch.engines.fingerprint import Fingerprint
 from policysearch.engines.guarded import Refused, here
@@ -296,19 +298,49 @@ def test_a_worker_that_differs_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     assert not list(tmp_path.iterdir())
 
 
+def test_a_driver_from_which_nothing_differed_is_compared_again_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("1")
+    fingerprint = Fingerprint.of(evaluator.message(plants.cost), (str(data),))
+    assert guarded.guarded(fingerprint, lambda: 3) == 3
+    data.write_text("2")
+    assert guarded.guarded(fingerprint, lambda: 3) == 3
+    monkeypatch.setattr(guarded, "_until", dict.fromkeys(guarded._until, 0.0))
+    refused = guarded.guarded(fingerprint, lambda: 3)
+    assert isinstance(refused, Refused)
+    assert "data.csv is another one" in refused.reason
+
+
 def test_a_message_names_the_modules_of_its_function() -> None:
     assert Fingerprint.of(evaluator.message(plants.cost)).modules.keys() == {"module plants"}
 
 
-def test_workers_guard_a_simulator_that_ends_its_process(processes: ProcessPoolExecutor) -> None:
-    asked = proposal(16, 1)
+@pytest.mark.parametrize(
+    ("params", "limits", "said"),
+    [
+        (
+            np.linspace(0.3, 0.8, 6),  # x is -2, -1, …, 3
+            {"timeout": 1.5},
+            ["exit code -11", "exit code 3", "ValueError: no", "took more than 1.5 s"],
+        ),
+        (np.array([0.9]), {"memory_limit": 200 * 2**20}, ["it used more than"]),
+    ],
+    ids=["crashes, exits, raises, hangs", "fills the memory"],
+)
+def test_workers_guard_a_simulator(
+    params: Any, limits: Any, said: list[str], processes: ProcessPoolExecutor
+) -> None:
+    asked = Proposal(params[:, None], params[:1], 1)
     inner = FunctionEvaluator(plants.nasty, SPACE)
-    with PoolEvaluator(FunctionEvaluator(plants.nasty, SPACE), workers=2) as pool:
-        local = pool.evaluate(asked, KEY)
-    assert {type(f.reason) for f in local.failures} == {str}
-    assert any("ended its process" in failure.reason for failure in local.failures)
-    with EngineEvaluator(inner, opened(processes)) as engine:
-        far = engine.evaluate(asked, KEY)
+    with ThreadPoolExecutor(1) as thread, PoolEvaluator(inner, workers=2, **limits) as pool:
+        meanwhile = thread.submit(pool.evaluate, asked, KEY)
+        with EngineEvaluator(inner, opened(processes), **limits) as engine:
+            far = engine.evaluate(asked, KEY)
+        local = meanwhile.result()
+    for failure, words in zip(local.failures, said, strict=True):
+        assert words in failure.reason
     assert far.returns.tobytes() == local.returns.tobytes()
     assert [(f.reason, f.seed) for f in far.failures] == [(f.reason, f.seed) for f in local.failures]
 
@@ -335,6 +367,31 @@ def test_an_executor_of_the_standard_library_is_an_engine_with_its_slots() -> No
         assert opened(executor).slots() == 3
 
 
+def test_an_engine_that_is_handed_over_stays_open_and_one_that_is_named_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, said = list[str](), list[str]()
+    engine = Engine(Scripted(), lambda: 2, lambda: closed.append("closed"))
+    monkeypatch.setitem(sys.modules, "clusters", type(sys)("clusters"))
+    sys.modules["clusters"].make = lambda: engine  # type: ignore[attr-defined]
+    with using(engine, said.append) as found:
+        assert found is engine
+    assert not closed
+    with using("clusters:make", said.append):
+        pass
+    assert closed == ["closed"]
+    assert said == ["engine: 2 workers"] * 2
+
+
 def test_engines_are_imported_only_when_they_are_named() -> None:
-    code = "import sys, policysearch.engines, policysearch.tune.api; sys.exit('distributed' in sys.modules)"
+    modules = "policysearch.engines, policysearch.tune.api, policysearch.compare.api"
+    code = (
+        f"import sys, {modules}; sys.exit(not sys.modules.keys().isdisjoint(['distributed', 'dask', 'ray']))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_without_the_extra_dask_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"dask is not installed; pip install 'policysearch\[dask\]'"):
+        opened("dask=tcp://127.0.0.1:1")

@@ -5,7 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,22 +16,53 @@ pytest.importorskip("distributed", reason="needs the extra dask")
 
 import policysearch
 from policysearch.compare.api import compare
+from policysearch.compare.journal import NAME
+from policysearch.ledger import read
+
+sys.path += [
+    str(Path(__file__).parent),
+    str(Path(policysearch.__file__).parent.parent / "experiments/benchmarks"),
+]
+from namespaces import Hosts
+from slurm import INSTALLED, Slurm
 
 ROOT = Path(policysearch.__file__).parent.parent
 RECIPES = ROOT / "experiments/engines"
 STUDY = {"tasks": ["lqr"], "optimizers": ["cma-es", "ars"], "rollouts": 60, "runs": 2}
-COMMAND = [sys.executable, "-m", "policysearch.compare", "--tasks", "lqr", "--optimizers", "cma-es", "ars"]
-COMMAND += ["--rollouts", "60", "--runs", "2", "--out"]
-pytestmark = pytest.mark.nightly
+#: One that takes long enough for a node to be lost.
+LONG = {"tasks": ["slow_env:Slow-v0"], "optimizers": ["cma-es", "random-search"], "rollouts": 400, "runs": 2}
+pytestmark = [pytest.mark.nightly, pytest.mark.usefixtures("warm_workers")]
 
 
-def run(*command: str, folder: Path, **variables: str) -> None:
-    path = os.pathsep.join([str(ROOT), str(RECIPES)])
+def comparing(study: dict[str, Any]) -> list[str]:
+    """The command, with what it writes in the folder out."""
+    flags = [f"--{name}={value}" for name, value in study.items() if isinstance(value, int)]
+    for name in ("tasks", "optimizers"):
+        flags += [f"--{name}", *study[name]]
+    return [sys.executable, "-m", "policysearch.compare", *flags, "--out", "out"]
+
+
+COMMAND = comparing(STUDY)
+
+
+def run(*command: str, folder: Path, act: Callable[[], object] | None = None, **variables: str) -> None:
+    """Run a command, and act once when some generations are in the ledger."""
+    tests = Path(__file__).parent
+    path = os.pathsep.join(map(str, [ROOT, RECIPES, tests, tests.parent]))
     environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": path} | variables
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    with (folder / "said.txt").open("wb") as said:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        while act is not None and generations(folder / "out") < 20:
+            assert process.poll() is None
+            time.sleep(0.1)
+        if act is not None:
+            act()
+        code = process.wait(300)
+    assert code == 0, [file.read_text(encoding="utf-8")[-2000:] for file in folder.glob("*.[to][xu]t")]
+
+
+def generations(out: Path) -> int:
+    return sum(event.kind == "generation" for event in read(out / NAME)) if (out / NAME).exists() else 0
 
 
 def free_port() -> int:
@@ -37,14 +71,14 @@ def free_port() -> int:
         return int(place.getsockname()[1])
 
 
-def check(out: Path) -> None:
-    near = compare(STUDY, progress=False).curves
-    assert compare(STUDY, out=out, progress=False).curves.equals(near)
+def check(out: Path, study: dict[str, Any] = STUDY) -> None:
+    near = compare(study, progress=False).curves
+    assert compare(study, out=out, progress=False).curves.equals(near)
     assert '"engine"' in (out / "environment.json").read_text(encoding="utf-8")
 
 
 def test_one_machine(tmp_path: Path) -> None:
-    run("sh", str(RECIPES / "one_machine.sh"), "2", *COMMAND, "out", folder=tmp_path)
+    run("sh", str(RECIPES / "one_machine.sh"), "2", *COMMAND, folder=tmp_path)
     check(tmp_path / "out")
 
 
@@ -62,7 +96,6 @@ def test_hosts_with_ssh_and_certificates(tmp_path: Path) -> None:
         str(RECIPES / "ssh.sh"),
         "node1 node2",
         *COMMAND,
-        "out",
         folder=tmp_path,
         PATH=f"{fake.parent}:{os.environ['PATH']}",
         HEAD="127.0.0.1",
@@ -72,26 +105,55 @@ def test_hosts_with_ssh_and_certificates(tmp_path: Path) -> None:
     check(tmp_path / "out")
 
 
-@pytest.mark.skipif(shutil.which("sbatch") is None, reason="needs Slurm")
-def test_slurm_in_one_job(tmp_path: Path) -> None:
-    run("sbatch", "--wait", "--nodes", "2", str(RECIPES / "slurm.sbatch"), *COMMAND, "out", folder=tmp_path)
-    check(tmp_path / "out")
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[Slurm]:
+    if not INSTALLED:
+        pytest.skip("needs root, and Debian's packages slurm-wlm and munge")
+    with Hosts(2) as hosts:
+        made = Slurm(hosts, tmp_path / "slurm")
+        yield made
+        made.close()
 
 
-@pytest.mark.skipif(shutil.which("sbatch") is None, reason="needs Slurm")
-def test_slurm_with_workers_as_jobs(tmp_path: Path) -> None:
-    limits = {"JOBS": "2", "CPUS": "1", "MEMORY": "1GB", "WALLTIME": "00:10:00"}
-    run(*COMMAND, "out", "--engine", "slurm_jobs:make", folder=tmp_path, **limits)
+def test_slurm_in_one_job_of_which_a_node_is_lost(slurm: Slurm, tmp_path: Path) -> None:
+    job = ["sbatch", "--wait", "--nodes", "2", str(RECIPES / "slurm.sbatch"), *comparing(LONG)]
+    run(*job, folder=tmp_path, act=lambda: slurm.lose(1), **slurm.variables)
+    check(tmp_path / "out", LONG)
+
+
+def test_slurm_with_workers_as_jobs_of_which_a_node_is_lost(slurm: Slurm, tmp_path: Path) -> None:
+    limits = {"JOBS": "2", "CPUS": "1", "MEMORY": "2GB", "WALLTIME": "00:10:00"}
+    run("sh", str(RECIPES / "certificates.sh"), str(tmp_path / "cluster"), folder=tmp_path)
+    place = {
+        "DASK_CONFIG": str(tmp_path / "cluster"),
+        "DASK_JOBQUEUE__SLURM__SCHEDULER_OPTIONS": f"{{'host': '{slurm.hosts.address}'}}",
+    }
+    command = [*comparing(LONG), "--engine", "slurm_jobs:make"]
+    run(*command, folder=tmp_path, act=lambda: slurm.lose(1), **limits, **place, **slurm.variables)
+    check(tmp_path / "out", LONG)
+    assert not slurm.command("squeue", "-h", "-t", "pending,running")
+
+
+def test_mpi(tmp_path: Path) -> None:
+    """A process of MPI for the driver, and two that work."""
+    pytest.importorskip("mpi4py", reason="needs mpi4py")
+    mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if mpiexec is None:
+        pytest.skip("needs mpiexec")
+    python, *command = COMMAND
+    engine = ["--engine", "mpi4py.futures:MPIPoolExecutor"]
+    run(mpiexec, "-n", "3", python, "-m", "mpi4py.futures", *command, *engine, folder=tmp_path)
     check(tmp_path / "out")
 
 
 def test_ray(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray")
     port = str(free_port())
-    nodes = ["ray", "start", "--head", "--port", port, "--num-cpus", "1", "--resources", '{"node": 2}']
+    ray = str(Path(sys.executable).with_name("ray"))
+    nodes = [ray, "start", "--head", "--port", port, "--num-cpus", "1", "--resources", '{"node": 2}']
     run(*nodes, folder=tmp_path)
     try:
-        run(*COMMAND, "out", "--engine", "ray_tasks:make", folder=tmp_path, RAY_ADDRESS=f"127.0.0.1:{port}")
+        run(*COMMAND, "--engine", "ray_tasks:make", folder=tmp_path, RAY_ADDRESS=f"127.0.0.1:{port}")
         check(tmp_path / "out")
     finally:
-        subprocess.run(["ray", "stop"], check=False, capture_output=True)  # noqa: S607
+        subprocess.run([ray, "stop"], check=False, capture_output=True)

@@ -11,6 +11,7 @@ import in_process
 import pytest
 
 from policysearch.compare.__main__ import main
+from policysearch.compare.api import compare
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.here import run_all
 from policysearch.compare.journal import NAME, StudyJournal
@@ -195,6 +196,12 @@ def test_waiting_for_workers_is_said_and_they_may_come_late() -> None:
     assert said[0] == "waiting for workers"
     assert maker.words().startswith("1 workers with ")
     assert len(events) >= 2
+
+
+def test_without_progress_nothing_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    few = {"tasks": ["lqr"], "optimizers": ["cma-es"], "rollouts": 40, "runs": 1}
+    compare(few, engine=Engine(Inline(), lambda: 2), progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_items_are_dealt_as_cards_are() -> None:
