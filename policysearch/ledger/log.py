@@ -10,6 +10,7 @@ from typing import Any
 from policysearch.files import partial_name
 from policysearch.ledger import storage
 from policysearch.ledger.errors import LedgerBusy, LedgerError, advice, cause, in_words
+from policysearch.ledger.keys import key_text
 from policysearch.ledger.lock import Lock
 from policysearch.ledger.storage import Event, Row, next_to
 from policysearch.ledger.stored import stream
@@ -79,7 +80,7 @@ class Ledger:
     def append_text(self, kind: str, key: Sequence[str | int], text: str) -> None:
         """As `append`, for a body that `encode` has made a text of, in another process perhaps."""
         self._number += 1
-        texts = (kind, storage.key_text(tuple(key)), text)
+        texts = (kind, key_text(tuple(key)), text)
         self._checksum = storage.chained(self._checksum, self._number, *texts)
         self._waiting.append((self._number, *texts, self._checksum))
 

@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from policysearch.ledger.errors import (
     advice,
     in_words,
 )
+from policysearch.ledger.keys import key_of, key_text
 from policysearch.ledger.lock import locked
-from policysearch.plain_data import decode, encode
+from policysearch.plain_data import decode
 
 APPLICATION_ID = 0x706F6C73  # "pols" in SQLite's file header
 SCHEMA_VERSION = 1
@@ -265,7 +265,7 @@ def events_in(db: sqlite3.Connection, path: Path, since: Position) -> Iterator[E
             checksum = chained(checksum, number, kind, key, body)
             if number != expected or checksum != stored:
                 raise ValueError("its checksum does not fit")
-            yield Event(number, kind, tuple(decode(key)), body)
+            yield Event(number, kind, key_of(key), body)
             expected += 1
     except (sqlite3.Error, ValueError, TypeError) as error:
         if isinstance(error, sqlite3.Error) and advice(path, error):
@@ -279,12 +279,6 @@ def checksum(events: Iterable[Event]) -> str:
     for event in events:
         found = chained(found, event.number, event.kind, key_text(event.key), event.text)
     return found.hex()
-
-
-@lru_cache(256)
-def key_text(key: tuple[str | int, ...]) -> str:
-    """The text of a key."""
-    return encode(list(key))
 
 
 def chained(before: bytes, number: int, kind: str, key: str, body: str) -> bytes:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import overload
 
 from policysearch.ledger.errors import in_words
+from policysearch.ledger.keys import key_of
 from policysearch.ledger.storage import Event, Position, checked, events_in, reading
-from policysearch.plain_data import decode
 
 _ONE = "SELECT kind, key, body FROM events WHERE number = ?"
 
@@ -47,6 +47,6 @@ class Stored(Sequence[Event]):
             with closing(reading(self._path)) as db:
                 for number in self._numbers:
                     kind, key, body = db.execute(_ONE, (number,)).fetchone()
-                    yield Event(number, kind, tuple(decode(key)), body)
+                    yield Event(number, kind, key_of(key), body)
         except sqlite3.Error as error:
             raise in_words(self._path, error) from error
