@@ -43,6 +43,8 @@ class Stored(Sequence[Event]):
         return next(iter(Stored(self._path, [self._numbers[which]])))
 
     def __iter__(self) -> Iterator[Event]:
+        if not self._numbers:
+            return
         try:
             with closing(reading(self._path)) as db:
                 for number in self._numbers:

@@ -22,7 +22,7 @@ KINDS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
     "session.sqlite": ("policysearch.watch.person:WatchedSession", ("bouts",), "report.html"),
 }
 #: Seconds between two looks at a ledger: at least the first, at most the second, and so many times what a look took.
-PAUSE, MAX_PAUSE, REST = 1.0, 300.0, 120.0
+PAUSE, MAX_PAUSE, REST = 1.0, 300.0, 200.0
 
 
 def ledger_of(folder: Path) -> Path:

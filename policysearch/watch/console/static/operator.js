@@ -91,6 +91,7 @@ function drawPicture(picture) {
   ].filter(({ y }) => y));
   const rows = picture.breaths ?? [], column = (i) => rows.map((row) => row[i]);
   const end = (sign) => rows.map(([, , rate, error]) => rate === null ? null : rate + sign * error);
+  $("breaths").hidden = !rows.length;
   breaths.draw(column(0), [
     { label: "breaths", colour: "#666666", points: 4, y: column(1) },
     { label: "estimate", colour: "#0072B2", y: column(2), low: end(-1), high: end(1) },
