@@ -7,8 +7,10 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 # The parts of the tests: folders and files. What stands in none of them belongs to `make test`.
-# What stands on the engine.
-LAB := tests/tune tests/estimates tests/asking tests/aibo tests/exoskeleton tests/hitl
+# What a user asks of the engine: a tuning, a gradient by experiment, a policy to deploy.
+TUNE := tests/tune tests/estimates tests/asking tests/deploy
+# Robots and people.
+LAB := tests/aibo tests/exoskeleton tests/hitl
 CONSOLE := tests/watch
 # Processes, on this machine and on others, and what is left when they end.
 ENGINE := tests/engines tests/evaluators/test_pool.py tests/evaluators/test_workers.py tests/test_wire.py \
@@ -22,14 +24,15 @@ WORKERS := 2
 # Many of these tests wait for processes.
 lab engine: WORKERS := 3
 
-.PHONY: help compare check test lint types tests lab console engine torch nightly mutants kills rliable thirdparty \
+.PHONY: help compare check test lint types tests tune lab console engine torch nightly mutants kills rliable thirdparty \
   otherpython docs site docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
-	@echo "make check     all of the next six, one after the other, as the gate does"
+	@echo "make check     all of the next seven, one after the other, as the gate does"
 	@echo "make test      lint, types and the tests of the package"
-	@echo "make lab       the tests of what stands on the engine: tuning, gradients, robots, people"
+	@echo "make tune      the tests of tuning, of gradients by experiment, and of policies that are deployed"
+	@echo "make lab       the tests of robots and of sessions with people"
 	@echo "make console   the pages of sessions and studies, in a browser where there is one (chromium, or CHROMIUM)"
 	@echo "make engine    the tests of processes, on several machines too, and of what continues after their end"
 	@echo "make torch     the extras torch and bo, and the tests that need them"
@@ -57,7 +60,7 @@ compare: .venv/ready
 
 # Each part takes less than five minutes on two processors.
 check: .venv/ready
-	@set -e; for part in test lab console engine torch docs; do $(MAKE) --no-print-directory $$part; done
+	@set -e; for part in test tune lab console engine torch docs; do $(MAKE) --no-print-directory $$part; done
 
 # Types need one processor for as long as the first tests need the other.
 test: lint
@@ -71,7 +74,10 @@ types: .venv/ready
 	$(BIN)/mypy
 
 tests: .venv/ready
-	$(PYTEST) tests $(addprefix --ignore=,$(LAB) $(CONSOLE) $(ENGINE) $(TORCH) $(DOCS))
+	$(PYTEST) tests $(addprefix --ignore=,$(TUNE) $(LAB) $(CONSOLE) $(ENGINE) $(TORCH) $(DOCS))
+
+tune: .venv/ready
+	$(PYTEST) $(TUNE)
 
 lab: .venv/ready
 	$(PYTEST) $(LAB)

@@ -61,7 +61,7 @@ def test_every_part_of_the_tests_is_run_by_the_gate_and_all_others_by_make_test(
         name: found.split()
         for name, found in re.findall(r"^([A-Z]+) := ((?:tests/\S+\s*)+)$", text, re.MULTILINE)
     }
-    assert {*parts} == {"LAB", "CONSOLE", "ENGINE", "TORCH", "DOCS"}
+    assert {*parts} == {"TUNE", "LAB", "CONSOLE", "ENGINE", "TORCH", "DOCS"}
     ignored = re.search(r"^tests: .*\n.* tests \$\(addprefix --ignore=,(.*)\)$", text, re.MULTILINE)
     assert ignored is not None
     assert ignored[1].split() == [f"$({name})" for name in parts]
