@@ -178,15 +178,16 @@ def test_the_page_of_results_has_every_column() -> None:
         assert not missing, f"{name}.csv: no word on {', '.join(missing)}"
 
 
-def test_every_fault_of_the_page_has_its_test() -> None:
-    page = (ROOT / "docs/explanation/faults.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("page", "count"), [("faults.md", 45), ("lab-day-faults.md", 37)])
+def test_every_fault_of_the_page_has_its_test(page: str, count: int) -> None:
+    text = (ROOT / "docs/explanation" / page).read_text(encoding="utf-8")
     rows = [
         line
-        for line in page.splitlines()
+        for line in text.splitlines()
         if line.startswith("| ") and not line.startswith(("| ---", "| what"))
     ]
     named = [re.findall(r"`([\w/]+\.py)::(test_\w+)`( \*night\*)?", row) for row in rows]
-    assert len(rows) >= 45
+    assert len(rows) >= count
     assert all(named), rows[[bool(tests) for tests in named].index(False)]
     for file, name, night in itertools.chain(*named):
         known = functions(ROOT / "tests" / file)

@@ -11,6 +11,7 @@ import in_process
 import pytest
 
 from policysearch.command_line import running
+from policysearch.reporting.console import Console
 from policysearch.streams import Words, guarded
 from policysearch.tune.__main__ import main as tune
 
@@ -73,6 +74,25 @@ def test_rich_writes_its_colours_to_the_stream_below() -> None:
     words.rich_proxied_file.write("\x1b[1m")
     words.write("\x1b[1m")
     assert held.getvalue() == "\x1b[1m\\u001b[1m"
+
+
+def test_what_is_shown_live_moves_the_cursor_and_what_is_printed_meanwhile_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    held = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", Words(held))
+    with Live(console=Console(force_terminal=True, width=80), auto_refresh=False, transient=True) as live:
+        for line in ("0:02 left", "0:01 left"):
+            live.update(Text(line), refresh=True)
+        print("a name \x1b[2J of somebody")
+    shown = held.getvalue()
+    assert "\\u001b[2K" not in shown
+    assert shown.count("\x1b[2K") >= 2
+    assert "a name" in shown
+    assert "\x1b[2J" not in shown
 
 
 def plant(folder: Path) -> None:

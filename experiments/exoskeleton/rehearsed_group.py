@@ -4,8 +4,8 @@
 
 Each is another person of the preset, with codes P01, P02, …, which decide the balanced orders; prompts are answered
 by the rehearsal itself, without a device. Writes a row per participant into rehearsed.csv: the order of the
-conditions, whether the key was opened at the end, what was measured and what is true. The folders of the sessions lie
-in --sessions.
+conditions, whether the key was opened at the end, what was measured and what is true; README.md with a picture says
+what it shows. The folders of the sessions lie in --sessions; a rehearsal that was stopped is continued.
 """
 
 import sys
@@ -20,8 +20,10 @@ import tyro
 
 from policysearch.files import write_text
 from policysearch.hitl.__main__ import main as hitl
+from policysearch.hitl.group import differences, gathered, picture, sentences
 from policysearch.hitl.live import PersonName, truth
 from policysearch.hitl.view import SessionView
+from policysearch.reporting.figures import write_png
 from policysearch.reporting.tables import csv
 
 
@@ -44,12 +46,16 @@ class Arguments:
     people: str = "novice"
     """Kind of people."""
 
+    cart: str = "cosmed"
+    """Layout of the emulated cart's file."""
+
 
 def rows(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """A row per participant, once the session is over."""
     for number in range(1, arguments.participants + 1):
         code, began = f"P{number:02d}", time.perf_counter()
-        flags = ["--participant", code, "--number", f"{number}", "--people", arguments.people, "--speed", "0"]
+        flags = ["--participant", code, "--number", f"{number}", "--people", arguments.people]
+        flags += ["--cart", arguments.cart, "--speed", "0"]
         out = arguments.sessions / code
         code_of = hitl(
             [
@@ -88,13 +94,58 @@ def rows(arguments: Arguments) -> Iterator[dict[str, Any]]:
         print(f"{code}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
 
 
+def readme(table: pd.DataFrame, found: list[str], arguments: Arguments) -> str:
+    """The page: what the group's page says, the orders, the key, and the truth."""
+    count, orders = len(table), table["order"].value_counts()
+    opened = int(table["key opened after the last bout"].sum())
+    means = table[[name for name in table.columns if name.startswith(("measured", "true"))]].mean()
+    shown = [
+        f"| {row['participant']} | {row['order']} | {row['bouts']} | "
+        + " | ".join(f"{row[name]:.1f}" for name in means.index)
+        + " |"
+        for row in table.to_dict("records")
+    ]
+    mean = " | ".join(f"{value:.1f}" for value in means)
+    return f"""# A study of {count} simulated people, rehearsed
+
+{count} simulated people ({arguments.people}) walked the protocol `{arguments.protocol}` to its end by
+`policysearch hitl rehearse`: the engine, the prompts and the log of a lab day, with an emulated cart that writes the
+file of a {arguments.cart.upper()}, and without a device. `policysearch hitl group` made [one page](group.html).
+
+    python experiments/exoskeleton/rehearsed_group.py --out results/rehearsal
+
+![Rates of every person under the conditions; mean differences](group.png)
+
+{chr(10).join(f"- {line}" for line in found)}
+
+**Orders**: {"; ".join(f"{order}: {people}" for order, people in orders.sort_index().items())}.
+
+**The key** of the letters was opened after the last bout in {opened} of {count} sessions, and the log has its reason.
+
+In % less net energy than without torque, as the validation measured it, and as it is true at the end of the search:
+
+| person | order | bouts | {" | ".join(means.index)} |
+| --- | --- | --- | {" | ".join("---" for _ in means)} |
+{chr(10).join(shown)}
+| mean | | | {mean} |
+
+"True best" is the best law of the person. The people are models
+([how they were made](../exoskeleton/README.md)): the table shows that a whole study runs, not what people would gain.
+"""
+
+
 def main(arguments: Arguments) -> None:
-    """Rehearse, and write the table and the page."""
+    """Rehearse, and write the tables and the pages."""
     table = pd.DataFrame(list(rows(arguments)))
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_text(arguments.out / "rehearsed.csv", csv(table))
-    folders = [f"{arguments.sessions / code}" for code in table["participant"]]
-    sys.exit(hitl(["group", *folders, "--out", f"{arguments.out}"]))
+    folders = [arguments.sessions / code for code in table["participant"]]
+    code = hitl(["group", *map(str, folders), "--out", f"{arguments.out}"])
+    members = gathered(folders, {})
+    found = differences(members)
+    write_png(arguments.out / "group.png", picture(members, found))
+    write_text(arguments.out / "README.md", readme(table, sentences(found), arguments))
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ MAX_BAD = 0.1  # of the rows
 #: Between rows, as a median (s), and volumes in mL/min, as medians: others are those of a wrong unit.
 APART, PLAUSIBLE = (0.5, MAX_GAP), (100.0, 8000.0)
 TIME_OF_DAY = 1e8  # s, from here times are those of the wall clock, since 1970
+LONG = 200  # rows, from which on only what is new of a growing file is read
 LONGER = 30.0  # s that the breaths of one bout may last longer than it (choice)
 HEAVIER = 1.0  # kg, the least difference between the masses of a file and of the plan that is told (choice)
 
@@ -223,7 +224,11 @@ class BreathFile:
         self.gases: dict[float, tuple[float, ...]] = {}
         self.columns: tuple[str, ...] = ()
         self.mass_of_rates, self.doubt = math.nan, ""
-        self._read, self._given = 0, 0  # bytes, rows
+        self._read, self._given, self._head = (
+            0,
+            0,
+            b"",
+        )  # bytes, rows, what is above the first row of a long file
 
     def new(self) -> list[tuple[float, float]]:
         """Time (s) and rate (W/kg) of the breaths since the last call; NaN where no number was read.
@@ -247,11 +252,15 @@ class BreathFile:
             )
         if len(data) == self._read or b"\n" not in data:
             return []
-        found = _Contents(self.path, data, self.mass, self._cart, complete=False)
+        unread = self._head + data[data.rfind(b"\n", 0, self._read) + 1 :] if self._head else data
+        found = _Contents(self.path, unread, self.mass, self._cart, complete=False)
         self._read = len(data)
         self.columns, self.mass_of_rates = found.kept, found.mass
         self.doubt = other_mass(found.columns, found.mass)
         rows, self._given = found.rows[self._given :], max(self._given, len(found.rows))
+        if len(found.rows) >= LONG and not self._head and b"\0" not in data:
+            self._head = b"".join(data.splitlines(keepends=True)[: found.rows[0].line - 1])
+        self._given = 0 if self._head else self._given
         for row in rows:
             if math.isfinite(row.time):
                 self.gases.setdefault(row.time, found.gases(row))

@@ -145,6 +145,9 @@ class RehearseFlags:
     number: Annotated[int, flag("N")] = 0
     """Number of the person."""
 
+    cart: Annotated[str, flag("LAYOUT")] = "cosmed"
+    """Layout of the file that the emulated cart writes: cosmed, parvo or plain."""
+
     speed: Annotated[Number, flag("X", "so that walking takes five minutes")] = None
     """Speed as a multiple of real time; 0: as fast as possible."""
 

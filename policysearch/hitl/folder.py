@@ -95,6 +95,8 @@ def planned(
     flags.import_method(said)
     old = SessionView.of(path)
     wrong = flags.differences(old.plan, said) + other(old)
+    if isinstance(arguments, RunFlags):
+        check_device(arguments, old.plan)
     if isinstance(arguments, RunFlags) and arguments.protocol:
         wrong += changes(
             ("protocol", old.plan.sources.get(name), digest)
@@ -116,7 +118,7 @@ def begun(arguments: RunFlags, said: dict[str, Any], others: dict[str, Any]) -> 
 
     found = of_file(arguments, said)
     said = dict(found.said) | said
-    flags.plan(said, others, found.wrong)  # or refused, before anything is asked
+    check_device(arguments, flags.plan(said, others, found.wrong))  # or refused, before anything is asked
     order = {} if arguments.protocol else {"order": "balanced"}
     said = order | said | told_of_the_person(said)
     plan = flags.plan(said | {"sources": dict(found.sources)}, others)
@@ -126,6 +128,18 @@ def begun(arguments: RunFlags, said: dict[str, Any], others: dict[str, Any]) -> 
         raise Refusal([str(error)]) from error
     ready(arguments)
     return plan
+
+
+def check_device(arguments: RunFlags, plan: "SessionPlan") -> None:
+    """Whether the torque guard can drive a device by the laws of a plan.
+
+    Raises:
+        Refusal: if it knows no laws of these parameters.
+    """
+    if arguments.device is not None and not plan.laws.is_ankle:
+        got = ", ".join(plan.laws.space.names)
+        why = "leave it out, and set the laws elsewhere"
+        raise Refusal([f"--device: the torque guard knows the ankle's laws only, got laws of {got}; {why}"])
 
 
 def of_file(arguments: RunFlags, said: dict[str, Any]) -> "Protocol":
@@ -161,7 +175,7 @@ def rehearsed(arguments: RehearseFlags, argv: list[str], typed: "Callable[[], st
         typed: a line that was typed while nothing was asked.
     """
     from policysearch.asking.prompt import Prompt, Stopped  # noqa: PLC0415 - heavy
-    from policysearch.hitl import rehearse  # noqa: PLC0415
+    from policysearch.hitl import carts, rehearse  # noqa: PLC0415
     from policysearch.hitl.engine.course import Inlet  # noqa: PLC0415
     from policysearch.hitl.engine.engine import Engine  # noqa: PLC0415
     from policysearch.hitl.live import PersonName  # noqa: PLC0415
@@ -173,7 +187,8 @@ def rehearsed(arguments: RehearseFlags, argv: list[str], typed: "Callable[[], st
     session, clock = rehearse.begun_or_continued(plan, out / LOG, name)
     speed = rehearse.size(plan)[0] / rehearse.MINUTES if arguments.speed is None else arguments.speed
     device, lines = plan.laws.is_ankle and not arguments.no_device, list[str]()
-    cart = rehearse.Cart(out / f"cart-{len(list(out.glob('cart-*')))}.csv")
+    file = out / f"cart-{len(list(out.glob('cart-*')))}.csv"
+    cart = carts.Cart(file, arguments.cart, plan.mass, clock.wall())
     with session, closing(cart), rehearse.driven(out / "records", device=device) as drive:
         breaths = str(cart.path) if plan.is_breathed else ""
         engine = Engine(session, Inlet(breaths, True, clock.now), drive)
@@ -204,11 +219,15 @@ def rehearsed(arguments: RehearseFlags, argv: list[str], typed: "Callable[[], st
 def _plan_of_rehearsal(arguments: RehearseFlags, name: "PersonName") -> "SessionPlan":
     from policysearch.exoskeleton.human import PRESETS  # noqa: PLC0415 - heavy
     from policysearch.hitl import protocol  # noqa: PLC0415
+    from policysearch.hitl.carts import LAYOUTS  # noqa: PLC0415
 
     found = protocol.read(arguments.protocol)
     wrong = list(found.wrong)
+    for flag, value, known in (("cart", arguments.cart, LAYOUTS), ("people", arguments.people, PRESETS)):
+        if value not in known:
+            wrong.append(f"{flag}: expected one of {', '.join(known)}, got {value!r}")
     if arguments.people not in PRESETS:
-        raise Refusal([*wrong, f"people: expected one of {', '.join(PRESETS)}, got {arguments.people!r}"])
+        raise Refusal(wrong)
     person = {each: getattr(arguments, each) for each in ("participant", "mass", "seed")}
     person |= {"standing_rate": name.person().person.standing_rate, "sources": dict(found.sources)}
     plan = flags.plan(dict(found.said) | person, {}, wrong)

@@ -1,8 +1,8 @@
 """A rehearsal: the engine, prompts and guard of a lab day, with a simulated person and a clock that runs faster.
 
-The clock stands still while the operator is asked. The cart writes each breath when it is due, and the guard drives
-an emulated device in real time. Without a device a rehearsal is repeatable: the same protocol, person and answers
-give the same laws.
+The clock stands still while the operator is asked. The cart writes each breath when it is due, in the layout of a
+real one, and the guard drives an emulated device in real time. Without a device a rehearsal is repeatable: the same
+protocol, person and answers give the same laws.
 """
 
 import subprocess
@@ -20,8 +20,7 @@ from jaxtyping import Float
 from policysearch.command_line import Refusal
 from policysearch.core import Array
 from policysearch.exoskeleton.human import Walker
-from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.files import begun
+from policysearch.hitl.carts import Cart
 from policysearch.hitl.clocks import Clocks
 from policysearch.hitl.engine.actions import act, state
 from policysearch.hitl.engine.device import starter
@@ -41,7 +40,6 @@ from policysearch.seeding import Key, stream
 MINUTES = 5.0  # that walking takes in a rehearsal, unless a speed is given
 LOOK = 1.0  # s between two looks of the engine, by the clock of the rehearsal
 WIDTH = 0.35  # of a range: how flat a stand-in's landscape is (choice)
-BPM, BPM_PER_RATE = 55.0, 12.0  # heart rate of a simulated person: at 0 W/kg, and per W/kg (choice)
 PATIENCE = 5  # times that the same is asked, before an operator that answers by itself gives up
 #: What an operator types that answers by itself, by phase.
 ANSWERS = {"confirm": "yes", "start": "", "done": "", "day": "day", "stopped": "arm the straps are checked"}
@@ -63,34 +61,6 @@ class Clock:
     def now(self) -> Clocks:
         """Both clocks; they agree."""
         return self.wall(), self.wall()
-
-
-class Cart:
-    """An emulated metabolic cart: a file that grows.
-
-    Args:
-        path: of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._file = path, begun(path)
-        self._file.write("time_s,power_W_per_kg,heart_rate_bpm\n")
-        self._due: list[tuple[float, float]] = []
-
-    def measure(self, breaths: Breaths | None, at: float) -> None:
-        """Write these breaths (none in a rest) when they are due; their bout begins at this time (s)."""
-        pairs = [] if breaths is None else zip(breaths.time.tolist(), breaths.rate.tolist(), strict=True)
-        self._due = [(at + seconds, rate) for seconds, rate in pairs]
-
-    def write(self, now: float) -> None:
-        """Write what is due."""
-        while self._due and self._due[0][0] <= now:
-            seconds, rate = self._due.pop(0)
-            self._file.write(f"{seconds!r},{rate!r},{BPM + BPM_PER_RATE * rate:.0f}\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 def size(plan: SessionPlan) -> tuple[float, int]:

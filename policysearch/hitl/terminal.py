@@ -127,7 +127,7 @@ class Terminal(Commands):
         if offer is not None:
             self._ask_about(offer)
             return
-        bout, enter = state["bout"], state["enter"]
+        enter = state["enter"]
         prompt, words, expected = question(state)
         reply = self._prompt.answer(prompt, (*COMMANDS, words), expected)
         if isinstance(reply, Command):
@@ -139,9 +139,7 @@ class Terminal(Commands):
                 self._act(**{name: value for name, value in enter.items() if name != "words"})
             elif action:
                 self._act(action)
-        elif not state["waiting"] and (
-            phase in ("confirm", "done", "stopped", "day") or not bout["measured"]
-        ):
+        elif not state["waiting"] and phase != "rate":
             self._say(f"  expected {expected}, got {self._prompt.typed!r}")
         else:
             self._answer(reply)
@@ -166,13 +164,13 @@ def question(state: dict[str, Any]) -> tuple[str, str, str]:
     bout, enter = state["bout"], state["enter"]
     rate = wanted(**state["objective"])
     answer = f"{rate}, a breath file, or a command (help lists them)"
-    result = f"Enter, {answer}" if bout["measured"] else "Enter, or a command"
+    result = f"Enter, {answer}"
     offered = f"  {enter['words']}, or {rate} or file" if enter else f"  {rate} or breath file"
     new = ", ".join(bout["entering"])
     questions = {
         "confirm": (f"  it enters a new region ({new}); yes walks there", "yes", "yes, or a command"),
-        "start": ("  Enter starts it", "", result),
-        "done": ("  Enter when it is done", "", result),
+        "start": ("  Enter starts it", "", result if state["waiting"] else "Enter, or a command"),
+        "done": ("  Enter when it is done", "", "Enter, or a command"),
         "rate": (offered, "" if enter else "help", result if enter else answer),
         "day": ("  the day is over; day begins the next one, stop ends for now", "help", "a command"),
         "stopped": (f"  no torque ({state['halted']}); arm REASON lets it through", "help", "a command"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from policysearch.exoskeleton import breath_table
-from policysearch.exoskeleton.breath_columns import Cart
+from policysearch.exoskeleton.breath_columns import Cart, Columns
 from policysearch.exoskeleton.breath_file import BreathFile, read_breaths
 from policysearch.exoskeleton.respirometry import Breaths, estimate
 
@@ -65,6 +65,33 @@ def test_a_growing_file_of_a_cart_gives_the_same_breaths(name: str, tmp_path: Pa
         stream.gases[PLAIN.time[0]][stream.columns.index("heart_rate_bpm")]
         == PLAIN.gases["heart_rate_bpm"][0]
     )
+
+
+@pytest.mark.parametrize("name", ["cosmed.csv", "parvo.csv"])
+def test_of_a_long_file_that_grows_only_the_new_rows_are_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, *rows = {
+        "cosmed.csv": (";;;t;VO2;VCO2\n;;;s;mL/min;mL/min\n", *(f";;;{3 * k};9{k % 10}0,5;800,0" for k in range(400))),
+        "parvo.csv": ("a head\r\nTIME,VO2,VCO2\r\nmin,L/min,L/min\r\n", *(f"{k / 20:.2f},0.9{k % 10},0.80" for k in range(400))),
+    }[name]  # fmt: skip
+    path, read, found = tmp_path / name, list[int](), list[tuple[float, float]]()
+    row_of = Columns._row
+    monkeypatch.setattr(Columns, "_row", lambda self, *row: read.append(1) or row_of(self, *row))
+    stream = BreathFile(path, MASS)
+    for end in (150, 199, 250, 251, 252, 400):
+        path.write_text(
+            head + "\n".join(rows[:end]) + "\n" + rows[end][:7]
+            if end < 400
+            else head + "\n".join(rows) + "\n"
+        )
+        read.clear()
+        found += stream.new()
+    assert len(read) == 148  # of the last look
+    whole = read_breaths(path, MASS)
+    assert [time for time, _ in found] == whole.time.tolist()
+    np.testing.assert_array_equal([rate for _, rate in found], whole.rate)
+    assert len(stream.gases) == 400
 
 
 # ----------------------------------------------------------------------------------------------------------- damage

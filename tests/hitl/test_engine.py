@@ -299,6 +299,16 @@ def test_what_cannot_be_done_gets_a_code_and_changes_nothing(
     assert bench.session.events == events
 
 
+def test_a_rate_and_a_file_are_refused_before_the_bout_is_walked(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.act("confirm")
+    events = bench.session.events
+    for do, arguments in (("rate", {"rate": 4.0, "sure": True}), ("file", {"path": str(tmp_path / "b.csv")})):
+        expected = f"{do}: expected a bout that was walked and wants a rate, got the phase 'start'"
+        assert bench.act(do, **arguments) == {"code": 422, "error": expected}
+    assert bench.session.events == events
+
+
 # ------------------------------------------------------------------------------------- results that follow
 
 
@@ -538,7 +548,7 @@ def test_neither_law_nor_torque_of_a_blind_validation_is_shown() -> None:
     bench.act("arm", reason="ready")
     while bench.session.next is not None and bench.session.next.purpose == "search":
         bench.act("confirm")
-        bench.act("rate", rate=4.0)
+        bench.session.measured(4.0)
     seen = set()
     for _ in range(3):
         bench.act("confirm")

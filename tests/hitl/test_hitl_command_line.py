@@ -376,7 +376,10 @@ def test_a_rate_is_typed_while_the_next_bout_is_walked(tmp_path: Path) -> None:
     assert any("not mL/kg/min" in line and line.endswith("type 12.8") for line in said)
     expected = "the rate of a bout that was walked, or a command while the bout is walked"
     assert any(f"expected {expected}, got 'nonsense'" in line for line in said)
-    assert any("rate: expected a bout that wants one, got the phase 'walking'" in line for line in said)
+    assert any(
+        "rate: expected a bout that was walked and wants a rate, got the phase 'walking'" in line
+        for line in said
+    )
     assert "  bout 1 written: 3.90 W/kg" in said
     assert said.count("\a") == 2  # bouts 2 and 3
     assert sum(line.startswith("\nbout ") for line in said) == 3
@@ -877,6 +880,8 @@ def test_the_options_of_a_plan_are_declared_once() -> None:
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
+        (["run"], [f"--{name}: a new session has to be told it" for name in ("participant", "mass", "standing-rate")]),
+        (["run", "--protocol", "hip", "--device", "a:b"], ["--device: the torque guard knows the ankle's laws only"]),
         (["run", "--minutes", "0"], ["minutes: expected at least 1, got 0"]),
         (["run", "--minutes", "0", "--mass", "-3"], ["mass: expected at least 1, got -3", "minutes: expected"]),
         (["run", "--start", "1.5,50,25,10"], ["start: peak torque: expected 0 to 1 N·m/kg, got 1.5"]),

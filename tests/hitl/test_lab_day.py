@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from test_hitl_session import BARE, SHORT, answered, rate_of, reopened, through
 
 from policysearch.exoskeleton.respirometry import Breaths
@@ -175,7 +175,7 @@ EXCLUDING = replace(BARE, options={"population_size": 4}, bouts=12, baseline=3.0
 
 
 class Exclusions(RuleBasedStateMachine):
-    """A session in which bouts are excluded at any time."""
+    """A session in which bouts are excluded at any time; it is compared after an exclusion, and at its end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,6 +206,7 @@ class Exclusions(RuleBasedStateMachine):
         numbers = [entry.number for entry in self.session.entries if entry.counts or entry.waits]
         if numbers:
             self.session.exclude(numbers[pick % len(numbers)], "the mask leaked")
+            self.check()
 
     @rule(pick=st.integers(0, 40), rate=st.floats(2.5, 6.0))
     def amend(self, pick: int, rate: float) -> None:
@@ -222,8 +223,11 @@ class Exclusions(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.session = reopened(self.session)
 
-    @invariant()
-    def it_is_the_session_in_which_the_excluded_bouts_were_never_measured(self) -> None:
+    def teardown(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """It is the session in which the excluded bouts were never measured."""
         answers = {e.item: e for e in self.session._state.done.values()}
         fresh = Session.begin(EXCLUDING)
         while fresh.next is not None and fresh.next.item in answers:
@@ -247,13 +251,16 @@ class Exclusions(RuleBasedStateMachine):
         np.testing.assert_array_equal(fresh.recommendation, self.session.recommendation)
 
 
-TestExclusions = Exclusions.TestCase
-TestExclusions.settings = settings(max_examples=4, stateful_step_count=8, deadline=None)
+def test_a_session_with_exclusions_is_that_in_which_the_bouts_were_never_measured() -> None:
+    run_state_machine_as_test(
+        Exclusions, settings=settings(max_examples=8, stateful_step_count=8, deadline=None)
+    )
 
 
 @pytest.mark.nightly
-class TestMoreExclusions(Exclusions.TestCase):  # type: ignore[misc,name-defined]
-    settings = settings(max_examples=500, stateful_step_count=30, deadline=None)
+def test_five_hundred_histories_with_exclusions_are_those_in_which_the_bouts_were_never_measured() -> None:
+    many = settings(max_examples=500, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(Exclusions, settings=many)
 
 
 # ------------------------------------------------------------------------------------------------- start and end

@@ -7,6 +7,7 @@ import in_process
 import pytest
 from in_process import Finished
 
+from policysearch.exoskeleton.breath_file import read_breaths
 from policysearch.hitl import protocol
 from policysearch.hitl.__main__ import main
 from policysearch.hitl.engine import actions
@@ -49,7 +50,7 @@ def laws(session: SessionView) -> list[tuple[str, list[float]]]:
 def test_the_same_session_by_terminal_by_rehearse_and_by_the_actions_of_the_engine_has_the_same_laws(
     tmp_path: Path,
 ) -> None:
-    rehearsal, finished = rehearsed(tmp_path, "--unattended", "--no-device")
+    rehearsal, finished = rehearsed(tmp_path, "--unattended", "--no-device", "--cart", "plain")
     assert finished.returncode == 0, finished.stderr
     assert rehearsal.next is None
     assert not rehearsal.is_blind  # the key was opened at the end
@@ -100,6 +101,34 @@ def test_a_rehearsal_shows_what_is_done_and_where_the_report_lies(tmp_path: Path
     assert "plan.mass was 70, is 80" in finished.stderr
 
 
+@pytest.mark.parametrize("layout", ["cosmed", "parvo"])
+def test_the_emulated_cart_writes_the_layout_of_a_real_one_which_the_one_reader_reads(
+    layout: str, tmp_path: Path
+) -> None:
+    flags = ("--unattended", "--no-device", "--mass", "81.5", "--cart")
+    plain, _ = rehearsed(tmp_path, *flags, "plain")
+    (tmp_path / layout).mkdir()
+    real, finished = rehearsed(tmp_path / layout, *flags, layout)
+    assert finished.returncode == 0, finished.stderr
+    assert {e.status for e in real.entries} <= {"measured", "walked"}
+    pairs = [(a, b) for a, b in zip(plain.entries, real.entries, strict=True) if a.counts]
+    assert pairs
+    for a, b in pairs[:9]:  # the laws of one generation: those of the next depend on the ranks
+        assert b.rate == pytest.approx(a.rate, rel=0.02)  # times are rounded to seconds
+        assert a.breaths is not None
+        assert b.breaths is not None
+        assert [*b.breaths.gases] == ["vo2_ml_min", "vco2_ml_min", "rer", "heart_rate_bpm"]
+        assert b.breaths.rer == pytest.approx(0.85, abs=1e-3)
+    (file,) = (tmp_path / layout / "out").glob("cart-*.csv")
+    entry = real.entries[0]
+    whole = read_breaths(
+        file, 81.5, gaps=True, bout=(entry.started, entry.ended)
+    )  # the file of the whole day
+    assert whole.doubt == ""
+    assert entry.breaths is not None
+    assert abs(len(whole.time) - len(entry.breaths.time)) <= 1
+
+
 def test_a_rehearsal_that_was_stopped_continues_like_one_that_was_not(tmp_path: Path) -> None:
     whole, _ = rehearsed(tmp_path, "--unattended", "--no-device", "--people", "novice", "--number", "3")
     (tmp_path / "two").mkdir()
@@ -145,10 +174,12 @@ def test_the_guard_drives_an_emulated_device_while_the_clock_runs_faster(tmp_pat
     assert all(e.law.tolist() in in_force for e in session.counted("search"))
 
 
-def test_a_person_of_another_kind_is_refused_with_the_names(tmp_path: Path) -> None:
-    finished = in_process.run(main, "rehearse", "--people", "giant", "--out", str(tmp_path / "out"))
+def test_a_person_or_a_cart_of_another_kind_is_refused_with_the_names(tmp_path: Path) -> None:
+    flags = ("--people", "giant", "--cart", "cosmos", "--out", str(tmp_path / "out"))
+    finished = in_process.run(main, "rehearse", *flags)
     assert finished.returncode == 2
     assert "people: expected one of novice, half-trained, expert, zhang2017, got 'giant'" in finished.stderr
+    assert "cart: expected one of cosmed, parvo, plain, got 'cosmos'" in finished.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ TOO_LATE = re.compile(
 MASS, HIGHEST, SLOPE, STOP = 50.0, 0.6, 12.0, 0.3
 BUSY = 0.5  # s that a busy machine may add
 LAPSE = 0.1 + STOP + BUSY  # s from the death of the engine to zero
+EDGES = (0, 5, 6, 8, 10, 20, 100)  # ms, of the histogram
 PLAN = SessionPlan(
     mass=MASS,
     upper_torque=HIGHEST,
@@ -151,13 +153,34 @@ def checked(folder: Path, victim: str, since: float, seen: np.ndarray) -> dict[s
     return {"at": float(after[0, 1:].max() / MASS) if len(after) else 0.0, "zero": zero, "late": len(late)}
 
 
+def reasons(folder: Path) -> dict[str, int]:
+    """How often the guard stopped because something came too late, by what it was."""
+    logs = [SessionView.of(log) for log in folder.glob("*/session.sqlite")]
+    found = (TOO_LATE.match(entry.reason) for log in logs for entry in log.entries)
+    return dict(Counter(match[0] for match in found if match))
+
+
+def ticks(folder: Path) -> dict[str, Any]:
+    """The times between two ticks (ms) in the records of all guards: how many, quantiles, and a histogram."""
+    tables = [path.read_text(encoding="utf-8").splitlines()[3:] for path in folder.glob("*/records/*.csv")]
+    times = [np.loadtxt(rows, delimiter=",", ndmin=2)[:, 0] for rows in tables if rows]
+    gaps = 1000.0 * np.concatenate([[], *map(np.diff, times)])
+    counts, _ = np.histogram(gaps, [*EDGES, np.inf])
+    return {
+        "ticks": len(gaps),
+        "ms": np.round(np.quantile(gaps, (0.5, 0.99, 1.0)), 1).tolist() if len(gaps) else [],
+        "by ms": dict(zip(map(str, EDGES), counts.tolist(), strict=True)),
+    }
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("load", ["idle", "loaded"])
 @pytest.mark.parametrize("victim", ["engine", "guard", "device", "client"])
 def test_after_a_kill_at_a_random_time_torque_is_safe_and_the_session_continues(
     tmp_path: Path, victim: str, load: str
 ) -> None:
-    kills = 1 if victim == "client" else int(os.environ.get("SESSION_KILLS", "5"))
+    kills = int(os.environ.get("SESSION_KILLS", "5"))
+    kills = max(1, kills // 6) if victim == "client" else kills  # a bout of a minute each
     rng, results = stream(0, "session kills", victim, load), []
     busy = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (load == "loaded"))
@@ -169,17 +192,7 @@ def test_after_a_kill_at_a_random_time_torque_is_safe_and_the_session_continues(
         for process in busy:
             process.kill()
             process.wait()
-    worst, under = max(each["zero"] for each in results), sum(each["at"] > 0.05 for each in results)
-    late = sum(each["late"] for each in results)
-    print(
-        json.dumps(
-            {
-                "victim": victim,
-                "load": load,
-                "kills": kills,
-                "under torque": under,
-                "came too late": late,
-                "slowest (s)": worst,
-            }
-        )
-    )
+    said = {"victim": victim, "load": load, "kills": kills}
+    said["under torque"] = sum(each["at"] > 0.05 for each in results)
+    said |= {"slowest (s)": max(each["zero"] for each in results), "stops": reasons(tmp_path)}
+    print(json.dumps(said | ticks(tmp_path), ensure_ascii=False))

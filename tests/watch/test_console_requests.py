@@ -1,11 +1,14 @@
 """Every row of the table of requests, against a server on a port; races with their counts."""
 
 import json
+import os
 import socket
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,18 +240,63 @@ def test_of_fifty_rates_at_once_one_is_written_and_a_hundred_with_one_key_are_on
     stack.close()
 
 
-def test_a_disk_that_is_full_is_said(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    from policysearch.ledger import LedgerError
+def test_a_disk_that_is_full_is_said_and_recover_continues_with_nothing_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from policysearch.ledger import Ledger, LedgerError
 
+    console = Console(tmp_path, log=tmp_path / "session.sqlite")
     operator, stack = console.begun()
 
     def full(*_: object) -> None:
         raise LedgerError("session.sqlite: cannot be written: No space left on device")
 
-    monkeypatch.setattr(console.engine.session._log, "_write", full)
-    code, answer = operator.act("note", text="x")
-    assert (code, "No space left" in answer["error"]) == (507, True)
+    with monkeypatch.context() as patched, Browser(console).page() as page:
+        patched.setattr(Ledger, "commit", full)
+        for do, message in (("note", {"text": "a cough"}), ("confirm", {}), ("recover", {})):
+            code, answer = operator.act(do, **message)
+            assert (code, "No space left" in answer["error"]) == (507, True)
+        told = page.until(lambda told: told["state"].get("failed"))
+        assert "No space left" in told["state"]["halted"]
+    assert operator.act("recover") == (200, {})
+    session = console.engine.engine.session
+    assert [body["text"] for kind, body in session.events if kind == "note"] == ["a cough"]
+    assert operator.act("confirm")[0] == 200
     stack.close()
+    console.close()
+    session.close()
+
+
+@pytest.mark.nightly
+def test_on_a_full_tmpfs_the_console_answers_507_and_recover_continues_with_nothing_lost(
+    tmp_path: Path,
+) -> None:
+    from test_ledger_faults import mounted
+
+    folder = tmp_path / "small"
+    mounted(folder, "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    try:
+        console = Console(folder, log=folder / "session.sqlite")
+        operator, stack = console.begun()
+        with (folder / "rest").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"x" * 1024)
+        os.truncate(folder / "rest", (folder / "rest").stat().st_size - 20_000)
+        codes = [operator.act("note", text=f"{i} {'x' * 2000}")[0] for i in range(30)]
+        written = codes.count(200)
+        assert codes == [200] * written + [507] * (30 - written)
+        assert 0 < written < 30
+        assert operator.act("recover")[0] == 507
+        (folder / "rest").unlink()
+        assert operator.act("recover")[0] == 200
+        session = console.engine.engine.session
+        notes = [body["text"].split()[0] for kind, body in session.events if kind == "note"]
+        assert notes == [str(i) for i in range(written + 1)]  # that which could not be written, too
+        stack.close()
+        console.close()
+        session.close()
+    finally:
+        subprocess.run(["/bin/umount", "-l", str(folder)], check=True)
 
 
 def test_twenty_pages_hear_of_a_bout_and_a_page_that_does_not_read_keeps_none_waiting(

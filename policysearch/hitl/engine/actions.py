@@ -120,8 +120,7 @@ def _file(engine: Engine, message: Message) -> None:
     if number is not None:
         engine.result(number, path=path, sure=_sure(message))
         return
-    if engine.phase not in ("rate", "start"):
-        raise ValueError(f"file: expected a bout that wants a rate, got the phase {engine.phase!r}")
+    engine.check_walked("file")
     engine.propose(engine.read(path, engine.session.times_walked), path)
 
 

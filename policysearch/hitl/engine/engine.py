@@ -127,13 +127,20 @@ class Engine(Course):
             Doubtful: if it is doubtful, and not `sure`.
             ValueError: for one that is none, or if none is wanted.
         """
-        if self.phase not in ("rate", "start"):
-            raise ValueError(f"rate: expected a bout that wants one, got the phase {self.phase!r}")
-        if not self.bout().is_measured:
-            raise ValueError(f"{self.bout().label}: nothing is to be measured")
+        self.check_walked("rate")
         if (doubt := self.session.doubt(rate, self.bout().purpose)) and not sure:
             raise Doubtful(doubt)
         self._write(Estimate(rate), None)
+
+    def check_walked(self, what: str) -> None:
+        """Whether a bout was walked, or is timed elsewhere, and wants a rate.
+
+        Raises:
+            ValueError: if none does.
+        """
+        if self.phase != "rate":
+            expected = "a bout that was walked and wants a rate"
+            raise ValueError(f"{what}: expected {expected}, got the phase {self.phase!r}")
 
     def recover(self) -> None:
         """Continue with the log, after it could not be written; a bout that has no end in it is void.
