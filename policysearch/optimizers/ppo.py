@@ -21,7 +21,6 @@ When not: with a few hundred episodes, unless the learning rates are raised (0.0
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from itertools import accumulate, pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +30,8 @@ from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search, Sto
 from policysearch.gradients import score_function, values
 from policysearch.optimizers.batch import batch
 from policysearch.optimizers.checks import positive, within
+from policysearch.policies.heads import NetworkHead, is_network
+from policysearch.policies.linearised import Network, compiled, tile_steps
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,24 @@ class PPO:
             value_ascent.params = value.params
             steps = _Steps.of(rollouts, value, self.discount, self.lam)
             clipped = []
-            for order, parts in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
+            for order, ends in _minibatches(len(steps.A), self.epochs, self.minibatch, rng):
                 shuffled = steps.taken(order)
-                for rows in parts:
-                    g, outside = self._gradient(policy, ascent.params, shuffled, rows)
-                    ascent.step(g)
-                    value_ascent.step(shuffled.value_gradient(value, rows))  # in place: they are the value's
-                    clipped.append(outside)
+                clipped += self._climb(policy, ascent, shuffled, ends)
+                value_ascent.fit(value.network, shuffled, ends)  # in place: the parameters are the value's
             diagnostics["clipped_fraction"] = float(np.mean(clipped))
+
+    def _climb(
+        self, policy: StochasticPolicy, ascent: "_Ascent", batch: "_Steps", ends: Int[Array, "m"]
+    ) -> list[float]:
+        """A step of the policy for every minibatch; the fractions of its steps that the clip silences."""
+        silenced = np.empty(len(ends))
+        if is_network(policy):
+            ascent.climb(policy, batch, ends, (self.clip, self.entropy), silenced)
+            return silenced.tolist()
+        for part, rows in enumerate(map(slice, (0, *ends[:-1]), ends)):
+            g, silenced[part] = self._gradient(policy, ascent.params, batch, rows)
+            ascent.step(g)
+        return silenced.tolist()
 
     def _gradient(
         self, policy: StochasticPolicy, theta: Float[Array, "d"], batch: "_Steps", rows: slice
@@ -130,13 +141,8 @@ class _Steps:
 
     def taken(self, order: Int[Array, "T"]) -> "_Steps":
         """The steps in another order."""
-        return _Steps(*(getattr(self, column.name)[order] for column in fields(self)))
-
-    def value_gradient(self, value: values.NetworkValue, rows: slice) -> Float[Array, "p"]:
-        """Minus the gradient of half the mean squared error of the value network on a minibatch."""
-        tape = value.network.tape(value.params, self.inputs[rows])
-        error = self.targets[rows] - tape.outputs()[:, 0]
-        return tape.pull(tape.ones(), error / error.size)
+        columns = (np.asarray(getattr(self, column.name), dtype=float) for column in fields(self))
+        return _Steps(*(column[order] for column in columns))
 
 
 @dataclass
@@ -156,14 +162,43 @@ class _Ascent:
         """Move along a gradient, once it is cut to its greatest norm."""
         self.t = _compiled("ascend")(self.params, gradient, self.m, self.v, self.t, self.options)
 
+    def climb(
+        self,
+        policy: NetworkHead,
+        batch: _Steps,
+        ends: Int[Array, "m"],
+        terms: tuple[float, float],
+        silenced: Float[Array, "m"],
+    ) -> None:
+        """Step along the gradients of a policy that is a network, for every minibatch; see `minibatch.climb`."""
+        head, steps = policy.distribution, (batch.obs, batch.actions, batch.log_prob, batch.A)
+        run = _compiled("climb", head.name)
+        choices = np.array(head.choices, dtype=np.int64)
+        network = policy.body.layout(self.params.size)
+        self.t = run(self._state, self.t, network, (choices, head.temperature), steps, ends, terms, silenced)
+
+    def fit(self, network: Network, batch: _Steps, ends: Int[Array, "m"]) -> None:
+        """Step down the squared error of a network, for every minibatch."""
+        layout = network.layout(self.params.size)
+        self.t = _compiled("fit")(self._state, self.t, layout, batch.inputs, batch.targets, ends)
+
+    @property
+    def _state(self) -> tuple[Any, ...]:
+        return self.params, self.m, self.v, self.options
+
 
 @cache
-def _compiled(name: str) -> Any:
-    """A function of `minibatch`, compiled."""
+def _compiled(name: str, distribution: str = "gaussian") -> Any:
+    """A function of `minibatch`, compiled, for a distribution over actions."""
     from policysearch.jit import specialise  # noqa: PLC0415 - imports Numba
     from policysearch.optimizers import minibatch  # noqa: PLC0415
 
-    return specialise(getattr(minibatch, name))
+    template = getattr(minibatch, name)
+    if name in ("ascend", "clipped_weights"):
+        return specialise(template)
+    parts = {part: _compiled(part) for part in ("ascend", "clipped_weights")}
+    parts |= {part: compiled(part) for part in ("forward", "backward")}
+    return specialise(template, STEPS=tile_steps(), distribution=compiled(distribution), **parts)
 
 
 def _memoryless(policy: StochasticPolicy) -> StochasticPolicy:
@@ -177,11 +212,10 @@ def _memoryless(policy: StochasticPolicy) -> StochasticPolicy:
 
 def _minibatches(
     steps: int, epochs: int, size: int, rng: np.random.Generator
-) -> Iterator[tuple[Int[Array, "T"], list[slice]]]:
-    """For every epoch, an order of the steps, and the minibatches of about `size` steps into which it is cut."""
+) -> Iterator[tuple[Int[Array, "T"], Int[Array, "m"]]]:
+    """For every epoch, an order of the steps, and the ends of the minibatches of about `size` steps in it."""
     parts = max(round(steps / size), 1)
     longer = steps % parts  # so many have one step more
-    ends = accumulate((steps // parts + (i < longer) for i in range(parts)), initial=0)
-    cuts = [slice(first, last) for first, last in pairwise(ends)]
+    ends = np.cumsum([steps // parts + (i < longer) for i in range(parts)])
     for _ in range(epochs):
-        yield rng.permutation(steps), cuts
+        yield rng.permutation(steps), ends

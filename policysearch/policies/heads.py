@@ -6,13 +6,13 @@ deviations ℓ of the head, if it has any.
 
 from abc import ABC, abstractmethod
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Policy
-from policysearch.policies.linearised import Distribution, Linearised
+from policysearch.policies.linearised import Distribution, Linearised, Network
 
 
 class Head(ABC):
@@ -103,6 +103,16 @@ class NetworkHead(Head):
     ) -> Float[Array, "T"]:
         """KL(π(· | s_t; old) ‖ π(· | s_t; new)), summed over the actions."""
         return self.distribution.divergence(self.body.tape(old, obs), self.body.tape(new, obs))
+
+
+def is_network(policy: object) -> TypeGuard[NetworkHead]:
+    """Whether a policy is a distribution on a `Network`, with the derivatives of these two classes."""
+    return (
+        isinstance(policy, NetworkHead)
+        and type(policy).linearised is NetworkHead.linearised
+        and isinstance(policy.body, Network)
+        and type(policy.body).tape is Network.tape
+    )
 
 
 def log_stds(initial_std: float, size: int) -> Float[Array, "a"]:

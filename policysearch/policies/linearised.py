@@ -48,9 +48,8 @@ class Tape:
     def __init__(
         self, sizes: tuple[int, ...], bias: bool, params: Float[Array, "d"], obs: Float[Array, "T o"]
     ) -> None:
-        self.layers, used = _layers(sizes, bias)
-        self.params, self.steps, self.output = _plain(params), len(obs), sum(sizes[:-1])
-        self.rows = sum(sizes) + params.size - used
+        self.params, self.steps = _plain(params), len(obs)
+        self.layers, self.rows, self.output = layout(sizes, bias, params.size)
         tiles = -(-self.steps // tile_steps())
         self.tiles = np.zeros((tiles, self.rows * tile_steps()))
         compiled("forward")(self.params, self.layers, _plain(obs), self.tiles)
@@ -99,6 +98,10 @@ class Network(ABC):
     def tape(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Tape:
         """The activations for many observations under one parameter vector."""
         return Tape(self.layer_sizes, getattr(self, "bias", True), params, obs)
+
+    def layout(self, num_params: int) -> tuple[Int[Array, "l 5"], int, int]:
+        """How the tapes of the network, and of a head with further parameters, are laid out; see `layout`."""
+        return layout(self.layer_sizes, getattr(self, "bias", True), num_params)
 
     def forward(self, params: Float[Array, "d"], obs: Float[Array, "T o"]) -> Float[Array, "T a"]:
         """The actions for many observations under one parameter vector."""
@@ -162,14 +165,14 @@ class Distribution:
 
 
 @lru_cache(64)
-def _layers(sizes: tuple[int, ...], bias: bool) -> tuple[Int[Array, "l 5"], int]:
-    """The table of layers that `tiles` describes, and how many parameters they have."""
+def layout(sizes: tuple[int, ...], bias: bool, num_params: int) -> tuple[Int[Array, "l 5"], int, int]:
+    """The table of layers that `tiles` describes, the rows of a tile, and the first row of the outputs."""
     rows, row, index = [], 0, 0
     for inputs, outputs in pairwise(sizes):
         weights, index = index, index + inputs * outputs
         rows.append((row, inputs, outputs, weights, index if bias else -1))
         row, index = row + inputs, index + outputs * bias
-    return np.array(rows), index
+    return np.array(rows), sum(sizes) + num_params - index, sum(sizes[:-1])
 
 
 @lru_cache(64)

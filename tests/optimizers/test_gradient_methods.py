@@ -25,7 +25,7 @@ from policysearch.optimizers import (
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.ppo import _Ascent, _Steps
 from policysearch.optimizers.snes import shared_by_ties, utilities
-from policysearch.policies import Gaussian, Linear
+from policysearch.policies import MLP, Gaussian, Linear
 from policysearch.seeding import stream
 
 START = Domain.unbounded(np.array([0.1, -0.05, 0.0, np.log(0.5)]))
@@ -272,22 +272,18 @@ def test_the_clip_only_silences_what_would_move_further_away() -> None:
     assert g == pytest.approx(policy.score(new, obs[:1], actions[:1], np.array([-ratio / 2])), rel=1e-6)
 
 
-def test_the_value_network_of_ppo_descends_its_squared_error() -> None:
+def test_the_value_network_of_ppo_descends_its_squared_error_in_each_minibatch() -> None:
     batch, _ = ppo_batch()
-    asked = Proposal(START.start[None], START.start, 12, sample=True, record=True)
-    value = values.NetworkValue.unfitted(walk().evaluate(asked, (3,)).rollouts[0], 0.99, stream(1))
-    rows, h = slice(0, 20), 1e-6
-
-    def loss(phi: Array) -> float:
-        V = value.network.forward(phi, batch.inputs[rows])[:, 0]
-        return 0.5 * float(np.mean((V - batch.targets[rows]) ** 2))
-
-    g = batch.value_gradient(value, rows)
-    for j in range(0, g.size, 97):
-        e = np.eye(g.size)[j]
-        assert g[j] == pytest.approx(
-            -(loss(value.params + h * e) - loss(value.params - h * e)) / (2 * h), abs=1e-7
-        )
+    network, ends = MLP(batch.inputs.shape[1], 1, values.HIDDEN), np.array([25, len(batch.A)])
+    start, infinity = network.start(stream(2)), np.full(network.num_params, np.inf)
+    options = (1e-3, 0.5, -infinity, infinity)
+    found, expected = _Ascent(start.copy(), options), _Ascent(start.copy(), options)
+    found.fit(network, batch, ends)
+    for rows in (slice(0, 25), slice(25, None)):
+        error = batch.targets[rows] - network.forward(expected.params, batch.inputs[rows])[:, 0]
+        expected.step(network.vjp(expected.params, batch.inputs[rows], error[:, None] / error.size))
+    assert found.params == pytest.approx(expected.params, rel=1e-12)
+    assert not np.array_equal(found.params, start)
 
 
 def test_the_compiled_ascent_of_ppo_is_adam_along_the_cut_gradient_within_the_bounds() -> None:
@@ -312,7 +308,7 @@ def test_ppo_uses_every_step_once_per_epoch_in_minibatches_of_about_the_size_ask
     from policysearch.optimizers.ppo import _minibatches
 
     def minibatches(steps: int, epochs: int) -> list[list[Array]]:
-        return [[order[rows] for rows in cuts] for order, cuts in _minibatches(steps, epochs, 64, stream(1))]
+        return [np.split(order, ends)[:-1] for order, ends in _minibatches(steps, epochs, 64, stream(1))]
 
     epochs = minibatches(200, 3)
     assert [[part.size for part in parts] for parts in epochs] == [[67, 67, 66]] * 3
@@ -321,6 +317,18 @@ def test_ppo_uses_every_step_once_per_epoch_in_minibatches_of_about_the_size_ask
         assert sorted(np.concatenate(parts).tolist()) == list(range(200))
     assert not np.array_equal(epochs[0][0], epochs[1][0])
     assert [[part.size for part in parts] for parts in minibatches(5, 1)] == [[5]]
+
+
+def test_an_epoch_of_ppo_in_one_piece_has_the_bits_of_its_minibatches_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    optimizer = PPO(episodes=12, learning_rate=0.05, entropy=0.01, minibatch=7)
+    (_, _), (one_piece, _) = turns(optimizer, 1)
+    monkeypatch.setattr("policysearch.optimizers.ppo.is_network", lambda policy: False)
+    (_, _), (one_by_one, _) = turns(optimizer, 1)
+    assert np.array_equal(one_piece.params, one_by_one.params)
+    assert one_piece.diagnostics == one_by_one.diagnostics
+    assert one_piece.diagnostics["clipped_fraction"] > 0
 
 
 def test_ppo_refuses_a_policy_with_memory() -> None:
