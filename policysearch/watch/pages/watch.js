@@ -197,11 +197,14 @@ async function showRun() {
 }
 
 function hear(message) {
-  for (const [name, part] of Object.entries(message.parts ?? {})) {
+  const news = Object.entries(message.parts ?? {});
+  for (const [name, part] of news) {
     parts[name] = part;
     (SHOW[name] ?? showTask)(name, part);
   }
-  if (message.parts) filter(), light(lit);
+  if (news.every(([name]) => name === "head")) return; // the rest is as it was
+  filter();
+  if (lit !== null) light(lit);
 }
 
 follow(hear, (connected, since) => {
