@@ -6,7 +6,8 @@ them.
     python experiments/benchmarks/commands.py --out results/benchmarks
 
 Every command is run in a process of its own, the commands in turn, so that a machine that is busy for a while does
-not favour one of them; the first round, which fills caches of compiled code, is not counted. Medians of the repeats.
+not favour one of them; the first round, which fills caches of compiled code and of Python's bytecode (also where the
+environment says to write none), is not counted. Medians of the repeats.
 """
 
 import argparse
@@ -25,6 +26,15 @@ import numpy as np
 import pandas as pd
 
 TEN = "ars cma-es cross-entropy evolution-strategy genetic hill-climbing nelder-mead pgpe random-search snes"
+#: 64 candidates, three episodes each, of CartPole.
+FIRST = """
+import numpy as np
+from policysearch import Proposal, find_task, make_evaluator
+task = find_task("CartPole-v1")
+policy = task.make_policy().mode
+params = np.zeros((64, policy.num_params))
+make_evaluator(task, policy).evaluate(Proposal(params, params[0], 3), (1,))
+"""
 #: Commands by what they do; {out} is a folder that all of them share.
 COMMANDS = {
     "import policysearch": ["-c", "import policysearch"],
@@ -33,6 +43,7 @@ COMMANDS = {
     "compare --list": ["-m", "policysearch.compare", "--list"],
     "tune --help": ["-m", "policysearch.tune", "--help"],
     "hitl --help": ["-m", "policysearch.hitl", "--help"],
+    "first rollouts in Python": ["-c", FIRST],
     "first rollouts": [
         *("-m", "policysearch.compare", "--tasks", "CartPole-v1", "--optimizers", "random-search", "--runs", "1"),
         *("--rollouts", "20", "--workers", "1", "--fresh", "--out", "{out}/first"),
@@ -60,7 +71,8 @@ def adopt() -> None:
 def spent(arguments: list[str]) -> tuple[float, float]:
     """Processor seconds of a command and of all processes that come from it, and the seconds that it took."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
     seconds = time.perf_counter() - began
     with contextlib.suppress(ChildProcessError):
         while True:

@@ -1,5 +1,6 @@
 """A comparison as people read it: tables of short numbers, and sentences that say what was run."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ def readable_table(comparison: Comparison) -> pd.DataFrame:
     return pd.concat(tables, names=["task"]).reset_index("task").reset_index(drop=True)
 
 
+@lru_cache(64)
 def task_table(comparison: Comparison, task: str) -> pd.DataFrame:
-    """The rows of a task, without columns that are 0 % throughout."""
+    """The rows of a task, without columns that are 0 % throughout; the same table whenever it is asked for."""
     table = _task_rows(comparison, task)
     zero = [name for name in ("failed", "failed in report", "clipped") if (table[name] == "0 %").all()]
     return table.drop(columns=zero)

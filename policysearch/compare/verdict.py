@@ -1,5 +1,7 @@
 """What the numbers of a comparison support, in words; and how much more it would take to say more."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +22,7 @@ def verdict(comparison: Comparison) -> str:
     return "\n\n".join(f"**{task}.** {of_task(comparison, task)}" for task in comparison.tasks)
 
 
+@lru_cache(64)
 def of_task(comparison: Comparison, task: str) -> str:
     """What the runs on a task support, and which report episodes failed."""
     return " ".join([_differences(comparison, task), *_failures(comparison, task)])
