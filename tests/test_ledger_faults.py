@@ -399,9 +399,9 @@ def test_of_two_machines_that_do_not_see_each_others_locks_the_first_stops_and_n
             first.close()
             second.communicate("\n")
         assert second.returncode == 0
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {NAME, "ledger.1.sqlite"}
     assert [event.body for event in read(tmp_path / "disk" / NAME)[3:]] == [{"of": "second"}] * 2
     assert [event.body for event in read(tmp_path / "disk/ledger.1.sqlite")[3:]] == [{"of": "first"}]
-    assert {path.name for path in (tmp_path / "disk").iterdir()} == {NAME, "ledger.1.sqlite"}
 
 
 def test_a_lock_that_another_process_has_taken_is_noticed_at_the_next_commit(tmp_path: Path) -> None:
