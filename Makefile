@@ -24,8 +24,8 @@ WORKERS := 2
 # Many of these tests wait for processes.
 lab engine: WORKERS := 3
 
-.PHONY: help compare check test lint types tests tune lab console engine torch nightly mutants kills rliable thirdparty \
-  otherpython docs site docs-outputs clean
+.PHONY: help compare check test lint types tests tune lab console engine torch nightly mutants kills recipes rliable \
+  otherpython thirdparty docs site docs-outputs clean
 
 help:
 	@echo "make compare   the quick comparison (ARGS='--runs 10' adds flags)"
@@ -43,6 +43,7 @@ help:
 	@echo "make nightly   the long tests too, in parts: those that this commit has passed are not run again"
 	@echo "make mutants   every planted bug of tests/mutants.md, in parts as well"
 	@echo "               (PART=3/8 runs one part, PARTS=20 makes more of them)"
+	@echo "make recipes   comparisons on Ray and MPI too, in an environment that has them"
 	@echo "make rliable   our statistics compared with rliable's own code, in an environment with pandas < 3"
 	@echo "make otherpython   studies of this Python continued by another (OTHER=python3.13), and back"
 	@echo "make thirdparty   environments and plants of other packages, in an environment that has them"
@@ -147,6 +148,16 @@ WHAT_mutants := -m nightly tests/test_mutants.py
 kills: .venv/ready
 	PYTHONPATH=.:tests $(BIN)/python tests/crash_random.py 0 1000 .nightly/kills-$(COMMIT)
 
+# Engines that are not in the extras, by their recipes.
+recipes: .venv-recipes/ready
+	.venv-recipes/bin/pytest -q -m nightly tests/engines/test_recipes.py
+
+.venv-recipes/ready: pyproject.toml tests/engines/requirements.txt
+	$(PYTHON) -m venv .venv-recipes
+	.venv-recipes/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,dask]' \
+	  -r tests/engines/requirements.txt
+	@touch $@
+
 rliable: .venv-rliable/ready
 	.venv-rliable/bin/pytest -q tests/rliable_oracle.py
 
@@ -177,4 +188,4 @@ thirdparty: .venv-thirdparty/ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-rliable .venv-thirdparty .venv-python* .nightly build/doctrees site
+	rm -rf .venv .venv-recipes .venv-rliable .venv-thirdparty .venv-python* .nightly build/doctrees site

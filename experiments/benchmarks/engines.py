@@ -1,6 +1,7 @@
 """What an engine costs: rollouts and runs on a cluster of Dask on this machine, next to its own processes.
 
-    python experiments/benchmarks/engines.py --out results/benchmarks
+    python experiments/benchmarks/engines.py --out results/benchmarks      on a machine that does nothing else
+    python experiments/benchmarks/engines.py --table results/benchmarks    the table of it
 
 Nodes have a processor each (`taskset`), next to a local pool of two; driver and scheduler run on the same two. All
 pairs are measured in turns and the medians are compared. In the scaling model every worker sleeps for a second per
@@ -42,7 +43,7 @@ from policysearch.tasks import find_task, make_problem
 SPACE = Space((Parameter("x", 0.0, -5.0, 5.0),))
 KEY = (1, "benchmark")
 HERE = Path(__file__).parent
-Rows = Iterator[tuple[str, float, str]]  # name, figure, unit
+Rows = Iterator[tuple[str, float, str, str]]  # what, how much, of what, and what was aimed at
 
 
 class Nodes:
@@ -131,36 +132,37 @@ def hopper() -> tuple[Divisible, Proposal]:
     return cast(Divisible, problem.evaluator), Proposal(params, start, 4)
 
 
-def efficiencies(repeats: int) -> Rows:
-    """Of two nodes with a processor each, in parts of what two local processes do."""
-    rows: list[tuple[str, Divisible, Proposal]] = [
-        ("Hopper-v5, general evaluator, 64 candidates", *hopper()),
-        (
-            "function of 30 ms of processor time",
-            FunctionEvaluator(engine_plants.computing, SPACE),
-            proposal(256),
-        ),
+def rollouts(repeats: int) -> Rows:
+    """Evaluations on two nodes with a processor each, in parts of what two local processes do."""
+    rows: list[tuple[str, Divisible, Proposal, str]] = [
+        ("Hopper-v5, general evaluator, 64 candidates", *hopper(), ">= 0.93"),
+        ("function of 30 ms", FunctionEvaluator(engine_plants.computing, SPACE), proposal(256), ">= 0.90"),
     ]
     with cluster(2) as (engine, _):
-        for name, inner, asked in rows:
+        for name, inner, asked, aim in rows:
             with PoolEvaluator(inner, workers=2) as pool:
                 far = EngineEvaluator(inner, engine)
                 runs = [partial(each.evaluate, asked, KEY) for each in (pool, far)]
                 local, out = in_turns(repeats, *runs)
-                yield name, local / out, "of the local pool"
-        study = {
-            "tasks": ["Hopper-v5"],
-            "optimizers": ["ars", "cma-es", "random-search"],
-            "evaluator": "episodes",
-            "steps": 5_000,
-            "runs": 4,
-        }
+                yield name, local / out, f"of the local pool ({local:.1f} s)", aim
+
+
+def in_slices(repeats: int) -> Rows:
+    """The runs of a study on two nodes, in parts of what two local processes do."""
+    study = {
+        "tasks": ["Hopper-v5"],
+        "optimizers": ["ars", "cma-es", "random-search"],
+        "evaluator": "episodes",
+        "steps": 5_000,
+        "runs": 4,
+    }
+    with cluster(2) as (engine, _):
         local, out = in_turns(
             repeats,
             lambda: compare(study, workers=2, progress=False),
             lambda: compare(study, engine=engine, progress=False),
         )
-        yield f"study of {local:.0f} s in slices", local / out, "of the local workers"
+        yield "study in slices", local / out, f"of the local workers ({local:.0f} s)", ">= 0.85"
 
 
 def crashes(repeats: int) -> Rows:
@@ -171,10 +173,10 @@ def crashes(repeats: int) -> Rows:
         far = EngineEvaluator(inner, engine)
         runs = [partial(lambda each: made.append(each.evaluate(asked, KEY)), each) for each in (pool, far)]
         local, out = in_turns(repeats, *runs)
-    same = all(each.failures == made[0].failures for each in made)
-    said = "the local ones" if same else "NOT the local ones"
-    yield f"a simulator that segfaults: failures, {said}", len(made[1].failures), "failures"
-    yield "a simulator that segfaults", out, f"s (local {local:.2f} s)"
+    others = sum(each.failures != made[0].failures for each in made)
+    yield "a simulator that segfaults: evaluations with other failures than the local ones", others, "", "0"
+    aim = f"<= {3 * local + 1:.1f}, 3 times local and 1 s"
+    yield "a simulator that segfaults", out, f"s (local {local:.2f} s)", aim
 
 
 def troubles() -> Rows:
@@ -194,7 +196,8 @@ def troubles() -> Rows:
             timer.start()
             seconds = timed(evaluate)
             timer.join()
-            yield name, seconds, f"s (calm {calm:.2f} s)"
+            aim = f"<= {2 * calm + 2:.1f}, 2 times calm and 2 s"
+            yield name, seconds, f"s (calm {calm:.2f} s)", aim
 
 
 def mismatch() -> Rows:
@@ -210,7 +213,7 @@ def mismatch() -> Rows:
         with cluster(1, path=Path(name)) as (engine, _), contextlib.suppress(WorkerDiffers):
             EngineEvaluator(inner, engine).evaluate(proposal(20), KEY)
             raise SystemExit("the worker was not refused")
-        yield "a worker that differs is refused", len([*counted.iterdir()]), "rollouts before"
+        yield "rollouts before a worker that differs is refused", len([*counted.iterdir()]), "", "0"
 
 
 def first_rollout() -> Rows:
@@ -219,7 +222,7 @@ def first_rollout() -> Rows:
     began = time.perf_counter()
     with cluster(2) as (engine, _):
         EngineEvaluator(inner, engine).evaluate(proposal(1), KEY)
-        yield "cluster of two, to the first rollout", time.perf_counter() - began, "s"
+        yield "cluster of two, to the first rollout", time.perf_counter() - began, "s", "<= 10"
 
 
 def scaling(counts: list[int], rounds: int = 10) -> Rows:
@@ -232,43 +235,70 @@ def scaling(counts: list[int], rounds: int = 10) -> Rows:
             began = time.process_time()
             seconds = timed(partial(far.evaluate, proposal(rounds * workers), KEY))
             spent = time.process_time() - began
-        yield f"{workers} workers, rollouts of 1 s", rounds / seconds, "efficiency"
-        yield (
-            f"{workers} workers, the driver's processor time per chunk",
-            1e3 * spent / (rounds * workers),
-            "ms",
-        )
+        yield f"{workers} workers, rollouts of 1 s: efficiency", rounds / seconds, "", ">= 0.95"
+        each = 1e3 * spent / (rounds * workers)
+        yield f"{workers} workers: the driver's processor time per chunk", each, "ms", "<= 3"
+
+
+def table(folder: Path) -> str:
+    """What was measured next to what was aimed at."""
+    rows = pd.read_csv(folder / "engines.csv", keep_default_na=False)
+    lines = [
+        f"| {figure} | {value:.3g} {unit} | {aim} |".replace("<=", "≤").replace(">=", "≥").replace("  ", " ")
+        for figure, value, unit, aim in rows.to_numpy().tolist()
+    ]
+    return "\n".join(["| figure | measured | aim |", "| --- | ---: | ---: |", *lines])
+
+
+def written(found: list[tuple[str, float, str, str]], folder: Path) -> None:
+    """Write rows into engines.csv, in the place of those of the same figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "engines.csv"
+    new = pd.DataFrame(found, columns=["figure", "value", "unit", "aim"]).round(4)
+    if file.exists():
+        new = pd.concat([pd.read_csv(file, keep_default_na=False), new])
+    new = new.drop_duplicates("figure", keep="last")
+    new.to_csv(file, index=False, lineterminator="\n")
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print, write; or print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), metavar="DIR")
+    parser.add_argument("--table", type=Path, metavar="DIR", help="print the table of engines.csv there")
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        metavar="NAME",
+        help="measure only these: first, differs, crashes, troubles, rollouts, slices, scaling",
+    )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each pair (default: 5)")
     parser.add_argument("--workers", type=int, nargs="*", default=[2, 8, 32], metavar="N", help="that sleep")
     arguments = parser.parse_args()
+    if arguments.table is not None:
+        print(table(arguments.table))
+        return
     sys.path.append(str(HERE))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the nodes
     # The processes of the local pool import this script, those of an engine's worker do not.
     forkserver.set_forkserver_preload(["pandas", "policysearch.compare.api", "policysearch.engines"])
     forkserver.ensure_running()
-    found, repeats = [], arguments.repeats
-    parts = (
-        first_rollout(),
-        mismatch(),
-        crashes(repeats),
-        troubles(),
-        efficiencies(repeats),
-        scaling(arguments.workers),
-    )
-    for part in parts:
-        for row in part:
-            print(f"{row[0]}: {row[1]:.3g} {row[2]}", flush=True)
-            found.append(row)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(found, columns=["figure", "value", "unit"])
-    table.round(4).to_csv(arguments.out / "engines.csv", index=False, lineterminator="\n")
+    repeats = arguments.repeats
+    parts: dict[str, Callable[[], Rows]] = {
+        "first": first_rollout,
+        "differs": mismatch,
+        "crashes": partial(crashes, repeats),
+        "troubles": troubles,
+        "rollouts": partial(rollouts, repeats),
+        "slices": partial(in_slices, repeats),
+        "scaling": partial(scaling, arguments.workers),
+    }
+    for name in arguments.parts or parts:
+        for row in parts[name]():
+            print(f"{row[0]}: {row[1]:.3g} {row[2]} (aim {row[3]})", flush=True)
+            written([row], arguments.out)
 
 
 if __name__ == "__main__":

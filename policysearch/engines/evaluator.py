@@ -17,8 +17,9 @@ from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, col
 from policysearch.seeding import Key
 from policysearch.wire import message
 
-#: What a chunk should take, in seconds, and chunks that a slot holds.
-CHUNK_SECONDS, AHEAD = 0.5, 2
+#: What a chunk should take, and at least, in seconds, and chunks that a slot holds. A chunk costs some 10 ms of a
+#: processor: at driver, scheduler and worker.
+CHUNK_SECONDS, SHORT_SECONDS, AHEAD = 0.5, 0.05, 2
 #: The most rollouts of a chunk while nothing is known of their time.
 FIRST_CHUNK = 64
 #: A chunk is late after this many times what it should take, and so many seconds.
@@ -60,7 +61,8 @@ class Pace:
             return min(FIRST_CHUNK, smaller)
         if share <= self.processors:
             return share
-        return min(max(self.processors, int(CHUNK_SECONDS / self.each)), max(self.processors, smaller))
+        fewest = max(self.processors, int(SHORT_SECONDS / self.each))
+        return min(share, max(fewest, min(int(CHUNK_SECONDS / self.each), smaller)))
 
 
 @dataclass(eq=False)

@@ -48,12 +48,12 @@ def serve(pipe: Any, parcel: Any, memory_limit: int | None, start_method: str) -
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     signal.signal(signal.SIGTERM, _stop)
     os.register_at_fork(after_in_child=_stop_no_more)
-    threadpool_limits(1)
-    multiprocessing.current_process().daemon = False  # so that tasks may have processes of their own
-    multiprocessing.set_start_method(start_method, force=True)
 
     stopped = False
     try:
+        threadpool_limits(1)
+        multiprocessing.current_process().daemon = False  # so that tasks may have processes of their own
+        multiprocessing.set_start_method(start_method, force=True)
         _work(pipe, parcel, memory_limit)
     except Stopped:
         stopped = True

@@ -56,6 +56,7 @@ class Slurm:
             CONFIGURATION.format(here=here, address=hosts.address, folder=folder, nodes=nodes),
             encoding="utf-8",
         )
+        (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n", encoding="utf-8")
         names = folder / "hosts"
         lines = [("localhost", "127.0.0.1"), (here, hosts.address), *places]
         names.write_text("".join(f"{address} {name}\n" for name, address in lines), encoding="utf-8")

@@ -241,7 +241,7 @@ def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Clus
 
 
 #: What a driver writes down, each of them once at least.
-EVENTS = ("study", "session", "check", "generation", "run", "commit")
+EVENTS = ("study", "session", "runs", "check", "generation", "run", "commit")
 
 
 @pytest.mark.nightly

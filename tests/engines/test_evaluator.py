@@ -171,7 +171,9 @@ def test_a_program_is_sent_with_the_files_that_it_names(tmp_path: Path) -> None:
         (60.0, 64, 1000, 2, 64),
         (0.01, 1, 1000, 2, 50),  # half a second
         (0.01, 1, 100, 2, 25),  # fewer towards the end
-        (0.01, 1, 3, 2, 1),
+        (0.01, 1, 12, 2, 5),  # of a twentieth of a second at least
+        (0.01, 1, 3, 2, 2),
+        (0.001, 1, 64, 2, 32),  # but every worker has some
         (None, 1, 1000, 2, 64),
         (None, 1, 64, 1, 32),
     ],

@@ -72,9 +72,9 @@ def free_port() -> int:
 
 
 def check(out: Path, study: dict[str, Any] = STUDY) -> None:
+    assert '"engine"' in (out / "environment.json").read_text(encoding="utf-8")
     near = compare(study, progress=False).curves
     assert compare(study, out=out, progress=False).curves.equals(near)
-    assert '"engine"' in (out / "environment.json").read_text(encoding="utf-8")
 
 
 def test_one_machine(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_ray(tmp_path: Path) -> None:
     port = str(free_port())
     ray = str(Path(sys.executable).with_name("ray"))
     nodes = [ray, "start", "--head", "--port", port, "--num-cpus", "1", "--resources", '{"node": 2}']
-    run(*nodes, folder=tmp_path)
+    run(*nodes, folder=tmp_path, RAY_raylet_start_wait_time_s="120")
     try:
         run(*COMMAND, "--engine", "ray_tasks:make", folder=tmp_path, RAY_ADDRESS=f"127.0.0.1:{port}")
         check(tmp_path / "out")
