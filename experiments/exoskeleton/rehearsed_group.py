@@ -19,9 +19,11 @@ import pandas as pd
 import tyro
 
 from policysearch.files import write_text
+from policysearch.hitl import LOG
 from policysearch.hitl.__main__ import main as hitl
 from policysearch.hitl.group import differences, gathered, picture, sentences
 from policysearch.hitl.live import PersonName, truth
+from policysearch.hitl.log import has_begun
 from policysearch.hitl.view import SessionView
 from policysearch.reporting.figures import write_png
 from policysearch.reporting.tables import csv
@@ -50,6 +52,14 @@ class Arguments:
     """Layout of the emulated cart's file."""
 
 
+def is_over(log: Path) -> bool:
+    """Whether a rehearsal has come to its end."""
+    if not has_begun(log):
+        return False
+    session = SessionView.of(log)
+    return session.next is None and not session.is_blind
+
+
 def rows(arguments: Arguments) -> Iterator[dict[str, Any]]:
     """A row per participant, once the session is over."""
     for number in range(1, arguments.participants + 1):
@@ -57,21 +67,10 @@ def rows(arguments: Arguments) -> Iterator[dict[str, Any]]:
         flags = ["--participant", code, "--number", f"{number}", "--people", arguments.people]
         flags += ["--cart", arguments.cart, "--speed", "0"]
         out = arguments.sessions / code
-        code_of = hitl(
-            [
-                "rehearse",
-                "--protocol",
-                arguments.protocol,
-                "--out",
-                f"{out}",
-                "--unattended",
-                "--no-device",
-                *flags,
-            ]
-        )
-        if code_of != 0:
+        flags += ["--protocol", arguments.protocol, "--out", f"{out}", "--unattended", "--no-device"]
+        if not is_over(out / LOG) and (code_of := hitl(["rehearse", *flags])) != 0:
             sys.exit(code_of)
-        session = SessionView.of(out / "session.sqlite")
+        session = SessionView.of(out / LOG)
         walked = [
             entry.condition for entry in session.entries if entry.purpose == "validation" and entry.counts
         ]

@@ -21,9 +21,11 @@ from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.view import SessionView
 from policysearch.seeding import stream
 
+#: Why a machine that is too busy stops a guard or a bout.
 TOO_LATE = re.compile(
-    "no heartbeat for|a tick of the guard came|.*: the (reading of the )?stride "
-)  # on a machine that is too busy
+    "no heartbeat for|a tick of the guard came|[a-z]+: the (reading of the )?stride |[a-z]+: .* were measured"
+    "|the guard process has not answered|void: .* passed between two looks at the clock"
+)
 MASS, HIGHEST, SLOPE, STOP = 50.0, 0.6, 12.0, 0.3
 BUSY = 0.5  # s that a busy machine may add
 LAPSE = 0.1 + STOP + BUSY  # s from the death of the engine to zero
@@ -41,9 +43,10 @@ CLIENT = """
 import json, sys
 from policysearch.hitl.engine import client
 with client.EngineConnection(client.started(json.loads(sys.argv[1]))) as connection:
-    while (phase := connection.state["phase"]) != "walking":  # a guard that came too late stops, and is armed again
-        connection.act({"stopped": "arm"}.get(phase, phase), reason="a test")
-        connection.wait(0.05)
+    while not any((torque or 0.0) > 0.06 for torque in connection.state["guard"]["torque"]):
+        if (phase := connection.state["phase"]) != "walking":  # a guard that came too late stops, and is armed again
+            connection.act({"stopped": "arm"}.get(phase, phase), reason="a test")
+        connection.wait(0.02)
     print("walking", flush=True)
     while True:
         connection.wait(1.0)
