@@ -8,6 +8,7 @@ conditions, whether the key was opened at the end, what was measured and what is
 what it shows. The folders of the sessions lie in --sessions; a rehearsal that was stopped is continued.
 """
 
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import pandas as pd
 import tyro
+from PIL import Image
 
 from policysearch.files import write_text
 from policysearch.hitl import LOG
@@ -25,7 +27,7 @@ from policysearch.hitl.group import differences, gathered, picture, sentences
 from policysearch.hitl.live import PersonName, truth
 from policysearch.hitl.log import has_begun
 from policysearch.hitl.view import SessionView
-from policysearch.reporting.figures import write_png
+from policysearch.reporting.figures import png
 from policysearch.reporting.tables import csv
 
 
@@ -80,7 +82,7 @@ def rows(arguments: Arguments) -> Iterator[dict[str, Any]]:
         true = truth(session, PersonName(arguments.people, number, 0))
         yield {
             "participant": code,
-            "order": " ".join(walked[: len(set(walked))]),
+            "order": ", ".join(dict.fromkeys(walked)),
             "days": session.day,
             "bouts": len(session.entries),
             "key opened after the last bout": bool(opened) and opened[0] > last,
@@ -142,7 +144,8 @@ def main(arguments: Arguments) -> None:
     code = hitl(["group", *map(str, folders), "--out", f"{arguments.out}"])
     members = gathered(folders, {})
     found = differences(members)
-    write_png(arguments.out / "group.png", picture(members, found))
+    with Image.open(io.BytesIO(png(picture(members, found)))) as drawn:
+        drawn.quantize(32).save(arguments.out / "group.png", optimize=True)
     write_text(arguments.out / "README.md", readme(table, sentences(found), arguments))
     sys.exit(code)
 
