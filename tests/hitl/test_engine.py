@@ -299,6 +299,17 @@ def test_what_cannot_be_done_gets_a_code_and_changes_nothing(
     assert bench.session.events == events
 
 
+def test_a_rate_that_is_no_number_is_refused_as_that_where_one_is_wanted() -> None:
+    bench = begun(driven=True)
+    bench.walk(60)
+    assert bench.phase == "rate"
+    events = bench.session.events
+    for rate in ("4.2", True, None, float("inf"), float("nan")):
+        expected = {"code": 422, "error": f"rate: expected a number, got {rate!r}"}
+        assert bench.act("rate", rate=rate) == expected
+    assert bench.session.events == events
+
+
 def test_a_rate_and_a_file_are_refused_before_the_bout_is_walked(tmp_path: Path) -> None:
     bench = Bench()
     bench.act("confirm")

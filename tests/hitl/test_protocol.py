@@ -253,6 +253,7 @@ def test_laws_of_own_parameters_stay_in_their_ranges_and_below_a_ceiling_that_ri
     assert laws[:2].tolist() == [[0.0, 0.0, 15.0], [0.0, 0.0, 15.0]]  # standing, and without torque
     ceilings = np.array([0.1 + 0.3 * k / 4 for k in range(4)] + [0.4, 0.4])
     assert (laws[2:, 0] <= 70.0 * ceilings + 1e-12).all()
+    assert (laws[2:, 0] > 2.0 * ceilings).any()  # it is in N·m, the ceiling in N·m/kg
     assert (laws[2:, 1] <= ceilings + 1e-12).all()
     assert ((laws[2:, 2] >= 5.0) & (laws[2:, 2] <= 25.0)).all()
     assert [*session.table()][6:9] == ["extension torque", "flexion torque", "peak"]
