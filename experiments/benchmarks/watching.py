@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from policysearch.ledger import Position, read_since
@@ -77,6 +78,16 @@ class Processors:
 
 
 @contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """A process that does not outlive what is done here."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
 def watching(folder: Path) -> Iterator[tuple[int, str, str]]:
     """The process of the pages of a folder, its address, and its token."""
     run = started("policysearch.watch", str(folder), stdout=subprocess.PIPE)
@@ -92,12 +103,15 @@ def watching(folder: Path) -> Iterator[tuple[int, str, str]]:
 def messages(host: str, token: str) -> Iterator[dict[str, Any] | None]:
     """What a page is told; None where a second passes without news."""
     cookie = f"policysearch-{host.rpartition(':')[2]}-viewer={token}"
-    with connect(
-        f"ws://{host}/live", additional_headers={"Cookie": cookie, "Origin": f"http://{host}"}, max_size=None
-    ) as socket:
-        while True:
-            message = json.loads(socket.recv(timeout=30))
-            yield message.get("parts")
+    given: dict[str, Any] = {
+        "additional_headers": {"Cookie": cookie, "Origin": f"http://{host}"},
+        "max_size": None,
+    }
+    while True:
+        # a busy computer loses the connection, and a page would begin again
+        with contextlib.suppress(ConnectionClosed), connect(f"ws://{host}/live", **given) as socket:
+            while True:
+                yield json.loads(socket.recv(timeout=60)).get("parts")
 
 
 def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
@@ -108,7 +122,7 @@ def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
     others = Processors(study.pid)
     while not (folder / "ledger.sqlite").is_file():
         time.sleep(0.1)
-    with watching(folder) as (process, host, token):
+    with ended(study), watching(folder) as (process, host, token):
         own = Processors(process)
         for news in messages(host, token):
             parts |= news or {}
@@ -253,6 +267,7 @@ def updates(parts: dict[str, Any], chromium: Any, rows: dict[str, float]) -> Non
             source.until(tab, 2102 + tenth * UPDATES // 10, 100)
             session.send("HeapProfiler.collectGarbage")
             sizes.append(tab.evaluate("performance.memory.usedJSHeapSize") / 1e6)
+            print(f"{tenth * UPDATES // 10} updates: {sizes[-1]:.2f} MB", flush=True)
     rows["memory at first, MB"], rows["memory after 1e4 updates, MB"] = sizes[:2]
     rows["memory after 1e5 updates, MB"] = sizes[-1]
 
