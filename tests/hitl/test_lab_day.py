@@ -171,6 +171,16 @@ def test_what_waits_is_neither_measured_nor_skipped_and_the_validation_waits_for
     assert session.entries[16].status == "excluded"
 
 
+def test_the_validation_of_a_search_that_was_finished_waits_for_what_waits() -> None:
+    session = through(Session.begin(SHORT), 10)
+    session.follows()
+    session.finish("tired")
+    assert session.next is None
+    session.result(11, 4.0)
+    assert session.next is not None
+    assert session.next.purpose == "validation"
+
+
 EXCLUDING = replace(BARE, options={"population_size": 4}, bouts=12, baseline=3.0, retest=1)
 
 
