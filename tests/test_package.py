@@ -266,7 +266,7 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_else(tmp_path: Path
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert names == {path.relative_to(root).as_posix() for path in files}
     assert "policysearch/hitl/protocols/poggensee2021.toml" in names
 
