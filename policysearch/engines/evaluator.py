@@ -59,8 +59,6 @@ class Pace:
         share, smaller = -(-left // slots), -(-left // (AHEAD * slots))
         if self.each is None:
             return min(FIRST_CHUNK, smaller)
-        if share <= self.processors:
-            return share
         fewest = max(self.processors, int(SHORT_SECONDS / self.each))
         return min(share, max(fewest, min(int(CHUNK_SECONDS / self.each), smaller)))
 
