@@ -150,7 +150,19 @@ def test_ray(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray")
     port = str(free_port())
     ray = str(Path(sys.executable).with_name("ray"))
-    nodes = [ray, "start", "--head", "--port", port, "--num-cpus", "1", "--resources", '{"node": 2}']
+    nodes = [
+        ray,
+        "start",
+        "--head",
+        "--node-ip-address",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--num-cpus",
+        "1",
+        "--resources",
+        '{"node": 2}',
+    ]
     run(*nodes, folder=tmp_path, RAY_raylet_start_wait_time_s="120")
     try:
         run(*COMMAND, "--engine", "ray_tasks:make", folder=tmp_path, RAY_ADDRESS=f"127.0.0.1:{port}")
