@@ -216,7 +216,7 @@ LOGICAL_LINES = {
     "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 43, "core": 155, "registry": 111, "elementary": 105, "jit": 123,
     "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 474,
     "reuse": 30, "digests": 410,
-    "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 446, "optimizers": 1901,
+    "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 451, "optimizers": 1902,
     "ask_tell": 170, "search": 60, "limits": 63, "wire": 100, "evaluators": 2339, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 288,
     "compare": 3581, "testing": 356, "engines": 735, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 860, "hitl": 5810, "watch": 1240,
 }  # fmt: skip

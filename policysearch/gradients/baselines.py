@@ -34,6 +34,8 @@ from policysearch.gradients.score_function import (
     whole_returns,
 )
 
+#: Weights up to this part of the largest return are rounding (choice; a sum of 1,000 returns leaves 10⁻¹³).
+ROUNDING = 1e-12
 #: Baselines that are subtracted from the weights of the scores.
 Simple = Literal["none", "mean", "step"]
 
@@ -71,6 +73,18 @@ def mean_of_others(values: Float[Array, "N *T"]) -> Float[Array, "N *T"]:
         ValueError: for a single episode, which has no others.
     """
     return (values.sum(axis=0) - values) / (_several(len(values)) - 1)
+
+
+def without_rounding(
+    weights: list[Float[Array, "_"]], rollouts: Sequence[Rollout]
+) -> list[Float[Array, "_"]]:
+    """The weights, or zeros where all of them are what rounding leaves of equal returns.
+
+    Adam would make whole steps of what rounding leaves, as it does not know how small that is next to the returns.
+    """
+    largest = max(float(np.abs(rollout.rewards).sum()) for rollout in rollouts)
+    nothing = all((np.abs(w) <= ROUNDING * largest).all() for w in weights)
+    return [np.zeros_like(w) for w in weights] if nothing else weights
 
 
 def average_return(

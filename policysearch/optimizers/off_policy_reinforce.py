@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Domain, Needs, Ranges, Rollout, Search
-from policysearch.gradients import off_policy, score_function
+from policysearch.gradients import baselines, off_policy, score_function
 from policysearch.gradients.off_policy import Weighting
 from policysearch.optimizers.adam import Adam
 from policysearch.optimizers.batch import batch
@@ -38,7 +38,8 @@ class OffPolicyReinforce:
     """Gradient ascent from the rollouts of several past policies."""
 
     needs: ClassVar[Needs] = Needs(scores=True, kept_rollouts=True)
-    revision: ClassVar[int] = 3  # 2: Adam's ε counts in units of the first gradient; 3: sums in another order
+    #: 2: Adam's ε counts in units of the first gradient; 3: sums in another order; 4: rounding is no gradient.
+    revision: ClassVar[int] = 4
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0), "batches": (2, 10)}
 
     episodes: int = 10  # n, new ones per step
@@ -79,6 +80,7 @@ class OffPolicyReinforce:
                 self_normalised=self.self_normalised,
                 logs=[log for i in useful for log in logs[i]],
             )
+            w = baselines.without_rounding(w, rollouts)
             theta = domain.clip(theta + adam.step(score_function.gradient(rollouts, w, theta)))
             diagnostics["batches"] = float(len(kept))
 

@@ -40,7 +40,8 @@ class Reinforce:
     """Stochastic gradient ascent on the expected return, by the score function."""
 
     needs: ClassVar[Needs] = Needs(scores=True)
-    revision: ClassVar[int] = 3  # 2: Adam's ε counts in units of the first gradient; 3: sums in another order
+    #: 2: Adam's ε counts in units of the first gradient; 3: sums in another order; 4: rounding is no gradient.
+    revision: ClassVar[int] = 4
     tunable: ClassVar[Ranges] = {"episodes": (2, 40), "learning_rate": (0.001, 1.0)}
 
     episodes: int = 10  # N per step
@@ -89,7 +90,7 @@ class Reinforce:
 
     def gradient(self, rollouts: Sequence[Rollout], value: values.Value | None = None) -> Float[Array, "d"]:
         """ĝ, with a value function that was fitted on other rollouts where the baseline is one."""
-        w = self._weights(rollouts, value)
+        w = baselines.without_rounding(self._weights(rollouts, value), rollouts)
         bonus = score_function.entropy_weights(rollouts) if self.entropy else None
         if self.baseline in ("optimal", "optimal-scalar"):
             by_component = self.baseline == "optimal"

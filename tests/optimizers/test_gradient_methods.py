@@ -197,6 +197,29 @@ def test_the_natural_actor_critic_has_no_place_for_an_entropy_bonus() -> None:
         NaturalGradient(solver="enac", entropy=0.1)
 
 
+class _Equal:
+    """Walks in which every step costs the same, so that all returns are equal but for rounding."""
+
+    def __init__(self) -> None:
+        self.walk = walk()
+
+    def evaluate(self, proposal: Proposal, key: Any) -> Evaluation:
+        evaluation = self.walk.evaluate(proposal, key)
+        rollouts = tuple(
+            tuple(dataclasses.replace(each, rewards=np.full_like(each.rewards, -0.1)) for each in of_one)
+            for of_one in evaluation.rollouts
+        )
+        return dataclasses.replace(evaluation, rollouts=rollouts)
+
+
+@pytest.mark.parametrize("method", [Reinforce(episodes=7), OffPolicyReinforce(episodes=7, batches=2)])
+def test_what_rounding_leaves_of_equal_returns_is_no_gradient(method: Optimizer) -> None:
+    made = turns(method, 2, _Equal())
+    w = baselines.weights(made[0][1].rollouts[0], discount=0.99)
+    assert 0.0 < max(np.abs(w_i).max() for w_i in w) < 1e-12  # Adam would make whole steps of that
+    assert [proposal.params[0].tolist() for proposal, _ in made] == [START.start.tolist()] * 3
+
+
 @pytest.mark.parametrize("size", [1e30, 1e160, 1e300])
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_enormous_returns_never_make_a_recommendation_that_is_not_finite(size: float) -> None:
