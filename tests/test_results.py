@@ -140,31 +140,36 @@ def test_gradient_mode_claims_what_its_tables_decide() -> None:
         "evolution-strategy",
         "ars",
     )
-    inside = {"natural-gradient": -183, "trpo": -189, "ppo-fast": -220}
+    inside = {"natural-gradient": -217, "trpo": -215, "ppo-fast": -185}
     said(
         "gradient_mode/README.md",
-        "the natural gradient (−183), TRPO (−189) and `ppo-fast` (−220) are better than every gradient-free method",
-        "(−1,102 to −1,371) have lower means than SNES, a difference that 10 runs do not decide",
+        "`ppo-fast` (−185) is better than every gradient-free method; the natural gradient (−217) and TRPO (−215) are better "
+        "than all of them but SNES (−771)",
+        "(−1,084 to −1,305) have lower means than SNES, a difference that 10 runs do not decide",
         "it was chosen on the runs that are reported",
-        "the natural gradient ends at −578, TRPO at −414 and PPO at −704",
+        "the natural gradient ends at −713, TRPO at −330 and PPO at −713",
+        "worse than REINFORCE on CartPole at the setting of its source (90 against 137), and not distinguished from it",
         "ends at 164 after 300 rollouts of CartPole, below random search",
     )
     for method, value in inside.items():
         assert ends["Pendulum-v1"][method] == value
-        assert {decided(folder, "Pendulum-v1", method, other) for other in blind} == {method}
+        ahead = {decided(folder, "Pendulum-v1", method, other) for other in blind if other != "snes"}
+        assert ahead == {method}
+        assert decided(folder, "Pendulum-v1", method, "snes") == (method if method == "ppo-fast" else None)
     rows = ("reinforce", "reinforce-fast", "off-policy-reinforce", "off-policy-fast")
     likelihood = ends["Pendulum-v1"][list(rows)]
-    assert (likelihood.max(), likelihood.min()) == (-1102, -1371)
-    assert max(ends["Pendulum-v1"][list(blind)]) == ends["Pendulum-v1"]["snes"] == -956
+    assert (likelihood.max(), likelihood.min()) == (-1084, -1305)
+    assert max(ends["Pendulum-v1"][list(blind)]) == ends["Pendulum-v1"]["snes"] == -771
     assert {decided(folder, "Pendulum-v1", "snes", row) for row in rows} == {None}
     others = ends["Pendulum-v1"][["natural-gradient-fast", "trpo-fast", "ppo"]]
-    assert list(others) == [-578, -414, -704]
+    assert list(others) == [-713, -330, -713]
     assert ends["CartPole-v1"]["pgpe"] == 164
     assert decided(folder, "CartPole-v1", "pgpe", "random-search") == "random-search"
     for first in ("natural-gradient", "natural-gradient-fast"):
         assert decided(folder, "CartPole-v1", first, "random-search") is None
+    assert decided(folder, "CartPole-v1", "reinforce", "off-policy-reinforce") == "reinforce"
+    assert decided(folder, "Pendulum-v1", "reinforce", "off-policy-reinforce") is None
     for task in ends:
-        assert decided(folder, task, "reinforce", "off-policy-reinforce") is None
         assert decided(folder, task, "reinforce-fast", "off-policy-fast") is None
 
 
@@ -184,7 +189,11 @@ def test_classic_control_claims_what_its_tables_decide() -> None:
         assert {decided("classic_control", "lqr", method, other) for other in three if other != method} == {
             None
         }
-    assert [decided("classic_control", "lqr", "nelder-mead", other) for other in three] == [three[0], None, None]
+    assert [decided("classic_control", "lqr", "nelder-mead", other) for other in three] == [
+        three[0],
+        None,
+        None,
+    ]
     top = ("hill-climbing", "cma-es", "ars", "whitened:ars")
     poles = means("classic_control", "CartPole-v1")
     assert set(poles[poles.round() == 500].index) == set(top)
