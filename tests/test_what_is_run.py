@@ -362,7 +362,7 @@ def test_a_ledger_of_0_1_0_is_not_continued_by_methods_that_search_otherwise_now
     shutil.copy(Path(__file__).parent / "assets/ledger_scores_0_1_0.sqlite", tmp_path / "ledger.sqlite")
     names = ["reinforce", "off-policy-reinforce", "natural-gradient", "ppo", "random-search"]
     tasks = ["CartPole-v1", "rock-paper-scissors"]
-    with pytest.raises(OtherRun, match="revision of reinforce was 1, is 3"):
+    with pytest.raises(OtherRun, match="revision of reinforce was 1, is 4"):
         compare(tasks=tasks, optimizers=names, rollouts=40, runs=2, out=tmp_path)
 
 

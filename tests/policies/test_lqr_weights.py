@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import solve_discrete_are
 
 from policysearch.core import Array
-from policysearch.policies import LQRWeights, lqr_weights
+from policysearch.policies import LQRWeights
 from policysearch.seeding import stream
 from policysearch.simulators.cart_pole_force import linear_model
 from policysearch.space import Parameter, Space
@@ -22,13 +22,6 @@ def riccati(A: Array, B: Array, weights: Array) -> Array:
     return np.asarray(np.linalg.solve(1.0 + B.T @ P @ B, B.T @ P @ A)[0])
 
 
-@pytest.fixture
-def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recursion as it is written: to compile it alone takes longer than all that is asked of it here."""
-    monkeypatch.setattr(lqr_weights, "regulator", lqr_weights.regulator.py_func)
-
-
-@pytest.mark.usefixtures("uncompiled")
 def test_the_gain_is_that_of_the_riccati_equation_all_over_the_space() -> None:
     A, B = linear_model()
     for coordinates in stream("weights").uniform(0.0, 1.0, (50, 4)):
@@ -37,14 +30,12 @@ def test_the_gain_is_that_of_the_riccati_equation_all_over_the_space() -> None:
         assert POLICY.gain(weights) == pytest.approx(expected, abs=1e-7 * np.abs(expected).max())
 
 
-@pytest.mark.usefixtures("uncompiled")
 def test_the_gain_of_a_scalar_plant_worked_by_hand() -> None:
     # x' = x + u with weight 1: P = 1 + P / (1 + P), so P = (1 + √5)/2 = 1.618 and K = P / (1 + P) = 0.618
     policy = LQRWeights(Space((Parameter("weight of x", 1.0, 0.1, 10.0, scale="log"),)), ((1.0,),), (1.0,))
     assert policy.gain(np.ones(1)) == pytest.approx([(np.sqrt(5.0) - 1.0) / 2.0])
 
 
-@pytest.mark.usefixtures("uncompiled")
 def test_the_gain_is_computed_at_the_first_step_and_kept() -> None:
     params, x = stream("params").uniform(0.0, 1.0, (1, 4)), np.array([[0.3, -0.2, 0.1, 0.4]])
     K = POLICY.gain(SPACE.decode(params[0]))
