@@ -92,11 +92,14 @@ def record(*, file: int, alive: int, columns: list[str], size: int, after: float
     ring, seen, ended = Ring(file, len(columns), size), 0, False
     while not ended:
         ended = bool(select.select([alive], [], [], 0.05)[0])
-        stops, _, in_order = ring.marks()
+        stops, reason, in_order = ring.marks()  # the reason is taken now: soon the guard may be armed again
         if stops > seen or (ended and not in_order):
+            killed = "the guard's process was killed"
+            unknown = killed if ended else "stopped, and armed again at once"
+            stopped = killed if stops == seen else reason or unknown
             seen, ended = stops, ended or bool(select.select([alive], [], [], after)[0])
             ended = ended or wait_for_zero(ring, columns, alive)
-            _write(ring, columns, Path(folder))
+            _write(ring, columns, Path(folder), stopped)
 
 
 def wait_for_zero(ring: Ring, columns: Sequence[str], alive: int) -> bool:
@@ -108,11 +111,10 @@ def wait_for_zero(ring: Ring, columns: Sequence[str], alive: int) -> bool:
     return False
 
 
-def _write(ring: Ring, columns: list[str], folder: Path) -> None:
+def _write(ring: Ring, columns: list[str], folder: Path, stopped: str) -> None:
     number = 1
     while (path := folder / f"guard-{number:04}.csv").exists():
         number += 1
     rows = (",".join([repr(row[0]), *(f"{number:.6g}" for number in row[1:])]) for row in ring.rows())
-    stopped = ring.marks()[1] or "the guard's process was killed"
     written = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     write_text(path, "\n".join([f"# {stopped}", f"# written {written}", ",".join(columns), *rows, ""]))

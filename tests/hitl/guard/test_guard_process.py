@@ -21,7 +21,7 @@ from policysearch.core import Array
 from policysearch.hitl import guard as guard_package
 from policysearch.hitl.guard.ceiling import Ceiling
 from policysearch.hitl.guard.owner import GuardProcess
-from policysearch.hitl.guard.ring import Ring, columns, shared_file, wait_for_zero
+from policysearch.hitl.guard.ring import Ring, columns, record, shared_file, wait_for_zero
 from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.guard.watch import WatchLimits
@@ -432,14 +432,13 @@ def test_the_law_in_force_and_the_device_are_told_back(tmp_path: Path) -> None:
 def test_the_last_seconds_before_each_stop_are_written_by_another_process(tmp_path: Path) -> None:
     options, folder = {"log": str(tmp_path / "log")}, tmp_path / "records"
     with GuardProcess(PATIENT, "devices:Still", replace(SETTINGS, records=folder), options) as guard:
-        for _ in range(2):
+        for stops in (1, 2):
             guard.arm("a test")
             guard.set_law(LAW)
             until(lambda: told(guard) == 0.75)
             guard.stop("the operator, naïvely")
             until(lambda: told(guard) == 0.0)
-            time.sleep(0.6)
-    until(lambda: len([*folder.iterdir()]) == 2)
+            until(lambda number=stops: (folder / f"guard-000{number}.csv").exists())
     for number in (1, 2):
         text = (folder / f"guard-000{number}.csv").read_text(encoding="utf-8").splitlines()
         assert text[0] == "# the operator, naïvely"
@@ -449,6 +448,32 @@ def test_the_last_seconds_before_each_stop_are_written_by_another_process(tmp_pa
         assert rows[-1, 4] == 0.0
         assert rows[-1, 1] == 0.0
     assert not (folder / "guard-0003.csv").exists()  # it was closed in order, after a stop
+
+
+def test_the_record_of_a_stop_has_its_reason_though_the_guard_is_armed_again_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "policysearch.hitl.guard.ring.signal.signal", lambda *_: None
+    )  # this process keeps its own
+    names, file, (alive, end) = columns(["left"]), shared_file(), os.pipe()
+    ring = Ring(file, len(names), 100)
+    ring.write([0.0] * len(names))
+    ring.mark(1, "too steep")
+
+    def armed_again() -> None:
+        time.sleep(0.2)
+        ring.mark(1, "")
+        until((tmp_path / "guard-0001.csv").exists)
+        os.close(end)  # the process ends, and not in order
+
+    thread = threading.Thread(target=armed_again)
+    thread.start()
+    record(file=file, alive=alive, columns=names, size=100, after=0.4, folder=str(tmp_path))
+    thread.join()
+    said = [path.read_text(encoding="utf-8").splitlines()[0] for path in sorted(tmp_path.glob("guard-*.csv"))]
+    assert said == ["# too steep", "# the guard's process was killed"]
+    os.close(alive)
 
 
 def test_the_record_of_a_stop_waits_for_zero_however_late_it_comes() -> None:
