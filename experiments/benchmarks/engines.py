@@ -1,7 +1,7 @@
 """What an engine costs: rollouts and runs on a cluster of Dask on this machine, next to its own processes.
 
     python experiments/benchmarks/engines.py --out results/benchmarks      on a machine that does nothing else
-    python experiments/benchmarks/engines.py --table results/benchmarks    the table of it
+    python experiments/benchmarks/engines_table.py results/benchmarks      the table of it
 
 Nodes have a processor each (`taskset`), next to a local pool of two; driver and scheduler run on the same two. All
 pairs are measured in turns and the medians are compared. In the scaling model every worker sleeps for a second per
@@ -240,16 +240,6 @@ def scaling(counts: list[int], rounds: int = 10) -> Rows:
         yield f"{workers} workers: the driver's processor time per chunk", each, "ms", "<= 3"
 
 
-def table(folder: Path) -> str:
-    """What was measured next to what was aimed at."""
-    rows = pd.read_csv(folder / "engines.csv", keep_default_na=False)
-    lines = [
-        f"| {figure} | {value:.3g} {unit} | {aim} |".replace("<=", "≤").replace(">=", "≥").replace("  ", " ")
-        for figure, value, unit, aim in rows.to_numpy().tolist()
-    ]
-    return "\n".join(["| figure | measured | aim |", "| --- | ---: | ---: |", *lines])
-
-
 def written(found: list[tuple[str, float, str, str]], folder: Path) -> None:
     """Write rows into engines.csv, in the place of those of the same figures."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -262,12 +252,11 @@ def written(found: list[tuple[str, float, str, str]], folder: Path) -> None:
 
 
 def main() -> None:
-    """Measure, print, write; or print the table."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), metavar="DIR")
-    parser.add_argument("--table", type=Path, metavar="DIR", help="print the table of engines.csv there")
     parser.add_argument(
         "--parts",
         nargs="*",
@@ -277,9 +266,6 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="of each pair (default: 5)")
     parser.add_argument("--workers", type=int, nargs="*", default=[2, 8, 32], metavar="N", help="that sleep")
     arguments = parser.parse_args()
-    if arguments.table is not None:
-        print(table(arguments.table))
-        return
     sys.path.append(str(HERE))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # which ends the nodes
     # The processes of the local pool import this script, those of an engine's worker do not.
