@@ -224,11 +224,8 @@ class BreathFile:
         self.gases: dict[float, tuple[float, ...]] = {}
         self.columns: tuple[str, ...] = ()
         self.mass_of_rates, self.doubt = math.nan, ""
-        self._read, self._given, self._head = (
-            0,
-            0,
-            b"",
-        )  # bytes, rows, what is above the first row of a long file
+        # bytes, rows, and what is above the first row of a long file
+        self._read, self._given, self._head = 0, 0, b""
 
     def new(self) -> list[tuple[float, float]]:
         """Time (s) and rate (W/kg) of the breaths since the last call; NaN where no number was read.

@@ -59,9 +59,8 @@ class Auto:
             return (yield from SeparableCMAES(sigma=self.sigma).search(domain, rng))
         best = yield from self._polished(domain, rng)
         again = yield Proposal(best.params[None], best.params, episodes=2)
-        noise = bool(
-            np.ptp(again.returns) != 0 or again.fitness[0] != best.fitness
-        )  # also where one of them failed
+        # also where one of them failed
+        noise = bool(np.ptp(again.returns) != 0 or again.fitness[0] != best.fitness)
         then = self._chosen(domain, noise=noise)
         return (yield from then.search(replace(domain, start=best.params), rng))
 

@@ -49,7 +49,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def at(*lines: int, act: Callable[[], object]) -> Callable[..., None]:
-    """What is told that something is under way, and acts at these calls."""
+    """A progress callback that runs an action at each of the calls named."""
     calls: list[object] = []
 
     def told(*call: object) -> None:
