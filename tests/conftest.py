@@ -76,7 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this part: those whose name has a hash of I - 1 modulo N."""
+    """Keep the tests of this part: those whose name has a hash of I - 1 modulo N. At night one may take an hour."""
     part, _, parts = config.getoption("--part").partition("/")
     if not 1 <= int(part) <= int(parts):
         raise pytest.UsageError(f"--part {part}/{parts}: expected I/N with 1 <= I <= N")
@@ -86,6 +86,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     config.hook.pytest_deselected(items=[item for item in items if not here(item)])
     items[:] = [item for item in items if here(item)]
+    for item in items:
+        if item.get_closest_marker("nightly") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
 
 
 @pytest.fixture(scope="session")
