@@ -1,9 +1,13 @@
-"""The page of the study: a guide, a table by family, and where a peer wins; the words follow from the numbers."""
+"""The page of the study: a guide, tables by family, a picture, where a peer wins; words follow from the numbers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+from choice_runs import Job
 from choice_scores import MARGIN, Cell, ahead, cells, interval
+
+from policysearch.reporting.figures import BLUE, GREY, ORANGE, figure_of
 
 PAGE = """# Choosing a method
 
@@ -33,20 +37,23 @@ Interquartile mean of the paired differences, with the 95 % interval of resample
 
 ## By family
 
-Mean score over the problems of a family, with Student's 95 % interval over them.
+Mean score over the problems of a family, with Student's 95 % interval over them; of a family of one problem without.
+The methods stand in the order of their mean over all cells that they have.
+
+![Mean score after 30, 100 and 300 rollouts, a panel for each family](families.png)
 
 {families}
 """
 
 
-def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: int, command: str) -> str:
+def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: Sequence[Job], command: str) -> str:
     """The page of the evaluation problems' rows.
 
     Args:
         run: rows with scores.
         method: the one that is compared with peers.
         peers: their names.
-        wanted: how many runs the protocol asks for.
+        wanted: the runs that the protocol asks for.
         command: what wrote it.
     """
     found = cells(run, method, peers)
@@ -63,13 +70,22 @@ def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: int, comm
     )
 
 
-def missing(run: pd.DataFrame, wanted: int) -> str:
+def missing(run: pd.DataFrame, wanted: Sequence[Job]) -> str:
     """What was not finished or failed, said before any result."""
-    made = len(run.drop_duplicates(["problem", "method", "seed", "job"]))
+    have = set(run[["problem", "method", "seed", "job"]].itertuples(index=False, name=None))
+    said = [f"{len(have.intersection(wanted)):,} of the {len(wanted):,} runs of the protocol gave a result."]
+    for what, names in (
+        ("problems", {job.problem: None for job in wanted}),
+        ("methods", {job.method: None for job in wanted}),
+    ):
+        if none := [name for name in names if name not in set(run[what[:-1]])]:
+            said.append(f"Not run are the {what} {', '.join(none)}.")
+    cells = run.groupby(["problem", "method", "budget"])["seed"].nunique()
+    said.append(f"A method has {cells.min()} to {cells.max()} seeds in a cell.")
     failed = run[run["note"].astype(str).str.startswith("failed")]
     by_method = failed.groupby("method").size().sort_values(ascending=False)
     names = "; ".join(f"{name} {count}" for name, count in by_method.items()) or "none"
-    return f"{made:,} of {wanted:,} runs are finished. Rows of methods that raised an error: {names}."
+    return " ".join(said) + f" Rows of methods that raised an error: {names}."
 
 
 def verdicts(found: Sequence[Cell]) -> str:
@@ -111,23 +127,39 @@ def ahead_table(run: pd.DataFrame, method: str, peers: Sequence[str]) -> str:
 
 
 def families(run: pd.DataFrame) -> str:
-    """A row per method and a column per family and budget, the best mean score over all first."""
-    means = run.groupby(["method", "family", "budget", "problem"])["score"].mean()
-    columns = sorted({(str(family), int(budget)) for _, family, budget, _ in means.index})
-    order = means.groupby("method").mean().sort_values(ascending=False).index
-    lines = [
-        "| method | " + " | ".join(f"{family}, {budget}" for family, budget in columns) + " |",
-        "| --- |" + " ---: |" * len(columns),
-    ]
-    for name in order:
-        cells = [_mean(means, name, family, budget) for family, budget in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    """A table for every family: a row per method and a column per budget, the best mean over all first."""
+    means = means_of(run)
+    parts = []
+    for family in sorted(means.index.unique("family")):
+        part = means.xs(family, level="family")
+        budgets = sorted(part.index.unique("budget"))
+        lines = [
+            "| method | " + " | ".join(f"{budget} rollouts" for budget in budgets) + " |",
+            "| --- |" + " ---: |" * len(budgets),
+            *(
+                f"| {name} | {' | '.join(_mean(part, name, budget) for budget in budgets)} |"
+                for name in ordered(means)
+                if name in part.index.unique("method")
+            ),
+        ]
+        problems = ", ".join(sorted(part.index.unique("problem")))
+        parts.append(f"### {family}\n\n{problems}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def _mean(means: pd.Series, method: str, family: str, budget: int) -> str:
+def means_of(run: pd.DataFrame) -> pd.Series:
+    """The mean score over seeds, by method, family, budget and problem."""
+    return run.groupby(["method", "family", "budget", "problem"])["score"].mean()
+
+
+def ordered(means: pd.Series) -> list[str]:
+    """The methods, the best mean over all cells first."""
+    return list(means.groupby("method").mean().sort_values(ascending=False).index)
+
+
+def _mean(means: pd.Series, method: str, budget: int) -> str:
     try:
-        values = means.loc[(method, family, budget)].to_numpy(dtype=float)
+        values = means.loc[(method, budget)].to_numpy(dtype=float)
     except KeyError:
         return "–"
     if values.size < 2:
@@ -136,10 +168,35 @@ def _mean(means: pd.Series, method: str, family: str, budget: int) -> str:
     return f"{values.mean():.2f} ({low:.2f} to {high:.2f})"
 
 
+def picture(run: pd.DataFrame, method: str, peers: Sequence[str]) -> Any:
+    """Mean scores over budgets, a panel for each family: `method`, and the peers in grey, the best of them named."""
+    means = means_of(run).groupby(["family", "method", "budget"]).mean()
+    names = sorted(means.index.unique("family"))
+    rows = -(-len(names) // 3)
+    with figure_of(rows, 3, 11.0, 3.0 * rows, sharex=True) as (figure, panels):
+        for axes, family in zip(panels.flat, names, strict=False):
+            table = means[family].unstack("budget")
+            for name in table.index.intersection(peers):
+                axes.plot(table.columns, table.loc[name], color=GREY, lw=1.0, marker=".", ms=3)
+            axes.plot(table.columns, table.loc[method], color=BLUE, lw=2.2, marker="o", ms=4, label=method)
+            best = str(table.loc[table.index.intersection(peers)].mean(axis=1).idxmax())
+            axes.plot(table.columns, table.loc[best], color=ORANGE, lw=1.6, marker="o", ms=3)
+            axes.set_title(f"{family}; orange: {best}", fontsize=8)
+            axes.set_xscale("log")
+            axes.set_xticks(list(table.columns), list(table.columns))
+            axes.minorticks_off()
+        for axes in panels.flat[len(names) :]:
+            axes.set_visible(False)
+        figure.supxlabel("rollouts", fontsize=9)
+        figure.supylabel("mean score", fontsize=9)
+        figure.suptitle(f"{method} in blue, peers in grey, the best of them in orange", fontsize=9)
+        return figure
+
+
 def guide(run: pd.DataFrame) -> str:
     """For each family and budget, the best mean and the methods that are not distinguished from it."""
     lines = [
-        "| problem | rollouts | best mean score | not distinguished from it |",
+        "| family | rollouts | best mean score | not distinguished from it |",
         "| --- | ---: | --- | --- |",
     ]
     for (family, budget), part in run.groupby(["family", "budget"]):

@@ -115,11 +115,22 @@ def read(folder: Path) -> pd.DataFrame:
     return table.drop_duplicates(["problem", "method", "seed", "job", "budget"], keep="last")
 
 
+def keep(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Write the rows into one small file of a folder, returns with eight digits, and read that."""
+    kept = table.sort_values(["seed", "problem", "method", "job", "budget"])
+    for name, digits in (("value", 8), ("start", 8), ("seconds", 3)):
+        kept[name] = [f"{x:.{digits}g}" for x in kept[name]]
+    text = kept[COLUMNS].to_csv(sep="\t", index=False, header=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "runs-1-of-1.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
+    return read(folder)
+
+
 def _table(path: Path) -> pd.DataFrame:
     lines = [line.split("\t") for line in whole(path)[0].decode().splitlines()]
     table = pd.DataFrame([line for line in lines if len(line) == len(COLUMNS)], columns=COLUMNS)
     for name in ("seed", "job", "budget", "spent", "value", "start", "seconds"):
-        table[name] = pd.to_numeric(table[name])
+        table[name] = pd.to_numeric(table[name].replace("nan", ""))  # of a recommendation that failed
     return table
 
 

@@ -7,12 +7,12 @@
     python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults,
         with --seeds 4 --configurations 8 --out experiments/choosing_a_method/defaults.csv   what is kept of it
     python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
-    python experiments/choosing_a_method/choose.py page --out PAGE.md
+    python experiments/choosing_a_method/choose.py page --split evaluation --method auto --out FOLDER/README.md
 
 `run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
---results, whose files of all parts are read together. The peers need the packages of requirements.txt in an
-environment of their own; those that are not installed are named and left out. A run that was made with a smaller
---most is not made again with a larger one.
+--results, whose files of all parts are read together; FOLDER gets the runs of the page, and can be continued. The
+peers need the packages of requirements.txt in an environment of their own; those that are not installed are named and
+left out. A run that was made with a smaller --most is not made again with a larger one.
 """
 
 import argparse
@@ -34,7 +34,7 @@ import choice_runs
 import choice_scores
 import numpy as np
 import pandas as pd
-from choice_page import page
+from choice_page import page, picture
 from choice_peers import PEERS, installed
 from choice_problems import BUDGETS, EVALUATION, problems
 from choice_runs import Job, Kept, jobs, longest, rows_of
@@ -101,7 +101,8 @@ def run(asked: argparse.Namespace) -> None:
 
 def _jobs(asked: argparse.Namespace) -> list[Job]:
     names = asked.problems or choice_runs.problem_names(asked.split)
-    return jobs(names, methods(asked.methods, asked.configurations), range(asked.seeds))
+    made = jobs(names, methods(asked.methods, asked.configurations), range(asked.seeds))
+    return [job for job in made if choice_runs.budgets_of(job, asked.most)]
 
 
 def _say(line: str, n: int = 0, end: str = "") -> None:
@@ -199,11 +200,14 @@ def _named(configuration: str) -> tuple[str, int]:
 
 
 def write_page(asked: argparse.Namespace) -> None:
-    """Write the page of the evaluation problems."""
-    made = choice_scores.scored(choice_runs.read(asked.results))
+    """Write the page of the evaluation problems, its picture, and the runs, rounded, of which both are made."""
+    runs = choice_runs.keep(choice_runs.read(asked.results), asked.out.parent)
+    made = choice_scores.scored(runs)
     made = made[made["split"] == EVALUATION]
-    command = shlex.join(["python", "experiments/choosing_a_method/choose.py", "page"])
-    write_text(asked.out, page(made, asked.method, list(PEERS), len(_jobs(asked)), command))
+    command = shlex.join(["python", "experiments/choosing_a_method/choose.py", *sys.argv[1:]])
+    write_text(asked.out, page(made, asked.method, list(PEERS), _jobs(asked), command))
+    drawn = picture(made, asked.method, list(PEERS))
+    drawn.savefig(asked.out.parent / "families.png", dpi=90, metadata={"Software": None})
 
 
 COMMANDS = {

@@ -82,6 +82,32 @@ def test_what_was_cut_off_or_made_in_parts_is_what_one_command_makes(study: Any,
     assert parted.to_csv(index=False) == whole.to_csv(index=False)
 
 
+def test_the_page_is_made_of_the_rows_that_are_kept_and_they_can_be_continued(
+    study: Any, tmp_path: Path
+) -> None:
+    made = run(study, tmp_path / "whole")
+    made.loc[made.index[0], "value"] = np.nan  # it failed in a held-out episode
+    kept = study.keep(made.assign(seconds=0.5), tmp_path / "kept").drop(columns="seconds")
+    by = ["problem", "method", "seed", "budget"]
+    pd.testing.assert_frame_equal(
+        *(table.sort_values(by).reset_index(drop=True) for table in (kept, made)),
+        check_like=True,
+        rtol=1e-7,
+        atol=0,
+    )
+    names = ["--problems", "coco-f1-d5", "coco-f104-d5", "--methods", "pycma", "--seeds", "2"]
+    out = tmp_path / "page/README.md"
+    study.main(
+        ["page", *names, "--results", str(tmp_path / "kept"), "--method", "hill-climbing", "--out", str(out)]
+    )
+    assert "2 of the 4 runs of the protocol gave a result" in out.read_text(encoding="utf-8")
+    assert (out.parent / "families.png").read_bytes().startswith(b"\x89PNG")
+    first = (out.parent / "runs-1-of-1.csv.gz").read_bytes()
+    study.keep(study.read(out.parent), out.parent)
+    assert (out.parent / "runs-1-of-1.csv.gz").read_bytes() == first  # it changes nothing more
+    assert not list(study.todo(study.jobs(["coco-f1-d5"], ["pycma"], range(2)), out.parent, 1, 1))
+
+
 def test_a_method_that_cannot_search_a_problem_is_named_and_not_scored(study: Any, tmp_path: Path) -> None:
     rows = study.rows_of(study.Job("coco-f1-d5", "reinforce", 0), 300)
     assert [(row["budget"], row["note"]) for row in rows] == [
@@ -174,12 +200,23 @@ def test_the_best_peer_is_chosen_on_one_half_of_the_seeds_and_compared_on_the_ot
     assert (found["lqr"].peer, found["lqr"].verdict) == ("a", "not behind")
     assert found["lqr"].difference == pytest.approx(0.1, abs=0.02)
     assert (found["thermal-pid"].peer, found["thermal-pid"].verdict) == ("b", "behind")
-    page = study.page(run, "auto", ["a", "b"], 200, "x")
+    wanted = [
+        study.Job(p, m, seed)
+        for p in ("lqr", "thermal-pid", "Ant-v5")
+        for m in ("auto", "a", "b", "c")
+        for seed in range(30)
+    ]
+    page = study.page(run, "auto", ["a", "b"], wanted, "x")
     assert (
         "Of 2 cells 2 are decided; 50% of these are not behind (1), 1 are behind. 0 (0%) are undecided."
         in page
     )
-    assert "180 of 200 runs are finished" in page
+    assert "180 of the 360 runs of the protocol gave a result. Not run are the problems Ant-v5." in page
+    assert "Not run are the methods c. A method has 30 to 30 seeds in a cell." in page
+    assert (
+        "### LQR\n\nlqr\n\n| method | 30 rollouts |\n| --- | ---: |\n| b | 0.45 |\n| auto | 0.50 |\n| a | 0.40 |"
+        in page
+    )
     assert "| thermal-pid | 30 | b | -0.40" in page
 
 
