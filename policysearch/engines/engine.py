@@ -5,12 +5,13 @@
 The last is a function that returns an executor. `dask` alone takes the scheduler that Dask's own configuration names.
 """
 
+import gc
 import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from policysearch.registry import imported
 
 #: Seconds for which the connection to a scheduler may be away, and an answer of it, before it counts as lost.
 SILENT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
+#: Seconds for the first connection.
+CONNECT_SECONDS = 30
 FORMS = "dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask, or module:function"
 
 
@@ -136,7 +139,7 @@ def _dask(place: str) -> Engine:
             "engine: Dask's configuration names no scheduler: set DASK_SCHEDULER_ADDRESS, or give dask=ADDRESS"
         )
     try:
-        client = distributed.Client(**(where if place else {}), timeout="30s", set_as_default=False)
+        client = _client(distributed.Client, **(where if place else {}))
     except OSError as error:
         raise EngineLost(error) from error
     except (
@@ -146,6 +149,32 @@ def _dask(place: str) -> Engine:
     ) as error:  # an address of no kind that Dask knows, or without TLS
         raise NoEngine(f"engine: expected {FORMS}, got 'dask={place}': {error}") from error
     return Engine(client.get_executor(pure=False), partial(_dask_slots, client), client.close)
+
+
+def _client(kind: Any, **where: str) -> Any:
+    """A client of Dask that is connected; one that cannot connect is closed."""
+    client = kind.__new__(kind)
+    try:
+        with _nothing_collected():
+            client.__init__(**where, timeout=CONNECT_SECONDS, set_as_default=False)
+    except BaseException:
+        with suppress(Exception):  # by how far it has come
+            client.close()
+            client._loop_runner.stop()  # which `close` leaves where nothing has answered
+        raise
+    return client
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A client that is collected as garbage while another one starts waits for ever for a lock of that start."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _dask_slots(client: Any) -> int:

@@ -1,12 +1,16 @@
 """A cluster of Dask: its workers are killed, stopped and differ while a tuning or a comparison runs."""
 
+import contextlib
+import gc
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,6 +242,46 @@ def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Clus
         engine = opened("dask")
         assert engine.slots() == 0
         engine.close()
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "tcp://127.0.0.1:1", "tcp://127.0.0.1:no"])
+def test_a_client_that_cannot_connect_leaves_no_thread(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policysearch.engines.engine.CONNECT_SECONDS", 0.5)
+    before = {*threading.enumerate()}
+    with pytest.raises((ValueError, EngineLost)) as error:
+        opened(f"dask={address}")
+    assert not [thread for thread in {*threading.enumerate()} - before if thread.is_alive()], error.value
+
+
+@pytest.mark.timeout(30)
+def test_a_client_that_was_left_open_is_not_waited_for_while_another_one_starts(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed.utils
+
+    start, left = distributed.utils._CollectErrorThread, []
+
+    def starting(**options: Any) -> Any:  # with the lock of all starts and ends
+        left.clear()
+        gc.set_threshold(50, 2, 2)
+        garbage = [[number] for number in range(10_000)]  # whose making collects, if anything does
+        gc.set_threshold(*thresholds)
+        alive.append(client() is not None and len(garbage))
+        return start(**options)
+
+    thresholds, alive = gc.get_threshold(), list[object]()
+    try:
+        gc.freeze()
+        gc.collect()  # so that a collection of everything is due soon
+        left.append(distributed.Client.__new__(distributed.Client))
+        with contextlib.suppress(TypeError):  # without certificates
+            left[0].__init__("tls://127.0.0.1:1", set_as_default=False)
+        left[0].itself, client = left[0], weakref.ref(left[0])
+        monkeypatch.setattr(distributed.utils, "_CollectErrorThread", starting)
+        opened(cluster.name).close()
+        assert (left, alive) == ([], [10_000])
+    finally:
+        gc.unfreeze()
 
 
 #: What a driver writes down, each of them once at least.
