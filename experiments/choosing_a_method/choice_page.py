@@ -74,12 +74,10 @@ def missing(run: pd.DataFrame, wanted: Sequence[Job]) -> str:
     """What was not finished or failed, said before any result."""
     have = set(run[["problem", "method", "seed", "job"]].itertuples(index=False, name=None))
     said = [f"{len(have.intersection(wanted)):,} of the {len(wanted):,} runs of the protocol gave a result."]
-    for what, names in (
-        ("problems", {job.problem: None for job in wanted}),
-        ("methods", {job.method: None for job in wanted}),
-    ):
-        if none := [name for name in names if name not in set(run[what[:-1]])]:
-            said.append(f"Not run are the {what} {', '.join(none)}.")
+    for what in ("problem", "method"):
+        asked = dict.fromkeys(getattr(job, what) for job in wanted)
+        if none := [name for name in asked if name not in set(run[what])]:
+            said.append(f"Not run are the {what}s {', '.join(none)}.")
     cells = run.groupby(["problem", "method", "budget"])["seed"].nunique()
     said.append(f"A method has {cells.min()} to {cells.max()} seeds in a cell.")
     failed = run[run["note"].astype(str).str.startswith("failed")]
