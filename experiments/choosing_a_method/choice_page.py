@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from choice_methods import TUNE
 from choice_runs import Job
 from choice_scores import MARGIN, Cell, ahead, cells, interval
 
@@ -31,7 +32,7 @@ behind means that the lower 95 % bound of the difference is above {margin}.
 
 ## {method} and each peer over all cells
 
-Interquartile mean of the paired differences, with the 95 % interval of resampled seeds.
+Also the default of `tune`. Interquartile mean of the paired differences, with the 95 % interval of resampled seeds.
 
 {ahead}
 
@@ -65,7 +66,7 @@ def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: Sequence[
         guide=guide(run),
         verdicts=verdicts(found),
         behind=behind(found),
-        ahead=ahead_table(run, method, peers),
+        ahead=ahead_table(run, method, [*({TUNE} - {method}), *peers]),
         families=families(run),
     )
 
@@ -114,8 +115,8 @@ def behind(found: Sequence[Cell]) -> str:
 
 
 def ahead_table(run: pd.DataFrame, method: str, peers: Sequence[str]) -> str:
-    """The method next to every peer."""
-    lines = ["| peer | difference | 95 % interval | cells | |", "| --- | ---: | --- | ---: | --- |"]
+    """The method next to every other."""
+    lines = ["| | difference | 95 % interval | cells | |", "| --- | ---: | --- | ---: | --- |"]
     for peer in peers:
         middle, low, high, count = ahead(run, method, peer)
         if count:

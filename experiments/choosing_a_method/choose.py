@@ -8,6 +8,7 @@
         with --seeds 4 --configurations 8 --out experiments/choosing_a_method/defaults.csv   what is kept of it
     python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
     python experiments/choosing_a_method/choose.py page --split evaluation --method auto --out FOLDER/README.md
+    python experiments/choosing_a_method/choose.py summary --method auto --results FOLDER
 
 `run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
 --results, whose files of all parts are read together; FOLDER gets the runs of the page, and can be continued. The
@@ -22,7 +23,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,7 +35,7 @@ import choice_runs
 import choice_scores
 import numpy as np
 import pandas as pd
-from choice_page import page, picture
+from choice_page import ahead_table, page, picture, verdicts
 from choice_peers import PEERS, installed
 from choice_problems import BUDGETS, EVALUATION, problems
 from choice_runs import Job, Kept, jobs, longest, rows_of
@@ -48,15 +49,16 @@ RESULTS = Path("policysearch-results/choosing_a_method")
 LONG, LONG_SEEDS = 3000, 4
 
 
-def methods(groups: Sequence[str], configurations: int) -> list[str]:
-    """Names of methods, or of the groups `ours`, `peers`, `configurations` and `all`."""
+def methods(groups: Sequence[str], configurations: int, peers: Iterable[str] | None = None) -> list[str]:
+    """Names of methods, or of the groups `ours`, `peers`, `configurations` and `all`; `peers` are those installed."""
     found = list[str]()
+    peers = installed() if peers is None else peers
     for name in groups:
         if name == "configurations":
             found += choice_methods.configurations(configurations)
         elif name in ("ours", "peers", "all"):
             found += choice_methods.ours() if name != "peers" else []
-            found += installed() if name != "ours" else []
+            found += peers if name != "ours" else []
         else:
             choice_methods.method(name, 0)  # or says that there is none
             found.append(name)
@@ -99,9 +101,9 @@ def run(asked: argparse.Namespace) -> None:
     _say("", end="\n")
 
 
-def _jobs(asked: argparse.Namespace) -> list[Job]:
+def _jobs(asked: argparse.Namespace, peers: Iterable[str] | None = None) -> list[Job]:
     names = asked.problems or choice_runs.problem_names(asked.split)
-    made = jobs(names, methods(asked.methods, asked.configurations), range(asked.seeds))
+    made = jobs(names, methods(asked.methods, asked.configurations, peers), range(asked.seeds))
     return [job for job in made if choice_runs.budgets_of(job, asked.most)]
 
 
@@ -201,17 +203,30 @@ def _named(configuration: str) -> tuple[str, int]:
 
 def write_page(asked: argparse.Namespace) -> None:
     """Write the page of the evaluation problems, its picture, and the runs, rounded, of which both are made."""
-    runs = choice_runs.keep(choice_runs.read(asked.results), asked.out.parent)
-    made = choice_scores.scored(runs)
-    made = made[made["split"] == EVALUATION]
+    choice_runs.keep(choice_runs.read(asked.results), asked.out.parent)
+    made = evaluated(asked.out.parent)
     command = shlex.join(["python", "experiments/choosing_a_method/choose.py", *sys.argv[1:]])
-    write_text(asked.out, page(made, asked.method, list(PEERS), _jobs(asked), command))
+    write_text(asked.out, page(made, asked.method, list(PEERS), _jobs(asked, PEERS), command))
     drawn = picture(made, asked.method, list(PEERS))
     drawn.savefig(asked.out.parent / "families.png", dpi=90, metadata={"Software": None})
 
 
+def evaluated(folder: Path) -> pd.DataFrame:
+    """The scores of the runs of a folder on evaluation problems."""
+    made = choice_scores.scored(choice_runs.read(folder))
+    return made[made["split"] == EVALUATION]
+
+
+def summary(asked: argparse.Namespace) -> None:
+    """Print what the page says of all cells."""
+    made = evaluated(asked.results)
+    print(verdicts(choice_scores.cells(made, asked.method, list(PEERS))), end="\n\n")
+    print(ahead_table(made, asked.method, [choice_methods.TUNE, *PEERS]))
+
+
 COMMANDS = {
     "run": run, "pilot": pilot, "references": references, "cost": cost, "defaults": defaults, "page": write_page,
+    "summary": summary,
 }  # fmt: skip
 
 
