@@ -39,7 +39,7 @@ Also the default of `tune`. Interquartile mean of the paired differences, with t
 ## By family
 
 Mean score over the problems of a family, with Student's 95 % interval over them; of a family of one problem without.
-The methods stand in the order of their mean over all cells that they have.
+The methods stand in the order of their mean over all cells that they have. {left_out}
 
 ![Mean score after 30, 100 and 300 rollouts, a panel for each family](families.png)
 
@@ -58,16 +58,18 @@ def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: Sequence[
         command: what wrote it.
     """
     found = cells(run, method, peers)
+    level = common(run, method)
     return PAGE.format(
         command=command,
         method=f"`{method}`",
         margin=MARGIN,
         missing=missing(run, wanted),
-        guide=guide(run),
+        guide=guide(level),
         verdicts=verdicts(found),
         behind=behind(found),
         ahead=ahead_table(run, method, [*({TUNE} - {method}), *peers]),
-        families=families(run),
+        families=families(level),
+        left_out=left_out(run, level),
     )
 
 
@@ -125,6 +127,25 @@ def ahead_table(run: pd.DataFrame, method: str, peers: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def common(run: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The rows of cells that `method` has, of methods that have all of these in a family at a budget.
+
+    Means over different problems cannot be compared.
+    """
+    own = run[run["method"] == method][["problem", "budget"]].drop_duplicates()
+    level = run.merge(own, on=["problem", "budget"])
+    count = level.groupby(["family", "budget", "method"])["problem"].transform("nunique")
+    return level[count == level.groupby(["family", "budget"])["problem"].transform("nunique")]
+
+
+def left_out(run: pd.DataFrame, level: pd.DataFrame) -> str:
+    """The cells that are in no mean of a family, as the method's first generation is larger."""
+    there = set(level[["problem", "budget"]].itertuples(index=False, name=None))
+    gone = sorted({*run[["problem", "budget"]].itertuples(index=False, name=None)} - there)
+    names = ", ".join(f"{problem} at {budget}" for problem, budget in gone)
+    return f"Not counted, here and in the guide, are cells that it does not have: {names}." if gone else ""
+
+
 def families(run: pd.DataFrame) -> str:
     """A table for every family: a row per method and a column per budget, the best mean over all first."""
     means = means_of(run)
@@ -169,7 +190,7 @@ def _mean(means: pd.Series, method: str, budget: int) -> str:
 
 def picture(run: pd.DataFrame, method: str, peers: Sequence[str]) -> Any:
     """Mean scores over budgets, a panel for each family: `method`, and the peers in grey, the best of them named."""
-    means = means_of(run).groupby(["family", "method", "budget"]).mean()
+    means = means_of(common(run, method)).groupby(["family", "method", "budget"]).mean()
     names = sorted(means.index.unique("family"))
     rows = -(-len(names) // 3)
     with figure_of(rows, 3, 11.0, 3.0 * rows, sharex=True) as (figure, panels):

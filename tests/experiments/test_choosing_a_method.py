@@ -220,6 +220,20 @@ def test_the_best_peer_is_chosen_on_one_half_of_the_seeds_and_compared_on_the_ot
     assert "| thermal-pid | 30 | b | -0.40" in page
 
 
+def test_means_of_a_family_are_over_the_same_problems(study: Any) -> None:
+    run = table(study, {("thermal-pid", "auto"): 0.2, ("thermal-pid", "a"): 0.1, ("tanks-pid", "a"): 0.9,
+                        ("thermal-pid", "b"): 0.3, ("lqr", "auto"): 0.5, ("lqr", "b"): 0.4})  # fmt: skip
+    level = study.common(run, "auto")
+    assert {*level[["problem", "method"]].itertuples(index=False, name=None)} == {
+        ("thermal-pid", "auto"), ("thermal-pid", "a"), ("thermal-pid", "b"), ("lqr", "auto"), ("lqr", "b"),
+    }  # fmt: skip
+    assert "cells that it does not have: tanks-pid at 30." in study.left_out(run, level)
+    more = table(study, {("tanks-pid", "auto"): 0.7})
+    assert "b" not in {
+        *study.common(pd.concat([run, more]), "auto").query("family == 'controllers'")["method"]
+    }
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
