@@ -114,7 +114,7 @@ def changed() -> dict[str, dict[str, Any]]:
     These are names that a module sets to a literal other than None, so that what differs between processes (a folder
     of their own) and what begins as None (a handle that is opened once) stays as it is in a worker.
     """
-    files = {name: _file_of(module) for name, module in sys.modules.items()}
+    files = {name: _file_of(module) for name, module in sys.modules.copy().items()}  # threads import
     trees = {name: source_tree(file) for name, file in files.items() if file and _is_users(file)}
     found = {
         name: _changed(tree, vars(sys.modules[name]))

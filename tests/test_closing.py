@@ -101,7 +101,9 @@ def test_a_worker_that_is_stopped_closes_what_it_holds_and_ends_its_children(tmp
     file = tmp_path / "held"
     with Workers(counted_env.held, (str(file),), 1) as workers:
         events = workers.run([1], idle_seconds=0.02)
+        limit = time.monotonic() + 60.0
         while not file.exists():
+            assert time.monotonic() < limit, "the task has not begun within 60 s"
             next(events)
         worker = workers.living[0].process
         children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
@@ -195,11 +197,12 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
 def test_ctrl_c_closes_the_environments_of_the_workers() -> None:
     flags = shlex.split("--optimizers random-search hill-climbing --rollouts 100000 --workers 2 --out out")
     process = started("-m", "policysearch.compare", "--tasks", "counted_env:Served-v0", "--runs", "1", *flags)
-    before, built = "", Path("built.txt")
+    before, built, limit = "", Path("built.txt"), time.monotonic() + 120.0
     while (
         before.count("built") < 20 or before != built.read_text()
     ):  # both workers have built all their copies
         assert process.poll() is None
+        assert time.monotonic() < limit, "the copies are not built within 120 s"
         before = built.read_text() if built.exists() else ""
         time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)

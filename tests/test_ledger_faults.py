@@ -10,7 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from policysearch.plain_data import encode
 NAME = "ledger.sqlite"
 #: Kills a child before its first, second, … operation on a file, as Python sees them or as strace does.
 KILLS = """
-    import os, shutil, signal, subprocess, sys
+    import os, shutil, signal, subprocess, sys, time
     from pathlib import Path
     from policysearch.ledger import Ledger, read, set_aside
 
@@ -50,8 +50,11 @@ KILLS = """
             os.waitpid(child, os.WUNTRACED)
             inject = f"inject={CHANGES}:signal=KILL:when={n + 1}"
             tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={CHANGES}", "-e", inject, "-p", str(child)])
+            limit = time.monotonic() + 30.0
             while "TracerPid:\\t0" in Path(f"/proc/{child}/status").read_text():
-                pass
+                if tracer.poll() is not None or time.monotonic() > limit:  # it may be forbidden here
+                    os.kill(child, signal.SIGKILL)
+                    sys.exit("strace has not attached within 30 s")
             os.kill(child, signal.SIGCONT)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if by == "strace":
@@ -328,7 +331,9 @@ def lockless(folder: Path, how: str, *mounts: str) -> Iterator[list[Path]]:
             place.mkdir()
             command = [sys.executable, program, str(folder / "disk"), str(place), how]
             servers.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+            limit = time.monotonic() + 60.0
             while not os.path.ismount(place):
+                assert time.monotonic() < limit, f"{place} is not mounted within 60 s"
                 if servers[-1].poll() is not None:
                     pytest.skip(f"mounting is not allowed: {servers[-1].communicate()[1][-200:]}")
                 time.sleep(0.02)
@@ -337,6 +342,9 @@ def lockless(folder: Path, how: str, *mounts: str) -> Iterator[list[Path]]:
         for place in shown:
             subprocess.run(["/bin/umount", "-l", str(place)], check=False, capture_output=True)
         for server in servers:
+            with suppress(subprocess.TimeoutExpired):
+                server.communicate(timeout=30)
+            server.kill()
             server.communicate()
 
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import forkserver
@@ -93,10 +94,12 @@ def cluster(workers: int, hosts: Hosts | None = None, path: Path = HERE) -> Iter
                 host = {"host": hosts.addresses[number]} if hosts else {}
                 nodes.node(**host, on=[*(hosts.on(number) if hosts else ()), *pinned], path=path)
             engine = opened(f"dask={nodes.file}")
-            while engine.slots() < workers:
-                time.sleep(0.05)
-            yield engine, nodes
-            engine.close()
+            try:
+                while engine.slots() < workers:
+                    time.sleep(0.05)
+                yield engine, nodes
+            finally:
+                engine.close()
         finally:
             nodes.end()
 
@@ -225,6 +228,17 @@ def first_rollout() -> Rows:
         yield "cluster of two, to the first rollout", time.perf_counter() - began, "s", "<= 10"
 
 
+def bare(executor: Executor, tasks: int, at_a_time: int) -> float:
+    """Seconds of processor time that Dask's client takes for a task that sleeps for a second."""
+    began, left, flying = time.process_time(), tasks, set[Future[None]]()
+    while left or flying:
+        new = min(left, at_a_time - len(flying))
+        flying |= {executor.submit(time.sleep, 1.0) for _ in range(new)}
+        left -= new
+        flying = wait(flying, return_when=FIRST_COMPLETED).not_done
+    return (time.process_time() - began) / tasks
+
+
 def scaling(counts: list[int], rounds: int = 10) -> Rows:
     """Workers that sleep for a second, so that a chunk is one rollout."""
     inner = FunctionEvaluator(engine_plants.sleeping, SPACE)
@@ -235,9 +249,11 @@ def scaling(counts: list[int], rounds: int = 10) -> Rows:
             began = time.process_time()
             seconds = timed(partial(far.evaluate, proposal(rounds * workers), KEY))
             spent = time.process_time() - began
+            alone = bare(engine.executor, rounds * workers, 2 * workers)
         yield f"{workers} workers, rollouts of 1 s: efficiency", rounds / seconds, "", ">= 0.95"
         each = 1e3 * spent / (rounds * workers)
         yield f"{workers} workers: the driver's processor time per chunk", each, "ms", "<= 3"
+        yield f"{workers} workers: that of bare tasks of Dask", 1e3 * alone, "ms", ""
 
 
 def written(found: list[tuple[str, float, str, str]], folder: Path) -> None:

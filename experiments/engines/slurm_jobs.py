@@ -6,6 +6,7 @@ The driver runs on a login node, or in a job of its own. A job that ends at its 
 """
 
 import os
+from dataclasses import replace
 
 from dask_jobqueue.slurm import SLURMCluster
 from distributed import Client
@@ -27,4 +28,10 @@ def make() -> Engine:
     cluster.adapt(
         minimum_jobs=int(os.environ.get("JOBS", "4")), maximum_jobs=int(os.environ.get("JOBS", "4"))
     )
-    return opened(Client(cluster).get_executor(pure=False))
+    client = Client(cluster)
+
+    def close() -> None:
+        client.close()
+        cluster.close()  # which ends the jobs
+
+    return replace(opened(client.get_executor(pure=False)), close=close)

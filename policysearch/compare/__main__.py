@@ -92,7 +92,8 @@ class Arguments:
     """Worker processes; the tables do not depend on their number."""
 
     engine: Annotated[str | None, flag("ENGINE", "none")] = None
-    """Make the runs on other machines: dask=ADDRESS, dask=FILE.json, dask, or module:function (an executor)."""
+    """Make the runs on other machines: dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask (its own
+    configuration), or module:function, which returns an executor."""
 
     out: Annotated[Path | None, flag("DIR", "policysearch-results/NAME")] = None
     """Folder that keeps everything; by default a folder of its own for every study."""

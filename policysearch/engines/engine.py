@@ -5,13 +5,13 @@
 The last is a function that returns an executor. `dask` alone takes the scheduler that Dask's own configuration names.
 """
 
+import contextlib
 import gc
 import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,11 @@ from policysearch.engines.guarded import Place
 from policysearch.errors import MACHINE_TROUBLE, CommandError, EndsStudy
 from policysearch.registry import imported
 
-#: Seconds for which the connection to a scheduler may be away, and an answer of it, before it counts as lost.
-SILENT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
-#: Seconds for the first connection.
-CONNECT_SECONDS = 30
+#: Seconds for the first connection, for an answer of a scheduler, and for the farewell.
+CONNECT_SECONDS, ANSWER_SECONDS, CLOSING_SECONDS = 30, 30.0, 10.0
+#: A connection is lost if so many looks, so many seconds apart, find it away. Looks are counted, since a driver that
+#: gets no processor for a while does not look.
+LOOKS, LOOK_SECONDS = 150, 0.05
 FORMS = "dask=tcp://HOST:PORT, dask=tls://HOST:PORT, dask=FILE.json, dask, or module:function"
 
 
@@ -37,9 +38,12 @@ class EngineLost(EndsStudy, RuntimeError):  # noqa: N818 - it states what was fo
 
     exit_code = MACHINE_TROUBLE
 
-    def __init__(self, why: object) -> None:
-        said = "the engine is lost; what was run is kept: when the engine is back, the same command continues"
-        super().__init__(f"{said} ({type(why).__name__}: {why})" if isinstance(why, Exception) else said)
+    def __init__(
+        self,
+        why: Exception | str,
+        said: str = "the engine is lost; what was run is kept: when the engine is back, the same command continues",
+    ) -> None:
+        super().__init__(f"{said} ({f'{type(why).__name__}: {why}' if isinstance(why, Exception) else why})")
 
 
 class WorkerDiffers(EndsStudy):
@@ -102,7 +106,7 @@ def opened(engine: "Engine | Executor | str") -> Engine:
     return Engine(made, partial(_slots, made), partial(made.shutdown, wait=False, cancel_futures=True))
 
 
-@contextmanager
+@contextlib.contextmanager
 def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) -> Iterator[Engine | None]:
     """The engine while it is used, which says its workers; None for None. One that is handed over stays open."""
     if engine is None:
@@ -141,14 +145,26 @@ def _dask(place: str) -> Engine:
     try:
         client = _client(distributed.Client, **(where if place else {}))
     except OSError as error:
-        raise EngineLost(error) from error
+        at = place or "the address of Dask's configuration"
+        raise EngineLost(error, f"engine: nothing answers at {at}: is a scheduler running there?") from error
     except (
         ValueError,
         TypeError,
         RuntimeError,
     ) as error:  # an address of no kind that Dask knows, or without TLS
         raise NoEngine(f"engine: expected {FORMS}, got 'dask={place}': {error}") from error
-    return Engine(client.get_executor(pure=False), partial(_dask_slots, client), client.close)
+    return Engine(
+        client.get_executor(pure=False), partial(_dask_slots, client), partial(_close_client, client)
+    )
+
+
+def _close_client(client: Any) -> None:
+    """End the connection; a scheduler that is gone, or does not answer, has nothing more to say."""
+    try:
+        with _nothing_collected():
+            client.close(timeout=CLOSING_SECONDS)
+    except Exception:  # whatever its connection raises
+        client.status = "closed"  # or Dask tries once more when it is collected
 
 
 def _client(kind: Any, **where: str) -> Any:
@@ -158,16 +174,16 @@ def _client(kind: Any, **where: str) -> Any:
         with _nothing_collected():
             client.__init__(**where, timeout=CONNECT_SECONDS, set_as_default=False)
     except BaseException:
-        with suppress(Exception):  # by how far it has come
+        with contextlib.suppress(Exception):  # by how far it has come
             client.close()
             client._loop_runner.stop()  # which `close` leaves where nothing has answered
         raise
     return client
 
 
-@contextmanager
+@contextlib.contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """A client that is collected as garbage while another one starts waits for ever for a lock of that start."""
+    """A client that is collected as garbage while another one starts, or ends, waits for ever for a lock of that."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -183,11 +199,14 @@ def _dask_slots(client: Any) -> int:
     Raises:
         EngineLost: if the scheduler has not answered for a while.
     """
-    limit = time.monotonic() + SILENT_SECONDS
+    looks = 0
     while client.status != "running":
-        if time.monotonic() > limit or client.status == "closed":
-            raise EngineLost(None)
-        time.sleep(0.05)
+        looks += 1
+        if looks > LOOKS or client.status == "closed":
+            raise EngineLost("the connection to the scheduler has ended")
+        time.sleep(LOOK_SECONDS)
+    if client._handle_report_task.done():  # nothing that is handed out would ever come back
+        raise EngineLost("the scheduler tells nothing more")
     try:
         return len(client.sync(client.scheduler.ncores, callback_timeout=ANSWER_SECONDS))
     except Exception as error:  # whatever its connection raises

@@ -11,7 +11,7 @@ from policysearch.core import Evaluation, Proposal
 from policysearch.engines.chunk import Order, Sent, run
 from policysearch.engines.engine import Engine, EngineLost
 from policysearch.engines.fingerprint import Fingerprint
-from policysearch.engines.flights import LOST, Flight, Flights, Say
+from policysearch.engines.flights import COUNT_SECONDS, LOST, Flight, Flights, Say
 from policysearch.evaluators.pool import STOPPED
 from policysearch.evaluators.runner import Divisible, Outcome, Pair, Runner, collect
 from policysearch.seeding import Key
@@ -22,8 +22,9 @@ from policysearch.wire import message
 CHUNK_SECONDS, SHORT_SECONDS, AHEAD = 0.5, 0.05, 2
 #: The most rollouts of a chunk while nothing is known of their time.
 FIRST_CHUNK = 64
-#: A chunk is late after this many times what it should take, and so many seconds.
-LATE_TIMES, LATE_SECONDS = 3.0, 1.0
+#: A chunk is late after this many times what it should take, and so many seconds; or after so many seconds while
+#: nothing is known of their time.
+LATE_TIMES, LATE_SECONDS, FIRST_LATE_SECONDS = 3.0, 1.0, 120.0
 
 
 @dataclass(eq=False)
@@ -51,7 +52,7 @@ class Pace:
     def late(self, flight: Flight[Pair]) -> float:
         """Seconds after which a chunk is late."""
         if self.each is None:
-            return float("inf")
+            return FIRST_LATE_SECONDS
         return LATE_SECONDS + LATE_TIMES * AHEAD * self.alone * self._rounds(len(flight.tasks))
 
     def size(self, left: int, slots: int) -> int:
@@ -81,10 +82,10 @@ class Chunks:
             busy += 1
         for flight in self.flights.overdue(self.pace.late):
             if pairs := [pair for pair in flight.tasks if pair not in self.outcomes]:
-                self._submit(pairs)
+                self._submit(pairs, flight)
 
-    def _submit(self, pairs: list[Pair]) -> None:
-        self.flights.submit(run, self.order(pairs), pairs)
+    def _submit(self, pairs: list[Pair], copy_of: Flight[Pair] | None = None) -> None:
+        self.flights.submit(run, self.order(pairs), pairs, copy_of=copy_of)
 
     def take_in(self) -> list[Pair]:
         """What has come of them; gives rollouts that were lost for good."""
@@ -135,6 +136,7 @@ class EngineEvaluator(Runner):
         fingerprint = Fingerprint.of(packed, depends)
         self.sent = Sent(packed, fingerprint, inner.common_random_numbers, timeout, memory_limit)
         self._pace, self._closed = Pace(), False
+        self._counted = 0, -COUNT_SECONDS  # slots, and when: they are not asked for every proposal
 
     def compile(self) -> int:
         """Compile what the evaluator compiles."""
@@ -151,18 +153,19 @@ class EngineEvaluator(Runner):
         return collect(proposal, self._outcomes(proposal, key))
 
     def _outcomes(self, proposal: Proposal, key: Key) -> Iterator[Outcome]:
-        flights = Flights(self.engine, self.say, deque(proposal.pairs))
+        flights = Flights(self.engine, self.say, deque(proposal.pairs), *self._counted)
         chunks = Chunks(flights, lambda pairs: Order.of(self.sent, proposal, key, pairs), self._pace, {})
         try:
             while len(chunks.outcomes) < proposal.cost:
                 if self._closed:
-                    raise EngineLost(None)
+                    raise EngineLost("it was closed")
                 flights.count()
                 chunks.hand_out()
                 for i, j in chunks.take_in():
                     reason = f"{STOPPED}: {LOST}"
                     chunks.outcomes[i, j] = Outcome.failed(i, j, self.inner.seed(key, i, j), reason)
         finally:
+            self._counted = flights.slots, flights.counted
             flights.cancel()
         for outcome in chunks.outcomes.values():
             yield self._seeded(outcome, key)

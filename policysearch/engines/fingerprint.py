@@ -48,8 +48,9 @@ class Fingerprint:
         """
         texts = {part for _, part, _ in pickletools.genops(message) if isinstance(part, str)}
         found = Digests()
-        for name in sorted({text.partition(":")[0] for text in texts} & sys.modules.keys()):
-            found |= of_module(name)
+        for name in sorted({text.partition(":")[0] for text in texts}):
+            if name in sys.modules:
+                found |= of_module(name)
         return cls.of_digests(found | of_files(depends))
 
     @classmethod

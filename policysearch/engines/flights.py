@@ -33,7 +33,9 @@ class Flight(Generic[T]):
     tasks: list[T]
     began: float
     seconds: float  # that they were given, if they were given a time
+    copies: int = 0  # of these tasks that were handed out before, and were late
     doubled: bool = False
+    cancelled: bool = False  # by the engine, which did not run it
 
 
 @dataclass(eq=False)
@@ -44,9 +46,9 @@ class Flights(Generic[T]):
     say: Say
     pending: deque[T]
     slots: int = 0
+    counted: float = -COUNT_SECONDS
     flying: dict["Future[Any]", Flight[T]] = field(default_factory=dict)
     losses: Counter[T] = field(default_factory=Counter)
-    counted: float = -COUNT_SECONDS
 
     def count(self) -> None:
         """Ask for the slots, unless that was a moment ago; workers that join late count.
@@ -69,7 +71,14 @@ class Flights(Generic[T]):
         """Flights that are not run twice."""
         return sum(not flight.doubled for flight in self.flying.values())
 
-    def submit(self, run: Callable[[Any], Any], order: Any, tasks: list[T], seconds: float = 0.0) -> None:
+    def submit(
+        self,
+        run: Callable[[Any], Any],
+        order: Any,
+        tasks: list[T],
+        seconds: float = 0.0,
+        copy_of: Flight[T] | None = None,
+    ) -> None:
         """Hand out tasks.
 
         Raises:
@@ -79,18 +88,19 @@ class Flights(Generic[T]):
             future = self.engine.executor.submit(run, order)
         except (BrokenExecutor, OSError) as error:
             raise EngineLost(error) from error
-        except RuntimeError as error:
+        except Exception as error:
             if "shutdown" not in str(error):  # an executor that was shut down says so
                 self.engine.slots()  # or it is lost
                 raise
             raise EngineLost(error) from error
-        self.flying[future] = Flight(tasks, time.monotonic(), seconds)
+        copies = 0 if copy_of is None else copy_of.copies + 1
+        self.flying[future] = Flight(tasks, time.monotonic(), seconds, copies)
 
     def overdue(self, late: Callable[[Flight[T]], float]) -> Iterator[Flight[T]]:
-        """Those that are late now, after so many seconds; each is told once."""
+        """Those that are late now, after so many seconds, each once; from the second copy on, twice as late each."""
         now = time.monotonic()
         for flight in [each for each in self.flying.values() if not each.doubled]:
-            if now - flight.began > late(flight):
+            if now - flight.began > late(flight) * max(1, 2 ** (flight.copies - 1)):
                 flight.doubled = True
                 yield flight
 
@@ -105,7 +115,9 @@ class Flights(Generic[T]):
             time.sleep(WAIT_SECONDS)
         done, _ = wait(self.flying, timeout=WAIT_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
-            yield self.flying.pop(future), self._answer(future)
+            flight = self.flying.pop(future)
+            flight.cancelled = future.cancelled()
+            yield flight, self._answer(future)
 
     def _answer(self, future: "Future[Any]") -> Any:
         try:
@@ -116,6 +128,10 @@ class Flights(Generic[T]):
             if isinstance(error, KeyboardInterrupt):
                 raise
             self.engine.slots()  # or it is lost
+            # What it is sent cannot be read there, as without this package; a scheduler of Dask says the second.
+            if isinstance(error, ImportError) or "deserializ" in str(error):
+                reason = f"{type(error).__name__}: {error}"
+                raise WorkerFailed(f"what it is sent cannot be read there ({reason})") from error
             return None
         if isinstance(answer, Refused):
             raise (WorkerDiffers if answer.differs else WorkerFailed)(answer.reason)
@@ -131,9 +147,12 @@ class Flights(Generic[T]):
         return left
 
     def lose(self, flight: Flight[T], done: Collection[T]) -> list[T]:
-        """Hand out the tasks of a lost flight again; gives those that were lost too often, which are not."""
+        """Hand out the tasks of a lost flight again; gives those that were lost too often, which are not.
+
+        Those of one that was cancelled do not count: Dask cancels all when the connection was away for a moment.
+        """
         left = self.give_back(flight, done)
-        self.losses.update(left)
+        self.losses.update([] if flight.cancelled else left)
         given_up = [task for task in left if self.losses[task] >= MAX_LOSSES]
         for task in given_up:
             self.pending.remove(task)

@@ -22,6 +22,8 @@ A = TypeVar("A")
 #: A driver from which nothing differed is compared again after so many seconds, and so many times what that takes:
 #: to read modules and data may take longer than a chunk.
 CHECK_SECONDS, CHECK_TIMES = 5.0, 100.0
+#: Drivers of which that is known; the one that was compared longest ago is forgotten.
+MAX_DRIVERS = 16
 
 _lock = threading.Lock()  # evaluators are not made for the threads of one process
 _until: dict[str, float] = {}  # when drivers from which nothing differed are compared again
@@ -74,5 +76,8 @@ def _differences(fingerprint: Fingerprint) -> list[str]:
     lines = fingerprint.differences()
     if not lines:
         now = time.monotonic()
+        _until.pop(name, None)
+        while len(_until) >= MAX_DRIVERS:
+            del _until[next(iter(_until))]
         _until[name] = now + max(CHECK_SECONDS, CHECK_TIMES * (now - began))
     return lines

@@ -201,13 +201,13 @@ class Slices:
             self._submit(group)
         for flight in flights.overdue(lambda flight: flight.seconds + LATE_SECONDS):
             if jobs := [job for job in flight.tasks if job not in self._done]:
-                self._submit(jobs)
+                self._submit(jobs, flight)
 
     def _processors(self) -> int | None:
         """Of the largest worker that has answered."""
         return max((place.processors for place in self._flights.engine.seen.values()), default=None)
 
-    def _submit(self, jobs: list[Job]) -> None:
+    def _submit(self, jobs: list[Job], copy_of: Flight[Job] | None = None) -> None:
         taken = min(self._taken[job] for job in jobs[: self._processors()])
         order = Order(
             tuple(self._posted[job] for job in jobs),
@@ -217,7 +217,7 @@ class Slices:
             bool(self._flights.pending),
             frozenset(self._explained),
         )
-        self._flights.submit(run, order, jobs, order.seconds)
+        self._flights.submit(run, order, jobs, order.seconds, copy_of)
 
     def _lost(self, flight: Flight[Job]) -> Iterator[Event]:
         for job in self._flights.lose(flight, self._done):

@@ -96,11 +96,17 @@ class Live:
     known: int  # its records so far
 
     def news(self, piece: Piece) -> None:
-        """Take in what has happened since."""
+        """Take in what has happened since.
+
+        Raises:
+            RuntimeError: if there is nothing more, though it has not ended: to wait for it would be for ever.
+        """
         try:
-            event = next(self.events, None)
+            event = next(self.events)
         except ReplayDiffers as differs:
             event, piece.end = None, differs
+        except StopIteration:
+            raise RuntimeError(f"the run of {piece.job} has no end") from None
         if isinstance(event, list):
             piece.progress += event
             self.known += sum(step.record is not None for step in event)
@@ -128,17 +134,15 @@ def _run(order: Order) -> Sliced:
             posted = waiting.popleft()
             name = posted.study, posted.job
             pieces[name] = Piece(posted.job, len(posted.known))
-            open_.append(name)
             _begin(order, posted, threads)
-            _live[name].news(pieces[name])  # which hands it to its process
+            _hear(name, pieces[name], order)  # which hands it to its process
+            open_ += [name] if pieces[name].end is None else []
         if not open_ or (order.more and not waiting and len(open_) < len(order.posted)):
             break  # the rest are under way, and a processor will be free
         pipes = [worker.pipe for name in open_ for worker in _live[name].crew.living]
         connection.wait(pipes, min(TICK_SECONDS, max(0.0, until - time.monotonic())))
         for name in open_:
-            _live[name].news(pieces[name])
-            if pieces[name].end is not None:
-                _free(name, order)
+            _hear(name, pieces[name], order)
     return Sliced(tuple(pieces.values()), here())
 
 
@@ -163,6 +167,17 @@ def _begin(order: Order, posted: Posted, threads: int) -> None:
     )
     events = happenings(crew, {posted.job: posted}, threads, set(order.explained), idle_seconds=0.0)
     _live[name] = Live(crew, events, len(posted.known))
+
+
+def _hear(name: tuple[str, Job], piece: Piece, order: Order) -> None:
+    """Take in what a run tells. One that has ended, or cannot be made, is not kept: it would tell nothing more."""
+    try:
+        _live[name].news(piece)
+    except BaseException:
+        _live.pop(name).crew.close()
+        raise
+    if piece.end is not None:
+        _free(name, order)
 
 
 def _free(name: tuple[str, Job], order: Order) -> None:

@@ -99,7 +99,7 @@ def tune(
     with ExitStack() as stack:
         tuning = replace(tuning, say=stack.enter_context(_silence(tuning)).hearing(tuning.say))
         where = stack.enter_context(engines.using(engine, tuning.say))
-        runner = partial(_runner, space=space, typed=typed, settings=settings, workers=workers, engine=where)
+        runner = partial(_runner, space=space, typed=typed, tuning=tuning, workers=workers, engine=where)
         plant = stack.enter_context(runner(function))
         plants = {name: (run, stack.enter_context(runner(run))) for name, run in (perturb or {}).items()}
         runs = partial(what_is_run, [function, *(perturb or {}).values(), typed], tuning)
@@ -219,7 +219,7 @@ def _runner(
     *,
     space: Space,
     typed: type | None,
-    settings: TuneSettings,
+    tuning: Tuning,
     workers: int,
     engine: engines.Engine | None,
 ) -> Runner:
@@ -228,6 +228,7 @@ def _runner(
     Raises:
         ValueError: for a program that is not there, or a function that cannot be sent to another process.
     """
+    settings, say = tuning.settings, tuning.say
     scenarios = Scenarios.of(settings.scenarios, settings.objective).values
     timeout, wanted = settings.timeout, asked(settings)
     files: dict[str, Any] = {"template": settings.template or (), "directory": settings.directory}
@@ -238,7 +239,7 @@ def _runner(
         if engine is None:
             return program
         inner, named = program.sent
-        return EngineEvaluator(inner, engine, depends=(*settings.depends, *named))
+        return EngineEvaluator(inner, engine, depends=(*settings.depends, *named), say=say)
     if given := [name for name, value in files.items() if value]:
         raise ValueError(f"{' and '.join(given)}: expected a command that they are for, got {name_of(run)}")
     evaluator = FunctionEvaluator(_Typed(run, typed) if typed else run, space, scenarios=scenarios, **wanted)
@@ -246,7 +247,8 @@ def _runner(
         return evaluator
     try:
         if engine is not None:
-            return EngineEvaluator(evaluator, engine, timeout=timeout, depends=tuple(settings.depends))
+            depends = tuple(settings.depends)
+            return EngineEvaluator(evaluator, engine, timeout=timeout, depends=depends, say=say)
         check(evaluator)
     except Exception as error:  # whatever the objects inside raise when they are to be sent
         raise ValueError(

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from cluster import WITH_PARENT
+from cluster import WITH_PARENT, wait_until
 from namespaces import POSSIBLE, Hosts
 
 INSTALLED = POSSIBLE and all(shutil.which(name) for name in ("slurmctld", "slurmd", "munged", "sbatch"))
@@ -82,8 +82,7 @@ class Slurm:
         self._start(
             "munged", "--foreground", "--force", *(f"--{flag}={file}" for flag, file in files.items())
         )
-        while not (self.folder / "munge.socket").exists():
-            time.sleep(0.05)
+        wait_until((self.folder / "munge.socket").exists, "the socket of munge")
 
     def _start(self, *command: str) -> None:
         with (self.folder / "daemons.log").open("ab") as log:

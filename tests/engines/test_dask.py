@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,14 +28,15 @@ from policysearch.compare.__main__ import main
 from policysearch.compare.api import compare
 from policysearch.compare.journal import NAME, StudyJournal
 from policysearch.compare.result import CompareResult
-from policysearch.engines import Engine, EngineLost, WorkerDiffers, opened
+from policysearch.engines import Engine, EngineLost, WorkerDiffers, opened, runs
+from policysearch.engines import engine as engine_module
 from policysearch.ledger import read
 from policysearch.space import Parameter, Space
 from policysearch.tune.result import TuneResult
 
 sys.path.append(str(Path(__file__).parent))
 import plants
-from cluster import HERE, TESTS, Cluster
+from cluster import HERE, TESTS, Cluster, wait_until
 
 SPACE = Space((Parameter("x", 2.0, -5.0, 5.0),))
 pytestmark = [
@@ -94,7 +94,7 @@ def same(far: TuneResult, near: TuneResult) -> None:
 def test_a_tuning_has_the_bits_of_a_local_one_though_a_worker_and_a_node_are_killed_and_another_joins(
     cluster: Cluster,
 ) -> None:
-    engine = opened(cluster.name)
+    engine = cluster.engine()
     far = tuned(engine, progress=at(3, 5, act=losses(cluster, engine)))
     assert len(engine.seen) == 3
     same(far, tuned(None, workers=4))
@@ -103,9 +103,8 @@ def test_a_tuning_has_the_bits_of_a_local_one_though_a_worker_and_a_node_are_kil
 
 def test_a_node_that_is_stopped_holds_up_nothing(cluster: Cluster) -> None:
     nodes = [cluster.worker(), cluster.worker()]
-    engine = opened(cluster.name)
-    while engine.slots() < 2:
-        time.sleep(0.05)
+    engine = cluster.engine()
+    wait_until(lambda: engine.slots() == 2, "two workers")
     engine.close()
     same(
         tuned(cluster.name, progress=at(3, act=lambda: cluster.signal(nodes[0], signal.SIGSTOP))),
@@ -134,12 +133,15 @@ def near() -> str:
 def test_a_comparison_has_the_tables_of_a_local_one_though_a_worker_and_a_node_are_killed_and_another_joins(
     cluster: Cluster, near: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    engine, evaluated = opened(cluster.name), StudyJournal.evaluated
-    acting = at(4, 40, act=losses(cluster, engine))
+    monkeypatch.setattr(runs, "FIRST_SLICE", 0.3)  # so that much is left to do after the first answers
+    engine, evaluated = cluster.engine(), StudyJournal.evaluated
+    acted, act = list[int](), losses(cluster, engine)
 
     def counting(*arguments: object) -> None:
         evaluated(*arguments)  # type: ignore[arg-type]
-        acting()
+        if len(acted) < 2 and len(engine.seen) > len(acted):  # a worker has answered for the first time
+            acted.append(len(engine.seen))
+            act()
 
     monkeypatch.setattr(StudyJournal, "evaluated", counting)
     assert frames(compare(STUDY, engine=engine, progress=False, out=tmp_path / "out")) == near
@@ -233,6 +235,25 @@ def test_messages_are_encrypted_and_who_has_no_certificate_is_not_answered(
         assert far.history.equals(tune(plants.cost, SPACE, 20, "random-search").history)
     finally:
         cluster.close()
+
+
+def test_a_connection_that_tells_nothing_more_is_an_engine_that_is_lost(cluster: Cluster) -> None:
+    """Dask's client stays in the state running when what listens to the scheduler has ended by an error."""
+    engine = cluster.engine()
+    (client,) = engine.slots.args  # type: ignore[attr-defined]
+    assert engine.slots() == 0
+    client.loop.add_callback(client._handle_report_task.cancel)
+    wait_until(client._handle_report_task.done, "the end of the task")
+    assert client.status == "running"
+    with pytest.raises(EngineLost, match="tells nothing more"):
+        engine.slots()
+    engine.close()
+
+
+def test_an_address_at_which_nothing_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(EngineLost, match=r"^engine: nothing answers at tcp://127\.0\.0\.1:1: is a scheduler"):
+        opened("dask=tcp://127.0.0.1:1")
 
 
 def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Cluster) -> None:

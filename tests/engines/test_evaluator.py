@@ -1,10 +1,12 @@
 """Rollouts on an engine have the bits of the evaluator that is sent there, whatever happens to chunks and workers."""
 
+import collections
 import dataclasses
 import multiprocessing
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policysearch import tune
 from policysearch.core import Evaluation, Proposal
 from policysearch.engines import (
     Engine,
@@ -84,8 +87,15 @@ class Scripted(Executor):
                 future.set_exception(RuntimeError("KilledWorker"))
             case "hung":
                 self.hung.append(future)
+            case "unread":
+                future.set_exception(ModuleNotFoundError("No module named 'policysearch'"))
+            case "cancelled":
+                future.cancel()
+                future.set_running_or_notify_cancel()
             case "broken":
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            case "closed":
+                raise Exception("Client is closed. Can't send update-graph message.")
             case "mistaken":
                 raise RuntimeError("a mistake of another kind")
         return future
@@ -215,6 +225,36 @@ def test_a_late_chunk_is_run_twice_without_waiting_for_a_free_slot(monkeypatch: 
     assert all(future.cancelled() for future in executor.hung)
 
 
+def test_the_first_chunk_may_be_late_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "FIRST_LATE_SECONDS", 0.05)
+    executor, engine = scripted(lambda i: "hung" if i == 0 else "run")
+    asked = proposal(1, 1)
+    same(engine.evaluate(asked, KEY), FunctionEvaluator(plants.cost, SPACE).evaluate(asked, KEY))
+    assert len(executor.orders) == 2
+
+
+def test_every_copy_of_a_late_chunk_waits_twice_as_long_as_the_one_before() -> None:
+    held: flights.Flights[int] = flights.Flights(Engine(Scripted(), lambda: 1), print, collections.deque())
+    began = time.monotonic() - 3.5
+    for copies in (0, 1, 2, 3, 4):
+        held.flying[Future()] = flights.Flight([copies], began, 0.0, copies)
+    late = [flight.copies for flight in held.overdue(lambda flight: 1.0)]
+    assert late == [0, 1, 2]  # after 1, 1, 2, 4, 8 s
+
+
+def test_a_worker_that_cannot_read_what_it_is_sent_fails_no_rollout() -> None:
+    _, engine = scripted(lambda i: "unread" if i == 1 else "run")
+    with pytest.raises(WorkerFailed, match=r"cannot be read there \(ModuleNotFoundError: No module named"):
+        engine.evaluate(proposal(), KEY)
+
+
+def test_a_chunk_that_the_engine_has_cancelled_was_not_lost() -> None:
+    executor, engine = scripted(lambda i: "cancelled" if i < 5 else "run")
+    asked = proposal(1, 1)
+    same(engine.evaluate(asked, KEY), FunctionEvaluator(plants.cost, SPACE).evaluate(asked, KEY))
+    assert len(executor.orders) == 6
+
+
 def test_slots_are_asked_anew_and_waiting_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flights, "COUNT_SECONDS", 0.01)
     slots = iter([0, 0, 0])
@@ -226,11 +266,44 @@ def test_slots_are_asked_anew_and_waiting_is_said_once(monkeypatch: pytest.Monke
     assert said == ["waiting for workers", "engine: 3 workers"]
 
 
+def test_a_tuning_says_that_it_waits_and_how_many_workers_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_tune_pictures: None
+) -> None:
+    monkeypatch.setattr(flights, "COUNT_SECONDS", 0.01)
+    slots = iter([0, 0, 0])
+    engine = Engine(Scripted(), lambda: next(slots, 3))
+    tune(plants.cost, SPACE, 20, "random-search", goal="minimise", engine=engine, progress=True)
+    said = capsys.readouterr().err
+    assert said.index("waiting for workers") < said.index("engine: 3 workers")
+
+
+def test_slots_are_not_asked_for_every_proposal() -> None:
+    asked = list[int]()
+    engine = Engine(Scripted(), lambda: asked.append(0) or 2)  # type: ignore[func-returns-value]
+    far = EngineEvaluator(FunctionEvaluator(plants.cost, SPACE), engine)
+    for _ in range(5):
+        far.evaluate(proposal(1, 1), KEY)
+    assert len(asked) < 5
+
+
 def test_an_engine_that_takes_no_tasks_is_lost_and_the_same_command_continues() -> None:
     _, engine = scripted(lambda i: "broken")
     with pytest.raises(EngineLost, match="the same command continues") as caught:
         engine.evaluate(proposal(), KEY)
     assert caught.value.exit_code == 3
+
+
+def test_an_executor_that_takes_nothing_is_asked_whether_its_engine_is_lost() -> None:
+    executor, _ = scripted(lambda i: "closed")
+
+    def slots() -> int:
+        if executor.orders:
+            raise EngineLost("its scheduler is gone")
+        return 1
+
+    engine = EngineEvaluator(FunctionEvaluator(plants.cost, SPACE), Engine(executor, slots))
+    with pytest.raises(EngineLost, match=r"the same command continues \(its scheduler is gone\)"):
+        engine.evaluate(proposal(), KEY)
 
 
 def test_what_an_executor_raises_for_another_reason_is_no_lost_engine() -> None:
@@ -313,6 +386,15 @@ def test_a_driver_from_which_nothing_differed_is_compared_again_after_a_while(
     refused = guarded.guarded(fingerprint, lambda: 3)
     assert isinstance(refused, Refused)
     assert "data.csv is another one" in refused.reason
+
+
+def test_a_worker_forgets_the_drivers_that_it_compared_longest_ago(tmp_path: Path) -> None:
+    for number in range(2 * guarded.MAX_DRIVERS):
+        data = tmp_path / f"{number}.csv"
+        data.touch()
+        fingerprint = Fingerprint.of(evaluator.message(plants.cost), (str(data),))
+        assert guarded.guarded(fingerprint, lambda: 3) == 3
+    assert len(guarded._until) == guarded.MAX_DRIVERS
 
 
 def test_a_message_names_the_modules_of_its_function() -> None:

@@ -16,7 +16,7 @@ import policysearch
 from policysearch.compare.api import compare
 from policysearch.compare.journal import StudyJournal
 from policysearch.core import Evaluation, Proposal
-from policysearch.engines import Engine, EngineEvaluator, opened
+from policysearch.engines import Engine, EngineEvaluator
 from policysearch.evaluators import FunctionEvaluator
 from policysearch.space import Parameter, Space
 
@@ -25,7 +25,7 @@ sys.path += [
     str(Path(policysearch.__file__).parent.parent / "experiments/benchmarks"),
 ]
 import plants
-from cluster import Cluster
+from cluster import Cluster, wait_until
 from namespaces import POSSIBLE, Hosts
 
 SPACE = Space((Parameter("x", 0.0, -5.0, 5.0),))
@@ -61,9 +61,8 @@ def cluster(hosts: Hosts, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def of_two(cluster: Cluster) -> Engine:
-    engine = opened(cluster.name)
-    while engine.slots() < 2:
-        time.sleep(0.05)
+    engine = cluster.engine()
+    wait_until(lambda: engine.slots() == 2, "two workers")
     return engine
 
 

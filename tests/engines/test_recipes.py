@@ -5,7 +5,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ sys.path += [
     str(Path(__file__).parent),
     str(Path(policysearch.__file__).parent.parent / "experiments/benchmarks"),
 ]
+from cluster import wait_until
 from namespaces import Hosts
 from slurm import INSTALLED, Slurm
 
@@ -52,12 +52,18 @@ def run(*command: str, folder: Path, act: Callable[[], object] | None = None, **
     environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": path} | variables
     with (folder / "said.txt").open("wb") as said:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
-        while act is not None and generations(folder / "out") < 20:
-            assert process.poll() is None
-            time.sleep(0.1)
-        if act is not None:
-            act()
-        code = process.wait(300)
+        try:
+            if act is not None:
+                wait_until(
+                    lambda: process.poll() is not None or generations(folder / "out") >= 20,
+                    "20 generations",
+                    200,
+                )
+                assert process.poll() is None
+                act()
+            code = process.wait(300)
+        finally:
+            process.terminate()  # a recipe ends what it has started
     assert code == 0, [file.read_text(encoding="utf-8")[-2000:] for file in folder.glob("*.[to][xu]t")]
 
 

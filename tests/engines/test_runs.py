@@ -15,13 +15,17 @@ from policysearch.compare.api import compare
 from policysearch.compare.comparison import Comparison
 from policysearch.compare.here import run_all
 from policysearch.compare.journal import NAME, StudyJournal
-from policysearch.compare.run import Job
+from policysearch.compare.run import Job, Result
 from policysearch.compare.session import Shard, StudySession, dealt
 from policysearch.compare.study import Study
 from policysearch.compare.workers import Work
 from policysearch.engines import Engine, EngineLost, WorkerDiffers, chunk, runs, slices
+from policysearch.engines.fingerprint import Fingerprint, software
+from policysearch.engines.guarded import Refused
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.ledger import read
+from policysearch.plain_data import encode
+from policysearch.wire import message
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -122,6 +126,31 @@ def test_the_runs_of_the_latest_slice_are_kept_and_others_are_replayed(short_sli
     replays = [order for order in executor.orders if any(posted.known for posted in order.posted)]
     assert len(replays) > 2
     assert not slices._live
+
+
+def test_a_run_that_cannot_be_made_is_refused_again_and_not_waited_for() -> None:
+    chosen = study()
+    fingerprint = Fingerprint(software(), {}, {})
+    posted = slices.Posted(encode(chosen.document()), Job("lqr", "cma-es", 0))
+    order = slices.Order((posted,), b"no message", fingerprint, 60.0, False, frozenset())
+    for _ in range(2):
+        answer = slices.run(order)
+        assert isinstance(answer, Refused)
+        assert "could not start" in answer.reason
+    assert not slices._live
+
+
+def test_a_run_that_has_ended_is_not_kept_also_if_nothing_but_its_end_is_new(short_slices: None) -> None:
+    """The answer of a slice may be lost on the way to the driver, which then asks for the same once more."""
+    chosen = study(runs=1)
+    posted = [slices.Posted(encode(chosen.document()), Job("lqr", name, 0)) for name in chosen.optimizers]
+    order = slices.Order(tuple(posted), message({}), Fingerprint(software(), {}, {}), 60.0, True, frozenset())
+    for _ in range(2):
+        answer = slices.run(order)
+        assert isinstance(answer, slices.Sliced)
+        assert any(isinstance(piece.end, Result) for piece in answer.pieces)
+        kept = {name for _, name in slices._live}
+        assert kept.isdisjoint(piece.job for piece in answer.pieces if piece.end is not None)
 
 
 def test_with_fewer_runs_than_workers_rollouts_go_out() -> None:
