@@ -6,6 +6,7 @@ Only light modules are imported here, so that `--help` answers at once.
 import contextlib
 import dataclasses
 import errno
+import gc
 import os
 import sys
 import tomllib
@@ -60,13 +61,24 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
     before, code = leftovers.alive(), 1
     os.environ["MPLBACKEND"] = "agg"  # pictures need no window, and a notebook's backend may not be installed
     try:
-        with guarded():
+        with guarded(), _seldom_collected():
             code = _exit_code(command, interrupted)
     finally:
         left = leftovers.alive() - before
         leftovers.end_children(left, leftovers.GRACE)
         leftovers.exit_without(left, code)
     return code
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for garbage in cycles a tenth as often: a short command mostly makes modules, none of which is garbage."""
+    newest, *older = gc.get_threshold()
+    gc.set_threshold(10 * newest, *older)
+    try:
+        yield
+    finally:
+        gc.set_threshold(newest, *older)
 
 
 def _exit_code(command: Callable[[], int], interrupted: str) -> int:

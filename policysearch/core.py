@@ -234,7 +234,7 @@ class Evaluation:
     @cached_property
     def measured(self) -> Int[Array, "m"]:
         """Indices of the candidates that were measured or tried to be: all but the unmeasured ones."""
-        return np.setdiff1d(np.arange(len(self.returns)), self.unmeasured)
+        return np.delete(np.arange(len(self.returns)), self.unmeasured)
 
     @cached_property
     def fitness(self) -> Float[Array, "n"]:

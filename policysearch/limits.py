@@ -86,12 +86,13 @@ class Watch:
                 return
 
     def _reached(self, made: Generation) -> tuple[Ending, str]:
-        means = self._values(made.evaluation)
-        best = float(means[np.isfinite(means)].max(initial=-np.inf))
-        if best > self._best:
-            self._best, self._improved = best, made.rollouts
-        self._largest = max(self._largest, made.proposal.cost)
         limits, sign = self.limits, -1.0 if self.limits.minimise else 1.0
+        if limits.target is not None or limits.patience is not None:
+            means = self._values(made.evaluation)
+            best = float(means[np.isfinite(means)].max(initial=-np.inf))
+            if best > self._best:
+                self._best, self._improved = best, made.rollouts
+        self._largest = max(self._largest, made.proposal.cost)
         if limits.target is not None and self._best >= sign * limits.target:
             reached = f"a candidate reached the target of {limits.target:g} with {sign * self._best:.4g}"
             return "target", f"{reached}, after {made.rollouts} rollouts"

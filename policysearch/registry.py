@@ -108,7 +108,13 @@ def imported(place: str) -> Any:
 @cache
 def entry_points(group: str) -> dict[str, EntryPoint]:
     """What installed packages declare in an entry-point group, by name."""
-    return {entry.name: entry for entry in importlib.metadata.entry_points(group=group)}
+    return {entry.name: entry for entry in declared().select(group=group)}
+
+
+@cache
+def declared() -> Any:
+    """What installed packages declare, in all groups: their files are read once."""
+    return importlib.metadata.entry_points()
 
 
 @cache

@@ -47,3 +47,13 @@ def test_nothing_is_imported_that_is_not_needed() -> None:
     lines = done.stdout.splitlines()
     assert [line for line in lines if not line.endswith("[]") and line != "cma [] True"] == [], done.stdout
     assert len(lines) == 12
+
+
+def test_the_list_of_methods_is_shown_without_what_parses_flags() -> None:
+    code = (
+        "import io, contextlib, sys; from policysearch.compare.__main__ import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): code = main(['--list'])\n"
+        "print(code, 'typeguard' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 False\n"

@@ -213,12 +213,12 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: that raises the number.
 LOGICAL_LINES = {
     "visible": 15, "files": 70, "streams": 48,
-    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 43, "core": 155, "registry": 111, "elementary": 105, "jit": 123,
-    "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 130, "plain_data": 49, "ledger": 474,
+    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 43, "core": 155, "registry": 113, "elementary": 105, "jit": 123,
+    "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 137, "plain_data": 49, "ledger": 474,
     "reuse": 30, "digests": 410,
-    "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 451, "optimizers": 1902,
-    "ask_tell": 170, "search": 60, "limits": 63, "wire": 100, "evaluators": 2339, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 288,
-    "compare": 3581, "testing": 356, "engines": 776, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 860, "hitl": 5812, "watch": 1240,
+    "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 453, "optimizers": 1902,
+    "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2339, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 288,
+    "compare": 3584, "testing": 356, "engines": 776, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 860, "hitl": 5812, "watch": 1240,
 }  # fmt: skip
 
 

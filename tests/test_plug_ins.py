@@ -53,8 +53,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     lines = [f"[policysearch.{group}]\n{line.format(HERE)}\n" for group, line in groups.items()]
     (folder / "entry_points.txt").write_text("\n".join(lines) + "\n[policysearch.optimizers.x]\n")
     monkeypatch.syspath_prepend(tmp_path)
+    registry.declared.cache_clear()
     registry.entry_points.cache_clear()
     yield
+    registry.declared.cache_clear()
     registry.entry_points.cache_clear()
 
 

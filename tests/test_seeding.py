@@ -1,5 +1,7 @@
 """Streams keyed by meaning."""
 
+import hashlib
+import json
 import subprocess
 import sys
 
@@ -19,6 +21,13 @@ KEYS = st.lists(st.one_of(st.integers(-(2**70), 2**70), st.text(max_size=4)), ma
 def test_streams_are_equal_exactly_when_their_names_are(a: Key, b: Key) -> None:
     assert (stream(*a).bytes(16) == stream(*b).bytes(16)) == (a == b)
     assert stream(*a).bytes(16) == stream(*a).bytes(16)
+
+
+@given(KEYS)
+def test_a_stream_is_seeded_by_the_digest_of_the_json_text_of_its_name(key: Key) -> None:
+    for names in (key, (*key, 7, 'λ"\\\n')):
+        digest = hashlib.sha256(json.dumps(names).encode()).digest()
+        assert seed_of(*names) == int.from_bytes(digest[16:20], "big") >> 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Standard output and error may be full, closed, or in another encoding: results first, words are dropped."""
 
+import gc
 import io
 import os
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 import in_process
 import pytest
 
-from policysearch.command_line import running
+from policysearch.command_line import Refusal, running
 from policysearch.reporting.console import Console
 from policysearch.streams import Words, guarded
 from policysearch.tune.__main__ import main as tune
@@ -38,6 +39,18 @@ def test_a_full_medium_costs_words_and_nothing_else(
     assert done
     said = "standard output cannot be written: No space left on device; some words are lost, no results\n"
     assert capsys.readouterr().err == said
+
+
+def test_garbage_is_looked_for_less_often_while_a_command_runs_and_as_before_after_it() -> None:
+    before, during = gc.get_threshold(), list[int]()
+
+    def command() -> int:
+        during.append(gc.get_threshold()[0])
+        raise Refusal(["no"])
+
+    assert running(command) == 2
+    assert during == [10 * before[0]]
+    assert gc.get_threshold() == before
 
 
 def test_words_to_a_reader_who_has_gone_are_dropped_without_a_word(

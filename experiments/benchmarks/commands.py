@@ -52,9 +52,9 @@ COMMANDS = {
         *("-m", "policysearch.compare", "--tasks", "CartPole-v1", "--optimizers", *TEN.split(), "--runs", "10"),
         *("--rollouts", "300", "--fresh", "--out", "{out}/ten"),
     ],
-    "its report": ["-m", "policysearch.compare", "report", "{out}/ten"],
+    "report of CartPole-v1": ["-m", "policysearch.compare", "report", "{out}/ten"],
     "quick study": ["-m", "policysearch.compare", "--fresh", "--out", "{out}/quick"],
-    "its report again": ["-m", "policysearch.compare", "report", "{out}/quick"],
+    "report of the quick study": ["-m", "policysearch.compare", "report", "{out}/quick"],
 }  # fmt: skip
 
 

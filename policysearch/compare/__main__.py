@@ -167,7 +167,8 @@ def main(argv: "list[str] | None" = None) -> int:
                     print(export.written(parsed(export.ExportArguments, argv[1:], f"{PROGRAM} export")))
                     return 0
         import_from_here()
-        return _compare(parsed(Arguments, argv, PROGRAM, DESCRIPTION), argv)
+        given = Arguments(list=True) if argv == ["--list"] else parsed(Arguments, argv, PROGRAM, DESCRIPTION)
+        return _compare(given, argv)
 
     return running(command, "interrupted; the same command continues where it stopped")
 

@@ -1,5 +1,6 @@
 """One run: a search, and the report of its recommendations on held-out episodes."""
 
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -280,16 +281,15 @@ def _search(
     )
     try:
         for generation in watch.over(search):
-            claims = generation.evaluation.returns.mean(axis=1)
-            seen = [value for value in (tally.path[-1].best_seen, *claims) if np.isfinite(value)]
-            best = max(seen, default=float("nan"))
-            point = _Point(generation.rollouts, generation.steps, generation.recommendation, float(best))
+            claims = [*filter(math.isfinite, generation.evaluation.returns.mean(axis=1).tolist())]
+            best = max(filter(math.isfinite, (tally.path[-1].best_seen, *claims)), default=float("nan"))
+            point = _Point(generation.rollouts, generation.steps, generation.recommendation, best)
             tally.path.append(point)
             tally.clipped_steps += generation.evaluation.clipped_steps
             if generation.evaluation.failures and not tally.remarks:
                 tally.remarks.append(f"rollouts failed, first: {generation.evaluation.failures[0].reason}")
             tally.add(generation.proposal, generation.evaluation, generation.key)
-            value = float(np.mean([claim for claim in claims if np.isfinite(claim)] or [np.nan]))
+            value = float(np.mean(claims or [np.nan]))
             yield Progress(
                 job, generation.rollouts, generation.steps, value, encode(new.pop()) if new else None
             )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -119,11 +120,15 @@ def _task_name(name: str, info: ValidationInfo) -> str:
 class Study(StudySettings):
     """Everything that decides the numbers of a comparison."""
 
-    tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(min_length=1)
-    """Names of tasks, and what differs for each of them from the settings of the study."""
+    model_config = ConfigDict(use_attribute_docstrings=False)  # to find two of them takes 0.05 s
 
-    optimizers: dict[str, OptimizerChoice] = Field(min_length=1)
-    """Rows of the comparison by label."""
+    tasks: dict[Annotated[str, AfterValidator(_task_name)], TaskChoice] = Field(
+        min_length=1,
+        description="Names of tasks, and what differs for each of them from the settings of the study.",
+    )
+    optimizers: dict[str, OptimizerChoice] = Field(
+        min_length=1, description="Rows of the comparison by label."
+    )
 
     @field_validator("policy")
     @classmethod

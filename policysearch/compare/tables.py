@@ -207,10 +207,12 @@ class Tables:
         return dict(iter(self.curves.groupby(["task", "optimizer"], sort=False)))  # type: ignore[arg-type]
 
     def _curve(self, task: str, label: str, axis: str) -> tuple[Array, Array]:
-        runs = [
-            group.sort_values(axis, kind="stable") for _, group in self._points[task, label].groupby("run")
-        ]
-        return on_one_grid([(run[axis].to_numpy(float), run["return_mean"].to_numpy(float)) for run in runs])
+        points = self._points[task, label]
+        runs, spent = points["run"].to_numpy(), points[axis].to_numpy(float)
+        order = np.lexsort((spent, runs))
+        ends = np.flatnonzero(np.diff(runs[order])) + 1
+        values = points["return_mean"].to_numpy(float)
+        return on_one_grid([(spent[run], values[run]) for run in np.split(order, ends)])
 
 
 def on_one_grid(

@@ -185,6 +185,7 @@ def ranking(comparison: Comparison, task: str) -> tuple[str, list[str]]:
     return ordered[0], ordered[1:]
 
 
+@lru_cache(64)
 def against(comparison: Comparison, task: str, leader: str) -> pd.DataFrame:
     """The pairs of one method on a task, turned so that it is x; in the order of `ranking`."""
     mine = comparison.pairs[comparison.pairs["task"] == task]

@@ -16,7 +16,6 @@ of this package; this module has the sums.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -32,8 +31,11 @@ def rewards_to_go(rewards: Float[Array, "T"], discount: float) -> Float[Array, "
     """G_t = Σ_{u≥t} γ^{u−t} r_u."""
     if discount == 1.0:
         return np.cumsum(rewards[::-1])[::-1]
-    backwards = accumulate(rewards[::-1].tolist(), lambda G, r: r + discount * G)
-    return np.fromiter(backwards, float, rewards.size)[::-1]
+    backwards, G = list[float](), -0.0  # which adds nothing, not even to −0
+    for r in rewards[::-1].tolist():
+        G = r + discount * G
+        backwards.append(G)
+    return np.array(backwards)[::-1]
 
 
 def padded(rows: Sequence[Float[Array, "_"]]) -> Float[Array, "N T"]:

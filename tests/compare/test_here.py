@@ -55,6 +55,17 @@ def test_workers_get_what_would_take_long_and_replay_the_run_that_has_begun(
     assert [len(item.known) for item in handed_over.values()] == [1, *[0] * 7]
 
 
+@pytest.mark.usefixtures("warm_workers")
+def test_the_numbers_are_the_same_with_one_two_and_seven_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers take over as soon as they can; with one there are none."""
+    monkeypatch.setattr(here, "FIRST_LOOK", 0.0)
+    monkeypatch.setattr(here, "WORTH_WORKERS", 0.0)
+    chosen = study(optimizers=["cma-es", "whitened:ars", "reinforce"], runs=3)
+    by_one = rows(chosen, workers=1)
+    assert len(by_one) == 9
+    assert rows(chosen, workers=2) == rows(chosen, workers=7) == by_one
+
+
 @pytest.mark.parametrize(
     ("task", "method", "changes", "own"),
     [
