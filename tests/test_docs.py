@@ -134,6 +134,7 @@ def test_every_public_name_is_on_one_page_of_the_reference() -> None:
         ("classic_control/table.py", "classic_control"),
         ("benchmarks/speed_table.py", "benchmarks"),
         ("benchmarks/lanes_table.py", "benchmarks"),
+        ("benchmarks/commands_table.py", "benchmarks"),
     ],
 )
 def test_a_table_of_results_is_the_one_that_its_command_prints(
