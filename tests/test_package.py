@@ -218,7 +218,7 @@ LOGICAL_LINES = {
     "reuse": 30, "digests": 410,
     "provenance": 55, "models": 190, "policies": 1180, "simulators": 1047, "gradients": 453, "optimizers": 1902,
     "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2339, "tasks": 310, "deploy": 360, "asking": 130, "reporting": 288,
-    "compare": 3584, "testing": 356, "engines": 776, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 860, "hitl": 5812, "watch": 1240,
+    "compare": 3584, "testing": 356, "engines": 782, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 860, "hitl": 5812, "watch": 1240,
 }  # fmt: skip
 
 

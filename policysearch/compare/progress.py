@@ -171,10 +171,8 @@ class Board:
         tuning = f"tuning {self.tuned}/{self.tuning_total}, " if self.tuning_total else ""
         left = _duration(self.seconds_left())
         where = self.session.maker.words() if self.session.maker else ""
-        return (
-            f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left; "
-            f"{where and f'{where}; '}{self.latest}"
-        )
+        made = f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left"
+        return "; ".join(filter(None, (made, where, self.latest)))
 
     def table(self) -> Table:
         """The runs of every method, how they do, and the time that is left."""

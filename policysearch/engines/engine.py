@@ -8,6 +8,7 @@ The last is a function that returns an executor. `dask` alone takes the schedule
 import contextlib
 import gc
 import importlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +107,11 @@ def opened(engine: "Engine | Executor | str") -> Engine:
     return Engine(made, partial(_slots, made), partial(made.shutdown, wait=False, cancel_futures=True))
 
 
+def workers(number: int) -> str:
+    """So many workers, in words."""
+    return f"{number} worker{'s' * (number != 1)}"
+
+
 @contextlib.contextmanager
 def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) -> Iterator[Engine | None]:
     """The engine while it is used, which says its workers; None for None. One that is handed over stays open."""
@@ -115,7 +121,7 @@ def using(engine: "Engine | Executor | str | None", say: Callable[[str], None]) 
     found = opened(engine)
     try:
         if slots := found.slots():
-            say(f"engine: {slots} workers")
+            say(f"engine: {workers(slots)}")
         yield found
     finally:
         if found is not engine:
@@ -160,11 +166,15 @@ def _dask(place: str) -> Engine:
 
 def _close_client(client: Any) -> None:
     """End the connection; a scheduler that is gone, or does not answer, has nothing more to say."""
+    log = logging.getLogger("distributed.client")
+    log.disabled = True  # a traceback of the try to connect again, which ends now
     try:
         with _nothing_collected():
             client.close(timeout=CLOSING_SECONDS)
     except Exception:  # whatever its connection raises
         client.status = "closed"  # or Dask tries once more when it is collected
+    finally:
+        log.disabled = False
 
 
 def _client(kind: Any, **where: str) -> Any:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from policysearch.engines.engine import Engine, EngineLost, WorkerDiffers, WorkerFailed
+from policysearch.engines.engine import Engine, EngineLost, WorkerDiffers, WorkerFailed, workers
 from policysearch.engines.guarded import Refused
 
 T = TypeVar("T", bound=Hashable)
@@ -64,7 +64,7 @@ class Flights(Generic[T]):
         if not self.slots and (before or first):
             self.say("waiting for workers")
         elif self.slots != before and not first:
-            self.say(f"engine: {self.slots} workers")
+            self.say(f"engine: {workers(self.slots)}")
 
     @property
     def busy(self) -> int:

@@ -21,7 +21,7 @@ from policysearch.compare.checks import what_is_run
 from policysearch.compare.run import Job, Result
 from policysearch.compare.session import dealt
 from policysearch.compare.workers import Died, Event, Work, registered, run_events
-from policysearch.engines.engine import Engine, using
+from policysearch.engines.engine import Engine, using, workers
 from policysearch.engines.evaluator import EngineEvaluator
 from policysearch.engines.fingerprint import Fingerprint
 from policysearch.engines.flights import LOST, WAIT_SECONDS, Flight, Flights, Say
@@ -69,7 +69,7 @@ class Runs:
     def words(self) -> str:
         """The workers that have answered, and their processors."""
         counts = [place.processors for place in self.engine.seen.values()]
-        return f"{len(counts)} workers with {sum(counts)} processors" if counts else "no worker yet"
+        return f"{workers(len(counts))} with {sum(counts)} processors" if counts else "no worker yet"
 
     def machines(self) -> str:
         """The workers, each with what its last digits depend on."""
@@ -123,7 +123,7 @@ class Runs:
         """The searches in threads of this process; their rollouts go out."""
         costs = [item.study.first_cost(item.job.task, item.job.optimizer) for item in work]
         many = f"{sum(costs)} at a time in their first generations, so no more processors are used"
-        self.say(f"engine: {counted.slots} workers for {len(work)} runs, whose rollouts go out: {many}")
+        self.say(f"engine: {workers(counted.slots)} for {len(work)} runs, whose rollouts go out: {many}")
         told: SimpleQueue[Event | BaseException] = SimpleQueue()
 
         def search(item: Work, problem: Problem) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import logging
 import os
 import shutil
 import signal
@@ -172,7 +173,10 @@ def test_a_scheduler_that_is_killed_is_an_engine_that_is_lost_and_the_same_comma
     assert frames(compare(STUDY, out=out, progress=False)) == near
 
 
-def test_a_tuning_whose_scheduler_is_killed_continues_where_it_was(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_tuning_whose_scheduler_is_killed_continues_where_it_was(
+    cluster: Cluster, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("distributed"), "propagate", True)  # to what pytest keeps
     cluster.worker()
     out = tmp_path / "out"
     with pytest.raises(EngineLost):
@@ -181,6 +185,7 @@ def test_a_tuning_whose_scheduler_is_killed_continues_where_it_was(cluster: Clus
             out=out,
             progress=at(3, act=lambda: cluster.signal(cluster.scheduler, signal.SIGKILL)),
         )
+    assert not [record for record in caplog.records if record.exc_info]  # tracebacks of Dask
     same(tuned(None, out=out), tuned(None))
 
 

@@ -223,7 +223,7 @@ def test_waiting_for_workers_is_said_and_they_may_come_late() -> None:
     events = [event for event in maker.make([Work(chosen, job) for job in Shard().part(chosen)]) if event]
     assert time.monotonic() - began > 1.5
     assert said[0] == "waiting for workers"
-    assert maker.words().startswith("1 workers with ")
+    assert maker.words().startswith("1 worker with ")
     assert len(events) >= 2
 
 
