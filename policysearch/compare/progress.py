@@ -170,9 +170,12 @@ class Board:
         """All in one line."""
         tuning = f"tuning {self.tuned}/{self.tuning_total}, " if self.tuning_total else ""
         left = _duration(self.seconds_left())
-        where = self.session.maker.words() if self.session.maker else ""
-        made = f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left"
-        return "; ".join(filter(None, (made, where, self.latest)))
+        parts = (
+            f"{tuning}{self.done}/{self.total} runs, {self.rollouts:,} rollouts, {left} left",
+            self.session.maker.words() if self.session.maker else "",
+            self.latest,
+        )
+        return "; ".join(filter(None, parts))
 
     def table(self) -> Table:
         """The runs of every method, how they do, and the time that is left."""
