@@ -1,15 +1,18 @@
 """What it costs to watch a comparison of 18 methods while it runs.
 
     python experiments/benchmarks/watching.py --out results/benchmarks/watching.csv
+    python experiments/benchmarks/watching.py --parts cheap page --studies FOLDER --out …     some of it
 
     share      processor time of `policysearch watch`, with a page open from begin to end, over that of the
                study with its workers
     ledger     time of `read_since` for what one second of the study writes, and for the whole ledger
     page       bytes that a browser loads, the first paint, and when the study is shown (Chromium with Playwright)
-    update     time of a page for one update of a task, all its pictures and tables, and memory after 10⁵ updates
+    update     time of a page for one update of a task, all its pictures and tables, and of the head
+    memory     of a page after 10⁵ updates, or as many as a quarter of an hour has
 
-Both studies roll out in compiled environments. The page has its updates from a server of its own that sends the next
-one as soon as the page has taken the last.
+The parts are `cheap` and `expensive`, which run a study, and the last three, which need one; a study stays in FOLDER.
+What was measured takes its place in the table. Both studies roll out in compiled environments. The page has its
+updates from a server of its own that sends the next one as soon as the page has taken the last.
 """
 
 import argparse
@@ -43,6 +46,9 @@ from policysearch.watch.shell.roles import Roles
 from policysearch.watch.shell.serve import links, server
 
 UPDATES = 100_000
+MEMORY_SECONDS = 900.0  # after which no further 10,000 updates are begun
+TASK_IN = 500  # updates for memory, one of which has a task with its pictures and tables
+PARTS = ("cheap", "expensive", "page", "update", "memory")
 #: Of the 18 methods, with 30 runs each.
 STUDIES = {
     "cheap": "--tasks CartPole-v1 --rollouts 300 --runs 30 --workers 2",
@@ -114,9 +120,20 @@ def messages(host: str, token: str) -> Iterator[dict[str, Any] | None]:
                 yield json.loads(socket.recv(timeout=60)).get("parts")
 
 
-def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
-    """Run a study and watch it; returns the last of what the page was told."""
-    began, parts, told = time.monotonic(), dict[str, Any](), 0
+def told_at_first(folder: Path) -> dict[str, Any]:
+    """All that a page of a study is told when it is opened."""
+    parts: dict[str, Any] = {}
+    with watching(folder) as (_, host, token):
+        for news in messages(host, token):
+            parts |= news or {}
+            if "task 0" in parts:
+                break
+    return parts
+
+
+def share(name: str, folder: Path, rows: dict[str, float]) -> None:
+    """Run a study and watch it."""
+    began, told = time.monotonic(), 0
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     study = started("policysearch.compare", *STUDIES[name].split(), "--out", str(folder), **quiet)
     others = Processors(study.pid)
@@ -125,7 +142,6 @@ def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
     with ended(study), watching(folder) as (process, host, token):
         own = Processors(process)
         for news in messages(host, token):
-            parts |= news or {}
             told += len(json.dumps(news)) if news else 0
             used, spent = others.look(), own.look()
             rows.setdefault(f"{name}: watch at its start, processor s", spent)
@@ -135,7 +151,6 @@ def share(name: str, folder: Path, rows: dict[str, float]) -> dict[str, Any]:
     rows[f"{name}: study, processor s"], rows[f"{name}: watch, processor s"] = used, spent
     rows[f"{name}: share, %"] = 100 * spent / used
     rows[f"{name}: told, kB"] = told / 1e3
-    return parts
 
 
 def ledger(name: str, folder: Path, rows: dict[str, float]) -> None:
@@ -253,23 +268,39 @@ def _count(loaded: list[int], answer: Any) -> None:
 
 
 def updates(parts: dict[str, Any], chromium: Any, rows: dict[str, float]) -> None:
-    """What an update costs a page, and its memory after many."""
+    """What an update costs a page."""
     rows["first news, kB"] = len(json.dumps(parts, separators=(",", ":"))) / 1e3
+    with updated(parts, chromium) as (tab, source):
+        rows["update of a task, ms"] = 1e3 * source.until(tab, 101, 1) / 100
+        rows["update of the head, ms"] = 1e3 * source.until(tab, 2101, 10**9) / 2000
+
+
+def memory(parts: dict[str, Any], chromium: Any, rows: dict[str, float]) -> None:
+    """What a page holds after many updates."""
+    end = time.monotonic() + MEMORY_SECONDS
+    with updated(parts, chromium) as (tab, source):
+        session = tab.context.new_cdp_session(tab)
+        source.until(tab, 101, 1)
+        for done in range(0, UPDATES + 1, 10_000):
+            source.until(tab, 102 + done, TASK_IN)
+            session.send("HeapProfiler.collectGarbage")
+            rows[f"memory after {done:,} updates, MB"] = (
+                tab.evaluate("performance.memory.usedJSHeapSize") / 1e6
+            )
+            print(f"{done} updates: {rows[f'memory after {done:,} updates, MB']:.2f} MB", flush=True)
+            if time.monotonic() > end:
+                break
+
+
+@contextmanager
+def updated(parts: dict[str, Any], chromium: Any) -> Iterator[tuple[Any, Updates]]:
+    """A page that has its first update, and the source of the next ones."""
     live.PAUSE, source = 0.0, Updates(parts)
     with serving(source) as link:
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.goto(link)
         source.until(tab, 1, 1)
-        rows["update of a task, ms"] = 1e3 * source.until(tab, 101, 1) / 100
-        rows["update of the head, ms"] = 1e3 * source.until(tab, 2101, 10**9) / 2000
-        session, sizes = tab.context.new_cdp_session(tab), list[float]()
-        for tenth in range(11):
-            source.until(tab, 2102 + tenth * UPDATES // 10, 100)
-            session.send("HeapProfiler.collectGarbage")
-            sizes.append(tab.evaluate("performance.memory.usedJSHeapSize") / 1e6)
-            print(f"{tenth * UPDATES // 10} updates: {sizes[-1]:.2f} MB", flush=True)
-    rows["memory at first, MB"], rows["memory after 1e4 updates, MB"] = sizes[:2]
-    rows["memory after 1e5 updates, MB"] = sizes[-1]
+        yield tab, source
 
 
 def shown(tab: Any, text: str) -> None:
@@ -278,26 +309,47 @@ def shown(tab: Any, text: str) -> None:
         tab.wait_for_timeout(20)
 
 
+def measured(part: str, studies: Path, rows: dict[str, float]) -> None:
+    """Measure a part."""
+    if part in STUDIES:
+        shutil.rmtree(studies / part, ignore_errors=True)
+        share(part, studies / part, rows)
+        ledger(part, studies / part, rows)
+        return
+    folder = next(studies / name for name in STUDIES if (studies / name / "ledger.sqlite").is_file())
+    with browser() as chromium:
+        if part == "page":
+            page(folder, chromium, rows)
+        else:
+            {"update": updates, "memory": memory}[part](told_at_first(folder), chromium, rows)
+
+
+def kept(path: Path | None) -> dict[str, float]:
+    """The rows of a table that is there."""
+    if path is None or not path.exists():
+        return {}
+    return dict(pd.read_csv(path).itertuples(index=False, name=None))
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, help="a CSV file for the table")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--studies", type=Path, help="a folder in which the studies stay")
     chosen = parser.parse_args()
-    rows: dict[str, float] = {}
+    rows = kept(chosen.out)
     with tempfile.TemporaryDirectory() as place:
-        try:
-            for name in STUDIES:
-                folder = Path(place) / name
-                parts = share(name, folder, rows)
-                ledger(name, folder, rows)
-            with browser() as chromium:
-                page(folder, chromium, rows)
-                updates(parts, chromium, rows)
-        finally:
-            print(rows)
-    table = pd.DataFrame({"quantity": [*rows], "value": [float(f"{value:.4g}") for value in rows.values()]})
+        for part in chosen.parts:
+            new: dict[str, float] = {}
+            try:
+                measured(part, chosen.studies or Path(place), new)
+            finally:
+                print(new)
+            rows |= {name: float(f"{value:.4g}") for name, value in new.items()}
+    table = pd.DataFrame({"quantity": [*rows], "value": [*rows.values()]})
     print(table.to_string(index=False))
     if chosen.out:
         table.to_csv(chosen.out, index=False)

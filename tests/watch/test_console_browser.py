@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from console_bench import PLAN, Console, ServedEngine, eventually
 
+from policysearch.hitl.carts import Cart
+from policysearch.hitl.countdown import Countdown
+from policysearch.hitl.engine import server
 from policysearch.hitl.live import PersonName
 from policysearch.hitl.people import walk_to_the_end
 from policysearch.hitl.plan import SessionPlan
-from policysearch.hitl.rehearse import Cart
 from policysearch.hitl.session import Session
 from policysearch.watch.shell.serve import links
 
@@ -197,7 +199,8 @@ def test_stop_is_confirmed_within_a_quarter_of_a_second_with_thirteen_tabs(chrom
     operator.act("start")
     context = chromium.new_context()
     tabs = [entered(context, console, "viewer") for _ in range(13)]
-    took = [tab.evaluate(MEASURED) for tab in tabs[:3]]
+    took = [tab.evaluate(MEASURED) for tab in tabs]
+    print("STOP, ms:", *(f"{each:.0f}" for each in took))  # for results/console
     assert min(took) < 250.0, took
     for tab in tabs:
         reads(tab, "#phase", "waits for its start")
@@ -382,14 +385,16 @@ def test_a_page_says_that_its_engine_hangs_or_is_gone_and_starts_another(
 class Walker:
     """A simulated person whose breaths a cart writes when they are due."""
 
-    def __init__(self, path: Path) -> None:
-        self.name, self._cart, self._count = PersonName("zhang2017", 0, 0), Cart(path), None
+    def __init__(self, path: Path, mass: float) -> None:
+        self.name = PersonName("zhang2017", 0, 0)
+        self._count: Countdown | None = None
+        self._person, self._cart = self.name.person(), Cart(path, "plain", mass, 1e9)
 
     def breathe(self, served: ServedEngine) -> None:
-        engine = served.engine
-        if engine.count is not self._count and engine.phase == "walking":
-            self._count, bout = engine.count, engine.bout()
-            self._cart.measure(self.name.person(engine.session.history).walk(bout), served.now)
+        engine, count = served.engine, served.engine.count
+        if count is not None and count is not self._count and engine.phase == "walking":
+            self._count = count
+            self._cart.measure(self._person.walk(engine.bout()), count.began[0])
         self._cart.write(served.now)
 
     def close(self) -> None:
@@ -398,13 +403,15 @@ class Walker:
 
 @pytest.mark.nightly
 def test_a_whole_rehearsed_day_by_mouse_alone_has_the_laws_of_the_protocol(
-    chromium: Any, made: Any, tmp_path: Path
+    chromium: Any, made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The clock advances by two seconds at every look of the engine, however long the looks take."""
     from playwright.sync_api import Error as PlaywrightError
 
-    walker = Walker(tmp_path / "breaths.csv")
+    monkeypatch.setattr(server, "TICK", 0.01)
+    walker = Walker(tmp_path / "breaths.csv", SessionPlan().mass)
     plan = SessionPlan(standing_rate=walker.name.person().person.standing_rate)
-    console = made(plan=plan, speed=120.0, inlet=str(tmp_path / "breaths.csv"), breathe=walker.breathe)
+    console = made(plan=plan, speed=1e6, inlet=str(tmp_path / "breaths.csv"), breathe=walker.breathe)
     context = chromium.new_context()
     page, participant = entered(context, console), entered(context, console, "participant")
     page.click("#control")

@@ -198,8 +198,10 @@ def test_control_is_held_by_one_page_taken_over_in_the_log_and_ends_with_the_pag
         assert [body["who"] for body in console.engine.kinds("operator")] == [
             "the page of the operator on 127.0.0.1"
         ] * 2
+        kept = console.gateway._own[b.name]  # with a name, so that no collection of garbage closes it
         b.socket.close()
         eventually(lambda: first.take_control(a) == 200)
+        eventually(kept[1].done)
     eventually(lambda: not console.engine.server._who)
 
 

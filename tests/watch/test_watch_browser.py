@@ -1,6 +1,8 @@
 """The page of a study in Chromium, which Playwright drives: what a reader sees and does."""
 
+import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -9,10 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from policysearch.compare.__main__ import main as compare
 from policysearch.ledger import Ledger, read
+from policysearch.space import Parameter, Space
+from policysearch.tune.api import tune
 from policysearch.watch.command import site
 from policysearch.watch.shell.address import Address
 from policysearch.watch.shell.roles import Roles
@@ -143,3 +148,73 @@ def test_two_studies_are_next_to_each_other(growing: Any, browser: Any) -> None:
         second.locator("svg a").first.click()
         until(lambda: second.locator("#run").count() == 1)
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def bowl(kp: float, kd: float = 3.0, ki: float = 0.5) -> float:
+    """A cost, which is no number in a corner."""
+    return math.nan if kp > 9.5 else (kp - 4.0) ** 2 + (kd - 3.0) ** 2 + ki
+
+
+PARALLEL = "svg[aria-label='parallel coordinates of the candidates']"
+
+
+@pytest.mark.usefixtures("no_tune_pictures")
+@pytest.mark.parametrize("goal", ["minimise", "maximise"])
+def test_parallel_coordinates_have_a_line_for_every_candidate_and_the_best_stands_out(
+    goal: Any, tmp_path: Path, browser: Any
+) -> None:
+    space = Space(tuple(Parameter(name, 1.0, 0.0, 10.0) for name in ("kp", "kd", "ki")))
+    result = tune(
+        bowl, space, 60, out=tmp_path, goal=goal, optimizer="random-search", report_rollouts=2, seed=1
+    )
+    rows = result.history.dropna(subset=["return"])[["kp", "kd", "ki", "return"]].to_numpy()
+    assert len(rows) < len(result.history)
+    with served(Watched(ledger_of(tmp_path))) as link:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(link)
+        until(lambda: page.locator(PARALLEL).count() == 1)
+        words = page.locator(f"{PARALLEL} text").all_text_contents()
+        lines = page.locator(f"{PARALLEL} > path").evaluate_all(
+            "(all) => all.map((each) => [each.getAttribute('stroke'), each.getAttribute('d')])"
+        )
+        page.fill("#filter", "kd")  # is for the pictures of one parameter
+        assert page.locator(PARALLEL).is_visible()
+        page.close()
+    assert words[2::3] == ["kp", "kd", "ki", "value"]
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    assert [float(text) for text in words[1::3]] == pytest.approx(low, abs=0.01, rel=1e-3)
+    assert [float(text) for text in words[0::3]] == pytest.approx(high, abs=0.01, rel=1e-3)
+    # four axes on 640 points less 44 at each edge; 162 points from the lowest value, at 176, to the highest, at 14
+    x, y = [44 + 184 * k for k in range(4)], 176 - 162 * (rows - low) / (high - low)
+    found = [[float(text) for text in re.findall(r"[\d.]+", d)] for _, d in lines]
+    assert all(each[0::2] == pytest.approx(x) for each in found)
+    apart = np.abs(np.array([each[1::2] for each in found])[:, None] - y).max(
+        axis=2
+    )  # every line, every candidate
+    assert sorted(apart.argmin(axis=1)) == [*range(len(rows))]
+    assert apart.min(axis=1).max() < 0.06
+    colours = [colour for colour, _ in lines]
+    assert colours.count("#D55E00") == 1
+    assert colours[-1] == "#D55E00"  # on top of the others
+    assert colours.count("#0072B2") == math.ceil(len(rows) / 10) - 1
+    assert found[-1][7] == pytest.approx(176 if goal == "minimise" else 14)
+
+
+@pytest.mark.usefixtures("no_tune_pictures")
+def test_one_parameter_has_no_parallel_coordinates(tmp_path: Path, browser: Any) -> None:
+    tune(
+        bowl,
+        Space((Parameter("kp", 1.0, 0.0, 10.0),)),
+        20,
+        out=tmp_path,
+        goal="minimise",
+        optimizer="random-search",
+        report_rollouts=2,
+    )
+    with served(Watched(ledger_of(tmp_path))) as link:
+        page = browser.new_page()
+        page.goto(link)
+        until(lambda: page.locator("figure[data-text=kp] canvas").count() == 1)
+        assert page.locator(PARALLEL).count() == 0
+        assert not page.locator("figcaption", has_text="Parameters and value of every candidate").is_visible()
+        page.close()
