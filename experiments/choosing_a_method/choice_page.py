@@ -193,7 +193,7 @@ def picture(run: pd.DataFrame, method: str, peers: Sequence[str]) -> Any:
     means = means_of(common(run, method)).groupby(["family", "method", "budget"]).mean()
     names = sorted(means.index.unique("family"))
     rows = -(-len(names) // 3)
-    with figure_of(rows, 3, 11.0, 3.0 * rows, sharex=True) as (figure, panels):
+    with figure_of(rows, 3, 8.5, 2.4 * rows, sharex=True) as (figure, panels):
         for axes, family in zip(panels.flat, names, strict=False):
             table = means[family].unstack("budget")
             for name in table.index.intersection(peers):
@@ -201,7 +201,7 @@ def picture(run: pd.DataFrame, method: str, peers: Sequence[str]) -> Any:
             axes.plot(table.columns, table.loc[method], color=BLUE, lw=2.2, marker="o", ms=4, label=method)
             best = str(table.loc[table.index.intersection(peers)].mean(axis=1).idxmax())
             axes.plot(table.columns, table.loc[best], color=ORANGE, lw=1.6, marker="o", ms=3)
-            axes.set_title(f"{family}; orange: {best}", fontsize=8)
+            axes.set_title(f"{family}; orange: {best}", fontsize=7)
             axes.set_xscale("log")
             axes.set_xticks(list(table.columns), list(table.columns))
             axes.minorticks_off()

@@ -7,13 +7,13 @@
     python experiments/choosing_a_method/choose.py defaults                  what the tuning problems say of defaults,
         with --seeds 4 --configurations 8 --out experiments/choosing_a_method/defaults.csv   what is kept of it
     python experiments/choosing_a_method/choose.py run --split evaluation    the evaluation, after protocol.md
-    python experiments/choosing_a_method/choose.py page --split evaluation --method auto --out FOLDER/README.md
-    python experiments/choosing_a_method/choose.py summary --method auto --results FOLDER
+    python experiments/choosing_a_method/choose.py page --split evaluation --most 300 --method auto --out PAGE.md
+    python experiments/choosing_a_method/choose.py summary --method auto     the page in short
 
 `run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
---results, whose files of all parts are read together; FOLDER gets the runs of the page, and can be continued. The
-peers need the packages of requirements.txt in an environment of their own; those that are not installed are named and
-left out. A run that was made with a smaller --most is not made again with a larger one.
+--results, whose files of all parts are read together; `page` copies the runs, rounded, to --kept. The peers need the
+packages of requirements.txt in an environment of their own; those that are not installed are named and left out. A run
+that was made with a smaller --most is not made again with a larger one.
 """
 
 import argparse
@@ -42,9 +42,11 @@ from choice_runs import Job, Kept, jobs, longest, rows_of
 
 from policysearch.files import write_text
 from policysearch.optimizers import CMAES
+from policysearch.reporting.figures import write_png
 from policysearch.search import Budget, generations
 
 RESULTS = Path("policysearch-results/choosing_a_method")
+KEPT = Path(__file__).with_name("evaluation")
 #: Of the search for the best known of a problem without references.
 LONG, LONG_SEEDS = 3000, 4
 
@@ -203,12 +205,12 @@ def _named(configuration: str) -> tuple[str, int]:
 
 def write_page(asked: argparse.Namespace) -> None:
     """Write the page of the evaluation problems, its picture, and the runs, rounded, of which both are made."""
-    choice_runs.keep(choice_runs.read(asked.results), asked.out.parent)
-    made = evaluated(asked.out.parent)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    choice_runs.keep(choice_runs.read(asked.results), asked.kept)
+    made = evaluated(asked.kept)
     command = shlex.join(["python", "experiments/choosing_a_method/choose.py", *sys.argv[1:]])
     write_text(asked.out, page(made, asked.method, list(PEERS), _jobs(asked, PEERS), command))
-    drawn = picture(made, asked.method, list(PEERS))
-    drawn.savefig(asked.out.parent / "families.png", dpi=90, metadata={"Software": None})
+    write_png(asked.out.parent / "families.png", picture(made, asked.method, list(PEERS)))
 
 
 def evaluated(folder: Path) -> pd.DataFrame:
@@ -219,7 +221,7 @@ def evaluated(folder: Path) -> pd.DataFrame:
 
 def summary(asked: argparse.Namespace) -> None:
     """Print what the page says of all cells."""
-    made = evaluated(asked.results)
+    made = evaluated(asked.kept)
     print(verdicts(choice_scores.cells(made, asked.method, list(PEERS))), end="\n\n")
     print(ahead_table(made, asked.method, [choice_methods.TUNE, *PEERS]))
 
@@ -254,6 +256,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--method", default=choice_methods.TUNE, help="the one that the page compares with peers"
     )
+    parser.add_argument("--kept", type=Path, default=KEPT, help="the runs of the page")
     parser.add_argument("--out", type=Path, default=Path("choosing_a_method.md"))
     asked = parser.parse_args(argv)
     COMMANDS[asked.command](asked)

@@ -96,16 +96,17 @@ def test_the_page_is_made_of_the_rows_that_are_kept_and_they_can_be_continued(
         atol=0,
     )
     names = ["--problems", "coco-f1-d5", "coco-f104-d5", "--methods", "pycma", "--seeds", "2"]
-    out = tmp_path / "page/README.md"
-    study.main(
-        ["page", *names, "--results", str(tmp_path / "kept"), "--method", "hill-climbing", "--out", str(out)]
+    out, again = (
+        tmp_path / "page/README.md",
+        ["--results", str(tmp_path / "kept"), "--kept", str(tmp_path / "kept")],
     )
+    study.main(["page", *names, *again, "--method", "hill-climbing", "--out", str(out)])
     assert "2 of the 4 runs of the protocol gave a result" in out.read_text(encoding="utf-8")
     assert (out.parent / "families.png").read_bytes().startswith(b"\x89PNG")
-    first = (out.parent / "runs-1-of-1.csv.gz").read_bytes()
-    study.keep(study.read(out.parent), out.parent)
-    assert (out.parent / "runs-1-of-1.csv.gz").read_bytes() == first  # it changes nothing more
-    assert not list(study.todo(study.jobs(["coco-f1-d5"], ["pycma"], range(2)), out.parent, 1, 1))
+    first = (tmp_path / "kept/runs-1-of-1.csv.gz").read_bytes()
+    study.main(["page", *names, *again, "--method", "hill-climbing", "--out", str(out)])
+    assert (tmp_path / "kept/runs-1-of-1.csv.gz").read_bytes() == first
+    assert not list(study.todo(study.jobs(["coco-f1-d5"], ["pycma"], range(2)), tmp_path / "kept", 1, 1))
 
 
 def test_a_method_that_cannot_search_a_problem_is_named_and_not_scored(study: Any, tmp_path: Path) -> None:
