@@ -12,7 +12,7 @@
 
 `run` may be killed and started again, and made in parts: `--part 2/4` are a fourth of the jobs. Everything is kept in
 --results, whose files of all parts are read together; `page` copies the runs, rounded, to --kept. The peers need the
-packages of requirements.txt in an environment of their own; those that are not installed are named and left out. A run
+packages of requirements.txt in an environment of their own; those not installed are named and left out. A run
 that was made with a smaller --most is not made again with a larger one.
 """
 
