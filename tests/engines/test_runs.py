@@ -196,7 +196,9 @@ def test_a_search_that_goes_another_way_on_a_worker_stops_the_study(slots: int) 
 
 
 def test_a_worker_with_another_module_makes_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COUNTS", str(tmp_path / "counts"))
+    counts = tmp_path / "counts"
+    counts.touch()
+    monkeypatch.setenv("COUNTS", str(counts))
     chosen = study(tasks=["counting_env:Counting-v0"])
 
     class Edited(Inline):
@@ -206,8 +208,7 @@ def test_a_worker_with_another_module_makes_no_run(monkeypatch: pytest.MonkeyPat
             order.fingerprint.modules["module counting_env"] = "0"
             return super().submit(fn, order)
 
-    counts = tmp_path / "counts"
-    before = counts.read_text()  # of trying the environment here
+    before = counts.read_text()  # of trying the environment here, unless another test has
     with StudyJournal(None, chosen) as journal:
         session = StudySession(chosen, journal, maker=runs.Runs(Engine(Edited(), lambda: 2), print))
         with pytest.raises(WorkerDiffers, match=r"module counting_env .* is another one"):
