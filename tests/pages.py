@@ -202,7 +202,8 @@ def command(line: str) -> tuple[int, str]:
 def script(line: str) -> tuple[int, str]:
     """The same of a Python file."""
     words = shlex.split(line, comments=True)[1:]
-    with mock.patch.object(sys, "argv", words):
+    path = [str(Path(words[0]).resolve().parent), *sys.path]  # as Python has it
+    with mock.patch.object(sys, "argv", words), mock.patch.object(sys, "path", path):
         runpy.run_path(words[0], run_name="__main__")
     return 0, ""
 

@@ -6,14 +6,21 @@ from typing import Any
 import pandas as pd
 from choice_methods import TUNE
 from choice_runs import Job
-from choice_scores import MARGIN, Cell, ahead, cells, interval
+from choice_scores import MARGIN, Cell, ahead, cells, half, interval
 
 from policysearch.reporting.figures import BLUE, GREY, ORANGE, figure_of
 
+#: What the protocol aims at: the share of the decided cells that are not behind, and of all that are undecided.
+AIM, MOST_UNDECIDED = 0.95, 0.1
+
 PAGE = """# Choosing a method
 
-Written by `{command}`. The [protocol](../../experiments/choosing_a_method/protocol.md) was fixed before the first
-evaluation run. A score is 0 for the start and 1 for the best known, or the share of COCO's targets that is reached.
+Written by
+
+    {command}
+
+The [protocol](../../experiments/choosing_a_method/protocol.md) was fixed before the first evaluation run. A score is
+0 for the start and 1 for the best known, or the share of COCO's targets that is reached.
 
 {missing}
 
@@ -23,7 +30,7 @@ evaluation run. A score is 0 for the start and 1 for the best known, or the shar
 
 ## {method} and the best peer in each cell
 
-A cell is a problem at a budget. The peer that is best there on seeds 0 to 14 is compared on seeds 15 to 29; not
+A cell is a problem at a budget. The peer that is best there on the seeds below {half} is compared on the others; not
 behind means that the lower 95 % bound of the difference is above {margin}.
 
 {verdicts}
@@ -63,6 +70,7 @@ def page(run: pd.DataFrame, method: str, peers: Sequence[str], wanted: Sequence[
         command=command,
         method=f"`{method}`",
         margin=MARGIN,
+        half=half(run),
         missing=missing(run, wanted),
         guide=guide(level),
         verdicts=verdicts(found),
@@ -98,9 +106,12 @@ def verdicts(found: Sequence[Cell]) -> str:
     if not found:
         return "There is no cell with both."
     share = f"{count['not behind'] / decided:.0%}" if decided else "none"
+    reached = count["not behind"] >= AIM * decided and count["undecided"] <= MOST_UNDECIDED * len(found)
     return (
         f"Of {len(found)} cells {decided} are decided; {share} of these are not behind ({count['not behind']}), "
-        f"{count['behind']} are behind. {count['undecided']} ({count['undecided'] / len(found):.0%}) are undecided."
+        f"{count['behind']} are behind. {count['undecided']} ({count['undecided'] / len(found):.0%}) are undecided. "
+        f"The aim, {AIM:.0%} of the decided cells and at most {MOST_UNDECIDED:.0%} undecided, is "
+        f"{'' if reached else 'not '}reached."
     )
 
 
@@ -201,7 +212,7 @@ def picture(run: pd.DataFrame, method: str, peers: Sequence[str]) -> Any:
             axes.plot(table.columns, table.loc[method], color=BLUE, lw=2.2, marker="o", ms=4, label=method)
             best = str(table.loc[table.index.intersection(peers)].mean(axis=1).idxmax())
             axes.plot(table.columns, table.loc[best], color=ORANGE, lw=1.6, marker="o", ms=3)
-            axes.set_title(f"{family}; orange: {best}", fontsize=7)
+            axes.set_title(f"{family}\norange: {best}", fontsize=7)
             axes.set_xscale("log")
             axes.set_xticks(list(table.columns), list(table.columns))
             axes.minorticks_off()

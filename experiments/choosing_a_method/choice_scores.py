@@ -24,8 +24,6 @@ from policysearch.tasks import find_task
 REFERENCES = Path(__file__).with_name("references.csv")
 #: A cell is not behind whose lower bound of the difference is above this.
 MARGIN = -0.05
-#: Seeds below this choose the best peer; it is compared on the others.
-HALF = 15
 CELL = ["problem", "budget"]
 
 
@@ -83,13 +81,18 @@ def wide(run: pd.DataFrame, problem: str, budget: int) -> pd.DataFrame:
     return part.pivot_table(index="seed", columns="method", values="score")
 
 
+def half(run: pd.DataFrame) -> int:
+    """Seeds below this choose the best peer; it is compared on the others."""
+    return (int(run["seed"].max()) + 1) // 2
+
+
 def cells(run: pd.DataFrame, method: str, peers: Sequence[str]) -> list[Cell]:
     """`method` next to the peer that is best on the first half of the seeds, on the second half, paired."""
-    found = []
+    found, middle = list[Cell](), half(run)
     for problem, budget in sorted({*run[CELL].itertuples(index=False, name=None)}):
         scores = wide(run, problem, budget)
         there = [peer for peer in peers if peer in scores]
-        first, second = scores[scores.index < HALF], scores[scores.index >= HALF]
+        first, second = scores[scores.index < middle], scores[scores.index >= middle]
         if method not in scores or not there or len(second[method].dropna()) < 2:
             continue
         means = first[there].mean()

@@ -207,21 +207,21 @@ def write_page(asked: argparse.Namespace) -> None:
     """Write the page of the evaluation problems, its picture, and the runs, rounded, of which both are made."""
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     choice_runs.keep(choice_runs.read(asked.results), asked.kept)
-    made = evaluated(asked.kept)
+    made = evaluated(asked)
     command = shlex.join(["python", "experiments/choosing_a_method/choose.py", *sys.argv[1:]])
     write_text(asked.out, page(made, asked.method, list(PEERS), _jobs(asked, PEERS), command))
     write_png(asked.out.parent / "families.png", picture(made, asked.method, list(PEERS)))
 
 
-def evaluated(folder: Path) -> pd.DataFrame:
-    """The scores of the runs of a folder on evaluation problems."""
-    made = choice_scores.scored(choice_runs.read(folder))
-    return made[made["split"] == EVALUATION]
+def evaluated(asked: argparse.Namespace) -> pd.DataFrame:
+    """The scores of the kept runs on evaluation problems."""
+    made = choice_scores.scored(choice_runs.read(asked.kept))
+    return made[(made["split"] == EVALUATION) & (made["seed"] < asked.seeds)]
 
 
 def summary(asked: argparse.Namespace) -> None:
     """Print what the page says of all cells."""
-    made = evaluated(asked.kept)
+    made = evaluated(asked)
     print(verdicts(choice_scores.cells(made, asked.method, list(PEERS))), end="\n\n")
     print(ahead_table(made, asked.method, [choice_methods.TUNE, *PEERS]))
 
