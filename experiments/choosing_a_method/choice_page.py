@@ -19,8 +19,8 @@ Written by
 
     {command}
 
-The [protocol](../../experiments/choosing_a_method/protocol.md) was fixed before the first evaluation run. A score is
-0 for the start and 1 for the best known, or the share of COCO's targets that is reached.
+The protocol, `experiments/choosing_a_method/protocol.md`, was fixed before the first evaluation run. A score is 0 for
+the start and 1 for the best known, or the share of COCO's targets that is reached.
 
 {missing}
 
