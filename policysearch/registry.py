@@ -1,7 +1,7 @@
 """Registries: named methods, policies and tasks, from the package, its wings, installed plug-ins or `module:Name`.
 
-The engine does not import the wings (`policysearch.aibo`, `policysearch.exoskeleton`). `WINGS` names the function of
-each that registers what it adds; it is called when a name is not found, or when all names are listed.
+The engine does not import the wings (`policysearch.aibo`, `policysearch.exoskeleton`). `WINGS` names the function
+that declares what they add; it is called when a name is not found, or when all names are listed.
 
 A plug-in is what an installed package declares as an entry point, or anything that can be imported, as `module:Name`.
 It is not added to the registered names: what a list or a default comparison has does not depend on what is installed.
@@ -13,7 +13,8 @@ import importlib.metadata
 import operator
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -36,15 +37,22 @@ EXTRAS = {
 #: Modules of plug-ins that this process was asked to import, by a request or with `--trust`.
 _asked_for: set[str] = set()
 
-#: What registers the built-in wings, as `module:function`.
-WINGS = ("policysearch.aibo:register", "policysearch.exoskeleton:register")
+#: What declares the names that the built-in wings add, as `module:function`; it imports none of them.
+WINGS = "policysearch.wings:declare"
+#: Wings that register environments with Gymnasium when they are imported.
+WITH_ENVIRONMENTS = ("policysearch.aibo",)
 
 
 @cache
 def load_wings() -> None:
-    """Let every wing register what it adds; the second call does nothing."""
-    for wing in WINGS:
-        imported(wing)()
+    """Declare what the wings add; the second call does nothing."""
+    found(WINGS)()
+
+
+def load_environments() -> None:
+    """Let every wing register its environments."""
+    for wing in WITH_ENVIRONMENTS:
+        importlib.import_module(wing)
 
 
 def import_module(name: str) -> ModuleType:
@@ -89,6 +97,12 @@ def install_hint(error: BaseException) -> str:
     """What installs the module that an import lacked, if an extra of this package has it; else nothing."""
     extra = EXTRAS.get((getattr(error, "name", None) or "").partition(".")[0])
     return f"pip install 'policysearch[{extra}]'" if extra else ""
+
+
+def found(place: str) -> Any:
+    """What `module:Name` names in this package."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def imported(place: str) -> Any:
@@ -155,8 +169,16 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_\s]", "", name).casefold()
 
 
+@dataclass(frozen=True)
+class Declared(Generic[T]):
+    """A thing that is made when it is first used."""
+
+    make: Callable[[], T]
+    said: str
+
+
 class Registry(MutableMapping[str, T], Generic[T]):
-    """Named things of one kind, in the order in which they were registered.
+    """Named things of one kind, in the order in which they were registered; some are made when they are first used.
 
     Args:
         kind: what one of them is called in messages.
@@ -166,12 +188,34 @@ class Registry(MutableMapping[str, T], Generic[T]):
 
     def __init__(self, kind: str, group: str, *, wings: bool = False) -> None:
         self.kind, self.group, self.wings = kind, group, wings
-        self._known: dict[str, T] = {}
+        self._known: dict[str, T | Declared[T]] = {}
+
+    def declare(self, name: str, make: Callable[[], T], said: str = "") -> None:
+        """Register what `make` makes when it is first used.
+
+        Args:
+            name: its name.
+            make: imports what it needs.
+            said: what a list needs to know of it before it is made.
+        """
+        self._known[name] = Declared(make, said)
+
+    def declared(self, name: str) -> str | None:
+        """What was said of a thing that is not made yet; None of one that is."""
+        return known.said if isinstance(known := self._known[name], Declared) else None
 
     def __getitem__(self, name: str) -> T:
+        if name not in self:
+            raise KeyError(name)
+        known = self._known[name]
+        if isinstance(known, Declared):
+            known = self._known[name] = known.make()
+        return known
+
+    def __contains__(self, name: object) -> bool:
         if name not in self._known and self.wings:
             load_wings()
-        return self._known[name]
+        return name in self._known
 
     def __setitem__(self, name: str, thing: T) -> None:
         self._known[name] = thing

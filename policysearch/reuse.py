@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict
 
-from policysearch.command_line import flag
 from policysearch.configuration import STRICT, validated
+from policysearch.flags import flag
 
 
 class Reuse(BaseModel):

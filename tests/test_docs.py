@@ -18,7 +18,8 @@ from policysearch import OPTIMIZERS
 from policysearch.aibo.half_ellipse_gait import HalfEllipseGait
 from policysearch.compare.tables import FRAMES
 from policysearch.exoskeleton.torque_profile import TorqueProfile
-from policysearch.tasks.policies import TUNED, tuned_controllers
+from policysearch.tasks.names import TUNED
+from policysearch.tasks.policies import tuned_controllers
 
 ROOT = Path(__file__).parent.parent
 

@@ -4,9 +4,12 @@ Importing this package registers its environments with Gymnasium: a walk in MuJo
 half and twice of it, and a reduced model without MuJoCo.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+
+if TYPE_CHECKING:
+    from policysearch.tasks import Task
 
 #: mm/s, reported of the real robot: Kohl & Stone 2004, and hand-tuned gaits of 2003 as recalled, not verified.
 KOHL_STONE, UNSW, AUSTIN_VILLA, CMU = 291.0, 254.0, 245.0, 200.0
@@ -29,30 +32,22 @@ gym.register(
 )
 
 
-def register() -> None:
-    """Add the gait to the policies, and its tasks: every candidate has episodes of its own, as on a real robot."""
-    from policysearch.tasks import CONTROLLERS, TASKS, Task  # noqa: PLC0415 - when it is needed
+def task(name: str) -> "Task":
+    """The task of that name: every candidate has episodes of its own, as on a real robot."""
+    from policysearch.tasks import Task  # noqa: PLC0415 - when it is needed
 
-    CONTROLLERS["half-ellipse-gait"] = _half_ellipse_gait
-    speeds = {"Kohl & Stone 2004, real robot": KOHL_STONE}
-    for suffix, env in (
-        ("", ""),
-        ("-half-noise", "HalfNoise"),
-        ("-twice-noise", "TwiceNoise"),
-        ("-reduced", "Reduced"),
-    ):
-        name = f"aibo-gait{suffix}"
-        TASKS[name] = Task(
-            name,
-            f"policysearch/Aibo{env}-v0",
-            policy="half-ellipse-gait",
-            unit="mm/s",
-            references=speeds if env != "Reduced" else {},
-            common_random_numbers=False,
-        )
+    env = SIMULATIONS[name.removeprefix("aibo-gait")]
+    return Task(
+        name,
+        f"policysearch/Aibo{env}-v0",
+        policy="half-ellipse-gait",
+        unit="mm/s",
+        references={"Kohl & Stone 2004, real robot": KOHL_STONE} if env != "Reduced" else {},
+        common_random_numbers=False,
+    )
 
 
-def _half_ellipse_gait(interface: Any) -> Any:
+def gait_for(interface: Any) -> Any:
     """The gait for an environment (`Interface`)."""
     from policysearch.aibo.half_ellipse_gait import HalfEllipseGait  # noqa: PLC0415 - imports Numba
 

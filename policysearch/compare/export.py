@@ -7,8 +7,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, Trust, trusted
+from policysearch.command_line import Refusal, trusted
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.flags import Trust
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,26 +1,34 @@
-"""What `--list` shows: tasks, policies and methods by name."""
+"""What `--list` shows: tasks, policies and methods by name; none of them is imported for it."""
 
-import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from policysearch.optimizers import OPTIMIZERS, source_of
+from policysearch.declarations import declaration, declaration_of
+from policysearch.optimizers import OPTIMIZERS
 from policysearch.tasks import CONTROLLERS, TASKS, policy_names
 
 
 def listing() -> None:
     """Tasks, policies, and optimizers with their hyperparameters."""
     print("tasks (and any Gymnasium id, module:EnvId, or module:TASK):")
-    for task in TASKS.values():
-        print(f"  {task.name:26} {task.policy} policy")
+    for name in TASKS:
+        policy = TASKS.declared(name) or TASKS[name].policy
+        print(f"  {name:26} {policy} policy")
     print(
         "\npolicies:\n  " + ", ".join(policy_names()) + "; mlp:32,32 sets the hidden layers; or module:POLICY"
     )
     print("\noptimizers (or module:CLASS; and whitened:NAME for normalised observations):")
-    for name, cls in OPTIMIZERS.items():
-        print(f"  {name:20} {(cls.__doc__ or '').splitlines()[0]}")
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
-        print("  " + " " * 21 + ", ".join(f"{f.name}={f.default!r}" for f in fields))
-        if source := source_of(cls):
-            print("  " + " " * 21 + "source: " + ", ".join(f"{n}={v!r}" for n, v in source.items()))
+    for name in OPTIMIZERS:
+        place = OPTIMIZERS.declared(name)
+        method = declaration(place) if place else declaration_of(OPTIMIZERS[name])
+        print(f"  {name:20} {method.doc.splitlines()[0]}")
+        print("  " + " " * 21 + _values(method.defaults))
+        if method.source:
+            print("  " + " " * 21 + "source: " + _values(method.source))
     for known in (TASKS, CONTROLLERS, OPTIMIZERS):
         for name in known.names()[len(known) :]:
             print(f"\ninstalled plug-in: {known.kind} {name}, {', '.join(known.versions(name).values())}")
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())

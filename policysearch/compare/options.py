@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from policysearch.command_line import flag
 from policysearch.configuration import STRICT, EvaluatorKind, Settings
+from policysearch.flags import flag
 from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:

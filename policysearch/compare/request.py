@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from policysearch import command_line
+from policysearch import flags
 from policysearch.compare.options import StudySettings
 from policysearch.compare.study import QUICK, Study, StudyError
 from policysearch.configuration import read_json, read_toml
@@ -116,7 +116,7 @@ def _everywhere(arguments: Any) -> dict[str, Any]:
     Raises:
         Refusal: for what is not NAME=VALUE.
     """
-    env = command_line.settings(
+    env = flags.settings(
         getattr(arguments, "env_kwargs", None) or [], "--env-kwargs", "NAME=VALUE, as in gravity=5.0"
     )
     wrappers = getattr(arguments, "wrappers", None)
@@ -232,7 +232,7 @@ def _apply(setting: str, rows: dict[str, Any]) -> list[str]:
         return [f"--set {setting}: expected NAME.FIELD=VALUE, as in cma-es.sigma=0.3"]
     if label not in rows:
         return [f"--set {setting}: {label!r} is not in the comparison, which has {', '.join(rows)}"]
-    rows[label] = {**_rows(rows[label]), name: command_line.setting_value(value)}
+    rows[label] = {**_rows(rows[label]), name: flags.setting_value(value)}
     return []
 
 

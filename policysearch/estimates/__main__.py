@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional
 
-from policysearch.command_line import Refusal, flag, import_from_here, parsed, running
+from policysearch.command_line import Refusal, import_from_here, running
 from policysearch.errors import MACHINE_TROUBLE
 from policysearch.estimates.options import EstimateOptions
+from policysearch.flags import flag, parsed
 
 if TYPE_CHECKING:
     from policysearch.estimates.measurement import Estimates, Request

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from policysearch.command_line import flag
+from policysearch.flags import flag
 
 
 @dataclass(frozen=True, kw_only=True)

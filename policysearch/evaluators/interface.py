@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from policysearch.core import Array
 from policysearch.evaluators.wrappers import Wrapping, wrapped
-from policysearch.registry import import_module, load_wings
+from policysearch.registry import import_module, load_environments
 from policysearch.simulators.mujoco_log import divert_warnings
 
 #: Numbers that convert to a float with only a warning, losing their imaginary part.
@@ -210,7 +210,7 @@ def find_spec(env_id: str) -> EnvSpec:
     if module:
         import_module(module)
     if name not in gym.registry:
-        load_wings()  # which may register it
+        load_environments()  # one of which may be it
     return gym.spec(name)
 
 

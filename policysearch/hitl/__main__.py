@@ -8,16 +8,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, TypeVar
 
-from policysearch.command_line import (
-    Refusal,
-    import_from_here,
-    not_from_here,
-    parsed,
-    running,
-    show_version,
-    trusted,
-)
+from policysearch.command_line import Refusal, import_from_here, not_from_here, running, show_version, trusted
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.flags import parsed
 from policysearch.hitl import LOG, flags
 from policysearch.hitl.flags import PlanFlags, RehearseFlags, ReportFlags, RunFlags, SimulateFlags
 from policysearch.hitl.folder import (

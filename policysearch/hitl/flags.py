@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Number, Refusal, Trust, Whole, flag, flags_of, settings
+from policysearch.command_line import Refusal
+from policysearch.flags import Number, Trust, Whole, flag, flags_of, settings
 from policysearch.hitl.engine import NUMBER
 from policysearch.hitl.options import LSL, PlanOptions
 from policysearch.provenance import changes

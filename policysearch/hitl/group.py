@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, Trust, flag, not_from_here, parsed, trusted
+from policysearch.command_line import Refusal, not_from_here, trusted
 from policysearch.errors import MACHINE_TROUBLE
 from policysearch.files import write_text
+from policysearch.flags import Trust, flag, parsed
 from policysearch.hitl import LOG
 from policysearch.hitl.log import has_begun
 from policysearch.hitl.plan import CONDITIONS

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
-from policysearch.command_line import flag, optional
+from policysearch.flags import flag, optional
 
 Law = tuple[float, ...]
 LSL = "lsl:"  # begins the name of a stream, in the place of a file or an objective

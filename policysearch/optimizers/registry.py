@@ -1,8 +1,4 @@
-"""The methods by name, which the command lines read, and how one is configured.
-
-A new method of the package is one new file and one line here. One outside is named as `module:Class`, or by an entry
-point of the group `policysearch.optimizers`.
-"""
+"""Methods found by name, and configured."""
 
 import dataclasses
 import importlib.util
@@ -14,60 +10,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from policysearch.configuration import STRICT, Settings, messages
 from policysearch.core import Optimizer, needs_of, tunable_of
-from policysearch.optimizers.ars import ARS
-from policysearch.optimizers.auto import Auto
-from policysearch.optimizers.bayesian import BayesianOptimization
-from policysearch.optimizers.cma_es import CMAES
-from policysearch.optimizers.cross_entropy import CrossEntropy
-from policysearch.optimizers.evolution_strategy import EvolutionStrategy
-from policysearch.optimizers.finite_difference import FiniteDifference
-from policysearch.optimizers.genetic import Genetic
-from policysearch.optimizers.hill_climbing import HillClimbing
-from policysearch.optimizers.learning_rate_cma_es import LearningRateCMAES
 from policysearch.optimizers.local_regression import LocalRegression
-from policysearch.optimizers.multi_start import MultiStart
-from policysearch.optimizers.natural_gradient import NaturalGradient
-from policysearch.optimizers.nelder_mead import NelderMead
-from policysearch.optimizers.off_policy_reinforce import OffPolicyReinforce
-from policysearch.optimizers.one_plus_one_cma_es import OnePlusOneCMAES
-from policysearch.optimizers.pgpe import PGPE
-from policysearch.optimizers.ppo import PPO
-from policysearch.optimizers.random_search import RandomSearch
-from policysearch.optimizers.reinforce import Reinforce
-from policysearch.optimizers.separable_cma_es import SeparableCMAES
-from policysearch.optimizers.snes import SNES
-from policysearch.optimizers.spsa import SPSA
-from policysearch.optimizers.trpo import TRPO
-from policysearch.registry import Registry
-
-OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer", "policysearch.optimizers")
-OPTIMIZERS.update(
-    {
-        "random-search": RandomSearch,
-        "hill-climbing": HillClimbing,
-        "nelder-mead": NelderMead,
-        "multi-start": MultiStart,
-        "auto": Auto,
-        "genetic": Genetic,
-        "cross-entropy": CrossEntropy,
-        "cma-es": CMAES,
-        "sep-cma-es": SeparableCMAES,
-        "lra-cma-es": LearningRateCMAES,
-        "one-plus-one-cma-es": OnePlusOneCMAES,
-        "snes": SNES,
-        "pgpe": PGPE,
-        "finite-difference": FiniteDifference,
-        "spsa": SPSA,
-        "evolution-strategy": EvolutionStrategy,
-        "ars": ARS,
-        "reinforce": Reinforce,
-        "off-policy-reinforce": OffPolicyReinforce,
-        "natural-gradient": NaturalGradient,
-        "trpo": TRPO,
-        "ppo": PPO,
-        "bayesian": BayesianOptimization,
-    }
-)
+from policysearch.optimizers.names import OPTIMIZERS
 
 #: Methods of a single parameter: `tune` has them, and comparisons, whose tasks have several, do not list them.
 ONE_PARAMETER: dict[str, type[Optimizer]] = {"local-regression": LocalRegression}

@@ -1,19 +1,20 @@
 """Tasks: an environment, the policy that is searched in it, and how that policy is deployed.
 
 Any Gymnasium id is a task, also as `module:EnvId`. `TASKS` holds what we know beyond Gymnasium about some of them.
+Names are here at once; the rest is imported when it is first used.
 """
 
-from policysearch.configuration import EvaluatorKind
-from policysearch.tasks import known as _known  # noqa: F401 - registers the tasks of the engine
-from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy, policy_names
-from policysearch.tasks.problem import (
-    Problem,
-    incompatibility,
-    is_compiled,
-    make_evaluator,
-    make_problem,
-)
-from policysearch.tasks.task import TASKS, Subject, Task, find_task, known_task, outside
+from typing import TYPE_CHECKING
+
+from policysearch.exports import exports
+from policysearch.tasks import known as _known  # noqa: F401 - declares the tasks of the engine
+
+if TYPE_CHECKING:  # for editors and type checkers; `exports` has the same at run time
+    from policysearch.configuration import EvaluatorKind
+    from policysearch.tasks.names import CONTROLLERS, policy_names
+    from policysearch.tasks.policies import make_policy, parse_policy
+    from policysearch.tasks.problem import Problem, incompatibility, is_compiled, make_evaluator, make_problem
+    from policysearch.tasks.task import TASKS, Subject, Task, find_task, known_task, outside
 
 __all__ = [
     "CONTROLLERS",
@@ -33,3 +34,11 @@ __all__ = [
     "parse_policy",
     "policy_names",
 ]
+
+_PLACES = {
+    "names": "CONTROLLERS TASKS policy_names",
+    "policies": "make_policy parse_policy",
+    "problem": "EvaluatorKind Problem incompatibility is_compiled make_evaluator make_problem",
+    "task": "Subject Task find_task known_task outside",
+}
+__getattr__ = exports(__name__, {name: module for module, names in _PLACES.items() for name in names.split()})

@@ -10,18 +10,14 @@ from functools import cache, partial
 
 from policysearch.core import Policy
 from policysearch.evaluators.interface import Interface
-from policysearch.registry import Registry, did_you_mean
+from policysearch.registry import did_you_mean
 from policysearch.tasks.memory import PARAMETER_BYTES, shortage
-
-#: Controllers for the plants that ship.
-TUNED = (
-    "motor-pid", "thermal-pid", "tanks-pid", "cart-pole-lqr", "pattern-generator", "energy-swing-up", "cascaded-pid",
-)  # fmt: skip
+from policysearch.tasks.names import CONTROLLERS, GENERAL, policy_names
 
 
 @cache
 def tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
-    """Those of `TUNED`, with the gains at the start; their plants are imported for it."""
+    """Those of `names.TUNED`, with the gains at the start; their plants are imported for it."""
     from policysearch.policies import (  # noqa: PLC0415 - imports Numba
         PID,
         CascadedPID,
@@ -56,21 +52,14 @@ def tuned_controllers() -> dict[str, Callable[[Interface], Policy]]:
     }  # fmt: skip
 
 
+def tuned_controller(name: str) -> Callable[[Interface], Policy]:
+    """The controller of that name, which imports its plant when it is first given an environment."""
+    return partial(_tuned_controller, name)
+
+
 def _tuned_controller(name: str, interface: Interface) -> Policy:
     """The controller of that name for an environment."""
     return tuned_controllers()[name](interface)
-
-
-#: Policies for any environment; where a name has no head, the actions decide which.
-_GENERAL = ("linear", "mlp", "tabular", "softmax-linear", "softmax-mlp", "gaussian-linear", "gaussian-mlp")
-#: Controllers with parameters of their own, by name. They are no distributions over actions.
-CONTROLLERS: Registry[Callable[[Interface], Policy]] = Registry("policy", "policysearch.policies", wings=True)
-CONTROLLERS.update({name: partial(_tuned_controller, name) for name in TUNED})
-
-
-def policy_names() -> list[str]:
-    """The policies that `make_policy` knows by name, those of installed plug-ins last."""
-    return [*_GENERAL, *CONTROLLERS.names()]
 
 
 def policy_module(spec: str) -> str:
@@ -88,7 +77,7 @@ def parse_policy(spec: str) -> tuple[str, str, tuple[int, ...]]:
         ValueError: for a name that is not known, or hidden layers that are not positive integers.
     """
     name, _, sizes = spec.partition(":")
-    if name not in _GENERAL:
+    if name not in GENERAL:
         is_plug_in = name not in CONTROLLERS and CONTROLLERS.module_of(spec) and not sizes[:1].isdecimal()
         if spec in CONTROLLERS or is_plug_in:
             return "", spec, ()

@@ -19,7 +19,9 @@ from policysearch.evaluators.wrappers import Wrapping, WrongWrapper, taken
 from policysearch.registry import Registry, did_you_mean, imported
 from policysearch.seeding import Key
 from policysearch.simulators import find_simulator
-from policysearch.tasks.policies import CONTROLLERS, make_policy, parse_policy
+from policysearch.tasks import names
+from policysearch.tasks.names import CONTROLLERS
+from policysearch.tasks.policies import make_policy, parse_policy
 
 if TYPE_CHECKING:
     from policysearch.simulators.simulator import Simulator
@@ -157,8 +159,7 @@ class Task:
         return _met[key]
 
 
-#: Tasks by name; `policysearch.tasks.known` has those of the engine.
-TASKS: Registry[Task] = Registry("task", "policysearch.tasks", wings=True)
+TASKS: Registry[Task] = names.TASKS
 
 
 def find_task(name: str) -> Task:

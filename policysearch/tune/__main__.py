@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, flag, flags_of, import_from_here, parsed, running, settings
+from policysearch.command_line import Refusal, import_from_here, running
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.flags import flag, flags_of, parsed, settings
 from policysearch.interrupts import Interrupted
 from policysearch.reuse import Reuse
 from policysearch.tune.options import TuneSettings

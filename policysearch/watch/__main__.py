@@ -7,7 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, parsed, running
+from policysearch.command_line import Refusal, running
+from policysearch.flags import parsed
 from policysearch.registry import imported
 
 MAX_FOLDERS = 2

@@ -61,7 +61,7 @@ from policysearch.compare.__main__ import main
 flags = ["--tasks", "exoskeleton", "--rollouts", "50", "--runs", "1", "--out", {str(tmp_path / "out")!r}]
 print(main([*flags, "--optimizers", "bayesian"]))
 from policysearch.compare import request
-from policysearch.compare.__main__ import Arguments
+from policysearch.compare.flags import Arguments
 study, lines = request.resolve(Arguments(tasks=["exoskeleton"], optimizers=["all"]))
 print("bayesian" in study.optimizers, *lines, sep="\\n")
 """

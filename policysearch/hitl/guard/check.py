@@ -20,8 +20,9 @@ from typing import Annotated, Any
 import numpy as np
 from tyro.conf import Positional
 
-from policysearch.command_line import Refusal, flag, import_from_here, parsed, settings
+from policysearch.command_line import Refusal, import_from_here
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.flags import flag, parsed, settings
 from policysearch.hitl.guard.faults import OF_DEVICE, OF_OWNER, Fault
 from policysearch.hitl.guard.owner import GuardProcess
 from policysearch.hitl.guard.realtime import quantile

@@ -7,8 +7,9 @@ from typing import Annotated
 from starlette.routing import Route
 from tyro.conf import Positional, arg
 
-from policysearch.command_line import Refusal, flag, import_from_here, parsed
+from policysearch.command_line import Refusal, import_from_here
 from policysearch.errors import MACHINE_TROUBLE
+from policysearch.flags import flag, parsed
 from policysearch.hitl import LOG, flags
 from policysearch.hitl.engine import client
 from policysearch.hitl.flags import EngineFlags

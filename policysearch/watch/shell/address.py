@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from policysearch.command_line import Refusal, Whole, flag
+from policysearch.command_line import Refusal
 from policysearch.errors import IN_USE, MACHINE_TROUBLE
+from policysearch.flags import Whole, flag
 
 LOOPBACK = "127.0.0.1"
 #: Names of this computer for itself.

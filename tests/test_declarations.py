@@ -1,0 +1,119 @@
+"""What dataclasses say of themselves without being imported, and names whose things are made when they are used."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from policysearch.declarations import declaration, declaration_of
+from policysearch.optimizers import OPTIMIZERS
+from policysearch.registry import Registry
+from policysearch.tasks import TASKS
+
+METHODS = """
+import sys
+from policysearch.declarations import declaration
+from policysearch.optimizers import OPTIMIZERS
+for name in OPTIMIZERS:
+    print(name, declaration(OPTIMIZERS.declared(name)))
+print([name for name in sys.modules if name.startswith('policysearch.optimizers.') or name == 'numpy'])
+"""
+#: A dataclass around another one, and one whose default has to be computed.
+SAMPLES = '''
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+@dataclass(frozen=True)
+class Inner:
+    """First line.
+
+    More.
+    """
+
+    source: ClassVar[Mapping[str, Any]] = {"first": 2}
+    first: int = 1
+    second: str | None = None
+'''
+OUTER = '''
+from dataclasses import dataclass
+from declared_inner import Inner
+
+@dataclass(frozen=True)
+class Outer(Inner):
+    """Around it."""
+
+    second: str | None = "two"
+    third: float = -0.5
+'''
+COMPUTED = '''
+import math
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Computed:
+    """Has to be imported."""
+
+    value: float = math.pi
+'''
+
+
+def test_what_methods_say_is_read_without_an_import_and_is_what_their_classes_say() -> None:
+    done = subprocess.run([sys.executable, "-c", METHODS], capture_output=True, text=True, check=True)
+    *lines, modules = done.stdout.splitlines()
+    assert modules == "['policysearch.optimizers.names']"
+    assert lines == [f"{name} {plain(OPTIMIZERS[name])}" for name in OPTIMIZERS]
+
+
+def plain(cls: type) -> object:
+    """As `declaration_of`, with the docstring as it is without indents."""
+    import dataclasses
+    import inspect
+
+    said = declaration_of(cls)
+    return dataclasses.replace(said, doc=inspect.cleandoc(said.doc))
+
+
+@pytest.mark.parametrize("name", ["inner", "outer", "computed"])
+def test_a_dataclass_says_the_same_read_and_imported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, text in (("inner", SAMPLES), ("outer", OUTER), ("computed", COMPUTED)):
+        (tmp_path / f"declared_{module}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    place = f"declared_{name}:{name.title()}"
+    said = declaration(place)
+    assert (f"declared_{name}" in sys.modules) == (name == "computed")
+    from policysearch.registry import found
+
+    assert repr(said) == repr(plain(found(place)))
+
+
+def test_a_thing_is_made_once_when_it_is_first_used() -> None:
+    made: list[str] = []
+    things: Registry[str] = Registry("thing", "policysearch.things")
+    things.declare("one", lambda: made.append("one") or "made", said="of one")  # type: ignore[func-returns-value]
+    assert "one" in things
+    assert [*things] == things.names() == ["one"]
+    assert (made, things.declared("one")) == ([], "of one")
+    assert [things["one"], things.find("one"), *things.values()] == ["made"] * 3
+    assert (made, things.declared("one")) == (["one"], None)
+    with pytest.raises(KeyError):
+        things["two"]
+
+
+NAMES = """
+from policysearch.tasks import CONTROLLERS, TASKS
+for name in TASKS:
+    said = TASKS.declared(name)
+    assert (TASKS[name].name, TASKS[name].policy) == (name, said), name
+assert all(map(callable, CONTROLLERS.values()))
+print(len(TASKS), len(CONTROLLERS))
+"""
+
+
+def test_a_name_makes_the_task_of_that_name_with_the_policy_that_was_said() -> None:
+    done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{len(TASKS)} 9\n"
