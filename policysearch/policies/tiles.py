@@ -34,6 +34,30 @@ ZERO = ir.Constant(ir.IntType(32), 0)
 INNER: Any = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
+class _Vectors:
+    """Vectors of `GROUP` numbers in code that is being built."""
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.context, self.builder, self.kind = context, builder, ir.VectorType(ir.DoubleType(), GROUP)
+        signature = ir.FunctionType(self.kind, [self.kind] * 3)
+        self._fma = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{GROUP}f64")
+
+    def data(self, array: Any, kind: Any) -> Any:
+        """Where the numbers of an array are."""
+        return self.context.make_array(kind)(self.context, self.builder, array).data
+
+    def place(self, data: Any, index: Any) -> Any:
+        """Where the vector is that begins with a number of an array."""
+        return self.builder.bitcast(self.builder.gep(data, [index]), self.kind.as_pointer())
+
+    def add_scaled(self, total: Any, factor: Any, data: Any, index: Any) -> Any:
+        """`total` and a number times a vector of an array, rounded once."""
+        one = self.builder.insert_element(ir.Constant(self.kind, ir.Undefined), factor, ZERO)
+        zeros = ir.Constant(ir.VectorType(ZERO.type, GROUP), [0] * GROUP)
+        term = self.builder.load(self.place(data, index), align=8)
+        return self.builder.call(self._fma, [self.builder.shuffle_vector(one, one, zeros), term, total])
+
+
 @intrinsic
 def add_scaled(typing: Any, c: Any, z: Any, factors: Any, b: Any, x: Any) -> Any:
     """c[z:z+8] += Σ_m factors[m] b[x[m]:x[m]+8], term after term, each rounded once.
@@ -42,30 +66,43 @@ def add_scaled(typing: Any, c: Any, z: Any, factors: Any, b: Any, x: Any) -> Any
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        vector = ir.VectorType(ir.DoubleType(), GROUP)
-
-        def place(array: Any, kind: Any, index: Any) -> Any:
-            data = context.make_array(kind)(context, builder, array).data
-            return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
-
-        kind = ir.FunctionType(vector, [vector] * 3)
-        fma = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{GROUP}f64")
-        c, z, factors, b, x = arguments
-        to = place(c, signature.args[0], z)
+        vectors, (c, z, factors, b, x) = _Vectors(context, builder), arguments
+        to, data = vectors.place(vectors.data(c, signature.args[0]), z), vectors.data(b, signature.args[3])
         total = builder.load(to, align=8)
         for m in range(len(signature.args[2])):
-            one = builder.insert_element(
-                ir.Constant(vector, ir.Undefined), builder.extract_value(factors, m), ZERO
-            )
-            factor = builder.shuffle_vector(
-                one, one, ir.Constant(ir.VectorType(ZERO.type, GROUP), [0] * GROUP)
-            )
-            term = builder.load(place(b, signature.args[3], builder.extract_value(x, m)), align=8)
-            total = builder.call(fma, [factor, term, total])
+            factor, index = builder.extract_value(factors, m), builder.extract_value(x, m)
+            total = vectors.add_scaled(total, factor, data, index)
         builder.store(total, to, align=8)
         return context.get_dummy_value()
 
     return types.void(c, z, factors, b, x), codegen
+
+
+@intrinsic
+def add_rows(typing: Any, c: Any, z: Any, a: Any, w: Any, b: Any, x: Any, terms: Any) -> Any:
+    """c[z_r:z_r+8] += Σ_j a[w_r + j·along] b[x + j·down : … + 8] for every r, term after term, each rounded once.
+
+    The sums stay in registers: what is loaded of b serves all rows. `terms` are their number, `along` and `down`.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors, (c, z, a, w, b, x, terms) = _Vectors(context, builder), arguments
+        to, data, factors = (vectors.data(each, signature.args[i]) for i, each in ((0, c), (4, b), (2, a)))
+        rows = range(len(signature.args[1]))
+        places = [vectors.place(to, builder.extract_value(z, r)) for r in rows]
+        totals = [cgutils.alloca_once_value(builder, builder.load(place, align=8)) for place in places]
+        count, along, down = (builder.extract_value(terms, i) for i in range(3))
+        with cgutils.for_range(builder, count) as each:
+            index = builder.add(x, builder.mul(each.index, down))
+            for r, total in zip(rows, totals, strict=True):
+                at = builder.add(builder.extract_value(w, r), builder.mul(each.index, along))
+                factor = builder.load(builder.gep(factors, [at]))
+                builder.store(vectors.add_scaled(builder.load(total), factor, data, index), total)
+        for place, total in zip(places, totals, strict=True):
+            builder.store(builder.load(total), place, align=8)
+        return context.get_dummy_value()
+
+    return types.void(c, z, a, w, b, x, terms), codegen
 
 
 @njit(**INNER)
@@ -80,8 +117,15 @@ def add_product(A, B, C, rows, inner, columns):
     a, a_first, a_down, a_along = A
     b, b_first, b_down, _ = B
     c, c_first, c_down, _ = C
-    whole = inner - inner % 4
-    for i in range(rows):
+    whole, blocked = inner - inner % 4, rows - rows % 4
+    for i in range(0, blocked, 4):
+        w = a_first + i * a_down
+        ws = (w, w + a_down, w + 2 * a_down, w + 3 * a_down)
+        for k in range(0, columns, GROUP):
+            z = c_first + i * c_down + k
+            zs = (z, z + c_down, z + 2 * c_down, z + 3 * c_down)
+            add_rows(c, zs, a, ws, b, b_first + k, (inner, a_along, b_down))
+    for i in range(blocked, rows):
         w, z = a_first + i * a_down, c_first + i * c_down
         for j in range(0, whole, 4):
             at, x = w + j * a_along, b_first + j * b_down

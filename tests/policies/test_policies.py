@@ -98,16 +98,21 @@ def test_sums_run_in_the_order_of_their_index() -> None:
         ([0.0] * 8 + [large, -large, 1.0], 1.0),
     ):
         size = len(weights)
-        assert Linear(size, 1, bias=False).forward(np.array(weights), np.ones((1, size))).item() == expected
+        for outputs in (1, 4, 6):  # rows are computed in fours, and then one by one
+            many = Linear(size, outputs, bias=False)
+            assert many.forward(np.tile(weights, outputs), np.ones((1, size))).tolist() == [
+                [expected] * outputs
+            ]
     T = 65  # two tiles
     obs, cotangents = np.ones((T, 1)), np.ones((T, 1))
     cotangents[0], cotangents[-1] = 1e16, -1e16
     assert Linear(1, 1, bias=False).vjp(np.ones(1), obs, cotangents).item() == 0.0
     assert Linear(1, 1).vjp(np.ones(2), obs, cotangents)[1] == 0.0
+    assert Linear(1, 5, bias=False).vjp(np.ones(5), obs, np.tile(cotangents, 5)).tolist() == [0.0] * 5
 
 
 @pytest.mark.parametrize(
-    "network", [Linear(O, 2), Linear(O, 2, bias=False), MLP(O, 2, (4, 3)), MLP(O, 2, ())]
+    "network", [Linear(O, 2), Linear(O, 2, bias=False), MLP(O, 2, (4, 3)), MLP(O, 2, (9, 6)), MLP(O, 2, ())]
 )
 def test_networks_differentiate_themselves(network: Linear | MLP) -> None:
     rng = stream(3)
