@@ -72,7 +72,7 @@ class Conversation:
             self._take(self._search.send(self._fitness.fill(evaluation)))
         except StopIteration as end:
             self._take(None, end.value)
-        wholly_failed = evaluation.measured.size > 0 and not np.isfinite(evaluation.returns).any()
+        wholly_failed = not np.isfinite(evaluation.returns).any() and evaluation.measured.size > 0
         self._failing = self._failing + 1 if wholly_failed else 0
         self._failed_episodes = self._failed_episodes + evaluation.returns.size if wholly_failed else 0
         if self._failing >= 3 and self._failed_episodes >= 10:

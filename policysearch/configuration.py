@@ -17,8 +17,6 @@ M = TypeVar("M", bound=BaseModel)
 Goal = Literal["maximise", "minimise"]
 #: Which hyperparameters a method has that are not named: its defaults, or those of its source where they differ.
 Settings = Literal["default", "source"]
-#: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
-EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 #: The most bytes of a TOML file, and the most points in one line: a name of n parts takes n² steps to read.
 MAX_DOCUMENT, MAX_DOTS = 2 * 2**20, 10_000
 #: The most mistakes that are listed.

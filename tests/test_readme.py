@@ -11,7 +11,7 @@ from pathlib import Path
 from pages import PAGES, ROOT, blocks_of
 
 from policysearch.__main__ import COMMANDS
-from policysearch.compare.study import QUICK, Study
+from policysearch.compare.study import Study, quick
 from policysearch.optimizers import OPTIMIZERS
 
 #: Pages whose code is typed as editors want it; in others, Gymnasium's own types refuse what Gymnasium accepts.
@@ -35,8 +35,8 @@ def test_the_readme_names_every_method_and_every_command() -> None:
 
 
 def test_the_readme_says_how_many_methods_and_tasks_are_compared() -> None:
-    assert f"runs {len(Study(**QUICK).optimizers)} methods on two tasks" in README
-    assert len(QUICK["tasks"]) == 2
+    assert f"runs {len(Study(**quick()).optimizers)} methods on two tasks" in README
+    assert len(quick()["tasks"]) == 2
     study = tomllib.loads((ROOT / "results/classic_control/study.toml").read_text(encoding="utf-8"))
     assert (len(study["optimizers"]), len(study["tasks"]), study["runs"]) == (14, 5, 10)
     assert "shows 14 methods on five tasks, 10 runs each" in README

@@ -21,7 +21,7 @@ import pandas as pd
 
 from policysearch.compare.journal import NAME, StudyJournal
 from policysearch.compare.session import StudySession
-from policysearch.compare.study import QUICK, Study
+from policysearch.compare.study import Study, quick
 from policysearch.ledger import read
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), metavar="DIR")
     parser.add_argument("--pairs", type=int, default=7, metavar="N", help="measurements of each (default: 7)")
     arguments = parser.parse_args()
-    study = Study.resolve(dict(QUICK))
+    study = Study.resolve(quick())
     seconds(study, None)  # compile
     with_ledger, without, whole, generations = [], [], [], 0
     for _ in range(arguments.pairs):

@@ -1,9 +1,9 @@
 """Runs on this machine: in this process while that is quicker than to start workers, then in workers.
 
 A worker takes seconds before it begins: it imports the package and loads compiled code. So runs begin in this
-process, one after the other, each with all processors for its rollouts. When what is left would take longer than
-`WORTH_WORKERS`, judged by what has been done so far, workers get it: a run that has begun is replayed there up to
-where it was. Numbers do not depend on where a run is made.
+process, one after the other, each with all processors for its rollouts. Workers get what is left when they would save
+more than `WORTH_WORKERS`: with n of them, n/(n − 1) of that in work, judged by what has been done so far. A run that
+has begun is replayed there up to where it was. Numbers do not depend on where a run is made.
 
 Only runs without foreign code are made here, as other code may end or block its process: rollouts that the package
 itself compiles to arithmetic, and its own methods.
@@ -23,8 +23,8 @@ from policysearch.compare.workers import SECONDS_TO_SEND, Died, Event, Work, run
 from policysearch.optimizers import find_method
 from policysearch.tasks import is_compiled
 
-#: Seconds of one processor's work for which workers are started, and after which that is first judged (choice).
-WORTH_WORKERS, FIRST_LOOK = 4.0, 0.5
+#: Seconds that workers must save, and of work after which that is first judged (choice).
+WORTH_WORKERS, FIRST_LOOK = 3.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,14 @@ def _begun_here(work: dict[Job, Work], threads: int) -> Generator[Event, None, d
                     part = _part(item.study, event[-1])
                 done = len(work) - len(left) + part
                 seconds = time.process_time() - began
-                if seconds > FIRST_LOOK and seconds * (len(work) - done) > WORTH_WORKERS * done:
+                if seconds > FIRST_LOOK and worth_workers(seconds, done, len(work) - done, threads):
                     return left | ({job: item.after(records)} if job in left else {})
     return left
+
+
+def worth_workers(seconds: float, done: float, left: float, workers: int) -> bool:
+    """Whether so many workers would save `WORTH_WORKERS` of the runs left, where those done took `seconds`."""
+    return seconds * left * (1 - 1 / workers) > WORTH_WORKERS * done
 
 
 def _part(study: Study, progress: Progress) -> float:

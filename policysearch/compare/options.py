@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from policysearch.configuration import STRICT, EvaluatorKind, Settings
+from policysearch.configuration import STRICT, Settings
 from policysearch.flags import flag
 from policysearch.reuse import ReuseOptions
+from policysearch.tasks.names import EvaluatorKind
 
 if TYPE_CHECKING:
     from policysearch.core import Optimizer

@@ -8,7 +8,7 @@ from typing import Any
 
 from policysearch import flags
 from policysearch.compare.options import StudySettings
-from policysearch.compare.study import QUICK, Study, StudyError
+from policysearch.compare.study import QUICK, Study, StudyError, quick
 from policysearch.configuration import read_json, read_toml
 from policysearch.core import Optimizer
 from policysearch.optimizers import OPTIMIZERS, method_of
@@ -61,7 +61,7 @@ def resolved(
     flags = {name: value for name, value in options.items() if name not in ("tasks", "optimizers")}
     # a budget among the options replaces the file's, whatever its unit
     overruled = flags.keys() | ({"rollouts", "steps"} if flags.keys() & {"rollouts", "steps"} else set())
-    before = QUICK if data is None else data
+    before = data if data is not None else quick() if by_default else QUICK
     data = {name: value for name, value in before.items() if name not in overruled} | flags
     if "tasks" in data or tasks is not None:
         data["tasks"] = _with(everywhere, _tasks(data.get("tasks"), tasks, overruled))

@@ -8,7 +8,7 @@ last bit where the simulator is that environment to the last bit.
 import os
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
@@ -68,6 +68,8 @@ SHORT_SECONDS = 0.1
 TINY_SECONDS = 1e-3
 #: Episodes that a thread runs at once: more are no faster on short or long episodes (`experiments/benchmarks`).
 LANES = 32
+#: Options of an evaluator that another process is told.
+_OPTIONS = ("max_episode_steps", "deploy", "common_random_numbers", "lanes")
 
 
 class CompiledEvaluator(Divisible):
@@ -124,7 +126,6 @@ class CompiledEvaluator(Divisible):
         observe(self._worlds[0], obs)
         check_fit(policy, self.interface, obs)
         self._noise_size = kernel.noise_size
-        self._run = compiled_loop(simulator, cast(Hashable, policy))
         self.lanes = lanes
         self._many: Any = (
             compiled_lanes(simulator, cast(Hashable, policy), lanes)
@@ -133,10 +134,14 @@ class CompiledEvaluator(Divisible):
         )
         self._no_episodes = _no_episodes(self.interface, policy.num_params, draw, max_episode_steps)
 
+    @cached_property
+    def _run(self) -> Any:
+        """The compiled loop of one episode."""
+        return compiled_loop(self.simulator, cast(Hashable, self.policy))
+
     def __reduce__(self) -> Any:
         """Another process builds it anew, for one thread."""
-        names = ("max_episode_steps", "deploy", "common_random_numbers", "lanes")
-        options = {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in _OPTIONS}
         return partial(CompiledEvaluator, threads=1, **options), (self.simulator, self.policy)
 
     def compile(self) -> int:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `exports` has the same at ru
     from policysearch.optimizers.ars import ARS
     from policysearch.optimizers.auto import Auto
     from policysearch.optimizers.bayesian import BayesianOptimization
+    from policysearch.optimizers.checks import not_installed
     from policysearch.optimizers.cma_es import CMAES
     from policysearch.optimizers.cross_entropy import CrossEntropy
     from policysearch.optimizers.evolution_strategy import EvolutionStrategy
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # for editors and type checkers; `exports` has the same at ru
         build,
         find_method,
         method_of,
-        not_installed,
         revision_of,
         source_of,
     )
@@ -116,7 +116,7 @@ __getattr__ = exports(
         "build": "registry",
         "find_method": "registry",
         "method_of": "registry",
-        "not_installed": "registry",
+        "not_installed": "checks",
         "revision_of": "registry",
         "source_of": "registry",
     },

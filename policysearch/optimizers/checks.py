@@ -1,6 +1,9 @@
-"""The checks of hyperparameters that optimizers make when they are constructed."""
+"""What is checked of optimizers: hyperparameters when they are constructed, and whether what they need is there."""
 
+import importlib.util
 import math
+
+from policysearch.core import Optimizer, needs_of
 
 
 def positive(owner: object, *names: str) -> None:
@@ -39,3 +42,10 @@ def one_of(owner: object, name: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         expected = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
         raise ValueError(f"{name}: expected {expected}, got {value!r}")
+
+
+def not_installed(optimizer: Optimizer) -> str:
+    """What installs the modules that a method needs, if one of them is missing; else nothing."""
+    needs = needs_of(optimizer)
+    missing = any(importlib.util.find_spec(module) is None for module in needs.modules)
+    return f"needs `pip install 'policysearch[{needs.extra}]'`" if missing else ""

@@ -1,7 +1,6 @@
 """Methods found by name, and configured."""
 
 import dataclasses
-import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_type_hints
@@ -103,13 +102,6 @@ def method_of(optimizer: Any) -> tuple[str, dict[str, Any]]:
             "episodes_per_candidate and safe, and names as in whitened:ars, do that"
         )
     return name, options
-
-
-def not_installed(optimizer: Optimizer) -> str:
-    """What installs the modules that a method needs, if one of them is missing; else nothing."""
-    needs = needs_of(optimizer)
-    missing = any(importlib.util.find_spec(module) is None for module in needs.modules)
-    return f"needs `pip install 'policysearch[{needs.extra}]'`" if missing else ""
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

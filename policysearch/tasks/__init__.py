@@ -10,8 +10,7 @@ from policysearch.exports import exports
 from policysearch.tasks import known as _known  # noqa: F401 - declares the tasks of the engine
 
 if TYPE_CHECKING:  # for editors and type checkers; `exports` has the same at run time
-    from policysearch.configuration import EvaluatorKind
-    from policysearch.tasks.names import CONTROLLERS, policy_names
+    from policysearch.tasks.names import CONTROLLERS, EvaluatorKind, policy_names
     from policysearch.tasks.policies import make_policy, parse_policy
     from policysearch.tasks.problem import Problem, incompatibility, is_compiled, make_evaluator, make_problem
     from policysearch.tasks.task import TASKS, Subject, Task, find_task, known_task, outside
@@ -36,9 +35,9 @@ __all__ = [
 ]
 
 _PLACES = {
-    "names": "CONTROLLERS TASKS policy_names",
+    "names": "CONTROLLERS EvaluatorKind TASKS policy_names",
     "policies": "make_policy parse_policy",
-    "problem": "EvaluatorKind Problem incompatibility is_compiled make_evaluator make_problem",
+    "problem": "Problem incompatibility is_compiled make_evaluator make_problem",
     "task": "Subject Task find_task known_task outside",
 }
 __getattr__ = exports(__name__, {name: module for module, names in _PLACES.items() for name in names.split()})

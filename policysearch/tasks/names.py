@@ -1,7 +1,7 @@
 """Tasks and policies by name; what a name stands for is imported and made when it is first used."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from policysearch.registry import Registry, found
 
@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from policysearch.core import Policy
+
+#: Ways to run rollouts; see `policysearch.tasks.make_evaluator`.
+EvaluatorKind = Literal["auto", "compiled", "episodes", "pool"]
 
 #: Tasks by name (`policysearch.tasks.task.Task`); `policysearch.tasks.known` has those of the engine.
 TASKS: "Registry[Any]" = Registry("task", "policysearch.tasks", wings=True)

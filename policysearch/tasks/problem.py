@@ -5,7 +5,6 @@ from typing import cast
 
 import numpy as np
 
-from policysearch.configuration import EvaluatorKind
 from policysearch.core import (
     Domain,
     Optimizer,
@@ -24,6 +23,7 @@ from policysearch.optimizers import Whitened, not_installed
 from policysearch.seeding import Key, stream
 from policysearch.space import Space
 from policysearch.tasks.memory import shortage
+from policysearch.tasks.names import EvaluatorKind
 from policysearch.tasks.task import Task
 
 

@@ -22,8 +22,9 @@ from in_process import Finished
 from problems import ANYWHERE
 
 from policysearch.compare import request
-from policysearch.compare.__main__ import Arguments, main
+from policysearch.compare.__main__ import main
 from policysearch.compare.api import compare
+from policysearch.compare.flags import Arguments
 from policysearch.compare.options import CompareOptions, EnvironmentFlags, StudySettings
 from policysearch.compare.saved import load, load_all, write
 from policysearch.compare.study import SPECIAL, Study, StudyError

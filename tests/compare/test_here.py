@@ -36,6 +36,18 @@ def test_a_short_comparison_starts_no_workers(monkeypatch: pytest.MonkeyPatch) -
     assert rows(study(), workers=2) == calm(study())
 
 
+def test_workers_are_worth_it_where_they_save_more_than_it_takes_to_start_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(here, "WORTH_WORKERS", 3.0)
+    # 10 of 90 runs in half a second: 4 seconds of work, of which two workers save 2 and sixteen 3.75
+    assert not here.worth_workers(0.5, 10.0, 80.0, workers=2)
+    assert here.worth_workers(0.5, 10.0, 80.0, workers=16)
+    # 6.5 seconds, of which two workers save 3.25
+    assert here.worth_workers(0.5, 10.0, 130.0, workers=2)
+    assert here.worth_workers(0.5, 0.0, 90.0, workers=2)  # not one has come to an end
+
+
 def test_workers_get_what_would_take_long_and_replay_the_run_that_has_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
