@@ -174,6 +174,24 @@ def fetch_add(typing: Any, counter: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
+def local(typing: Any, size: Any) -> Any:
+    """An array of `size` numbers on the stack, a constant; not checked, and LLVM may hold them in registers."""
+    kind = numba.types.Array(numba.types.float64, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        out = context.make_array(kind)(context, builder)
+        out.data = cgutils.alloca_once(builder, ir.DoubleType(), word(max(1, size.literal_value)))
+        out.nitems, out.itemsize = word(size.literal_value), word(8)
+        out.shape = cgutils.pack_array(builder, [word(size.literal_value)])
+        out.strides = cgutils.pack_array(builder, [word(8)])
+        out.meminfo, out.parent = (cgutils.get_null_value(kept.type) for kept in (out.meminfo, out.parent))
+        return out._getvalue()
+
+    return kind(size), codegen
+
+
+@intrinsic(prefer_literal=True)
 def strided(typing: Any, numbers: Any, first: Any, size: Any, stride: Any) -> Any:
     """A view of `size` numbers of a flat array, `stride` apart, from number `first` on; not checked.
 

@@ -1,6 +1,7 @@
 """Sine, cosine, exponential, hyperbolic tangent and modulo against more exact ones."""
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from policysearch import elementary
 from policysearch.core import Array
 from policysearch.jit import specialise
 from policysearch.seeding import stream
+from policysearch.simulators.cart_pole import TOTAL
 
 #: The reference: 64 bits of mantissa, so its own error is below 0.001 ulp.
 EXACT = np.finfo(np.longdouble).nmant >= 63
@@ -112,6 +114,38 @@ def test_the_small_ones_have_the_bits_of_the_others() -> None:
     for name in ("sin", "cos"):
         small, general = over(getattr(elementary, f"small_{name}"))(x), over(getattr(elementary, name))(x)
         assert small.tobytes() == general.tobytes()
+
+
+def test_a_division_by_a_known_number_is_rounded_as_any_other() -> None:
+    rng = stream("division")
+    for y in (TOTAL, 0.7, 9.8):
+        x = np.concatenate([rng.uniform(-50, 50, 20_000), 2.0 ** rng.uniform(-900, 900, 2_000), hardest(y)])
+        found = over(specialise(quotient, PER_Y=elementary.reciprocal(y)))(x)
+        assert found.tobytes() == (x / y).tobytes()
+
+
+def hardest(y: float) -> Array:
+    """The numbers of [2⁵², 2⁵³) that y divides to nearly halfway between two floating-point numbers: within 2⁻¹⁰⁰.
+
+    `divided` is off by less than that before it rounds, so only these can come out wrong. Such an x is a whole number
+    X, and 2ᵏ X = (2M + 1) Y + r with y = Y 2ⁿ, a small r and a 53-bit M.
+    """
+    Y = int(math.frexp(y)[0] * 2**53)
+    zeros = (Y & -Y).bit_length() - 1
+    assert zeros < 8
+    found = set()
+    for k, r in itertools.product((53, 54), range(-32, 33)):
+        if r % 2**zeros == 0:
+            modulus = 2 ** (k - zeros)
+            first = (-(r >> zeros) * pow(Y >> zeros, -1, modulus)) % modulus
+            odd = [m for m in range(first, 2**54, modulus) if m % 2 and m >= 2**53][:4]
+            found |= {(m * Y + r) >> k for m in odd}
+    return np.array([x for x in found if 2**52 <= x < 2**53], dtype=float)
+
+
+def quotient(x: Any) -> Any:
+    """`divided` by a constant that `specialise` fills in."""
+    return elementary.divided(x, PER_Y)  # type: ignore[name-defined]
 
 
 def test_a_modulo_is_pythons() -> None:

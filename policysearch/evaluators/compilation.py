@@ -1,16 +1,24 @@
 """The closed loop, compiled for a simulator and a policy: for one episode after the other, and for many at once."""
 
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from numba.core.registry import CPUDispatcher
 
 from policysearch.core import Policy, kernel_of
 from policysearch.evaluators import lanes, loop
 from policysearch.evaluators.interface import Interface
 from policysearch.jit import merged, specialise
 from policysearch.simulators import Simulator, compiled_functions
+
+#: Names of functions in `math` and NumPy that call the C library.
+C_FUNCTIONS = re.compile(
+    r"(arc|a)?(sin|cos|tan)h?|(arc|a)tan2|exp(2|m1)?|log(2|10|1p)?|pow(er)?|hypot|cbrt|erfc?"
+)
 
 
 def may_run_in_lanes(simulator: Simulator, policy: Policy) -> bool:
@@ -41,33 +49,41 @@ def compiled_loop(simulator: Simulator, policy: Any) -> Any:
 def compiled_lanes(simulator: Simulator, policy: Any, count: int) -> Any:
     """`lanes.run_lanes` for this simulator and this policy, and for up to `count` episodes at once."""
     kernel, sizes, world = policy.kernel, _sizes(simulator), int(simulator.make_world().size)
-    row = lanes.rows_of(
-        world=world,
-        obs=sizes["OBS"],
-        actions=sizes["ACTIONS"],
-        params=policy.num_params,
-        scratch=kernel.scratch_size,
-    )
+    row = lanes.rows_of(world=world, obs=sizes["OBS"], actions=sizes["ACTIONS"], params=policy.num_params)
     reset, _, step = compiled_functions(simulator)
+    plant: dict[Any, Any] = {}  # all functions of a step
+    merged_step, look = merged(step, plant), merged(_look(simulator), plant)
     names: dict[str, Any] = {
-        "LANES": count,
+        "LANES": -(-count // lanes.WIDTH) * lanes.WIDTH,
+        "WIDTH": 1 if _calls_c(plant) else lanes.WIDTH,
         "ROW": row,
         "WORLD": world,
+        "CLIPS": isinstance(simulator.action_space, spaces.Box),
         "PARAMS": policy.num_params,
         "SCRATCH": kernel.scratch_size,
         "reset": reset,
-        "step": merged(step),
-        "look": merged(_look(simulator)),
+        "step": merged_step,
+        "look": look,
         "act": merged(kernel.act),
         "to_environment": merged(_to_environment(simulator)),
         "all_finite": merged(loop.all_finite),
         "count_in": merged(loop.count_in),
         **sizes,
     }
-    parts = {part.__name__: specialise(part, **names) for part in lanes.PARTS}
-    parts["finish"] = specialise(lanes.finish, **names)
-    parts["refill"] = specialise(lanes.refill, **names, **parts)
-    return specialise(lanes.run_lanes, **names, **parts)
+    for inner in lanes.MERGED:
+        names[inner.__name__] = merged(specialise(inner, **names))
+    for part in lanes.PARTS:
+        names[part.__name__] = specialise(part, **names)
+    return specialise(lanes.run_lanes, **names)
+
+
+def _calls_c(functions: Iterable[Any]) -> bool:
+    """Whether one of these calls the C library: its loop over lanes does not become vector instructions."""
+    return any(
+        C_FUNCTIONS.fullmatch(name) and not isinstance(function.__globals__.get(name), CPUDispatcher)
+        for function in functions
+        for name in function.__code__.co_names
+    )
 
 
 def _sizes(simulator: Simulator) -> dict[str, int]:

@@ -102,12 +102,12 @@ def softmaxes(params, obs, state, noise, scratch, action):
 @njit(error_model="numpy")
 def largest(y, start, stop):
     """The index within y[start:stop] of its largest entry, the first of equals; NaN if one is not finite."""
-    best, top, finite = 0, -math.inf, True
+    best, top, finite = 0.0, -math.inf, True
     for i in range(stop - start):
         finite = finite and math.isfinite(y[start + i])
         if y[start + i] > top:
-            best, top = i, y[start + i]
-    return float(best) if finite else math.nan
+            best, top = float(i), y[start + i]
+    return best if finite else math.nan
 
 
 @njit(error_model="numpy")

@@ -12,12 +12,13 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numba import njit
 
-from policysearch.elementary import small_cos, small_sin
+from policysearch.elementary import divided, reciprocal, small_cos, small_sin
 from policysearch.simulators.simulator import Simulator, SimulatorEnv, reset_to_noise
 
 GRAVITY = 9.8  # m/s²
 CART, POLE = 1.0, 0.1  # kg
 TOTAL = POLE + CART
+PER_TOTAL = reciprocal(TOTAL)
 HALF_LENGTH = 0.5  # m, of the pole
 POLE_MOMENT = POLE * HALF_LENGTH
 FORCE = 10.0  # N
@@ -39,9 +40,9 @@ def step(world, action):
     x, x_dot, theta, theta_dot = world[0], world[1], world[2], world[3]
     force = FORCE if action[0] == 1 else -FORCE
     c, s = small_cos(theta), small_sin(theta)  # an episode has ended before π/4
-    temp = (force + POLE_MOMENT * (theta_dot * theta_dot) * s) / TOTAL
-    theta_acc = (GRAVITY * s - c * temp) / (HALF_LENGTH * (4.0 / 3.0 - POLE * (c * c) / TOTAL))
-    x_acc = temp - POLE_MOMENT * theta_acc * c / TOTAL
+    temp = divided(force + POLE_MOMENT * (theta_dot * theta_dot) * s, PER_TOTAL)
+    theta_acc = (GRAVITY * s - c * temp) / (HALF_LENGTH * (4.0 / 3.0 - divided(POLE * (c * c), PER_TOTAL)))
+    x_acc = temp - divided(POLE_MOMENT * theta_acc * c, PER_TOTAL)
     x += DT * x_dot
     theta += DT * theta_dot
     world[0], world[1] = x, x_dot + DT * x_acc

@@ -1,6 +1,7 @@
 """Many episodes at once: the numbers of one after the other, whatever happens in them."""
 
 import dataclasses
+import math
 import platform
 from typing import Any
 
@@ -15,11 +16,13 @@ from policysearch.core import Evaluation, Policy, Proposal
 from policysearch.evaluators import CompiledEvaluator
 from policysearch.evaluators.compilation import compiled_lanes, may_run_in_lanes
 from policysearch.evaluators.compiled import LANES
+from policysearch.evaluators.results import empty_results
 from policysearch.policies import MLP, Gaussian, Linear, Softmax
 from policysearch.seeding import stream
 from policysearch.simulators import CLASSIC_CONTROL, Simulator, find_simulator
 
-CART_POLE, PENDULUM = Softmax(Linear(4, 2), (2,)), Gaussian(Linear(3, 1))
+CART_POLE = Softmax(Linear(4, 2), (2,))
+PENDULUM = Gaussian(Linear(3, 1))
 POLICIES: dict[str, Policy] = {
     "CartPole-v1": CART_POLE,
     "Pendulum-v1": PENDULUM,
@@ -105,10 +108,44 @@ def test_lanes_are_at_least_one() -> None:
 def test_a_step_becomes_vector_instructions(env_id: str) -> None:
     from numba import float64, int64
 
-    parts = compiled_lanes(simulator_of(env_id), POLICIES[env_id], LANES).py_func.__globals__
-    for name in ("move", "choose"):
-        part = parts[name]
-        part.disable_compile(False)
-        part._cache.flush()
-        part.compile((float64[::1], int64))
-        assert "mulpd" in part.inspect_asm(part.signatures[0])
+    advance = compiled_lanes(simulator_of(env_id), POLICIES[env_id], LANES).py_func.__globals__["advance"]
+    advance.disable_compile(False)
+    advance._cache.flush()
+    advance.compile((float64[::1], int64, int64))
+    instructions = advance.inspect_asm(advance.signatures[0]).split()
+    assert {"mulpd", "vmulpd"} & set(instructions)
+    assert not {"mulsd", "vmulsd"} & set(instructions)  # no lane is left over
+    if env_id != "MountainCarContinuous-v0":  # whose step has a branch
+        assert "vmaskmovpd" not in instructions  # slow
+
+
+@pytest.mark.parametrize("active", [1, 6, 8])
+def test_lanes_beyond_the_last_are_copies_of_the_first(active: int) -> None:
+    run = compiled_lanes(simulator_of("CartPole-v1"), Softmax(Linear(4, 2), (2,)), LANES)
+    evaluator = CompiledEvaluator(simulator_of("CartPole-v1"), CART_POLE, max_episode_steps=9)
+    parts, params = run.py_func.__globals__, stream("copies").standard_normal((active, 10))
+    rows = np.zeros((parts["ROW"].end, parts["LANES"]))
+    rows[parts["ROW"].ended] = 1.0
+    batch = evaluator._no_episodes._replace(
+        params=params, candidate=np.arange(active), draws=np.full((1, 4), 0.01), draw_of=np.zeros(active, int)
+    )
+    counter, current, began = np.zeros(1, int), np.full(LANES, -1), np.zeros(LANES, int)
+    results = empty_results(active, 4)
+    found = parts["refill"](rows.ravel(), LANES, 0, began, counter, current, batch, results)
+    assert found == (active, 9)
+    first = parts["ROW"].params
+    assert np.array_equal(rows[first : first + 10, :active], params.T)
+    spare = rows[:, active : parts["computed"](active)]
+    assert spare.shape[1] == -active % 4
+    assert np.array_equal(spare, np.repeat(rows[:, :1], spare.shape[1], axis=1))
+
+
+def test_a_plant_that_calls_the_c_library_has_no_lanes_beyond_the_last() -> None:
+    @njit
+    def step(world: Any, action: Any) -> Any:
+        world[0] = math.sin(world[0])
+        return 0.0, False
+
+    plant = dataclasses.replace(Fragile.simulator, step=step)
+    assert compiled_lanes(plant, Linear(2, 1), 8).py_func.__globals__["WIDTH"] == 1
+    assert compiled_lanes(Fragile.simulator, Linear(2, 1), 8).py_func.__globals__["WIDTH"] == 4
