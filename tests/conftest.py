@@ -38,6 +38,7 @@ COMPILED = {
     PACKAGE / "policies/kernels.py",
     PACKAGE / "evaluators/loop.py",
     PACKAGE / "optimizers/minibatch.py",
+    PACKAGE / "gradients/sums.py",
 } | {path for path in PACKAGE.rglob("*.py") if "\nfrom numba import" in path.read_text(encoding="utf-8")}
 #: What beartype cannot check outside a class that it decorates: the objects of Pydantic's validators, and `Self`; and
 #: what says itself what is wrong with a call.

@@ -16,12 +16,14 @@ of this package; this module has the sums.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Rollout, StochasticPolicy
+from policysearch.gradients import sums
 
 #: Steps that are scored in one go: large enough for the interpreter, small enough for the processor's cache.
 BLOCK = 2048
@@ -31,11 +33,18 @@ def rewards_to_go(rewards: Float[Array, "T"], discount: float) -> Float[Array, "
     """G_t = Σ_{u≥t} γ^{u−t} r_u."""
     if discount == 1.0:
         return np.cumsum(rewards[::-1])[::-1]
-    backwards, G = list[float](), -0.0  # which adds nothing, not even to −0
-    for r in rewards[::-1].tolist():
-        G = r + discount * G
-        backwards.append(G)
-    return np.array(backwards)[::-1]
+    G = np.empty(rewards.size)
+    _to_go()(
+        np.array(rewards, dtype=float), float(discount), G
+    )  # a copy, as compiled code knows one kind of array
+    return G
+
+
+@cache
+def _to_go() -> Any:
+    from policysearch.jit import specialise  # noqa: PLC0415 - imports Numba
+
+    return specialise(sums.to_go)
 
 
 def padded(rows: Sequence[Float[Array, "_"]]) -> Float[Array, "N T"]:

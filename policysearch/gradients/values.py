@@ -50,12 +50,15 @@ def advantages(
     lam: float = 1.0,
 ) -> list[Float[Array, "_"]]:
     """w_it = A_it by generalized advantage estimation; without a value function V = 0."""
-    weights = []
-    for rollout in rollouts:
-        V = np.zeros(rollout.rewards.size) if value is None else value(rollout)
-        delta = rollout.rewards + discount * np.append(V[1:], 0.0) - V
-        weights.append(rewards_to_go(delta, discount * lam))
-    return weights
+    V = (np.zeros(rollout.rewards.size) if value is None else value(rollout) for rollout in rollouts)
+    return [advantage(rollout.rewards, v, discount, lam) for rollout, v in zip(rollouts, V, strict=True)]
+
+
+def advantage(
+    rewards: Float[Array, "T"], V: Float[Array, "T"], discount: float, lam: float
+) -> Float[Array, "T"]:
+    """A_t = Σ_{u≥t} (γλ)^{u−t} δ_u,   δ_t = r_t + γ V(s_{t+1}) − V(s_t), with V = 0 at the end."""
+    return rewards_to_go(rewards + discount * np.append(V[1:], 0.0) - V, discount * lam)
 
 
 def standardised(weights: Sequence[Float[Array, "_"]]) -> list[Float[Array, "_"]]:
@@ -114,7 +117,11 @@ class NetworkValue:
 
     def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """The network's output at every observation."""
-        return self.mean + self.scale * self.network.forward(self.params, self.inputs(rollout))[:, 0]
+        return self.at(self.inputs(rollout))
+
+    def at(self, inputs: Float[Array, "T i"]) -> Float[Array, "T"]:
+        """V where the network sees `inputs`."""
+        return self.mean + self.scale * self.network.forward(self.params, inputs)[:, 0]
 
     def inputs(self, rollout: Rollout) -> Float[Array, "_ i"]:
         """What the network sees of the rollout."""

@@ -128,15 +128,17 @@ class _Steps:
     def of(
         cls, rollouts: Sequence[Rollout], value: values.NetworkValue, discount: float, lam: float
     ) -> "_Steps":
-        A = np.concatenate(values.advantages(rollouts, value, discount=discount, lam=lam))
-        V = np.concatenate([value(rollout) for rollout in rollouts])
+        inputs = np.concatenate([value.inputs(rollout) for rollout in rollouts])
+        V, ends = value.at(inputs), np.cumsum([len(rollout.rewards) for rollout in rollouts])
+        of_rollouts = zip(rollouts, np.split(V, ends[:-1]), strict=True)
+        A = np.concatenate([values.advantage(each.rewards, v, discount, lam) for each, v in of_rollouts])
         return cls(
             np.concatenate([rollout.obs for rollout in rollouts]),
             np.concatenate([rollout.actions for rollout in rollouts]),
             np.concatenate(score_function.log_probs(rollouts)),
             A / value.scale,
             (A + V - value.mean) / value.scale,
-            np.concatenate([value.inputs(rollout) for rollout in rollouts]),
+            inputs,
         )
 
     def taken(self, order: Int[Array, "T"]) -> "_Steps":

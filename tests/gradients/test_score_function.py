@@ -13,6 +13,7 @@ import pytest
 from policysearch.core import Array, Rollout
 from policysearch.gradients import baselines, score_function
 from policysearch.policies import Linear, Softmax
+from policysearch.seeding import stream
 
 POLICY = Softmax(Linear(2, 2, bias=False), (2,))
 THETA = np.array([0.3, -0.5, -0.4, 0.8])
@@ -134,3 +135,15 @@ def test_a_baseline_takes_away_a_constant_return(baseline: Any) -> None:
     raised = [rollout([0, 1], [0, 1], [1.0, 102.0]), rollout([1, 0], [1, 1], [3.0, 99.0])]
     for a, b in zip(baselines.weights(plain, **options), baselines.weights(raised, **options), strict=True):
         assert a == pytest.approx(b)
+
+
+@pytest.mark.parametrize("discount", [0.0, 0.5, 0.99, 1.01])
+def test_rewards_to_go_are_the_sums_of_the_interpreter_to_the_bit(discount: float) -> None:
+    rng = stream(5)
+    wild = rng.standard_normal(200) * 10 ** rng.uniform(-5, 5, 200)
+    for rewards in (wild, wild[::2], np.array([-0.0]), np.array([np.nan, np.inf, 1.0]), np.empty(0)):
+        backwards, G = [], -0.0
+        for r in rewards[::-1].tolist():
+            G = r + discount * G
+            backwards.append(G)
+        assert repr(score_function.rewards_to_go(rewards, discount).tolist()) == repr(backwards[::-1])
