@@ -49,9 +49,9 @@ def running(command: Callable[[], int], interrupted: str = "interrupted") -> int
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """Look for garbage in cycles a tenth as often: a short command mostly makes modules, none of which is garbage."""
+    """Look for garbage in cycles a fiftieth as often: a command mostly makes modules, none of which is garbage."""
     newest, *older = gc.get_threshold()
-    gc.set_threshold(10 * newest, *older)
+    gc.set_threshold(50 * newest, *older)
     try:
         yield
     finally:

@@ -8,6 +8,8 @@ Only what is written as literals can be read so. A class with something else is 
 import ast
 import dataclasses
 import importlib.util
+import inspect
+import itertools
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -71,6 +73,22 @@ def _read(place: str) -> Declaration:
                 raise ValueError(f"{place}: {variable} has no default")
             defaults[variable] = ast.literal_eval(node.value)
     return Declaration(ast.get_docstring(cls) or "", defaults, source)
+
+
+def descriptions(module: str, name: str) -> dict[str, str]:
+    """The docstrings below the fields of a class; none without its source."""
+    try:
+        (cls,) = (n for n in _tree(module).body if isinstance(n, ast.ClassDef) and n.name == name)
+    except (ValueError, SyntaxError, LookupError, OSError):
+        return {}
+    return {
+        ast.unparse(field.target): inspect.cleandoc(below.value.value)
+        for field, below in itertools.pairwise(cls.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
 
 
 @cache

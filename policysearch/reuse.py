@@ -6,16 +6,17 @@ Results belong to what was run. If that has changed, a folder is refused with wh
 
 from typing import Annotated, Any, TypedDict
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from policysearch.configuration import STRICT, validated
-from policysearch.flags import flag
+from policysearch.flags import described, flag
 
 
+@described
 class Reuse(BaseModel):
     """What becomes of results that are already there."""
 
-    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+    model_config = STRICT
 
     fresh: Annotated[bool, flag("")] = False
     """Start over; the ledger that is there is kept next to the new one."""

@@ -1,14 +1,16 @@
 """What dataclasses say of themselves without being imported, and names whose things are made when they are used."""
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from policysearch.declarations import declaration, declaration_of
+from policysearch.declarations import declaration, declaration_of, descriptions
 from policysearch.optimizers import OPTIMIZERS
-from policysearch.registry import Registry
+from policysearch.registry import Registry, found
 from policysearch.tasks import TASKS
 
 METHODS = """
@@ -69,9 +71,6 @@ def test_what_methods_say_is_read_without_an_import_and_is_what_their_classes_sa
 
 def plain(cls: type) -> object:
     """As `declaration_of`, with the docstring as it is without indents."""
-    import dataclasses
-    import inspect
-
     said = declaration_of(cls)
     return dataclasses.replace(said, doc=inspect.cleandoc(said.doc))
 
@@ -86,9 +85,42 @@ def test_a_dataclass_says_the_same_read_and_imported(
     place = f"declared_{name}:{name.title()}"
     said = declaration(place)
     assert (f"declared_{name}" in sys.modules) == (name == "computed")
-    from policysearch.registry import found
-
     assert repr(said) == repr(plain(found(place)))
+
+
+MODEL = '''
+from pydantic import BaseModel, ConfigDict
+
+class Options(BaseModel):
+    """Of a test."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    one: int = 1
+    """In one line."""
+
+    two: str = "a string that is none"
+    three: float = 3.0
+    """In several lines,
+    which are indented.
+    """
+
+    def method(self) -> int:
+        """Of a method."""
+        return self.one
+'''
+
+
+def test_options_are_described_by_the_docstrings_below_them_as_pydantic_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "described_options.py").write_text(MODEL, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    fields = found("described_options:Options").model_fields
+    by_pydantic = {name: field.description for name, field in fields.items() if field.description}
+    assert descriptions("described_options", "Options") == by_pydantic
+    assert [*by_pydantic] == ["one", "three"]
+    assert descriptions("described_options", "Nothing") == {}
 
 
 def test_a_thing_is_made_once_when_it_is_first_used() -> None:

@@ -49,7 +49,7 @@ def test_garbage_is_looked_for_less_often_while_a_command_runs_and_as_before_aft
         raise Refusal(["no"])
 
     assert running(command) == 2
-    assert during == [10 * before[0]]
+    assert during == [50 * before[0]]
     assert gc.get_threshold() == before
 
 

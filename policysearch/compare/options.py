@@ -6,10 +6,10 @@ Only light modules are imported here, so that `--help` answers at once.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from policysearch.configuration import STRICT, Settings
-from policysearch.flags import flag
+from policysearch.flags import described, flag
 from policysearch.reuse import ReuseOptions
 from policysearch.tasks.names import EvaluatorKind
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from policysearch.core import Optimizer
 
 
+@described
 class StudySettings(BaseModel):
     """All that decides the numbers of a comparison except for its tasks and methods."""
 
-    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+    model_config = STRICT
 
     policy: Annotated[str | None, flag("NAME", "what suits the task")] = None
     """linear, mlp, mlp:32,32, tabular, … (see --list), or module:NAME, one of your own."""
@@ -74,10 +75,11 @@ class StudySettings(BaseModel):
     """Files and folders that the results depend on and that are not found by themselves, such as data or an FMU."""
 
 
+@described
 class EnvironmentFlags(BaseModel):
     """What is done with the environments of all tasks; a study file has it for each, or in its section [env]."""
 
-    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+    model_config = STRICT
 
     env_kwargs: Annotated[list[str] | None, flag("NAME=VALUE …", "none")] = None
     """Arguments of the environment's constructor, as in gravity=5.0."""

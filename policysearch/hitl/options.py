@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 from typing_extensions import TypedDict
 
-from policysearch.flags import flag, optional
+from policysearch.flags import described, flag, optional
 
 Law = tuple[float, ...]
 LSL = "lsl:"  # begins the name of a stream, in the place of a file or an objective
@@ -39,7 +39,8 @@ def _law(arguments: list[str]) -> Law:
 FOUR_NUMBERS = optional(tuple, _law)
 
 
-@dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True))
+@described
+@dataclass(frozen=True)
 class PlanOptions:
     """Who walks, how long, under which laws, and which method chooses them."""
 

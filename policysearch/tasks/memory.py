@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 GIB = 2**30
+#: Bytes that there always are: less is not compared with what there is.
+LITTLE = 2**24
 #: Bytes of a parameter: its name, and a few vectors.
 PARAMETER_BYTES = 100
 
@@ -19,7 +21,6 @@ def available() -> int:
 
 def shortage(needed: int) -> str:
     """What is needed and what there is, in words; nothing if it is enough."""
-    there = available()
-    if needed <= there:
+    if needed <= LITTLE or needed <= (there := available()):
         return ""
     return f"needs about {needed / GIB:,.1f} GiB of memory, and {there / GIB:,.1f} GiB are available"

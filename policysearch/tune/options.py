@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from policysearch.configuration import STRICT, Goal, Settings
-from policysearch.flags import flag
+from policysearch.flags import described, flag
 from policysearch.reuse import ReuseOptions
 
 if TYPE_CHECKING:
@@ -22,10 +22,11 @@ Say = Callable[[str], None]
 Function = Callable[[Any, int], float | Mapping[str, float]]
 
 
+@described
 class TuneSettings(BaseModel):
     """All that decides a tuning except for the function and its parameters."""
 
-    model_config = ConfigDict(**STRICT, use_attribute_docstrings=True)
+    model_config = STRICT
 
     rollouts: Annotated[int, Field(ge=1), flag("N")] = 200
     """The budget of the search."""

@@ -41,6 +41,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from policysearch.asking.prompt import Prompt
 from policysearch.configuration import STRICT, read_toml, validated
+from policysearch.flags import described
 from policysearch.space import Choice, Parameter, Space
 from policysearch.tune.options import TuneSettings
 
@@ -86,6 +87,7 @@ class ParameterChoice(BaseModel):
         return parameter.held_at(parameter.start) if self.fixed else parameter
 
 
+@described
 class TuneRequest(TuneSettings):
     """What a file asks for: a command or a function, its parameters, and the settings."""
 
