@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from policysearch.declarations import declaration, declaration_of, descriptions
-from policysearch.optimizers import OPTIMIZERS
+from policysearch.optimizers import OPTIMIZERS, method_of
 from policysearch.registry import Registry, found
 from policysearch.tasks import TASKS
 
@@ -149,3 +149,17 @@ print(len(TASKS), len(CONTROLLERS))
 def test_a_name_makes_the_task_of_that_name_with_the_policy_that_was_said() -> None:
     done = subprocess.run([sys.executable, "-c", NAMES], capture_output=True, text=True, check=True)
     assert done.stdout == f"{len(TASKS)} 9\n"
+
+
+NAME = """
+import sys
+from policysearch.optimizers import method_of
+from policysearch.optimizers.ars import ARS
+print(method_of(ARS())[0], 'policysearch.optimizers.ppo' in sys.modules)
+"""
+
+
+def test_the_name_of_a_method_is_found_without_importing_the_others() -> None:
+    done = subprocess.run([sys.executable, "-c", NAME], capture_output=True, text=True, check=True)
+    assert done.stdout == "ars False\n"
+    assert [method_of(OPTIMIZERS[name])[0] for name in OPTIMIZERS] == list(OPTIMIZERS)

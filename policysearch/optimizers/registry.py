@@ -90,7 +90,10 @@ def method_of(optimizer: Any) -> tuple[str, dict[str, Any]]:
     if not (hasattr(cls, "search") and hasattr(cls, "__dataclass_fields__")):
         raise ValueError(f"optimizer: expected a name, such as cma-es, or a method, got {optimizer!r}")
     place = f"{cls.__module__}:{cls.__qualname__}"
-    name = next((name for name, known in {**OPTIMIZERS, **ONE_PARAMETER}.items() if known is cls), place)
+    # a method that is not imported yet is another one, unless it has this place
+    names = [name for name in OPTIMIZERS if OPTIMIZERS.declared(name) in (None, place)]
+    known = {name: OPTIMIZERS[name] for name in names} | ONE_PARAMETER
+    name = next((name for name, method in known.items() if method is cls), place)
     if isinstance(optimizer, type):
         if any(_default(field) is ... for field in dataclasses.fields(cls)):
             raise ValueError(f"optimizer: expected a configured {cls.__name__}(...), or a name, got {cls}")
