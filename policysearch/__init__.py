@@ -65,6 +65,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `_PLACES` is the same at run
         NelderMead,
         OffPolicyReinforce,
         OnePlusOneCMAES,
+        QuadraticModel,
         RandomSearch,
         Reinforce,
         Repeated,
@@ -106,8 +107,8 @@ _PLACES = {
     "evaluators": "Capped CompiledEvaluator EpisodeEvaluator FunctionEvaluator PoolEvaluator ProgramEvaluator Runner",
     "optimizers": "ARS CMAES OPTIMIZERS PGPE PPO SNES SPSA TRPO Auto BayesianOptimization CrossEntropy "
     "EvolutionStrategy FiniteDifference Genetic HillClimbing LearningRateCMAES LocalRegression MultiStart "
-    "NaturalGradient NelderMead OffPolicyReinforce OnePlusOneCMAES RandomSearch Reinforce Repeated SeparableCMAES "
-    "Trusted Whitened build",
+    "NaturalGradient NelderMead OffPolicyReinforce OnePlusOneCMAES QuadraticModel RandomSearch Reinforce Repeated "
+    "SeparableCMAES Trusted Whitened build",
     "policies": "MLP PID CascadedPID EnergySwingUp Gaussian LQRWeights Linear PatternGenerator Softmax",
     "search": "AskTell Budget Generation SearchFailed generations",
     "seeding": "stream",
@@ -173,6 +174,7 @@ __all__ = [
     "ProgramEvaluator",
     "Prompt",
     "Proposal",
+    "QuadraticModel",
     "RandomSearch",
     "Reinforce",
     "Repeated",

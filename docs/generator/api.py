@@ -26,8 +26,8 @@ PAGES = {
     "methods": (
         "Methods",
         "Optimizer OPTIMIZERS build Repeated Whitened Trusted Auto RandomSearch HillClimbing NelderMead MultiStart "
-        "Genetic CrossEntropy CMAES SeparableCMAES LearningRateCMAES OnePlusOneCMAES LocalRegression SNES PGPE "
-        "FiniteDifference SPSA EvolutionStrategy ARS Reinforce "
+        "QuadraticModel Genetic CrossEntropy CMAES SeparableCMAES LearningRateCMAES OnePlusOneCMAES LocalRegression "
+        "SNES PGPE FiniteDifference SPSA EvolutionStrategy ARS Reinforce "
         "OffPolicyReinforce NaturalGradient TRPO PPO BayesianOptimization",
     ),
     "evaluators": (

@@ -1,4 +1,4 @@
-"""What the rule of `auto` was chosen from: its two stages with other numbers and methods, on the tuning problems.
+"""What the rule of `auto` was chosen from: other numbers and methods in its places, on the tuning problems.
 
     python experiments/choosing_a_method/auto_rule.py --out experiments/choosing_a_method/auto_rule.csv
 
@@ -9,7 +9,7 @@ the study of configurations does not use.
 import argparse
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -21,37 +21,55 @@ import pandas as pd
 from choice_problems import TUNING, problems
 from choice_runs import Job, rows_of
 
-from policysearch.core import Domain, Optimizer
+from policysearch.core import Domain, Evaluation, Optimizer, Proposal, Search
 from policysearch.files import write_text
-from policysearch.optimizers import CMAES, HillClimbing, MultiStart, SeparableCMAES
-from policysearch.optimizers.auto import DESIGN, Auto
+from policysearch.optimizers import (
+    CMAES,
+    Auto,
+    HillClimbing,
+    MultiStart,
+    NelderMead,
+    OnePlusOneCMAES,
+    QuadraticModel,
+    SeparableCMAES,
+)
 
 SEEDS, MOST = range(10, 15), 300
-SEP_CMAES, MULTI_START = SeparableCMAES(sigma=0.17), MultiStart(design=DESIGN, edge=0.36)
+QUADRATIC, SEP_CMAES = QuadraticModel(), SeparableCMAES(sigma=0.17)
 
 
 @dataclass(frozen=True)
 class Rule(Auto):
-    """`auto` with other methods for the second stage."""
+    """`auto` with other methods."""
 
-    noisy: Optimizer = SEP_CMAES
-    exact: Optimizer = MULTI_START
+    without_noise: Optimizer = QUADRATIC
+    after_a_simplex: Optimizer = SEP_CMAES
 
-    def _chosen(self, domain: Domain, *, noise: bool) -> Optimizer:
-        return self.noisy if noise else self.exact
+    def _begun(
+        self, domain: Domain, rng: np.random.Generator, first: Evaluation, *, noise: bool
+    ) -> tuple[Search, Proposal]:
+        if noise:
+            return super()._begun(domain, rng, first, noise=True)
+        search = self.without_noise.search(replace(domain, known=first), rng)
+        return search, next(search)
+
+    def _then(self, domain: Domain) -> Optimizer:
+        return self.after_a_simplex
 
 
 RULES: dict[str, Optimizer] = {
     "auto": Rule(),
-    "a simplex of 40": Rule(polish=40),
-    "of 60": Rule(polish=60),
-    "cma-es with noise": Rule(noisy=CMAES(sigma=0.17)),
-    "hill climbing with noise": Rule(noisy=HillClimbing()),
-    "no second method without noise": Rule(exact=SEP_CMAES),
-    "wider designs without noise": Rule(exact=MultiStart(design=28, edge=0.7)),
-    "smaller simplices without noise": Rule(exact=MultiStart(design=6, edge=0.13)),
-    "no first stage, sep-cma-es": SEP_CMAES,
-    "no first stage, cma-es": CMAES(sigma=0.1),
+    "a region of 0.1": Rule(without_noise=QuadraticModel(radius=0.1)),
+    "a region of 0.3": Rule(without_noise=QuadraticModel(radius=0.3)),
+    "multi-start without noise": Rule(without_noise=MultiStart(design=6, edge=0.36)),
+    "a simplex without noise": Rule(without_noise=NelderMead(edge=0.15)),
+    "(1+1)-cma-es without noise": Rule(without_noise=OnePlusOneCMAES()),
+    "a simplex of 60 with noise": Rule(polish=60),
+    "cma-es with noise": Rule(after_a_simplex=CMAES(sigma=0.17)),
+    "hill climbing with noise": Rule(after_a_simplex=HillClimbing()),
+    "quadratic-model alone": QUADRATIC,
+    "sep-cma-es alone": SEP_CMAES,
+    "cma-es alone": CMAES(sigma=0.1),
 }
 
 

@@ -39,9 +39,9 @@ from policysearch.tasks import (
     parse_policy,
 )
 
-#: Methods for cases that the quick study has not (many parameters, tiny budgets, several optima without noise),
+#: Methods for cases that the quick study has not (many parameters, tiny budgets, smooth returns without noise),
 #: and the one that chooses among them.
-SPECIAL = ("auto", "multi-start", "one-plus-one-cma-es", "sep-cma-es")
+SPECIAL = ("auto", "multi-start", "one-plus-one-cma-es", "quadratic-model", "sep-cma-es")
 
 
 def quick() -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers; `exports` has the same at ru
     from policysearch.optimizers.one_plus_one_cma_es import OnePlusOneCMAES
     from policysearch.optimizers.pgpe import PGPE
     from policysearch.optimizers.ppo import PPO
+    from policysearch.optimizers.quadratic_model import QuadraticModel
     from policysearch.optimizers.random_search import RandomSearch
     from policysearch.optimizers.registry import (
         ONE_PARAMETER,
@@ -67,6 +68,7 @@ __all__ = [
     "NelderMead",
     "OffPolicyReinforce",
     "OnePlusOneCMAES",
+    "QuadraticModel",
     "RandomSearch",
     "Reinforce",
     "Repeated",
@@ -104,6 +106,7 @@ __getattr__ = exports(
         "OnePlusOneCMAES": "one_plus_one_cma_es",
         "PGPE": "pgpe",
         "PPO": "ppo",
+        "QuadraticModel": "quadratic_model",
         "RandomSearch": "random_search",
         "Reinforce": "reinforce",
         "Repeated": "repeated",

@@ -46,14 +46,14 @@ class MultiStart:
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Design, polish, and again."""
         best = Best(domain.start)
-        points = np.vstack([domain.start, self._spread(domain, rng, self.design - 1)])
+        points = np.vstack([domain.start, spread(domain, rng, self.design - 1, self.sigma)])
         while True:
             evaluation = yield Proposal(points, best.params)
             own = Best(domain.start)
             for found in (own, best):
                 found.learn(evaluation)
             yield from self._polished(replace(domain, start=own.params, known=None), rng, best)
-            points = self._spread(domain, rng, self.design)
+            points = spread(domain, rng, self.design, self.sigma)
 
     def _polished(
         self, domain: Domain, rng: np.random.Generator, best: "Best"
@@ -68,14 +68,15 @@ class MultiStart:
             proposal = search.send(evaluation)
         search.close()
 
-    def _spread(self, domain: Domain, rng: np.random.Generator, n: int) -> Float[Array, "n d"]:
-        """A point in each of n slices of every range."""
-        d = domain.start.size
-        slices = rng.permuted(np.tile(np.arange(n), (d, 1)), axis=1).T
-        u, z = (slices + rng.random((n, d))) / n, rng.standard_normal((n, d))
-        enclosed = np.isfinite(domain.lower) & np.isfinite(domain.upper)
-        low, width = (np.where(enclosed, x, 0.0) for x in (domain.lower, domain.upper - domain.lower))
-        return domain.clip(np.where(enclosed, low + width * u, domain.start + self.sigma * z))
+
+def spread(domain: Domain, rng: np.random.Generator, n: int, sigma: float) -> Float[Array, "n d"]:
+    """A point in each of n slices of every range; Gaussian draws around the start where there are no two bounds."""
+    d = domain.start.size
+    slices = rng.permuted(np.tile(np.arange(n), (d, 1)), axis=1).T
+    u, z = (slices + rng.random((n, d))) / n, rng.standard_normal((n, d))
+    enclosed = np.isfinite(domain.lower) & np.isfinite(domain.upper)
+    low, width = (np.where(enclosed, x, 0.0) for x in (domain.lower, domain.upper - domain.lower))
+    return domain.clip(np.where(enclosed, low + width * u, domain.start + sigma * z))
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ _PLACES = {
     "hill-climbing": "hill_climbing:HillClimbing",
     "nelder-mead": "nelder_mead:NelderMead",
     "multi-start": "multi_start:MultiStart",
+    "quadratic-model": "quadratic_model:QuadraticModel",
     "auto": "auto:Auto",
     "genetic": "genetic:Genetic",
     "cross-entropy": "cross_entropy:CrossEntropy",

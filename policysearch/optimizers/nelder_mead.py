@@ -62,13 +62,13 @@ class NelderMead:
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Move the simplex uphill."""
-        corners = np.vstack([domain.start, self._around(domain, domain.start, self.edge)])
+        corners = np.vstack([domain.start, on_axes(domain, domain.start, self.edge)])
         evaluation = yield Proposal(corners, recommendation=domain.start)
         simplex, projected = _Simplex(corners, _values(evaluation)), domain.bounded
         while True:
             (x_b, f_b), (x_w, f_w), c = simplex.best, simplex.worst, simplex.centroid()
             if projected and simplex.is_flat():
-                around = self._around(domain, x_b, float(np.ptp(simplex.corners, axis=0).max()))
+                around = on_axes(domain, x_b, float(np.ptp(simplex.corners, axis=0).max()))
                 evaluation = yield Proposal(around, recommendation=x_b)
                 simplex = _Simplex(np.vstack([x_b, around]), np.append(f_b, _values(evaluation)))
                 continue
@@ -96,11 +96,6 @@ class NelderMead:
                     others = x_b + self.shrinkage * (simplex.corners[simplex.order[1:]] - x_b)
                     evaluation = yield Proposal(others, recommendation=x_b)
                     simplex = _Simplex(np.vstack([x_b, others]), np.append(f_b, _values(evaluation)))
-
-    def _around(self, domain: Domain, x: Float[Array, "d"], edge: float) -> Float[Array, "d d"]:
-        """The point moved by `edge` along each axis; backwards where a bound is near and there is more room."""
-        back = (x + edge > domain.upper) & (x - domain.lower >= domain.upper - x)
-        return domain.clip(x + np.diag(np.where(back, -edge, edge)))
 
 
 class _Simplex:
@@ -149,6 +144,12 @@ class _Simplex:
         edges = self.corners - self.corners[self.order[0]]
         size = np.abs(edges).max()
         return bool(size > 0 and np.linalg.svd(edges / size, compute_uv=False)[-1] < FLAT)
+
+
+def on_axes(domain: Domain, x: Float[Array, "d"], edge: float) -> Float[Array, "d d"]:
+    """The point moved by `edge` along each axis; backwards where a bound is near and there is more room."""
+    back = (x + edge > domain.upper) & (x - domain.lower >= domain.upper - x)
+    return domain.clip(x + np.diag(np.where(back, -edge, edge)))
 
 
 def _measure(x: Float[Array, "d"], best: Float[Array, "d"]) -> Generator[Proposal, Evaluation, float]:

@@ -25,7 +25,8 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "one-plus-one-cma-es":        ("yes", "yes", "yes"),
     "one-plus-one-cma-es again":  ("yes", "yes", "yes"),
     "multi-start":                ("yes", "yes", "yes"),
-    "auto":                       ("yes", "yes", "yes"),
+    "quadratic-model":            ("yes", "yes", "no"),
+    "auto":                       ("yes", "yes", "no"),
     "cross-entropy full":         ("yes", "yes", "yes"),
     "snes":                       ("yes", "yes", "yes"),
     "pgpe":                       ("yes", "yes", "no"),
@@ -83,7 +84,7 @@ def test_a_method_notices_a_transformation_of_the_returns_as_the_table_says(
 LENGTHS = (
     "sigma",
     "edge",
-    "restart_edge",
+    "radius",
     "mutation_sigma",
     "epsilon",
     "c",
