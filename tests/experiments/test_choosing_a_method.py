@@ -213,7 +213,7 @@ def test_the_best_peer_is_chosen_on_one_half_of_the_seeds_and_compared_on_the_ot
         "The aim, 95% of the decided cells and at most 10% undecided, is not reached." in page
     )
     assert "180 of the 360 runs of the protocol gave a result. Not run are the problems Ant-v5." in page
-    assert "Not run are the methods c. A method has 30 to 30 seeds in a cell." in page
+    assert "Not run are the methods c. A method has 30 seeds in a cell." in page
     assert (
         "### LQR\n\nlqr\n\n| method | 30 rollouts |\n| --- | ---: |\n| b | 0.45 |\n| auto | 0.50 |\n| a | 0.40 |"
         in page

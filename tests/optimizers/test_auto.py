@@ -112,4 +112,5 @@ def test_the_first_points_are_eleven_at_most_and_many_parameters_have_none(d: in
 def test_the_rule_is_the_best_of_the_table_that_it_was_chosen_from_on_the_mean_of_all_budgets() -> None:
     folder = Path(__file__).parents[2] / "experiments/choosing_a_method"
     means = pd.read_csv(folder / "auto_rule.csv").groupby("method")["all"].mean()
-    assert means["auto"] > means["no first stage, cma-es"] + 0.05  # which is `tune`'s default
+    assert means["cma-es alone"] + 0.05 < means["auto"]  # which is `tune`'s default
+    assert means.idxmax() == "auto"
