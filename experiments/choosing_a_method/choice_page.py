@@ -22,8 +22,8 @@ Written by
 The protocol, `experiments/choosing_a_method/protocol.md`, was fixed before the first evaluation run. A score is 0 for
 the start and 1 for the best known, or the share of COCO's targets that is reached.
 
-These problems have been looked at once before: an earlier `auto`, without `quadratic-model`, was behind SciPy's COBYQA
-on them, which is why it has a model now. Its numbers were chosen on the tuning problems.
+These problems have been looked at once before: an earlier `auto`, without `quadratic-model`, was behind SciPy's
+COBYQA on them, which is why it has a model now. Its numbers were chosen on the tuning problems.
 
 {missing}
 
