@@ -30,6 +30,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from policysearch.jit import local, strided
+
 #: Largest argument of sine and cosine that is not taken for a multiple of π/2 (rad).
 MAX_ANGLE = 2.0**45
 #: Arguments beyond which exp is ∞ or 0.
@@ -39,6 +41,9 @@ SMALL = 0.78
 
 #: Adding it rounds to a whole number, whose lowest bits are then the lowest bits of the sum.
 ROUNDER = 1.5 * 2.0**52
+
+#: Numbers that `tanh_all` computes together.
+BLOCK = 64
 
 TWO_OVER_PI = 0.6366197723675814
 HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)
@@ -186,14 +191,26 @@ def exp(x):
 @inlined
 def of_exponent(x):
     """n in the lowest bits of a number, and exp r − 1, with x = n log 2 + r and |r| ≤ log(2)/2."""
+    shifted, r, tail = of_octave(x)
+    return shifted, exp_less_one(r, tail)
+
+
+@inlined
+def of_octave(x):
+    """n in the lowest bits of a number, r and a tail, with x = n log 2 + r + tail."""
     shifted = fma(x, ONE_OVER_LOG_2, ROUNDER)
     n = shifted - ROUNDER
     first, second = fma(-n, LOG_2[0], x), n * LOG_2[1]  # the former is exact
     r = first - second
-    tail = (first - r) - second
+    return shifted, r, (first - r) - second
+
+
+@inlined
+def exp_less_one(r, tail):
+    """exp(r + tail) − 1."""
     high = fma(fma(fma(fma(E[9], r, E[8]), r, E[7]), r, E[6]), r, E[5])
     E_r = fma(fma(fma(fma(fma(high, r, E[4]), r, E[3]), r, E[2]), r, E[1]), r, E[0])
-    return shifted, r + fma(r * r, E_r, tail)
+    return r + fma(r * r, E_r, tail)
 
 
 @inlined
@@ -205,16 +222,45 @@ def power_of_two(n):
 @inlined
 def tanh(x):
     """The hyperbolic tangent of x."""
-    size, z = abs(x), x * x
-    small = size < SMALL
-    shifted, rest = of_exponent(2.0 * size if size < 22.0 else 44.0)
+    shifted, r, tail = of_tangent(x)
+    return tangent_of(x, shifted, exp_less_one(r, tail))
+
+
+@inlined
+def tanh_all(x, first, stop):
+    """Replace the numbers of an array from index `first` to `stop` by their `tanh`, in three quarters of the time.
+
+    Three short loops instead of one: a processor begins the next numbers only as far ahead as it has registers.
+    """
+    shifted, r, rest = local(BLOCK), local(BLOCK), local(BLOCK)
+    for start in range(first, stop, BLOCK):
+        n, part = min(BLOCK, stop - start), strided(x, start, BLOCK, 1)
+        for i in range(n):
+            shifted[i], r[i], rest[i] = of_tangent(part[i])
+        for i in range(n):
+            rest[i] = exp_less_one(r[i], rest[i])
+        for i in range(n):
+            part[i] = tangent_of(part[i], shifted[i], rest[i])
+
+
+@inlined
+def of_tangent(x):
+    """`of_octave` of 2|x|, or of 44, from where on tanh is 1."""
+    size = abs(x)
+    return of_octave(44.0 if size > 22.0 else 2.0 * size)  # NaN passes through
+
+
+@inlined
+def tangent_of(x, shifted, rest):
+    """tanh x from 2|x| = n log 2 + r, of which `shifted` has n in its lowest bits, and rest = exp r − 1."""
+    z = x * x
+    small = abs(x) < SMALL
     power = power_of_two(bits(shifted))
     P_z = fma(fma(fma(P[3], z, P[2]), z, P[1]), z, P[0])
     Q_z = fma(fma(fma(Q[3], z, Q[2]), z, Q[1]), z, Q[0])
     above = x * z * P_z if small else math.copysign(2.0, -x)
     below = Q_z if small else fma(power, rest, power + 1.0)
-    value = (x if small else math.copysign(1.0, x)) + above / below
-    return x if math.isnan(x) else value
+    return (x if small else math.copysign(1.0, x)) + above / below
 
 
 def reciprocal(y: float) -> tuple[float, float]:

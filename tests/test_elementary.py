@@ -109,6 +109,19 @@ def test_one_number_has_the_bits_that_it_has_among_many(name: str) -> None:
     assert np.array([function(value) for value in x.tolist()]).tobytes() == many.tobytes()
 
 
+@pytest.mark.parametrize("n", [1, 63, 64, 200])
+def test_all_numbers_of_an_array_have_the_tanh_of_one(n: int) -> None:
+    @njit(error_model="numpy")
+    def run(x: Any, first: Any, stop: Any) -> None:
+        elementary.tanh_all(x, first, stop)
+
+    x = np.concatenate([arguments("tanh", 100)[:n], [22.0, -22.5, math.inf, 0.0, math.nan]])
+    found, expected = x.copy(), np.array([elementary.tanh(value) for value in x[1:].tolist()])
+    run(found, 1, x.size)
+    assert found[1:].tobytes() == expected.tobytes()
+    assert found[0] == x[0]
+
+
 def test_the_small_ones_have_the_bits_of_the_others() -> None:
     x = arguments("small_sin", 10_000)
     for name in ("sin", "cos"):

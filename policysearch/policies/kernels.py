@@ -14,9 +14,9 @@ from typing import Any
 from numba import njit
 
 from policysearch.core import PolicyKernel
-from policysearch.elementary import exp, tanh
-from policysearch.jit import specialise
-from policysearch.policies.products import add_product
+from policysearch.elementary import exp, tanh_all
+from policysearch.jit import merged, specialise
+from policysearch.policies.products import affine
 
 
 def linear(params, obs, scratch, out):
@@ -29,26 +29,18 @@ def linear(params, obs, scratch, out):
 
 
 def mlp(params, obs, scratch, out):
-    """h_l = tanh(W_l h_{l−1} + b_l), without tanh in the last layer; h_l lies in `scratch` at OFFSETS[l]."""
-    weights, h = 0, obs
+    """h_l = tanh(W_l h_{l−1} + b_l), without tanh in the last layer; h_l lies in `scratch` from OFFSETS[l] on."""
+    for i in range(SIZES[0]):
+        scratch[OFFSETS[0] + i] = obs[i]
+    weights, last = 0, len(SIZES) - 1
     for layer in range(1, len(SIZES)):
-        rows, columns = SIZES[layer], SIZES[layer - 1]
-        biases = weights + rows * columns
-        last = layer == len(SIZES) - 1
-        z = out if last else scratch[OFFSETS[layer] : OFFSETS[layer] + rows]
-        for i in range(rows):
-            z[i] = params[biases + i]
-        add_product(params[weights:biases].reshape((rows, columns)), h, z)
-        if not last:
-            squash(z)
-        weights, h = biases + rows, z
-
-
-@njit(error_model="numpy")
-def squash(z):
-    """z becomes tanh z."""
-    for i in range(z.size):
-        z[i] = tanh(z[i])
+        rows, columns, z = SIZES[layer], SIZES[layer - 1], OFFSETS[layer]
+        affine(params, scratch, (weights, OFFSETS[layer - 1], z, rows, columns))
+        if layer < last:
+            tanh_all(scratch, z, z + rows)
+        weights += rows * (columns + 1)
+    for i in range(SIZES[last]):
+        out[i] = scratch[OFFSETS[last] + i]
 
 
 def deterministic(params, obs, state, noise, scratch, action):
@@ -147,6 +139,8 @@ def policy_kernel(
     **names: Any,
 ) -> PolicyKernel:
     """The kernel whose `act` is the template `head` with its free names bound."""
+    if "forward" in names:
+        names["forward"] = merged(names["forward"])  # a call of a function takes as long as ten units
     act = specialise(head, **names)
     rows = specialise(act_on_rows, act=act)
     return PolicyKernel(act, rows, scratch_size, noise_size, revision, in_lanes)

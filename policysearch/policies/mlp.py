@@ -112,7 +112,7 @@ class MLP(Network):
         from policysearch.policies import kernels  # noqa: PLC0415
 
         sizes = self.layer_sizes
-        offsets = (0, *np.cumsum((reserved, *self.hidden)).tolist())  # of h_l in scratch
+        offsets = tuple(np.cumsum((reserved, *sizes)).tolist())  # of h_l in scratch
         return specialise(kernels.mlp, SIZES=sizes, OFFSETS=offsets), offsets[-1]
 
     def fold(

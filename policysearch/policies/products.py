@@ -1,4 +1,4 @@
-"""The product of a matrix and a vector inside a compiled rollout, in vector instructions.
+"""The layers of a network inside a compiled rollout, in vector instructions.
 
 LLVM may not change the order of a sum, and therefore computes a sum of products one by one. Here the order is another
 one from the start: four sums, each of every fourth product, which one vector instruction continues together. It is
@@ -9,10 +9,10 @@ the same on every processor, and so are the bits: a processor with narrower vect
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
@@ -22,70 +22,101 @@ VECTOR = ir.VectorType(DOUBLE, 4)
 ROWS = 8  # at a time: as many sums as a processor can continue while the first is not done
 
 
-@njit(error_model="numpy")
-def add_product(W, x, z):
-    """z += W x for contiguous arrays of the shapes rows × columns, columns and rows, which are not checked.
+@intrinsic
+def affine(typing: Any, params: Any, scratch: Any, at: Any) -> Any:
+    """z = b + W x for a layer of a network; `params` and `scratch` are contiguous arrays, which are not checked.
 
-    The sum of a row is ((s₀ + s₁) + (s₂ + s₃)), s_k being that of its products j = k, k + 4, k + 8, …; the last
-    products, of which there are fewer than four, are added to it one by one. Each is added in one rounding.
+    `at` says where: the index in `params` of W, row by row and followed by b, those in `scratch` of x and z, and the
+    numbers of rows and columns. The sum of a row is ((s₀ + s₁) + (s₂ + s₃)), s_k being that of its products
+    j = k, k + 4, k + 8, …; the last products, of which there are fewer than four, are added to it one by one. Each is
+    added in one rounding, and the sum to b.
     """
-    rows = W.shape[0]
-    together = rows - rows % ROWS
-    for first in range(0, together, ROWS):
-        add_rows(W, x, z, first, ROWS)
-    for first in range(together, rows):
-        add_rows(W, x, z, first, 1)
-
-
-@intrinsic(prefer_literal=True)
-def add_rows(typing: Any, W: Any, x: Any, z: Any, first: Any, count: Any) -> Any:  # noqa: PLR0917
-    """`add_product` for `count` rows from `first` on; `count` is a constant."""
-    if any(kind.layout != "C" for kind in (W, x, z)):
-        raise TypingError(f"add_product: expected contiguous arrays, got {W}, {x} and {z}")
+    if any(kind.layout != "C" for kind in (params, scratch)):
+        raise TypingError(f"affine: expected contiguous arrays, got {params} and {scratch}")
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kinds = zip(signature.args[:3], arguments[:3], strict=True)
-        arrays = [context.make_array(kind)(context, builder, value) for kind, value in kinds]
-        emit(builder, arrays, arguments[3], count.literal_value)
+        kinds = zip(signature.args[:2], arguments[:2], strict=True)
+        numbers, units = (context.make_array(kind)(context, builder, value).data for kind, value in kinds)
+        w, x, z, rows, columns = (builder.extract_value(arguments[2], i) for i in range(5))
+        layer = Layer(
+            W=builder.gep(numbers, [w]),
+            b=builder.gep(numbers, [builder.add(w, builder.mul(rows, columns))]),
+            x=builder.gep(units, [x]),
+            z=builder.gep(units, [z]),
+            columns=columns,
+        )
+        together = builder.and_(rows, rows.type(-ROWS))
+        with steps(builder, rows.type(0), together, ROWS) as first:
+            emit(builder, layer, first, ROWS)
+        with steps(builder, together, rows, 1) as first:
+            emit(builder, layer, first, 1)
         return context.get_dummy_value()
 
-    return types.void(W, x, z, types.intp, count), codegen
+    return types.void(params, scratch, types.UniTuple(types.intp, 5)), codegen
 
 
-def emit(builder: Any, arrays: list[Any], first: Any, count: int) -> None:
-    """Write the instructions of `add_rows`."""
-    W, x, z = arrays
-    columns = builder.extract_value(W.shape, 1)
+class Layer(NamedTuple):
+    """Where the numbers of a layer are, and how many columns it has."""
+
+    W: Any
+    b: Any
+    x: Any
+    z: Any
+    columns: Any
+
+
+def emit(builder: Any, layer: Layer, first: Any, count: int) -> None:
+    """Write the instructions for `count` rows from `first` on."""
+    columns = layer.columns
     whole = builder.and_(columns, columns.type(-4))
     numbers = [builder.add(first, first.type(k)) for k in range(count)]
-    rows = [builder.gep(W.data, [builder.mul(number, columns)]) for number in numbers]
-    sums = [cgutils.alloca_once_value(builder, VECTOR([0.0] * 4)) for _ in rows]
+    rows = [builder.gep(layer.W, [builder.mul(number, columns)]) for number in numbers]
+    sums = [cgutils.alloca_once(builder, VECTOR) for _ in rows]
     totals = [cgutils.alloca_once(builder, DOUBLE) for _ in rows]
     fma = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), "llvm.fma.v4f64"
     )
     for s in sums:
         builder.store(VECTOR([0.0] * 4), s)
-    with columns_from(builder, columns.type(0), whole, 4) as j:
-        x_j = four(builder, x.data, j)
+    with steps(builder, columns.type(0), whole, 4) as j:
+        x_j = four(builder, layer.x, j)
         for row, s in zip(rows, sums, strict=True):
             builder.store(builder.call(fma, [four(builder, row, j), x_j, builder.load(s)]), s)
-    for s, total in zip(sums, totals, strict=True):
-        parts = [builder.extract_element(builder.load(s), ir.IntType(32)(k)) for k in range(4)]
-        builder.store(builder.fadd(builder.fadd(*parts[:2]), builder.fadd(*parts[2:])), total)
-    with columns_from(builder, whole, columns, 1) as j:
-        x_j = builder.load(builder.gep(x.data, [j]))
+    for total, value in zip(totals, across(builder, [builder.load(s) for s in sums]), strict=True):
+        builder.store(value, total)
+    with steps(builder, whole, columns, 1) as j:
+        x_j = builder.load(builder.gep(layer.x, [j]))
         for row, total in zip(rows, totals, strict=True):
             entry = builder.load(builder.gep(row, [j]))
             builder.store(builder.fma(entry, x_j, builder.load(total)), total)
     for number, total in zip(numbers, totals, strict=True):
-        place = builder.gep(z.data, [number])
-        builder.store(builder.fadd(builder.load(place), builder.load(total)), place)
+        bias = builder.load(builder.gep(layer.b, [number]))
+        builder.store(builder.fadd(bias, builder.load(total)), builder.gep(layer.z, [number]))
+
+
+def across(builder: Any, sums: list[Any]) -> list[Any]:
+    """(s₀ + s₁) + (s₂ + s₃) of every vector; four vectors take as many instructions as one."""
+    if len(sums) % 4:
+        parts = [[builder.extract_element(s, ir.IntType(32)(k)) for k in range(4)] for s in sums]
+        return [builder.fadd(builder.fadd(*part[:2]), builder.fadd(*part[2:])) for part in parts]
+
+    def mixed(a: Any, b: Any, places: tuple[int, ...]) -> Any:
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), 4), places))
+
+    def pairs(a: Any, b: Any) -> Any:  # a₀ + a₁, b₀ + b₁, a₂ + a₃, b₂ + b₃
+        return builder.fadd(mixed(a, b, (0, 4, 2, 6)), mixed(a, b, (1, 5, 3, 7)))
+
+    found = []
+    for i in range(0, len(sums), 4):
+        a, b = pairs(*sums[i : i + 2]), pairs(*sums[i + 2 : i + 4])
+        four_sums = builder.fadd(mixed(a, b, (0, 1, 4, 5)), mixed(a, b, (2, 3, 6, 7)))
+        found += [builder.extract_element(four_sums, ir.IntType(32)(k)) for k in range(4)]
+    return found
 
 
 @contextmanager
-def columns_from(builder: Any, start: Any, stop: Any, step: int) -> Iterator[Any]:
-    """A loop over columns."""
+def steps(builder: Any, start: Any, stop: Any, step: int) -> Iterator[Any]:
+    """A loop."""
     with cgutils.for_range_slice(builder, start, stop, start.type(step), start.type) as (j, _):
         yield j
 
