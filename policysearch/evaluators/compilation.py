@@ -35,10 +35,10 @@ def compiled_loop(simulator: Simulator, policy: Any) -> Any:
     return specialise(
         loop.run_episodes,
         reset=reset,
-        step=merged(step),
-        look=merged(_look(simulator)),
+        step=step,
+        look=_look(simulator),
         act=policy.kernel.act,
-        to_environment=merged(_to_environment(simulator)),
+        to_environment=_to_environment(simulator),
         STATE=policy.state_size,
         SCRATCH=policy.kernel.scratch_size,
         **_sizes(simulator),
