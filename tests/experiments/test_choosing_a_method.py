@@ -337,9 +337,12 @@ def test_what_the_guide_says_of_auto_is_what_the_page_says() -> None:
     guide = " ".join((root / "docs/explanation/choosing-a-method.md").read_text(encoding="utf-8").split())
     parts = dict(part.partition("\n")[::2] for part in page.split("\n### ")[1:])
 
-    def of_30(family: str, method: str) -> str:
+    def means(family: str, method: str) -> list[str]:
         (row,) = (line for line in parts[family].splitlines() if line.startswith(f"| {method} |"))
-        return row.split("|")[2].split()[0].replace("-", "−")
+        return [cell.split()[0].replace("-", "−") for cell in row.split("|")[2:5]]
+
+    def of_30(family: str, method: str) -> str:
+        return means(family, method)[0]
 
     noisy, one, tuned = "controllers", "controllers, one episode", "tune's default"
     auto = [of_30(family, "auto") for family in (noisy, "LQR", one)]
@@ -347,6 +350,19 @@ def test_what_the_guide_says_of_auto_is_what_the_page_says() -> None:
     assert f"{auto[0]} on controllers with noise and {auto[1]} on the regulator" in guide
     assert f"`tune`'s default has {other[0]} and {other[1]}" in guide
     assert f"it was {auto[2]} against {other[2]}" in guide
+    _, hundred, most = means(noisy, "auto")
+    theirs = set(means(noisy, "scipy COBYQA")[1:])
+    assert f"`auto` has {hundred} and {most} after 100 and 300 rollouts, COBYQA {theirs.pop()} both" in guide
+    assert not theirs
+    lost = page.split("\n| problem | budget |")[1].split("\n\n")[0].splitlines()[2:]
+    won = [line.split(" | ")[0] for line in lost if "| scipy COBYQA |" in line]
+    with_noise = sum(cell in ("| lqr", "| coco-f101-d5") for cell in won)
+    assert (
+        f"Of the {len(lost)} cells in which `auto` is behind it wins {len(won)}, of which {with_noise} have"
+        in guide
+    )
     rows = [line.split(" | ") for line in page.splitlines() if line.endswith(("| ahead |", "| behind |"))]
+    (cobyqa,) = (row[1].lstrip("-+") for row in rows if row[0] == "| scipy COBYQA")
+    assert f"COBYQA is ahead of `auto` by {cobyqa}" in guide
     assert [row[0] for row in rows if row[-1] == "behind |"] == ["| scipy COBYQA"]
     assert {row[0] for row in rows if row[-1] == "ahead |"} >= {"| tune's default", "| pycma", "| optuna TPE"}
