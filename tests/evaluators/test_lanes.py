@@ -149,3 +149,11 @@ def test_a_plant_that_calls_the_c_library_has_no_lanes_beyond_the_last() -> None
     plant = dataclasses.replace(Fragile.simulator, step=step)
     assert compiled_lanes(plant, Linear(2, 1), 8).py_func.__globals__["WIDTH"] == 1
     assert compiled_lanes(Fragile.simulator, Linear(2, 1), 8).py_func.__globals__["WIDTH"] == 4
+
+
+def test_a_return_that_is_not_finite_fails_its_episode() -> None:
+    simulator = dataclasses.replace(Fragile.simulator, draw=lambda rng: np.array([7.0]))
+    evaluator = CompiledEvaluator(simulator, Linear(2, 1), max_episode_steps=10)
+    evaluation = evaluator.evaluate(Proposal(np.zeros((1, 3)), np.zeros(3), 5), (1,))
+    assert [failure.reason for failure in evaluation.failures] == ["the return is inf"] * 5
+    assert evaluator._many is not None
