@@ -283,7 +283,7 @@ def test_dask_alone_needs_a_scheduler_that_its_configuration_names(cluster: Clus
 
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "tcp://127.0.0.1:1", "tcp://127.0.0.1:no"])
 def test_a_client_that_cannot_connect_leaves_no_thread(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("policysearch.engines.engine.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(engine_module, "CONNECT_SECONDS", 0.5)
     before = {*threading.enumerate()}
     with pytest.raises((ValueError, EngineLost)) as error:
         opened(f"dask={address}")
