@@ -5,6 +5,10 @@
 The guard drives the emulated device of `policysearch.hitl.guard.emulated` on a pseudo-terminal, at 200 Hz, as in a
 session: its owner beats every 20 ms, in real-time scheduling where that is allowed. Loaded means as many endless
 loops as there are processors. A guard that stops is armed again after a second; its ticks count then too.
+
+`bare_ms` is the longest time between two turns of a loop that only sleeps for as long as a tick takes, in the same
+minute and with the guard's scheduling: what the computer itself withholds, which no guard can do better than. `steal_s`
+is the time that its host gave to others.
 """
 
 import argparse
@@ -22,13 +26,26 @@ import pandas as pd
 
 from policysearch.hitl.engine.drive import BEATS
 from policysearch.hitl.guard.owner import GuardProcess
-from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
+from policysearch.hitl.guard.realtime import OWNER_PRIORITY, PRIORITY, fifo
 from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.rehearse import emulated
 
 LAW = np.array([0.5, 52.0, 30.0, 13.0])
 ARMED_AFTER = 1.0  # s, from a stop
+BARE = """
+import os, sys, time
+from contextlib import suppress
+with suppress(OSError):
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(int(sys.argv[1])))
+longest, last = 0.0, time.monotonic()
+end = last + float(sys.argv[2])
+while last < end:
+    time.sleep(float(sys.argv[3]))
+    last, before = time.monotonic(), last
+    longest = max(longest, last - before)
+print(longest)
+"""
 
 
 @contextmanager
@@ -43,6 +60,22 @@ def busy(count: int) -> Iterator[None]:
             loop.wait()
 
 
+@contextmanager
+def bare(seconds: float) -> Iterator[list[float]]:
+    """A loop without a guard during the block; afterwards its longest time between two turns, s."""
+    settings = str(PRIORITY), str(seconds), str(GuardSettings(50.0).period)
+    longest = list[float]()
+    with subprocess.Popen([sys.executable, "-c", BARE, *settings], stdout=subprocess.PIPE, text=True) as loop:
+        yield longest
+        longest.append(float(loop.communicate()[0]))
+
+
+def steal() -> float:
+    """Seconds in which the host of a virtual computer gave its processors to others."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def ticks(load: str, seconds: float) -> dict[str, Any]:
     """A row of the table: what a guard has counted in some seconds."""
     limits = GuardLimits(highest=0.8, slope=12.0, stop_time=0.3, unit="N·m/kg")
@@ -52,8 +85,11 @@ def ticks(load: str, seconds: float) -> dict[str, Any]:
     ):
         scheduling = fifo(OWNER_PRIORITY)
         try:
-            with busy((os.cpu_count() or 1) * (load == "loaded")):
-                return {"load": load, **watched(guard, seconds), "owner": scheduling}
+            with busy((os.cpu_count() or 1) * (load == "loaded")), bare(seconds) as told_by_bare:
+                stolen = steal()
+                row = {"load": load, **watched(guard, seconds), "owner": scheduling}
+                row["steal_s"] = round(steal() - stolen, 2)
+            return row | {"bare_ms": round(1000.0 * told_by_bare[0], 2)}
         finally:
             with suppress(OSError):
                 os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

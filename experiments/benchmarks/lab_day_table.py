@@ -60,7 +60,8 @@ def histogram(folder: Path) -> list[str]:
     found = pd.read_csv(folder / "guard_ticks.csv", keep_default_na=False)
     spans = [*itertools.pairwise(EDGES), (EDGES[-1], None)]
     names = [f"{low} to {high} ms" if high else f"{low} ms and more" for low, high in spans]
-    lines = [row("load", "ticks", *names, "longest", "stops"), row("---", *["---:"] * (len(names) + 3))]
+    lines = [row("load", "ticks", *names, "longest", "of a bare loop", "stops")]
+    lines.append(row("---", *["---:"] * (len(names) + 4)))
     for one in found.to_dict("records"):
         counts = {
             int(name.split("_")[1]): int(one[name]) for name in map(str, one) if name.startswith("from_")
@@ -71,9 +72,8 @@ def histogram(folder: Path) -> list[str]:
         ]
         stops = [text for text in str(one["stops"]).split("; ") if text]
         total = f"{sum(counts.values()):,}"
-        lines.append(
-            row(one["load"], total, *(f"{n:,}" for n in grouped), f"{one['longest_ms']:.1f} ms", len(stops))
-        )
+        longest = (f"{one[name]:.1f} ms" for name in ("longest_ms", "bare_ms"))
+        lines.append(row(one["load"], total, *(f"{n:,}" for n in grouped), *longest, len(stops)))
     return lines
 
 
