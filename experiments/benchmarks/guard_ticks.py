@@ -7,8 +7,8 @@ session: its owner beats every 20 ms, in real-time scheduling where that is allo
 loops as there are processors. A guard that stops is armed again after a second; its ticks count then too.
 
 `bare_ms` is the longest time between two turns of a loop that only sleeps for as long as a tick takes, in the same
-minute and with the guard's scheduling: what the computer itself withholds, which no guard can do better than. `steal_s`
-is the time that its host gave to others.
+minute and with the guard's scheduling: the computer itself was away for so long. `steal_s` is the time that the host
+of a virtual one gave to others.
 """
 
 import argparse
