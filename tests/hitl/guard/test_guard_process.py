@@ -172,8 +172,12 @@ def check_slope(ticks: Array, limits: GuardLimits = LIMITS) -> None:
 def check_ramp(ticks: Array, since: float, silence: float = 0.0) -> None:
     """From a torque to zero within the silence and the stop time, and in steps no larger than a stop's."""
     check_slope(ticks)
-    after = ticks[ticks[:, 0] >= since]
-    start, zero = after[0, 1], int(np.argmax(after[:, 1] == 0.0))
+    first = int(np.searchsorted(ticks[:, 0], since))
+    start, after = (
+        ticks[first - 1, 1],
+        ticks[first:],
+    )  # the first tick from then on may be one of the ramp already
+    zero = int(np.argmax(after[:, 1] == 0.0))
     assert start > 0.7
     assert after[-1, 1] == 0.0
     assert not after[zero:, 1].any()
