@@ -26,7 +26,7 @@ import pandas as pd
 
 from policysearch.hitl.engine.drive import BEATS
 from policysearch.hitl.guard.owner import GuardProcess
-from policysearch.hitl.guard.realtime import OWNER_PRIORITY, PRIORITY, fifo
+from policysearch.hitl.guard.realtime import OWNER_PRIORITY, fifo
 from policysearch.hitl.guard.settings import GuardSettings
 from policysearch.hitl.guard.torque_guard import GuardLimits
 from policysearch.hitl.rehearse import emulated
@@ -34,14 +34,13 @@ from policysearch.hitl.rehearse import emulated
 LAW = np.array([0.5, 52.0, 30.0, 13.0])
 ARMED_AFTER = 1.0  # s, from a stop
 BARE = """
-import os, sys, time
-from contextlib import suppress
-with suppress(OSError):
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(int(sys.argv[1])))
+import sys, time
+from policysearch.hitl.guard.realtime import PRIORITY, fifo
+fifo(PRIORITY)
 longest, last = 0.0, time.monotonic()
-end = last + float(sys.argv[2])
+end = last + float(sys.argv[1])
 while last < end:
-    time.sleep(float(sys.argv[3]))
+    time.sleep(float(sys.argv[2]))
     last, before = time.monotonic(), last
     longest = max(longest, last - before)
 print(longest)
@@ -63,7 +62,7 @@ def busy(count: int) -> Iterator[None]:
 @contextmanager
 def bare(seconds: float) -> Iterator[list[float]]:
     """A loop without a guard during the block; afterwards its longest time between two turns, s."""
-    settings = str(PRIORITY), str(seconds), str(GuardSettings(50.0).period)
+    settings = str(seconds), str(GuardSettings(50.0).period)
     longest = list[float]()
     with subprocess.Popen([sys.executable, "-c", BARE, *settings], stdout=subprocess.PIPE, text=True) as loop:
         yield longest

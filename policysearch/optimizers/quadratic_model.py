@@ -23,7 +23,8 @@ Source: Powell 2004, "Least Frobenius norm updating of quadratic models that sat
 with half as many points, solves the system anew for every step, and has a box for a region (constants recalled, not
 verified).
 
-Defaults: by the tuning problems without noise of `experiments/choosing_a_method`, of a few values of each.
+Defaults: `radius` by the tuning problems of `experiments/choosing_a_method` (`auto_rule.py` there); the others are
+our choice.
 
 Invariant to: constants added to returns and positive factors on returns, up to rounding.
 
