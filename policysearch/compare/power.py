@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from threadpoolctl import threadpool_limits
 
-from policysearch.compare.statistics import ALPHA, capped, differences, sign_patterns
+from policysearch.compare.statistics import ALPHA, PART, capped, differences, sign_patterns
 from policysearch.core import Array
 from policysearch.quantiles import normal_quantile
 from policysearch.seeding import stream
@@ -87,38 +87,67 @@ def power(
     rng, found = stream(*key, runs), np.zeros((len(sizes), gaps.shape[1]))
     signs = sign_patterns(runs) if runs < 10 else 1 - 2 * rng.integers(2, size=(PATTERNS, runs))
     signs[0] = 1
+    drawn = rng.integers(len(gaps), size=(STUDIES, runs))
     growth = capped(gaps).sum(axis=0) / np.sqrt(len(gaps))
-    at_once = max(1, MAX_CELLS // (len(signs) * gaps.shape[1]))
-    flips = signs.T.astype(np.float32)
-    for begin in range(0, STUDIES, at_once):
-        drawn = rng.integers(len(gaps), size=(min(at_once, STUDIES - begin), runs))
-        flipped = capped(gaps[drawn]).astype(np.float32).swapaxes(1, 2) @ flips
+    moves = growth * (np.sqrt(sizes) - np.sqrt(runs))[:, None, None]
+    flips, at_once = signs.T.astype(np.float32), max(1, MAX_CELLS // (len(signs) * gaps.shape[1]))
+    for part in np.array_split(drawn, -(-STUDIES // at_once)):
+        flipped = _flipped(gaps, part, flips)
         observed, others = flipped[..., 0].copy(), np.abs(flipped[..., 1:], out=flipped[..., 1:])
-        bound = critical(others.max(axis=1))
-        for i, size in enumerate(sizes):
-            moved = np.abs(observed + growth * (np.sqrt(size) - np.sqrt(runs)))
-            found[i] += decided(moved, others, bound).sum(axis=0)
+        found += decided(np.abs(observed + moves), others).sum(axis=1)
     return found / STUDIES
 
 
+def _flipped(
+    gaps: Float[Array, "rows pairs"], drawn: Int[Array, "studies runs"], flips: Float[Array, "runs patterns"]
+) -> Float[Array, "studies pairs patterns"]:
+    """Sums of the capped differences that each study draws, with every pattern of signs.
+
+    A row that is drawn several times has the same difference each time: where rows are few, their signs are added.
+    """
+    rows = np.arange(len(gaps))
+    if drawn.shape[1] <= len(rows):
+        return capped(gaps[drawn]).astype(np.float32).swapaxes(1, 2) @ flips
+    picked = drawn[:, None, :] == rows[:, None]
+    limited = capped(gaps, picked.sum(axis=2)).astype(np.float32)
+    return limited.swapaxes(1, 2) @ (picked.astype(np.float32) @ flips)
+
+
 def decided(
-    T: Float[Array, "studies pairs"],
-    flipped: Float[Array, "studies pairs patterns"],
-    bound: Float[Array, "studies"],
-) -> Bool[Array, "studies pairs"]:
+    T: Float[Array, "sizes studies pairs"], flipped: Float[Array, "studies pairs patterns"]
+) -> Bool[Array, "sizes studies pairs"]:
     """Which pairs the step-down test decides: those whose joint p value (`statistics.step_down`) is at most `ALPHA`.
 
-    What exceeds the largest statistics of all pairs (`bound`) also exceeds those of the weaker ones alone. So pairs
-    are decided together, and the largest statistics of those that are left are computed as long as some are decided.
+    What exceeds the largest statistics of all pairs also exceeds those of the weaker ones alone. So pairs are decided
+    together, and the largest statistics of those that are left are computed as long as some are decided.
+
+    Args:
+        T: the observed statistics; studies of several sizes have the same patterns.
+        flipped: the statistics of all sign patterns but the observed.
     """
     statistics = T - T.dtype.type(ROUNDING)
-    found = statistics > bound[:, None]
-    for study in np.flatnonzero(found.any(axis=1) & ~found.all(axis=1)):
-        left, more = np.flatnonzero(~found[study]), True
-        while more and left.size:
-            exceeding = statistics[study, left] > critical(flipped[study, left].max(axis=0))
-            found[study, left[exceeding]], more = True, exceeding.any()
-            left = left[~exceeding]
+    found = statistics > critical(flipped.max(axis=1))[:, None]
+    waiting = np.argwhere(found.any(axis=2) & ~found.all(axis=2))
+    while len(waiting):
+        size, study = waiting.T
+        exceeding = statistics[size, study] > _critical_of(flipped, study, ~found[size, study])[:, None]
+        more = exceeding & ~found[size, study]
+        found[size, study] |= more
+        waiting = waiting[more.any(axis=1) & ~found[size, study].all(axis=1)]
+    return found
+
+
+def _critical_of(
+    flipped: Float[Array, "studies pairs patterns"], studies: Int[Array, "n"], left: Bool[Array, "n pairs"]
+) -> Float[Array, "n"]:
+    """`critical` of the largest statistics of the pairs that are left, in each of these studies; some are."""
+    found, counts = np.empty(len(studies), dtype=flipped.dtype), left.sum(axis=1)
+    rows, pairs = flipped.reshape(-1, flipped.shape[2]), np.argsort(~left, axis=1, kind="stable")
+    by_count = np.argsort(counts, kind="stable")
+    for part in np.array_split(by_count, -(-int(counts.sum()) * flipped.shape[2] // PART)):
+        most = counts[part].max(initial=1)
+        places = np.where(np.arange(most) < counts[part, None], pairs[part, :most], pairs[part, :1])
+        found[part] = critical(rows[studies[part, None] * flipped.shape[1] + places].max(axis=1))
     return found
 
 

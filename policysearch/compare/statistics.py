@@ -12,7 +12,7 @@ worse than any number. Every resampling is seeded by a key, as `policysearch.see
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -178,21 +178,39 @@ def differences(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array
     return np.where(np.isnan(y) & ~np.isnan(x), np.inf, gap)
 
 
-def capped(gaps: Float[Array, "*studies runs pairs"]) -> Float[Array, "*studies runs pairs"]:
+def capped(
+    gaps: Float[Array, "*studies runs pairs"], times: Int[Array, "studies runs"] | None = None
+) -> Float[Array, "*studies runs pairs"]:
     """Each column's differences, no larger than `CAP` times their median size, scaled to unit length.
 
     NaN, where a pair has no such run, becomes 0; zeros do not count for the median. So one diverged run, or one
     without a result, weighs as a large difference and no more; sizes do not depend on signs, which keeps sign-flip
     tests exact.
+
+    Args:
+        gaps: the differences.
+        times: how often each study has each run; 0 where a run is not in the study. By default every run once.
     """
     gaps = np.where(np.isnan(gaps), 0.0, gaps)
-    size = np.abs(gaps)
+    size, weights = np.abs(gaps), None if times is None else times[..., None]
     with np.errstate(over="ignore", invalid="ignore"):
-        limit = CAP * _median_of_positive(size)
-    size = np.where(np.isinf(limit), np.isinf(size), np.minimum(size, limit))
-    size = size / np.maximum(size.max(axis=-2, keepdims=True), 1e-300)
-    length = np.sqrt((size**2).sum(axis=-2, keepdims=True))
-    return np.divide(np.sign(gaps) * size, length, out=np.zeros(gaps.shape), where=length > 0)
+        limit = CAP * (_median_of_positive(size) if times is None else _weighted_median(size, times))
+    infinite = np.isinf(limit)
+    size = (
+        np.where(infinite, np.isinf(size), np.minimum(size, limit))
+        if infinite.any()
+        else np.minimum(size, limit)
+    )
+    if weights is not None:
+        size *= weights > 0
+    size /= np.maximum(size.max(axis=-2, keepdims=True), 1e-300)
+    squares = size * size
+    if weights is not None:
+        squares *= weights
+    length = np.sqrt(squares.sum(axis=-2, keepdims=True))
+    length[length == 0] = 1.0  # without a difference
+    size /= length
+    return np.copysign(size, gaps)
 
 
 def _median_of_positive(size: Float[Array, "*studies runs pairs"]) -> Float[Array, "*studies 1 pairs"]:
@@ -200,10 +218,31 @@ def _median_of_positive(size: Float[Array, "*studies runs pairs"]) -> Float[Arra
     ordered = np.sort(size, axis=-2)
     zeros = (size == 0).sum(axis=-2, keepdims=True)
     positive, last = size.shape[-2] - zeros, size.shape[-2] - 1
-    below, above = (
+    return _middle(
         np.take_along_axis(ordered, np.minimum(zeros + half // 2, last), axis=-2)
         for half in (positive - 1, positive)
     )
+
+
+def _weighted_median(
+    size: Float[Array, "runs pairs"], times: Int[Array, "studies runs"]
+) -> Float[Array, "studies 1 pairs"]:
+    """`_median_of_positive` of studies that have each run so many times."""
+    order = np.argsort(size, axis=0, kind="stable")
+    ordered, upto = np.take_along_axis(size, order, axis=0), times[:, order].cumsum(axis=1)
+    zeros = times @ (size == 0)
+    total = times.sum(axis=1, keepdims=True)
+    return _middle(
+        ordered[
+            (upto <= np.minimum(zeros + half // 2, total - 1)[:, None]).sum(axis=1), np.arange(size.shape[1])
+        ]
+        for half in (total - zeros - 1, total - zeros)
+    )[:, None]
+
+
+def _middle(two: Iterable[Float[Array, "*m"]]) -> Float[Array, "*m"]:
+    """Half of the sum of two values, of which both may be infinite."""
+    below, above = two
     return np.where(below == above, below, 0.5 * below + 0.5 * above)
 
 

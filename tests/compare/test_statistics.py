@@ -13,7 +13,6 @@ from policysearch.compare import statistics
 from policysearch.compare.power import (
     MAX_RUNS,
     ROUNDING,
-    critical,
     decided,
     effect_size,
     power,
@@ -215,6 +214,17 @@ def test_differences_are_capped_at_three_median_sizes() -> None:
     assert capped(1e-200 * gaps[:, :1])[:, 0] == pytest.approx(sizes / np.linalg.norm(sizes))
 
 
+def test_differences_of_runs_that_are_drawn_several_times_are_capped_as_if_each_were_a_run() -> None:
+    rng = stream("repeated")
+    gaps = rng.lognormal(0.0, 2.0, (7, 6)) * rng.choice([-1.0, 1.0], (7, 6))
+    gaps[2:5, 1], gaps[:, 2], gaps[:4, 3], gaps[:6, 4], gaps[0, 5] = 0.0, 0.0, np.inf, -np.inf, 1e300
+    drawn = rng.integers(7, size=(300, 12))
+    times = (drawn[:, None, :] == np.arange(7)[:, None]).sum(axis=2)
+    repeated = np.take_along_axis(capped(gaps, times), drawn[..., None], axis=1)
+    np.testing.assert_allclose(repeated, capped(gaps[drawn]), rtol=1e-12, atol=0.0)
+    assert (capped(gaps, times)[times == 0] == 0.0).all()
+
+
 def test_sign_patterns_are_all_there_are_or_many() -> None:
     patterns = sign_patterns(4)
     assert sorted(map(tuple, patterns)) == sorted(
@@ -329,8 +339,8 @@ def test_simulated_studies_are_decided_as_the_report_decides(runs: int) -> None:
         others = single[None, 1:].swapaxes(1, 2)
         joint = step_down(single[:1], others, ROUNDING)
         assert joint[0] == pytest.approx(paired_tests(gaps).joint, abs=1e-12)
-        found = decided(single[:1], others, critical(others.max(axis=1)))
-        assert (found[0] == (paired_tests(gaps).joint <= 0.05)).all()
+        found = decided(single[None, :1], others)
+        assert (found[0, 0] == (paired_tests(gaps).joint <= 0.05)).all()
 
 
 @pytest.mark.parametrize("patterns", [19, 20, 31, 299])
@@ -341,12 +351,14 @@ def test_pairs_decided_together_are_those_that_the_step_down_test_decides_one_by
     flipped = np.abs(rng.standard_normal((200, 6, patterns)))
     flipped[:100] = np.round(flipped[:100], 1) + ROUNDING
     T[:100] = np.round(T[:100], 1) + 2 * ROUNDING  # as large as others, after rounding
-    found, joint = decided(T, flipped, critical(flipped.max(axis=1))), step_down(T, flipped, ROUNDING)
-    assert (found == (joint <= 0.05)).all()
+    larger = 1.2 * T  # of larger studies, with the same patterns
+    found, found_larger = decided(np.array([T, larger]), flipped)
+    assert (found == (step_down(T, flipped, ROUNDING) <= 0.05)).all()
+    assert (found_larger == (step_down(larger, flipped, ROUNDING) <= 0.05)).all()
     assert {0, 1, 2, 3} < set(found.sum(axis=1).tolist())
     # the second exceeds the others without the first, and the third its own without both
     below = np.repeat([[[6.0], [3.0], [1.0]]], patterns, axis=2)
-    assert decided(np.array([[10.0, 5.0, 2.0]]), below, critical(below.max(axis=1))).all()
+    assert decided(np.array([[[10.0, 5.0, 2.0]]]), below).all()
 
 
 def test_studies_are_tested_each_by_itself_and_pairs_against_all_weaker_ones() -> None:
