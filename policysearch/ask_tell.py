@@ -22,14 +22,14 @@ class _FitnessOfFailure:
         self.worst, self.best = np.inf, -np.inf
 
     def fill(self, evaluation: Evaluation) -> Evaluation:
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = evaluation.returns.mean(axis=1)
-        finite = mean[np.isfinite(mean)]
+        if evaluation.complete:
+            worst, best = evaluation.extremes
+            self.worst, self.best = min(self.worst, worst), max(self.best, best)
+            return evaluation
+        finite = evaluation.means[np.isfinite(evaluation.means)]
         if finite.size:
             self.worst = min(self.worst, float(finite.min()))
             self.best = max(self.best, float(finite.max()))
-        if finite.size == mean.size:
-            return evaluation
         if self.worst > self.best:
             return replace(evaluation, failed_fitness=NO_FITNESS_YET)
         spread = self.best - self.worst
@@ -72,7 +72,9 @@ class Conversation:
             self._take(self._search.send(self._fitness.fill(evaluation)))
         except StopIteration as end:
             self._take(None, end.value)
-        wholly_failed = not np.isfinite(evaluation.returns).any() and evaluation.measured.size > 0
+        wholly_failed = not evaluation.complete and (
+            not np.isfinite(evaluation.returns).any() and evaluation.measured.size > 0
+        )
         self._failing = self._failing + 1 if wholly_failed else 0
         self._failed_episodes = self._failed_episodes + evaluation.returns.size if wholly_failed else 0
         if self._failing >= 3 and self._failed_episodes >= 10:

@@ -12,7 +12,7 @@ Returns are maximised. Randomness enters only through an explicit `numpy.random.
 import hashlib
 import math
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -20,7 +20,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from policysearch.policy import Array, Policy, PolicyKernel, Rollout, StochasticPolicy, kernel_of
+from policysearch.policy import Array, Moments, Policy, PolicyKernel, Rollout, StochasticPolicy, kernel_of
 from policysearch.seeding import Key
 
 __all__ = [
@@ -49,49 +49,6 @@ __all__ = [
 #: Fitness of a failed candidate while a search has not seen a single finite return: below anything
 #: real, and small enough that its square is still finite.
 NO_FITNESS_YET = -1e100
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Count, mean and sum of squared deviations M2 of observations; `+` merges two sets of them.
-
-    Source: Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
-    variances", eq. 1.5.
-    """
-
-    count: int
-    mean: Float[Array, "o"]
-    M2: Float[Array, "o"]
-
-    @classmethod
-    def empty(cls, size: int) -> "Moments":
-        """The moments of no observation at all."""
-        return cls(0, np.zeros(size), np.zeros(size))
-
-    @classmethod
-    def merged(cls, parts: "Sequence[Moments]") -> "Moments":
-        """The moments of the observations of all `parts` together."""
-        counts = np.array([part.count for part in parts])
-        means = np.array([part.mean for part in parts])
-        return cls.of_groups(counts, means, np.array([part.M2 for part in parts]))
-
-    @classmethod
-    def of_groups(
-        cls, counts: Int[Array, "g"], means: Float[Array, "g o"], M2s: Float[Array, "g o"]
-    ) -> "Moments":
-        """The moments of all observations, given those of g groups of them."""
-        count = int(counts.sum())
-        weights = counts[:, None] / max(count, 1)
-        mean = (weights * means).sum(axis=0)
-        return cls(count, mean, M2s.sum(axis=0) + count * (weights * (means - mean) ** 2).sum(axis=0))
-
-    def __add__(self, other: "Moments") -> "Moments":
-        return Moments.merged((self, other))
-
-    @property
-    def std(self) -> Float[Array, "o"]:
-        """Standard deviation (population form); zeros while there are no observations."""
-        return np.sqrt(self.M2 / max(self.count, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +194,30 @@ class Evaluation:
         return np.delete(np.arange(len(self.returns)), self.unmeasured)
 
     @cached_property
+    def means(self) -> Float[Array, "n"]:
+        """Mean return of each candidate: NaN where an episode failed, infinite where no float holds it."""
+        if self.returns.shape[1] == 1:
+            return self.returns[:, 0]
+        with np.errstate(over="ignore", invalid="ignore"):  # a mean that no float holds is that of a failure
+            return self.returns.mean(axis=1)
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and the largest mean return; NaN where a candidate has no mean."""
+        return float(self.means.min(initial=np.inf)), float(self.means.max(initial=-np.inf))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate has a finite mean return."""
+        worst, best = self.extremes
+        return math.isfinite(worst) and math.isfinite(best)
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Steps of all episodes."""
+        return int(self.steps.sum())
+
+    @cached_property
     def fitness(self) -> Float[Array, "n"]:
         """Mean return of each candidate, always finite.
 
@@ -244,12 +225,10 @@ class Evaluation:
         generation's range; where the generation has no range, the value known to the search loop. An unmeasured
         one gets the median of the finite values, which is neutral; where there are none, that of a failure.
         """
-        returns = self.returns
-        with np.errstate(over="ignore", invalid="ignore"):  # a mean that no float holds is that of a failure
-            mean = returns[:, 0] if returns.shape[1] == 1 else returns.mean(axis=1)
-        finite = np.isfinite(mean)
-        if finite.all():
+        mean = self.means
+        if self.complete:
             return mean
+        finite = np.isfinite(mean)
         if not finite.any():
             return np.full(mean.shape, self.failed_fitness)
         worst, best = float(mean[finite].min()), float(mean[finite].max())

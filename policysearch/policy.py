@@ -1,14 +1,14 @@
-"""What a policy is: the protocols, the compiled form, and the record of an episode.
+"""What a policy is: the protocols, the compiled form, the record of an episode, and moments of what it observes.
 
 The axis letters are those of `policysearch.core`, which exports every name of this module.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 Array = np.ndarray
 
@@ -136,3 +136,46 @@ class Rollout:
     def score(self, weights: Float[Array, "T"]) -> Float[Array, "d"]:
         """Σ_t weights_t ∇_θ log π(a_t | s_t; θ) at the parameters that made the rollout."""
         return self.policy.score(self.params, self.obs, self.actions, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Count, mean and sum of squared deviations M2 of observations; `+` merges two sets of them.
+
+    Source: Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample
+    variances", eq. 1.5.
+    """
+
+    count: int
+    mean: Float[Array, "o"]
+    M2: Float[Array, "o"]
+
+    @classmethod
+    def empty(cls, size: int) -> "Moments":
+        """The moments of no observation at all."""
+        return cls(0, np.zeros(size), np.zeros(size))
+
+    @classmethod
+    def merged(cls, parts: "Sequence[Moments]") -> "Moments":
+        """The moments of the observations of all `parts` together."""
+        counts = np.array([part.count for part in parts])
+        means = np.array([part.mean for part in parts])
+        return cls.of_groups(counts, means, np.array([part.M2 for part in parts]))
+
+    @classmethod
+    def of_groups(
+        cls, counts: Int[Array, "g"], means: Float[Array, "g o"], M2s: Float[Array, "g o"]
+    ) -> "Moments":
+        """The moments of all observations, given those of g groups of them."""
+        count = int(counts.sum())
+        weights = counts[:, None] / max(count, 1)
+        mean = (weights * means).sum(axis=0)
+        return cls(count, mean, M2s.sum(axis=0) + count * (weights * (means - mean) ** 2).sum(axis=0))
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments.merged((self, other))
+
+    @property
+    def std(self) -> Float[Array, "o"]:
+        """Standard deviation (population form); zeros while there are no observations."""
+        return np.sqrt(self.M2 / max(self.count, 1))

@@ -84,7 +84,7 @@ def generations(
         key = (seed, "evaluate", *problem, index)
         evaluation = evaluator.evaluate(proposal, key)
         rollouts += proposal.cost
-        steps += int(evaluation.steps.sum())
+        steps += evaluation.total_steps
         check_shape(evaluation.returns, proposal)
         search.send(evaluation)
         yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)

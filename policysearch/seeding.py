@@ -9,6 +9,7 @@ more workers changes no numbers. A name is hashed with SHA-256 of its JSON text,
 
 import hashlib
 import operator
+from collections.abc import Iterable
 from json.encoder import encode_basestring_ascii
 
 import numpy as np
@@ -18,6 +19,16 @@ Key = tuple[int | str, ...]
 
 def _digest(key: Key) -> bytes:
     return hashlib.sha256(f"[{', '.join(map(_text, key))}]".encode()).digest()
+
+
+def digests(key: Key, rests: Iterable[Key]) -> list[bytes]:
+    """The digest that `stream` and `seed_of` make of (*key, *rest), for each rest, none of which is empty."""
+    common, found = hashlib.sha256(f"[{''.join(f'{_text(part)}, ' for part in key)}".encode()), []
+    for rest in rests:
+        whole = common.copy()
+        whole.update(f"{', '.join(map(_text, rest))}]".encode())
+        found.append(whole.digest())
+    return found
 
 
 def _text(part: int | str) -> str:
@@ -36,4 +47,9 @@ def stream(*key: int | str) -> np.random.Generator:
 
 def seed_of(*key: int | str) -> int:
     """An integer seed in [0, 2^31) for software that wants one, derived from `key` as in `stream`."""
-    return int.from_bytes(_digest(key)[16:20], "big") >> 1
+    return seed_in(_digest(key))
+
+
+def seed_in(digest: bytes) -> int:
+    """The integer seed that a digest of `digests` holds."""
+    return int.from_bytes(digest[16:20], "big") >> 1

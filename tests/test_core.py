@@ -161,3 +161,17 @@ def test_only_distributions_are_stochastic_policies() -> None:
         assert not isinstance(policy, Stochastic)
     for policy in (Gaussian(Linear(2, 1)), Softmax(MLP(2, 3), (3,))):
         assert isinstance(policy, Stochastic)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_an_evaluation_is_complete_where_every_candidate_has_a_finite_mean(wrong: float) -> None:
+    returns, steps = np.array([[1.0, 3.0], [-1.0, 2.0]]), np.array([[4, 5], [6, 7]])
+    whole = Evaluation(np.zeros((2, 1)), returns, steps)
+    assert whole.complete
+    assert (whole.means.tolist(), whole.extremes, whole.total_steps) == ([2.0, 0.5], (0.5, 2.0), 22)
+    returns = returns.copy()
+    returns[1, 0] = wrong
+    broken = Evaluation(np.zeros((2, 1)), returns, steps)
+    assert not broken.complete
+    assert np.isfinite(broken.fitness).all()
+    assert not Evaluation(np.zeros((1, 1)), np.array([[1e308, 1e308]]), np.ones((1, 2), dtype=int)).complete

@@ -213,11 +213,11 @@ def test_modules_classes_functions_and_signatures_stay_small() -> None:
 #: that raises the number.
 LOGICAL_LINES = {
     "visible": 15, "files": 70, "streams": 48,
-    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 20, "policy": 43, "core": 155, "registry": 134, "declarations": 52, "elementary": 131, "jit": 135,
+    "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 23, "policy": 60, "core": 150, "registry": 134, "declarations": 52, "elementary": 131, "jit": 135,
     "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 71, "flags": 74, "wings": 14, "plain_data": 49, "ledger": 474,
     "reuse": 30, "digests": 410,
-    "provenance": 55, "models": 190, "policies": 1220, "simulators": 1047, "gradients": 461, "optimizers": 2087,
-    "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2360, "tasks": 352, "deploy": 360, "asking": 130, "reporting": 288,
+    "provenance": 55, "models": 190, "policies": 1220, "simulators": 1047, "gradients": 464, "optimizers": 2087,
+    "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2427, "tasks": 352, "deploy": 360, "asking": 130, "reporting": 288,
     "compare": 3640, "testing": 356, "engines": 782, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 862, "hitl": 5816, "watch": 1243,
 }  # fmt: skip
 

@@ -50,8 +50,8 @@ class Spent:
         return Spent(
             self.purpose,
             self.rollouts + evaluation.returns.size,
-            self.steps + int(evaluation.steps.sum()),
-            self.failed_rollouts + int(np.isnan(evaluation.returns).sum()),
+            self.steps + evaluation.total_steps,
+            self.failed_rollouts + (0 if evaluation.complete else int(np.isnan(evaluation.returns).sum())),
             self.retried_rollouts + evaluation.retried_rollouts,
         )
 
@@ -159,7 +159,7 @@ class _Tally:
         """Count an evaluation by its purpose, and keep a few of its failures."""
         purpose = proposal.purpose
         self.spent[purpose] = self.spent.get(purpose, Spent(purpose)).plus(evaluation)
-        kinds = {_kind(example.failure) for example in self.examples}
+        kinds = {_kind(example.failure) for example in self.examples if evaluation.failures}
         for failure in evaluation.failures:
             if _kind(failure) not in kinds and len(self.examples) < MAX_EXAMPLES:
                 kinds.add(_kind(failure))
@@ -281,7 +281,7 @@ def _search(
     )
     try:
         for generation in watch.over(search):
-            claims = [*filter(math.isfinite, generation.evaluation.returns.mean(axis=1).tolist())]
+            claims = [*filter(math.isfinite, generation.evaluation.means.tolist())]
             best = max(filter(math.isfinite, (tally.path[-1].best_seen, *claims)), default=float("nan"))
             point = _Point(generation.rollouts, generation.steps, generation.recommendation, best)
             tally.path.append(point)
@@ -289,7 +289,7 @@ def _search(
             if generation.evaluation.failures and not tally.remarks:
                 tally.remarks.append(f"rollouts failed, first: {generation.evaluation.failures[0].reason}")
             tally.add(generation.proposal, generation.evaluation, generation.key)
-            value = float(np.mean(claims or [np.nan]))
+            value = sum(claims) / len(claims) if claims else math.nan
             yield Progress(
                 job, generation.rollouts, generation.steps, value, encode(new.pop()) if new else None
             )

@@ -15,7 +15,6 @@ import numpy as np
 from gymnasium import spaces
 from jaxtyping import Float, Int
 from numba.core.errors import NumbaError
-from numpy.random import PCG64, Generator
 
 from policysearch.core import (
     Array,
@@ -49,12 +48,12 @@ from policysearch.evaluators.runner import (
     Divisible,
     Outcome,
     Pair,
-    action_stream,
     check_deploy,
     check_fit,
     check_proposal,
-    episode_seed,
+    episode_seeds,
 )
+from policysearch.evaluators.seeds import of_seeds, streams
 from policysearch.evaluators.threads import Threads
 from policysearch.seeding import Key, stream
 from policysearch.simulators import Simulator, compiled_functions
@@ -125,7 +124,7 @@ class CompiledEvaluator(Divisible):
         reset(self._worlds[0], draw)
         observe(self._worlds[0], obs)
         check_fit(policy, self.interface, obs)
-        self._noise_size = kernel.noise_size
+        self._noise_size, self._can_sample = kernel.noise_size, hasattr(policy, "sample")
         self.lanes = lanes
         self._many: Any = (
             compiled_lanes(simulator, cast(Hashable, policy), lanes)
@@ -176,7 +175,8 @@ class CompiledEvaluator(Divisible):
 
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that the policy cannot run."""
-        check_proposal(proposal, self.policy, self.deploy)
+        if proposal.params.shape[1] != self._no_episodes.params.shape[1] or not self._can_sample:
+            check_proposal(proposal, self.policy, self.deploy)
 
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""
@@ -187,23 +187,21 @@ class CompiledEvaluator(Divisible):
         self, proposal: Proposal, key: Key, episodes: Int[Array, "E"]
     ) -> tuple[loop.Results, list[Failure], list[tuple[int, Rollout]]]:
         """The results of some episodes, their failures in order, and the rollouts, with candidates, of the others."""
-        n, k, common = len(proposal.params), proposal.episodes, self.common_random_numbers
-        seeds = [episode_seed(key, i, j, common=common) for i in range(1 if common else n) for j in range(k)]
-        draws = np.array([self.simulator.draw(_as_gymnasium_seeds(seed)) for seed in seeds])
-        draw_of = episodes % len(seeds)
+        k, nothing = proposal.episodes, self._no_episodes
+        seeds = episode_seeds(key, len(proposal.params), k, common=self.common_random_numbers)
+        draws = np.array([self.simulator.draw(rng) for rng in of_seeds(seeds)])
+        candidates, draw_of = episodes // k, episodes % len(seeds)
         sampling = proposal.sample or self.deploy == "sample"
         params = np.ascontiguousarray(proposal.params, dtype=float)
         found = empty_results(len(episodes), self.interface.obs_size if proposal.moments else None)
         rollouts: list[tuple[int, Rollout]] = []
         raised: dict[int, str] = {}
         for part in self._parts(len(episodes), recording=proposal.record, sampling=sampling):
-            batch = self._no_episodes._replace(
-                params=params, candidate=episodes[part] // k, draws=draws, draw_of=draw_of[part]
-            )
+            noise = nothing.action_noise
             if sampling:
-                batch = batch._replace(
-                    action_noise=_action_noise(self.policy, self.max_episode_steps, episodes[part], k, key)
-                )
+                noise = _action_noise(self.policy, self.max_episode_steps, episodes[part], k, key)
+            of_part = params, candidates[part], draws, draw_of[part], noise
+            batch = loop.Batch(*of_part, nothing.low, nothing.high, nothing.limit)
             results = found if part == slice(0, len(episodes)) else part_of(found, part)
             if proposal.record:
                 sizes = self.interface.obs_size, self.interface.action_size
@@ -230,7 +228,7 @@ class CompiledEvaluator(Divisible):
         """Run all episodes; returns what the simulator raised in some."""
         raised: dict[int, str] = {}
         plain = not len(batch.action_noise) and not len(results.obs)  # no drawn actions, no logs
-        if plain:
+        if plain and not self._is_compiled:
             self.compile()
         if self._many is None or not plain:
             self._run_alone(batch, results, raised)
@@ -239,11 +237,12 @@ class CompiledEvaluator(Divisible):
         threads = self._threads_for(episodes)
         lanes = min(self.lanes, -(-episodes // threads))
         self._spread(partial(_in_lanes, self._many), [lanes] * threads, batch, results)
+        if not (results.end == AGAIN).any():
+            return raised
         again = np.flatnonzero(results.end == AGAIN)
-        if again.size:
-            some = results_of(results, again)
-            self._run_alone(batch_of(batch, again), some, raised)
-            put_back(some, results, again)
+        some = results_of(results, again)
+        self._run_alone(batch_of(batch, again), some, raised)
+        put_back(some, results, again)
         return {int(again[e]): reason for e, reason in raised.items()}
 
     def _run_alone(self, batch: loop.Batch, results: loop.Results, raised: dict[int, str]) -> None:
@@ -278,8 +277,8 @@ def _action_noise(
     policy: Policy, T: int, episodes: Int[Array, "E"], k: int, key: Key
 ) -> Float[Array, "E T z"]:
     """What the actions of some episodes are drawn with, at k episodes per candidate."""
-    streams = (action_stream(key, *divmod(int(e), k)) for e in episodes)
-    return np.array([cast(StochasticPolicy, policy).noise(rng, T) for rng in streams])
+    drawing = streams((*key, "action"), [divmod(e, k) for e in episodes.tolist()])
+    return np.array([cast(StochasticPolicy, policy).noise(rng, T) for rng in drawing])
 
 
 def _in_lanes(
@@ -319,11 +318,6 @@ def _one_by_one(
                 raise  # it did not even start
             e, current[0] = int(current[0]), -1
             results.end[e], raised[e] = loop.RAISED, f"step: {type(error).__name__}: {error}"
-
-
-def _as_gymnasium_seeds(seed: int) -> Generator:
-    """The generator that an environment of Gymnasium has after `reset(seed=seed)`."""
-    return Generator(PCG64(seed))
 
 
 def _no_episodes(interface: Interface, num_params: int, draw: Array, limit: int) -> loop.Batch:

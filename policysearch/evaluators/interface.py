@@ -52,7 +52,7 @@ class Interface:
         if self.obs_size == 0 or self.action_size == 0:
             raise ValueError("spaces: expected at least one observation and one action number, got none")
 
-    @property
+    @functools.cached_property
     def obs_size(self) -> int:
         """o: the length of a flattened observation."""
         return int(spaces.flatdim(self.observation_space))
@@ -62,7 +62,7 @@ class Interface:
         """Whether an observation is one of finitely many, seen by the policy as a one-hot vector."""
         return isinstance(self.observation_space, spaces.Discrete)
 
-    @property
+    @functools.cached_property
     def choices(self) -> tuple[int, ...]:
         """The number of alternatives of each discrete action; empty for continuous actions."""
         if isinstance(self.action_space, spaces.Discrete):
@@ -73,7 +73,7 @@ class Interface:
             return (2,) * int(np.prod(self.action_space.shape))
         return ()
 
-    @property
+    @functools.cached_property
     def action_size(self) -> int:
         """a: numbers per action."""
         return len(self.choices) or int(np.prod(self.action_space.shape or (1,)))

@@ -9,22 +9,18 @@ from policysearch.core import Array, Evaluation, Failure, Moments, Proposal, Rol
 from policysearch.evaluators import loop
 from policysearch.evaluators.runner import Outcome, Pair
 
+#: No logs: observations, actions and rewards; no moments: means and sums of squared deviations.
+NOTHING = (np.empty((0, 0, 0)), np.empty((0, 0, 0)), np.empty((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)))
+
 
 def empty_results(episodes: int, obs_size: int | None) -> loop.Results:
     """Results without logs, and with moments only where the size of an observation is given."""
-    nothing, watched = np.empty((0, 0, 0)), (0, 0) if obs_size is None else (episodes, obs_size)
     steps, clipped, end = np.zeros((3, episodes), dtype=np.int64)
-    return loop.Results(
-        returns=np.empty(episodes),
-        steps=steps,
-        clipped=clipped,
-        end=end,
-        obs=nothing,
-        actions=nothing,
-        rewards=np.empty((0, 0)),
-        mean=np.zeros(watched),
-        M2=np.zeros(watched),
-    )
+    found = loop.Results(np.empty(episodes), steps, clipped, end, *NOTHING)
+    if obs_size is None:
+        return found
+    mean, M2 = np.zeros((2, episodes, obs_size))
+    return found._replace(mean=mean, M2=M2)
 
 
 def part_of(results: loop.Results, part: slice) -> loop.Results:
@@ -89,7 +85,8 @@ def completed(results: loop.Results) -> Bool[Array, "E"]:
 
 def failed(results: loop.Results) -> list[int]:
     """The numbers of the episodes that failed."""
-    return np.flatnonzero(~completed(results)).tolist()
+    well = completed(results)
+    return [] if well.all() else np.flatnonzero(~well).tolist()
 
 
 def reason(results: loop.Results, e: int, failures: Sequence[str]) -> str:

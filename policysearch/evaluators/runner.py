@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from policysearch.core import Array, Evaluation, Failure, Moments, Policy, Proposal, Rollout
 from policysearch.evaluators.interface import Interface
-from policysearch.seeding import Key, seed_of, stream
+from policysearch.seeding import Key, digests, seed_in, seed_of, stream
 
 Pair = tuple[int, int]  # candidate, episode
 R = TypeVar("R", bound="Runner")
@@ -148,6 +148,15 @@ def collect(proposal: Proposal, outcomes: Iterable[Outcome]) -> Evaluation:
 def episode_seed(key: Key, candidate: int, episode: int, *, common: bool) -> int:
     """The environment seed of an episode: the same for all candidates, or not."""
     return seed_of(*key, "episode", episode) if common else seed_of(*key, "episode", episode, candidate)
+
+
+def episode_seeds(key: Key, candidates: int, episodes: int, *, common: bool) -> list[int]:
+    """The environment seeds of all episodes of so many candidates; where they are common, those of the first."""
+    if common:
+        rests: list[Key] = [(j,) for j in range(episodes)]
+    else:
+        rests = [(j, i) for i in range(candidates) for j in range(episodes)]
+    return [seed_in(digest) for digest in digests((*key, "episode"), rests)]
 
 
 def action_stream(key: Key, candidate: int, episode: int) -> np.random.Generator:

@@ -17,6 +17,7 @@ of this package; this module has the sums.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -58,6 +59,12 @@ def padded(rows: Sequence[Float[Array, "_"]]) -> Float[Array, "N T"]:
 def cut(table: Float[Array, "N T"], rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
     """The inverse of `padded`: a row per rollout, as long as it."""
     return [row[: rollout.rewards.size] for row, rollout in zip(table, rollouts, strict=True)]
+
+
+def parted(steps: Float[Array, "S"], rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
+    """Numbers for all steps of some rollouts in a row, as one part for each of them."""
+    ends = [*accumulate((rollout.rewards.size for rollout in rollouts), initial=0)]
+    return [steps[first:end] for first, end in pairwise(ends)]
 
 
 def discounted_returns(rollouts: Sequence[Rollout], discount: float) -> Float[Array, "N"]:
@@ -132,8 +139,7 @@ def log_probs(
     theta = rollouts[0].params if params is None else params
     found = []
     for members, obs, actions in joined(rollouts):
-        ends = np.cumsum([member.rewards.size for member in members])
-        found += np.split(members[0].policy.log_prob(theta, obs, actions), ends[:-1])
+        found += parted(members[0].policy.log_prob(theta, obs, actions), members)
     return found
 
 

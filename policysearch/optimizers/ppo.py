@@ -129,8 +129,8 @@ class _Steps:
         cls, rollouts: Sequence[Rollout], value: values.NetworkValue, discount: float, lam: float
     ) -> "_Steps":
         inputs = np.concatenate([value.inputs(rollout) for rollout in rollouts])
-        V, ends = value.at(inputs), np.cumsum([len(rollout.rewards) for rollout in rollouts])
-        of_rollouts = zip(rollouts, np.split(V, ends[:-1]), strict=True)
+        V = value.at(inputs)
+        of_rollouts = zip(rollouts, score_function.parted(V, rollouts), strict=True)
         A = np.concatenate([values.advantage(each.rewards, v, discount, lam) for each, v in of_rollouts])
         return cls(
             np.concatenate([rollout.obs for rollout in rollouts]),
@@ -144,7 +144,7 @@ class _Steps:
     def taken(self, order: Int[Array, "T"]) -> "_Steps":
         """The steps in another order."""
         columns = (np.asarray(getattr(self, column.name), dtype=float) for column in fields(self))
-        return _Steps(*(column[order] for column in columns))
+        return _Steps(*(column.take(order, axis=0) for column in columns))
 
 
 @dataclass

@@ -24,7 +24,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from policysearch.elementary import tanh
+from policysearch.elementary import tanh_all
 
 #: Columns of a tile, and of which number the computed ones are a multiple: the last of them may be idle.
 STEPS, GROUP = 64, 8
@@ -191,8 +191,7 @@ def forward(params, layers, obs, tape):
             add_linear(params, layers[layer], tile, tile, columns)
             if layer < len(layers) - 1:
                 for i in range(layers[layer + 1, 0], layers[layer + 1, 0] + layers[layer + 1, 1]):
-                    for k in range(i * STEPS, i * STEPS + columns):
-                        tile[k] = tanh(tile[k])
+                    tanh_all(tile, i * STEPS, i * STEPS + columns)
         for i in range(used, len(params)):
             fill(tile, rows - len(params) + i, params[i], columns)
 
