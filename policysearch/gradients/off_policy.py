@@ -29,6 +29,7 @@ from policysearch.gradients.score_function import (
     from_start,
     log_probs,
     padded,
+    parted,
     returns_to_go,
     rewards_to_go,
 )
@@ -84,7 +85,7 @@ def weights(
         logs: the `log_ratios`, where they are known.
     """
     logs = log_ratios(rollouts, params) if logs is None else logs
-    rho = [_exp(step, logs) for step in _log_weights(logs, weighting)]
+    rho = parted(_exp(np.concatenate(_log_weights(logs, weighting)), logs), rollouts)
     if self_normalised:
         rho = _normalised(rho, weighting)
     G = returns_to_go(rollouts, discount)
@@ -112,15 +113,17 @@ def _normalised(ratios: Sequence[Float[Array, "_"]], weighting: Weighting) -> li
     A product of ratios has mean 1 over all episodes if those that have ended keep theirs; a single ratio has it
     over those that are still running.
     """
-    table, running = padded(ratios), padded([np.ones(row.size) for row in ratios])
+    table, sizes = padded(ratios), np.array([row.size for row in ratios])
+    running = (np.arange(table.shape[1]) < sizes[:, None]).astype(float)
     if weighting != "first-order":
         last = np.array([row[-1] for row in ratios])
         table, running = np.where(running > 0, table, last[:, None]), np.ones_like(running)
     mean = table.sum(axis=0) / running.sum(axis=0)
-    return [row / np.where(mean > 0, mean, 1.0)[: row.size] for row in ratios]
+    mean = np.where(mean > 0, mean, 1.0)
+    return [row / mean[: row.size] for row in ratios]
 
 
-def _exp(log_weights: Float[Array, "T"], logs: Sequence[Float[Array, "_"]]) -> Float[Array, "T"]:
+def _exp(log_weights: Float[Array, "S"], logs: Sequence[Float[Array, "_"]]) -> Float[Array, "S"]:
     if log_weights.max() <= MAX_LOG_WEIGHT:
         return np.exp(log_weights)
     size = effective_sample_size(np.array([step.sum() for step in logs]))

@@ -17,11 +17,11 @@ of this package; this module has the sums.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from policysearch.core import Array, Rollout, StochasticPolicy
 from policysearch.gradients import sums
@@ -34,11 +34,25 @@ def rewards_to_go(rewards: Float[Array, "T"], discount: float) -> Float[Array, "
     """G_t = Σ_{u≥t} γ^{u−t} r_u."""
     if discount == 1.0:
         return np.cumsum(rewards[::-1])[::-1]
+    return to_go(rewards, np.array([rewards.size]), discount)
+
+
+def to_go(rewards: Float[Array, "S"], ends: Int[Array, "N"], discount: float) -> Float[Array, "S"]:
+    """G_it of N episodes in a row, the i-th of which ends before step `ends[i]`."""
     G = np.empty(rewards.size)
-    _to_go()(
-        np.array(rewards, dtype=float), float(discount), G
-    )  # a copy, as compiled code knows one kind of array
+    rewards = np.array(rewards, dtype=float)  # a copy, as compiled code knows one kind of array
+    _to_go()(rewards, ends, float(discount), G)
     return G
+
+
+def ends_of(rollouts: Sequence[Rollout]) -> Int[Array, "N"]:
+    """Where each rollout ends among the steps of all in a row."""
+    return np.cumsum([rollout.rewards.size for rollout in rollouts])
+
+
+def rewards_of(rollouts: Sequence[Rollout]) -> Float[Array, "S"]:
+    """The rewards of all rollouts in a row."""
+    return np.concatenate([rollout.rewards for rollout in rollouts])
 
 
 @cache
@@ -63,8 +77,7 @@ def cut(table: Float[Array, "N T"], rollouts: Sequence[Rollout]) -> list[Float[A
 
 def parted(steps: Float[Array, "S"], rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
     """Numbers for all steps of some rollouts in a row, as one part for each of them."""
-    ends = [*accumulate((rollout.rewards.size for rollout in rollouts), initial=0)]
-    return [steps[first:end] for first, end in pairwise(ends)]
+    return [steps[first:end] for first, end in pairwise([0, *ends_of(rollouts).tolist()])]
 
 
 def discounted_returns(rollouts: Sequence[Rollout], discount: float) -> Float[Array, "N"]:
@@ -80,7 +93,7 @@ def whole_returns(rollouts: Sequence[Rollout], discount: float) -> list[Float[Ar
 
 def returns_to_go(rollouts: Sequence[Rollout], discount: float) -> list[Float[Array, "_"]]:
     """w_it = G_it: no action is credited with rewards before it."""
-    return [rewards_to_go(rollout.rewards, discount) for rollout in rollouts]
+    return parted(to_go(rewards_of(rollouts), ends_of(rollouts), discount), rollouts)
 
 
 def from_start(weights: Sequence[Float[Array, "_"]], discount: float) -> list[Float[Array, "_"]]:

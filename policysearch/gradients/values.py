@@ -16,13 +16,14 @@ the time to the observations.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from policysearch.core import Array, Rollout
-from policysearch.gradients.score_function import rewards_to_go
+from policysearch.gradients.score_function import ends_of, parted, rewards_of, to_go
 from policysearch.policies.mlp import MLP
 
 #: Observations are cut to this size in features, so that one outlier does not rule a fit.
@@ -50,15 +51,20 @@ def advantages(
     lam: float = 1.0,
 ) -> list[Float[Array, "_"]]:
     """w_it = A_it by generalized advantage estimation; without a value function V = 0."""
-    V = (np.zeros(rollout.rewards.size) if value is None else value(rollout) for rollout in rollouts)
-    return [advantage(rollout.rewards, v, discount, lam) for rollout, v in zip(rollouts, V, strict=True)]
+    if isinstance(value, LinearValue):
+        V = value.of_all(rollouts)
+    else:
+        V = [np.zeros(r.rewards.size) if value is None else value(r) for r in rollouts]
+    return parted(advantages_of(rollouts, np.concatenate(V), discount, lam), rollouts)
 
 
-def advantage(
-    rewards: Float[Array, "T"], V: Float[Array, "T"], discount: float, lam: float
-) -> Float[Array, "T"]:
-    """A_t = Σ_{u≥t} (γλ)^{u−t} δ_u,   δ_t = r_t + γ V(s_{t+1}) − V(s_t), with V = 0 at the end."""
-    return rewards_to_go(rewards + discount * np.append(V[1:], 0.0) - V, discount * lam)
+def advantages_of(
+    rollouts: Sequence[Rollout], V: Float[Array, "S"], discount: float, lam: float
+) -> Float[Array, "S"]:
+    """A_t = Σ_{u≥t} (γλ)^{u−t} δ_u,   δ_t = r_t + γ V(s_{t+1}) − V(s_t), with V = 0 at the end, of all in a row."""
+    ends, later = ends_of(rollouts), np.append(V[1:], 0.0)
+    later[ends - 1] = 0.0
+    return to_go(rewards_of(rollouts) + discount * later - V, ends, discount * lam)
 
 
 def standardised(weights: Sequence[Float[Array, "_"]]) -> list[Float[Array, "_"]]:
@@ -79,13 +85,17 @@ class LinearValue:
 
     def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """φ·c at every observation."""
-        return _features([rollout]) @ self.coefficients
+        return self.of_all([rollout])[0]
+
+    def of_all(self, rollouts: Sequence[Rollout]) -> list[Float[Array, "_"]]:
+        """The same of several rollouts."""
+        return [phi @ self.coefficients for phi in parted(_features(rollouts), rollouts)]
 
     @classmethod
     def fitted(cls, rollouts: Sequence[Rollout], discount: float, ridge: float = 1e-5) -> "LinearValue":
         """The least-squares fit to the rewards-to-go; `ridge` counts in each feature's own mean square."""
         phi = _features(rollouts)
-        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+        G = to_go(rewards_of(rollouts), ends_of(rollouts), discount)
         size = np.sqrt(np.mean(phi**2, axis=0))
         size[size == 0] = 1.0  # a feature that is always zero gets no weight
         phi = phi / size
@@ -100,8 +110,14 @@ def memory(kind: str, o: int) -> int:
 
 def _features(rollouts: Sequence[Rollout]) -> Float[Array, "_ f"]:
     s = np.clip(np.concatenate([rollout.obs for rollout in rollouts]), -MAX_FEATURE, MAX_FEATURE)
-    tau = np.concatenate([np.arange(len(rollout.obs)) for rollout in rollouts])[:, None] / 100.0
-    return np.concatenate([s, s**2, tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
+    of_time = _features_of_time(max(len(rollout.obs) for rollout in rollouts))
+    return np.concatenate([s, s**2, np.concatenate([of_time[: len(r.obs)] for r in rollouts])], axis=1)
+
+
+@lru_cache(8)
+def _features_of_time(steps: int) -> Float[Array, "T 4"]:
+    tau = np.arange(steps)[:, None] / 100.0
+    return np.concatenate([tau, tau**2, tau**3, np.ones_like(tau)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,16 +133,18 @@ class NetworkValue:
 
     def __call__(self, rollout: Rollout) -> Float[Array, "T"]:
         """The network's output at every observation."""
-        return self.at(self.inputs(rollout))
+        return self.at(self.inputs([rollout]))
 
     def at(self, inputs: Float[Array, "T i"]) -> Float[Array, "T"]:
         """V where the network sees `inputs`."""
         return self.mean + self.scale * self.network.forward(self.params, inputs)[:, 0]
 
-    def inputs(self, rollout: Rollout) -> Float[Array, "_ i"]:
-        """What the network sees of the rollout."""
-        s = np.clip((rollout.obs - self.centre) * self.gain, -MAX_FEATURE, MAX_FEATURE)
-        return np.concatenate([s, np.arange(len(s))[:, None] / 100.0], axis=1)
+    def inputs(self, rollouts: Sequence[Rollout]) -> Float[Array, "S i"]:
+        """What the network sees of the rollouts, all in a row."""
+        obs = np.concatenate([rollout.obs for rollout in rollouts])
+        s = np.clip((obs - self.centre) * self.gain, -MAX_FEATURE, MAX_FEATURE)
+        time = np.concatenate([np.arange(len(rollout.obs)) for rollout in rollouts])
+        return np.concatenate([s, time[:, None] / 100.0], axis=1)
 
     @classmethod
     def unfitted(
@@ -151,8 +169,8 @@ class NetworkValue:
         """The network after some steps of L-BFGS on the mean squared error, from where it stands."""
         from scipy import optimize  # noqa: PLC0415 - slow to import, and needed by few
 
-        x = np.concatenate([self.inputs(rollout) for rollout in rollouts])
-        G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+        x = self.inputs(rollouts)
+        G = to_go(rewards_of(rollouts), ends_of(rollouts), discount)
         every = 1 + (len(G) - 1) // MAX_STEPS
         x, G = x[::every], G[::every]
         y = (G - self.mean) / self.scale
@@ -193,7 +211,7 @@ def _statistics(
 ) -> tuple[Float[Array, "o"], Float[Array, "o"], float, float]:
     """μ and 1/σ_s of the observations, m and σ of the rewards-to-go."""
     s = np.concatenate([rollout.obs for rollout in rollouts])
-    G = np.concatenate([rewards_to_go(rollout.rewards, discount) for rollout in rollouts])
+    G = to_go(rewards_of(rollouts), ends_of(rollouts), discount)
     with np.errstate(over="ignore", invalid="ignore"):
         scale = float(G.std())
     return (

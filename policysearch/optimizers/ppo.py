@@ -128,10 +128,9 @@ class _Steps:
     def of(
         cls, rollouts: Sequence[Rollout], value: values.NetworkValue, discount: float, lam: float
     ) -> "_Steps":
-        inputs = np.concatenate([value.inputs(rollout) for rollout in rollouts])
+        inputs = value.inputs(rollouts)
         V = value.at(inputs)
-        of_rollouts = zip(rollouts, score_function.parted(V, rollouts), strict=True)
-        A = np.concatenate([values.advantage(each.rewards, v, discount, lam) for each, v in of_rollouts])
+        A = values.advantages_of(rollouts, V, discount, lam)
         return cls(
             np.concatenate([rollout.obs for rollout in rollouts]),
             np.concatenate([rollout.actions for rollout in rollouts]),

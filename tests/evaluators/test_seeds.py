@@ -10,7 +10,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 from policysearch.evaluators.runner import action_stream, episode_seed, episode_seeds
 from policysearch.evaluators.seeds import Hashed, generators, of_seeds, streams
-from policysearch.seeding import digests, seed_in, seed_of, stream
+from policysearch.seeding import Key, digests, seed_in, seed_of, stream
 
 PARTS = st.one_of(st.integers(-(2**70), 2**70), st.text(max_size=4))
 #: Every seed of one word that has a single bit, none, or all, and some at random.
@@ -42,7 +42,7 @@ def test_generators_of_long_seeds_are_those_of_numpy() -> None:
     st.lists(PARTS, max_size=3).map(tuple),
     st.lists(st.lists(PARTS, min_size=1, max_size=2).map(tuple), max_size=4),
 )
-def test_streams_of_keys_that_begin_alike_are_those_of_each_key(key: tuple, rests: list[tuple]) -> None:
+def test_streams_of_keys_that_begin_alike_are_those_of_each_key(key: Key, rests: list[Key]) -> None:
     for rest, rng, digest in zip(rests, streams(key, rests), digests(key, rests), strict=True):
         assert rng.bit_generator.state == stream(*key, *rest).bit_generator.state
         assert seed_in(digest) == seed_of(*key, *rest)

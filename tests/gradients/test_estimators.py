@@ -191,6 +191,27 @@ def test_advantages_worked_by_hand(terminated: bool) -> None:
     assert values.advantages([episode], value, discount=0.5, lam=0.5)[0].tolist() == [-0.25, -3.0]
 
 
+def test_a_batch_of_episodes_has_the_values_and_advantages_of_each_to_the_last_bit() -> None:
+    """What one episode has after its end is no part of the one before it; lengths are those of many products."""
+    rng = np.random.default_rng(3)
+    any_one, batch = rollout([0], [0], [1.0]), []
+    for T in (1, 2, 3, 7, 8, 9, 64, 101):
+        rewards, obs = rng.normal(size=T), rng.normal(size=(T, 2))
+        batch.append(dataclasses.replace(any_one, obs=obs, actions=np.zeros((T, 1)), rewards=rewards))
+    value = values.LinearValue.fitted(batch, 0.9)
+    for discount, lam in ((0.9, 0.5), (1.0, 1.0)):
+        together = values.advantages(batch, value, discount=discount, lam=lam)
+        for one, A in zip(batch, together, strict=True):
+            assert A.tolist() == values.advantages([one], value, discount=discount, lam=lam)[0].tolist()
+            V = np.append(value(one), 0.0)
+            delta = one.rewards + discount * V[1:] - V[:-1]
+            assert pytest.approx(score_function.rewards_to_go(delta, discount * lam), rel=1e-12) == A
+        G = score_function.returns_to_go(batch, discount)
+        assert [g.tolist() for g in G] == [
+            score_function.rewards_to_go(one.rewards, discount).tolist() for one in batch
+        ]
+
+
 def test_standardised_weights_have_mean_zero_and_deviation_one_and_equal_ones_vanish() -> None:
     w = values.standardised([np.array([1.0, 2.0]), np.array([6.0])])
     flat = np.concatenate(w)
@@ -268,7 +289,7 @@ def test_a_rescaled_value_network_is_the_same_function_with_standardised_inputs_
     again = value.rescaled(near, 0.9)
     for r in first:
         assert again(r) == pytest.approx(value(r), rel=1e-9)
-    inputs = np.concatenate([rescaled.inputs(r)[:, :2] for r in moved])
+    inputs = rescaled.inputs(moved)[:, :2]
     assert inputs.mean(axis=0) == pytest.approx([0.0, 0.0], abs=1e-9)
     assert inputs.std(axis=0) == pytest.approx([1.0, 1.0])
     G = np.concatenate([score_function.rewards_to_go(r.rewards, 0.9) for r in moved])
