@@ -95,9 +95,12 @@ def curve_interval(
         nothing = np.full(len(curves), np.nan)
         return nothing, nothing
     picks, outside = stream(*key).integers(runs, size=(RESAMPLES // 2, runs)), tail([runs])
-    resampled = np.array([iqm(curve[picks]) for curve in curves])
+    points, places = np.unique(
+        curves, axis=0, return_inverse=True
+    )  # most curves do not change at every point
+    resampled = np.array([iqm(point[picks]) for point in points])
     low, high = np.quantile(resampled, (outside, 1 - outside), axis=1, method="nearest")
-    return low, high
+    return low[places], high[places]
 
 
 def aggregate_iqm(strata: Sequence[Float[Array, "*m _"]]) -> Float[Array, "*m"]:

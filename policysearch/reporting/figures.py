@@ -116,6 +116,7 @@ def figure_of(
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     style: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    style["axes.titley"] = 1.0  # where titles are anyway, as no ticks are above; to find that takes time
     with own_style(style | {"text.parse_math": False}):  # names are names
         figure = Figure(figsize=(width, height), layout=layout)
         FigureCanvasAgg(figure)

@@ -499,6 +499,13 @@ def test_what_pairing_saves_is_the_covariance() -> None:
     assert math.isnan(variance_removed_by_pairing(np.ones(4), np.ones(4)))
 
 
+def test_points_of_a_curve_that_are_equal_have_the_same_interval_each_in_its_place() -> None:
+    points = stream("points").standard_normal((4, 9))
+    order = [2, 0, 0, 3, 2, 1]
+    for ends, alone in zip(curve_interval(points[order], 1), curve_interval(points, 1), strict=True):
+        assert ends.tolist() == alone[order].tolist()
+
+
 def test_nothing_depends_on_global_randomness() -> None:
     data = stream(3).standard_normal((12, 4))
 

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.layout_engine import ConstrainedLayoutEngine, TightLayoutEngine
 
 from policysearch.compare import report as compare_report
 from policysearch.compare.comparison import Comparison
@@ -96,6 +96,7 @@ def test_a_figure_is_laid_out_once_and_drawn_once_a_file(
 
     count(Figure, "draw")
     count(ConstrainedLayoutEngine, "execute")
+    count(TightLayoutEngine, "execute")
     with figure_of(1, 1, 3.0, 2.0) as (figure, _):
         pass
     svg(figure, "a")
