@@ -12,6 +12,7 @@ _SURROGATES = re.compile(r"[\ud800-\udfff]")  # bytes of a name of a file that a
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan)", re.IGNORECASE)
 #: A place where a spreadsheet expects a formula: the begin of a cell, also where semicolons or lines separate cells.
 _BEFORE, _FORMULA = r"(?:^|(?<=[;\n]))", r"(?='*[=+\-@\t\r])"
+_COMPUTED, _QUOTED = re.compile(_BEFORE + _FORMULA), re.compile(f"{_BEFORE}'{_FORMULA}")
 
 
 def visible(text: str) -> str:
@@ -22,9 +23,9 @@ def visible(text: str) -> str:
 
 def inert(cell: str) -> str:
     """The text of a cell, with an apostrophe before what a spreadsheet would compute; a number stays."""
-    return cell if _NUMBER.fullmatch(cell) else re.sub(_BEFORE + _FORMULA, "'", cell)
+    return cell if _NUMBER.fullmatch(cell) else _COMPUTED.sub("'", cell)
 
 
 def original(cell: str) -> str:
     """The text of which `inert` has made a cell."""
-    return re.sub(f"{_BEFORE}'{_FORMULA}", "", cell)
+    return _QUOTED.sub("", cell) if "'" in cell else cell

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 #: What takes a tenth of a second or more to import, and what uses it when it is needed.
 HEAVY = ("numba", "pandas", "scipy", "matplotlib", "cma", "jinja2", "torch", "mujoco")
@@ -52,6 +53,27 @@ def test_the_list_of_methods_is_shown_without_arrays_and_without_what_parses_fla
         "import io, contextlib, sys; from policysearch.compare.__main__ import main\n"
         "with contextlib.redirect_stdout(io.StringIO()): code = main(['--list'])\n"
         f"print(code, [name for name in {(*HEAVY, 'numpy', 'gymnasium', 'tyro', 'pydantic')} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 []\n"
+
+
+def test_a_report_imports_pictures_and_tables_only(tmp_path: Path) -> None:
+    unused = (
+        "numba",
+        "scipy",
+        "cma",
+        "torch",
+        "mujoco",
+        "matplotlib.pyplot",
+        "rich.live",
+        "concurrent.futures.process",
+    )
+    folder = Path(__file__).parents[1] / "results" / "pendulum_linear"
+    code = (
+        "import io, contextlib, sys; from policysearch.compare.__main__ import main\n"
+        f"with contextlib.redirect_stdout(io.StringIO()): code = main(['report', {str(folder)!r}, '--out', {str(tmp_path)!r}])\n"
+        f"print(code, [name for name in {unused} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0 []\n"

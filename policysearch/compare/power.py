@@ -179,8 +179,8 @@ def _first(sizes: Float[Array, "n"], powers: Float[Array, "n"]) -> float:
 
 def unpaired(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> Float[Array, "_"]:
     """The differences of runs that are not paired: of each run of x and up to ten other runs of y."""
-    shifts = range(1, min(x.size, 11))
-    return np.concatenate([differences(x, np.roll(y, shift)) for shift in shifts]) if x.size > 1 else x - y
+    runs, shifts = np.arange(x.size), np.arange(1, min(x.size, 11))[:, None]
+    return differences(np.tile(x, len(shifts)), y[(runs - shifts).ravel() % x.size]) if x.size > 1 else x - y
 
 
 def variance_removed_by_pairing(x: Float[Array, "runs"], y: Float[Array, "runs"]) -> float:

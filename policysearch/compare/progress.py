@@ -8,10 +8,9 @@ import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.live import Live
-from rich.table import Table
 
 from policysearch.compare.run import Job, Progress, Result
 from policysearch.compare.session import FINAL, StudySession, Update
@@ -23,6 +22,9 @@ from policysearch.reporting.console import Console
 from policysearch.reporting.notebook import CellProgress, is_notebook
 from policysearch.reporting.silence import Silence
 from policysearch.reporting.tables import terminal
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SECONDS_TO_FIRST_LINE, SECONDS_BETWEEN_LINES = 2.0, 10.0
 SECONDS_BETWEEN_TABLES = 0.25
@@ -177,7 +179,7 @@ class Board:
         )
         return "; ".join(filter(None, parts))
 
-    def table(self) -> Table:
+    def table(self) -> "Table":
         """The runs of every method, how they do, and the time that is left."""
         unfinished = sorted(self.rows, key=lambda key: len(self.rows[key].finals) >= self.rows[key].total)
         first = set(unfinished[:MAX_ROWS])
@@ -211,6 +213,8 @@ def watched(updates: Iterable[Update], session: StudySession) -> Generator[Updat
 def _shown(updates: Iterable[Update], board: Board, console: Console) -> Generator[Update, None, None]:
     """The same updates, with a table or with lines."""
     if console.is_terminal:
+        from rich.live import Live  # noqa: PLC0415 - slow to import, and a report needs none
+
         with Live(board.table(), console=console, auto_refresh=False, transient=True) as live:
             drawn = time.monotonic()
             for update in updates:
