@@ -157,6 +157,7 @@ class CompiledEvaluator(Divisible):
         if self._is_compiled or run.signatures:
             self._is_compiled = True
             return 0
+        of_seeds([0])  # compiled code that every evaluation needs
         results, counter = empty_results(0, self.interface.obs_size), np.zeros(1, dtype=np.int64)
         first = self.lanes if run is self._many else self._worlds[0]
         run(first, counter, np.full(self.lanes, -1), self._no_episodes, results)
@@ -197,9 +198,8 @@ class CompiledEvaluator(Divisible):
         rollouts: list[tuple[int, Rollout]] = []
         raised: dict[int, str] = {}
         for part in self._parts(len(episodes), recording=proposal.record, sampling=sampling):
-            noise = nothing.action_noise
-            if sampling:
-                noise = _action_noise(self.policy, self.max_episode_steps, episodes[part], k, key)
+            drawn = self.policy, self.max_episode_steps, episodes[part], k, key
+            noise = _action_noise(*drawn) if sampling else nothing.action_noise
             of_part = params, candidates[part], draws, draw_of[part], noise
             batch = loop.Batch(*of_part, nothing.low, nothing.high, nothing.limit)
             results = found if part == slice(0, len(episodes)) else part_of(found, part)

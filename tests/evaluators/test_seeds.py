@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import PCG64, Generator, SeedSequence
 
+from policysearch.evaluators import seeds
 from policysearch.evaluators.runner import action_stream, episode_seed, episode_seeds
 from policysearch.evaluators.seeds import Hashed, generators, of_seeds, streams
 from policysearch.seeding import Key, digests, seed_in, seed_of, stream
+from policysearch.tasks import find_task, make_evaluator
 
 PARTS = st.one_of(st.integers(-(2**70), 2**70), st.text(max_size=4))
 #: Every seed of one word that has a single bit, none, or all, and some at random.
@@ -27,6 +29,13 @@ def test_generators_of_seeds_are_those_of_numpy() -> None:
     for seed, rng in zip(SEEDS, of_seeds(SEEDS), strict=True):
         assert rng.bit_generator.state == PCG64(int(seed)).state
     assert of_seeds([7])[0].standard_normal(9).tolist() == Generator(PCG64(7)).standard_normal(9).tolist()
+
+
+def test_what_seeds_episodes_is_compiled_ahead_with_their_loop() -> None:
+    task = find_task("CartPole-v1")
+    with make_evaluator(task, task.make_policy()) as evaluator:
+        evaluator.compile()
+    assert seeds._compiled().signatures
 
 
 def test_generators_of_long_seeds_are_those_of_numpy() -> None:
