@@ -1,27 +1,27 @@
-"""A method that chooses by the noise and the number of parameters.
+"""A method that chooses by the noise, the bounds and the number of parameters; the default of `tune`.
 
     more than 100 parameters      sep-cma-es
-    otherwise                     the start and a point on each axis (of ten at most); the best is measured again
-        the same return           quadratic-model begins with these points
-        another return            nelder-mead, too
-    after 30 rollouts
-        no noise so far           the best point is measured again; with the same return the model stays
-        noise                     from the best point sep-cma-es, or with one parameter hill-climbing
+    otherwise                     the start is measured twice
+        the same return           quadratic-model; after 30 rollouts its best point is measured again, and where the
+                                  return is another one, the lines below continue from there
+        another return            with bounds sep-cma-es; without nelder-mead, after 30 rollouts sep-cma-es
+                                  one parameter: local-regression
 
-Without noise a model of the return is the fastest; with noise a small simplex wins with few rollouts. A lucky point
-does not stay: what follows the simplex begins there, but keeps nothing of its value. The rule does not ask for the
-budget, so a search may be continued with more rollouts.
+Without noise a model of the return is the fastest. With noise and bounds a tenth of the ranges is a good first step;
+without bounds a small simplex finds the size of one, and a lucky point does not stay: what follows begins there, but
+keeps nothing of its value. The rule does not ask for the budget, so a search may be continued with more rollouts.
 
 Source: the idea of rules that choose by what is known of a problem is that of NGOpt (Meunier et al. 2022, "Black-box
 optimization revisited: improving algorithm selection wizards through massive benchmarking"); this rule is our own.
 
-Defaults: by the tuning problems of `experiments/choosing_a_method`, on which the numbers above and those of the three
-methods were chosen (`auto_rule.py` there).
+Defaults: by the tuning problems of `experiments/choosing_a_method`, on which the numbers above and the methods were
+chosen (`auto_rule.py` there). The choice for one parameter is that of `experiments/one_parameter`.
 
-Invariant to: constants added to returns and positive factors on returns; with noise, monotone transformations too.
+Invariant to: constants added to returns and positive factors on returns.
 
 When to use it: where nothing is known of the noise, with 30 to some hundred rollouts.
-When not: for thousands of rollouts, where `cma-es` learns what depends on what, or for methods that are compared.
+When not: for thousands of rollouts, where `cma-es` learns what depends on what; for methods that are compared; for
+many workers and returns without noise, where it has one candidate at a time.
 """
 
 from collections.abc import Generator
@@ -30,67 +30,69 @@ from typing import ClassVar
 
 import numpy as np
 
-from policysearch.core import Domain, Evaluation, Optimizer, Proposal, Search
+from policysearch.core import Domain, Evaluation, Needs, Optimizer, Proposal, Search
 from policysearch.optimizers.checks import positive, within
-from policysearch.optimizers.hill_climbing import HillClimbing
+from policysearch.optimizers.local_regression import LocalRegression
 from policysearch.optimizers.multi_start import Best
-from policysearch.optimizers.nelder_mead import NelderMead, on_axes
-from policysearch.optimizers.quadratic_model import AT_ONCE, QuadraticModel
+from policysearch.optimizers.nelder_mead import NelderMead
+from policysearch.optimizers.quadratic_model import QuadraticModel
 from policysearch.optimizers.separable_cma_es import SeparableCMAES
 
-#: Parameters beyond which a simplex, which has a corner more, is left out.
+#: Parameters beyond which a model or a simplex, which begin with a point for each, is left out.
 MANY = 100
 
 
 @dataclass(frozen=True)
 class Auto:
-    """A model where there is no noise; a simplex and then an evolution strategy where there is."""
+    """A model where there is no noise, an evolution strategy where there is."""
 
-    revision: ClassVar[int] = 2  # without noise a quadratic model, no simplex
+    needs: ClassVar[Needs] = Needs(uses_known=True)
+    #: 2: without noise a quadratic model, no simplex; 3: with noise and bounds no simplex; earlier tries are used
+    revision: ClassVar[int] = 3
 
-    polish: int = 30  # rollouts of the first method
+    polish: int = 30  # rollouts before the second look for noise, and those of a simplex
     edge: float = 0.15  # of the simplex and of the model's first region, in scaled parameter units
-    sigma: float = 0.17  # first step size of sep-cma-es
+    sigma: float = 0.1  # first step size of sep-cma-es with two bounds, in scaled parameter units
+    sigma_unbounded: float = 0.17  # without
 
     def __post_init__(self) -> None:
-        within(self, 2, np.inf, "polish")
-        positive(self, "edge", "sigma")
+        within(self, 3, np.inf, "polish")
+        positive(self, "edge", "sigma", "sigma_unbounded")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Look for noise, and delegate."""
-        domain = replace(domain, known=None)  # the start is the best of it
         if domain.start.size > MANY:
-            return (yield from SeparableCMAES(sigma=self.sigma).search(domain, rng))
+            return (yield from self._strategy(domain).search(domain, rng))
         best = Best(domain.start)
-        corners = np.vstack([domain.start, on_axes(domain, domain.start, self.edge)])[:AT_ONCE]
-        first = _kept((yield Proposal(corners, domain.start)))
+        first = _kept((yield Proposal(domain.start[None], domain.start)))
         best.learn(first)
-        noise = yield from _noise(best)
-        search, proposal = self._begun(domain, rng, first, noise=noise)
-        spent = begun = first.returns.size
-        while spent == begun or spent + proposal.cost <= self.polish:
-            evaluation = yield replace(proposal, recommendation=best.params)
-            spent += proposal.cost
-            best.learn(evaluation)
-            proposal = search.send(evaluation)
-        if not noise and not (yield from _noise(best)):
+        if (yield from _noise(best)):
+            return (yield from self._with_noise(domain, rng))
+        known = first if domain.known is None else domain.known
+        search = self._without_noise().search(replace(domain, known=known), rng)
+        proposal = yield from _begun(search, best, self.polish - 2)
+        if not (yield from _noise(best)):
             return (yield from _rest(search, proposal))
-        return (yield from self._then(domain).search(replace(domain, start=best.params), rng))
+        return (yield from self._with_noise(replace(domain, start=best.params, known=None), rng))
 
-    def _begun(
-        self, domain: Domain, rng: np.random.Generator, first: Evaluation, *, noise: bool
-    ) -> tuple[Search, Proposal]:
-        """The first method, which knows the first generation if that is of use to it, and what it asks for."""
-        if not noise:
-            search = QuadraticModel(radius=self.edge).search(replace(domain, known=first), rng)
-            return search, next(search)
-        search = NelderMead(edge=self.edge).search(domain, rng)
-        proposal = next(search)
-        whole = len(proposal.params) == len(first.params)
-        return search, search.send(first) if whole else proposal
+    def _with_noise(self, domain: Domain, rng: np.random.Generator) -> Search:
+        """By the number of parameters and the bounds."""
+        if domain.start.size == 1:
+            return (yield from LocalRegression().search(domain, rng))
+        if self._simplex(domain):
+            best = Best(domain.start)
+            yield from _begun(NelderMead(edge=self.edge).search(domain, rng), best, self.polish)
+            domain = replace(domain, start=best.params, known=None)
+        return (yield from self._strategy(domain).search(domain, rng))
 
-    def _then(self, domain: Domain) -> Optimizer:
-        return SeparableCMAES(sigma=self.sigma) if domain.start.size > 1 else HillClimbing()
+    def _without_noise(self) -> Optimizer:
+        return QuadraticModel(radius=self.edge)
+
+    def _simplex(self, domain: Domain) -> bool:
+        return not domain.enclosed
+
+    def _strategy(self, domain: Domain) -> Optimizer:
+        return SeparableCMAES(sigma=self.sigma if domain.enclosed else self.sigma_unbounded)
 
 
 def _kept(told: Evaluation) -> Evaluation:
@@ -102,6 +104,17 @@ def _noise(best: Best) -> Generator[Proposal, Evaluation, bool]:
     """Whether the best point has another return than before, or fails."""
     again = yield Proposal(best.params[None], best.params)
     return bool(again.fitness[0] != best.fitness)
+
+
+def _begun(search: Search, best: Best, rollouts: int) -> Generator[Proposal, Evaluation, Proposal]:
+    """A search for so many rollouts, but a generation at least; what it asks for next."""
+    proposal, spent = next(search), 0
+    while spent == 0 or spent + proposal.cost <= rollouts:
+        evaluation = yield replace(proposal, recommendation=best.params)
+        spent += proposal.cost
+        best.learn(evaluation)
+        proposal = search.send(evaluation)
+    return proposal
 
 
 def _rest(search: Search, proposal: Proposal) -> Search:

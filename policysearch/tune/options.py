@@ -31,7 +31,7 @@ class TuneSettings(BaseModel):
     rollouts: Annotated[int, Field(ge=1), flag("N")] = 200
     """The budget of the search."""
 
-    optimizer: Annotated[str | None, flag("NAME", "cma-es, small steps")] = None
+    optimizer: Annotated[str | None, flag("NAME", "auto, by the noise")] = None
     """The method: a name of `python -m policysearch.compare --list`, or module:CLASS, one of your own."""
 
     options: dict[str, Any] = {}

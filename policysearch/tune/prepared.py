@@ -53,9 +53,8 @@ def prepared(
     if settings.sensitivity_rollouts:
         scenarios = Scenarios.of(settings.scenarios, settings.objective)
         check_rollouts(space, settings.sensitivity_rollouts // len(scenarios))
-    default, first_options = default_method(space)
-    name = settings.optimizer or default
-    own = first_options if name == default and settings.settings != "source" else {}
+    name = settings.optimizer or default_method(space)
+    own = first_options(name, space) if settings.settings != "source" else {}
     configured = build(name, own | settings.options, settings.settings)
     if reason := not_installed(configured):
         raise ValueError(f"optimizer: {name} {reason}")
@@ -102,19 +101,30 @@ def asked(settings: TuneSettings) -> dict[str, Any]:
     return {"goal": settings.goal, "constraints": settings.constraints}
 
 
-def default_method(space: Space) -> tuple[str, dict[str, Any]]:
-    """The method that `tune` takes for these parameters, and hyperparameters that are not its own defaults.
+def default_method(space: Space) -> str:
+    """The method that `tune` takes for these parameters.
 
-    CMA-ES, which starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven
-    controllers that does better than its usual three tenths (`results/controllers/default_method.md`). With
-    options, or whole numbers of few values, it starts as usual, since small steps hardly leave the first. A single
-    number, which CMA-ES does not search, is left to local regression (`experiments/one_parameter`), and a single
-    choice, or whole number of few values, to hill climbing.
+    `auto`, which looks for noise and chooses (docs/explanation/choosing-a-method.md). A single number is left to local
+    regression (`experiments/one_parameter`), and a single choice, or whole number of few values, to hill climbing;
+    several parameters with such among them to CMA-ES, as a model of the return has no use for jumps.
     """
     if len(space.searched) == 1:
-        return ("hill-climbing" if space.searched[0].few else "local-regression"), {}
-    chooses = any(parameter.few for parameter in space.searched)
-    return "cma-es", {"sigma": SIGMA} if space.domain.enclosed and not chooses else {}
+        return "hill-climbing" if space.searched[0].few else "local-regression"
+    return "cma-es" if _has_few(space) else "auto"
+
+
+def first_options(name: str, space: Space) -> dict[str, Any]:
+    """Hyperparameters of a method that are not its own defaults.
+
+    CMA-ES starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven controllers that
+    does better than its usual three tenths (`results/controllers/default_method.md`). With options, or whole numbers
+    of few values, it starts as usual, since small steps hardly leave the first.
+    """
+    return {"sigma": SIGMA} if name == "cma-es" and space.domain.enclosed and not _has_few(space) else {}
+
+
+def _has_few(space: Space) -> bool:
+    return any(parameter.few for parameter in space.searched)
 
 
 def searched(space: Space, settings: TuneSettings, typed: type | None = None) -> Space:

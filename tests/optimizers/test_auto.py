@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from policysearch.core import Domain, Evaluation, Proposal
-from policysearch.optimizers import Auto, HillClimbing, NelderMead, QuadraticModel, SeparableCMAES
+from policysearch.optimizers import Auto, LocalRegression, NelderMead, QuadraticModel, SeparableCMAES
+from policysearch.optimizers.multi_start import Best
 from policysearch.search import Budget, Generation, generations
 from policysearch.seeding import Key, stream
 from policysearch.testing.problems import Values
@@ -27,86 +28,119 @@ class Noisy(Values):
 DOMAIN = Domain(np.full(3, 0.3), np.zeros(3), np.ones(3))
 
 
-def turns(evaluator: Values, d: int, rollouts: int = 90) -> list[Generation]:
-    domain = Domain(np.full(d, 0.3), np.zeros(d), np.ones(d))
+def turns(evaluator: Values, domain: Domain = DOMAIN, rollouts: int = 90) -> list[Generation]:
     return list(generations(Auto(), evaluator, domain, budget=Budget(rollouts), seed=4))
 
 
-def measured_again(made: list[Generation]) -> list[int]:
+def unbounded(d: int) -> Domain:
+    return Domain.unbounded(np.full(d, 0.3))
+
+
+def looks(made: list[Generation]) -> list[int]:
     """The turns in which the best point so far is measured once more."""
-    return [
-        i
-        for i, g in enumerate(made)
-        if len(g.proposal.params) == 1 and g.proposal.params[0].tolist() == g.proposal.recommendation.tolist()
-    ]
+    best = Best(made[0].proposal.params[0])
+    found = []
+    for i, turn in enumerate(made):
+        if turn.proposal.params.tolist() == [best.params.tolist()]:
+            found.append(i)
+        best.learn(turn.evaluation)
+    return found
 
 
-def test_the_best_of_the_first_points_is_measured_again() -> None:
-    made = turns(Values(), 3)
-    first = made[0].proposal.params
-    assert first.tolist() == next(NelderMead(edge=0.15).search(DOMAIN, stream(1))).params.tolist()
-    assert measured_again(made)[0] == 1
-    assert made[1].proposal.params[0].tolist() == first[Values().function(first).argmax()].tolist()
+def first_sigma(made: list[Generation]) -> tuple[int, float]:
+    """The turn in which `sep-cma-es` begins, and its step size."""
+    turn = next(i for i, g in enumerate(made) if "sigma" in g.proposal.diagnostics)
+    return turn, made[turn].proposal.diagnostics["sigma"]
 
 
-def test_without_noise_a_quadratic_model_continues_from_these_points() -> None:
-    made = turns(Values(), 3)
+@pytest.mark.parametrize("evaluator", [Values(), Noisy()])
+def test_the_start_is_measured_twice(evaluator: Values) -> None:
+    made = turns(evaluator)
+    assert [g.proposal.params.tolist() for g in made[:2]] == [[DOMAIN.start.tolist()]] * 2
+
+
+def test_without_noise_a_quadratic_model_continues_from_it() -> None:
+    made = turns(Values())
     known = Values().evaluate(made[0].proposal, (1,))
     search = QuadraticModel(radius=0.15).search(replace(DOMAIN, known=known), stream(1))
     proposal = next(search)
-    once = measured_again(made)[1]
-    assert made[once - 1].rollouts <= 31 < made[once + 1].rollouts
-    assert all(len(g.proposal.params) == 1 for g in made[1 : once + 2])
-    for g in [*made[2:once], made[once + 1]]:  # it goes on as if nothing had been measured again
+    assert len(proposal.params) == 3
+    once = looks(made)[-1]
+    assert made[once - 1].rollouts <= 30 < made[once + 1].rollouts
+    for g in [*made[2:once], made[once + 1]]:  # as if nothing had been measured again
         assert g.proposal.params.tolist() == proposal.params.tolist()
         proposal = search.send(Values().evaluate(proposal, (1,)))
 
 
-def test_with_noise_a_simplex_continues_from_them_and_a_diagonal_cma_es_from_its_best_point() -> None:
-    made = turns(Noisy(), 3)
-    simplex = NelderMead(edge=0.15).search(DOMAIN, stream(1))
-    told = next(simplex)
-    second = simplex.send(Noisy().evaluate(told, ("of", "no", "matter")))
-    assert len(second.params) == len(made[2].proposal.params) == 1
-    turn = next(i for i, g in enumerate(made) if g.proposal.diagnostics.get("sigma") == 0.17)
-    assert made[turn - 1].rollouts <= 31
+def test_with_noise_and_bounds_a_diagonal_cma_es_begins_at_the_start_with_small_steps() -> None:
+    made = turns(Noisy())
+    assert first_sigma(made) == (2, 0.1)
+    assert made[2].proposal.recommendation.tolist() == DOMAIN.start.tolist()
+
+
+def test_with_noise_and_without_bounds_a_simplex_finds_where_it_begins() -> None:
+    made = turns(Noisy(), unbounded(3))
+    simplex = next(NelderMead(edge=0.15).search(unbounded(3), stream(1)))
+    assert made[2].proposal.params.tolist() == simplex.params.tolist()
+    turn, sigma = first_sigma(made)
+    assert sigma == 0.17
+    assert made[turn - 1].rollouts <= 32
     assert len(made[turn].proposal.params) == 7  # 4 + ⌊3 log 3⌋
-    assert made[turn].proposal.recommendation.tolist() == made[turn - 1].recommendation.tolist()
+    best = Best(unbounded(3).start)
+    for g in made[2:turn]:
+        best.learn(g.evaluation)
+    assert made[turn].proposal.recommendation.tolist() == best.params.tolist() != [0.3] * 3
 
 
 def test_noise_that_shows_only_later_is_seen_then() -> None:
     class Late(Noisy):
         def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-            early = self.episodes < 6
+            early = self.episodes < 7
             return Values.evaluate(self, proposal, key) if early else super().evaluate(proposal, key)
 
-    made = turns(Late(), 3)
-    turn = measured_again(made)[1]
-    assert len(made[turn + 1].proposal.params) == 7
+    made = turns(Late())
+    turn, sigma = first_sigma(made)
+    assert turn == looks(made)[2] + 1
+    assert sigma == 0.1
+    assert made[turn].proposal.recommendation.tolist() == made[turn - 1].proposal.params[0].tolist()
 
 
 def test_a_failure_of_a_point_that_had_a_return_is_noise() -> None:
     class Fails(Values):
         def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
             found = super().evaluate(proposal, key)
-            if self.episodes == 5:
+            if self.episodes == 2:
                 found.returns[0, 0] = np.nan
             return found
 
-    made = turns(Fails(), 3)
-    assert any(g.proposal.diagnostics.get("sigma") == 0.17 for g in made)
+    assert first_sigma(turns(Fails()))[0] == 2
 
 
-def test_one_noisy_parameter_is_left_to_hill_climbing() -> None:
-    made = turns(Noisy(), 1)
-    assert made[-1].proposal.params.shape == (HillClimbing().neighbours + 1, 1)
+@pytest.mark.parametrize("domain", [unbounded(1), Domain(np.full(1, 0.3), np.zeros(1), np.ones(1))])
+def test_one_noisy_parameter_is_left_to_local_regression(domain: Domain) -> None:
+    made = turns(Noisy(), domain)
+    first = next(LocalRegression().search(domain, stream(1)))
+    assert made[2].proposal.params.shape == first.params.shape == (8, 1)
 
 
-@pytest.mark.parametrize(("d", "first"), [(10, 11), (100, 11), (101, 17)])
-def test_the_first_points_are_eleven_at_most_and_many_parameters_have_none(d: int, first: int) -> None:
+@pytest.mark.parametrize(("d", "first"), [(100, 1), (101, 17)])
+def test_many_parameters_are_left_to_a_diagonal_cma_es(d: int, first: int) -> None:
     search = Auto().search(Domain.unbounded(np.zeros(d)), stream(1))
     assert len(next(search).params) == first
     assert len(next(SeparableCMAES().search(Domain.unbounded(np.zeros(101)), stream(1))).params) == 17
+
+
+def test_earlier_tries_are_the_first_points_of_the_model_and_the_first_distribution_of_the_strategy() -> None:
+    tries = Values().evaluate(Proposal(0.3 + 0.1 * stream("tries").random((40, 3)), DOMAIN.start), (1,))
+    known = replace(DOMAIN, known=tries, start=tries.params[tries.fitness.argmax()])
+    assert turns(Values(), known)[2].proposal.params.shape == (1, 3)  # a step; nothing is measured on the axes
+    search, noisy = Auto().search(known, stream(1)), Noisy()
+    proposal = next(search)
+    for key in ((1,), (2,)):
+        proposal = search.send(noisy.evaluate(proposal, key))
+    alone = next(SeparableCMAES(sigma=0.1).search(known, stream(1)))
+    assert proposal.params.tolist() == alone.params.tolist()
+    assert alone.params.tolist() != next(SeparableCMAES(sigma=0.1).search(DOMAIN, stream(1))).params.tolist()
 
 
 def test_the_rule_is_the_best_of_the_table_that_it_was_chosen_from_on_the_mean_of_all_budgets() -> None:
