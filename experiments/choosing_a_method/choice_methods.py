@@ -11,16 +11,16 @@ from policysearch.optimizers import OPTIMIZERS, build, not_installed, source_of
 from policysearch.seeding import stream
 from policysearch.tune.prepared import SIGMA
 
-#: What `tune` takes where every parameter is a bounded number.
-TUNE = "tune's default"
+#: CMA-ES as `tune` configures it where every parameter is a bounded number; an earlier default of `tune`.
+SMALL_STEPS = "cma-es of 0.1"
 #: Gaussian processes, whose time grows with the cube of the rollouts, have at most so many.
 PROCESSES, MAX_OF_PROCESSES = ("bayesian", "optuna GP"), 100
 
 
 def ours() -> list[str]:
-    """Our methods, those with a source that differs a second time, and the default of `tune`."""
+    """Our methods, those with a source that differs a second time, and CMA-ES with small steps."""
     sources = [f"source:{name}" for name, cls in OPTIMIZERS.items() if source_of(cls)]
-    return [*OPTIMIZERS, *sources, TUNE]
+    return [*OPTIMIZERS, *sources, SMALL_STEPS]
 
 
 def configurations(count: int) -> list[str]:
@@ -38,7 +38,7 @@ def method(name: str, budget: int) -> Optimizer:
     """
     if name in PEERS:
         return dataclasses.replace(PEERS[name], budget=budget)
-    if name == TUNE:
+    if name == SMALL_STEPS:
         return build("cma-es", {"sigma": SIGMA})
     plain, _, number = name.removeprefix("source:").partition("#")
     options = drawn(plain, int(number)) if number else {}
@@ -69,4 +69,4 @@ def drawn(name: str, number: int) -> dict[str, Any]:
     return options
 
 
-__all__ = ["PEERS", "TUNE", "Peer", "configurations", "drawn", "knows_budget", "method", "ours"]
+__all__ = ["PEERS", "SMALL_STEPS", "Peer", "configurations", "drawn", "knows_budget", "method", "ours"]

@@ -223,7 +223,7 @@ def summary(asked: argparse.Namespace) -> None:
     """Print what the page says of all cells."""
     made = evaluated(asked)
     print(verdicts(choice_scores.cells(made, asked.method, list(PEERS))), end="\n\n")
-    print(ahead_table(made, asked.method, [choice_methods.TUNE, *PEERS]))
+    print(ahead_table(made, asked.method, [choice_methods.SMALL_STEPS, *PEERS]))
 
 
 COMMANDS = {
@@ -254,7 +254,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--rollouts", type=int, default=LONG, help="of the searches for references")
     parser.add_argument(
-        "--method", default=choice_methods.TUNE, help="the one that the page compares with peers"
+        "--method", default="auto", help="the one that the page compares with peers"
     )
     parser.add_argument("--kept", type=Path, default=KEPT, help="the runs of the page")
     parser.add_argument("--out", type=Path, default=Path("choosing_a_method.md"))
