@@ -253,9 +253,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--nice", type=int, default=10)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--rollouts", type=int, default=LONG, help="of the searches for references")
-    parser.add_argument(
-        "--method", default="auto", help="the one that the page compares with peers"
-    )
+    parser.add_argument("--method", default="auto", help="the one that the page compares with peers")
     parser.add_argument("--kept", type=Path, default=KEPT, help="the runs of the page")
     parser.add_argument("--out", type=Path, default=Path("choosing_a_method.md"))
     asked = parser.parse_args(argv)

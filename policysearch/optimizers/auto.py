@@ -7,9 +7,8 @@
         another return            with bounds sep-cma-es; without nelder-mead, after 30 rollouts sep-cma-es
                                   one parameter: local-regression
 
-Without noise a model of the return is the fastest. With noise and bounds a tenth of the ranges is a good first step;
-without bounds a small simplex finds the size of one, and a lucky point does not stay: what follows begins there, but
-keeps nothing of its value. The rule does not ask for the budget, so a search may be continued with more rollouts.
+Without noise a model of the return is the fastest. With noise a tenth of a range is a good first step; without bounds
+a small simplex finds where to begin, and a lucky point does not stay: what follows keeps nothing of its value. The rule does not ask for the budget, so a search may be continued with more rollouts.
 
 Source: the idea of rules that choose by what is known of a problem is that of NGOpt (Meunier et al. 2022, "Black-box
 optimization revisited: improving algorithm selection wizards through massive benchmarking"); this rule is our own.
@@ -52,17 +51,16 @@ class Auto:
 
     polish: int = 30  # rollouts before the second look for noise, and those of a simplex
     edge: float = 0.15  # of the simplex and of the model's first region, in scaled parameter units
-    sigma: float = 0.1  # first step size of sep-cma-es with two bounds, in scaled parameter units
-    sigma_unbounded: float = 0.17  # without
+    sigma: float = 0.1  # first step size of sep-cma-es, in scaled parameter units
 
     def __post_init__(self) -> None:
         within(self, 3, np.inf, "polish")
-        positive(self, "edge", "sigma", "sigma_unbounded")
+        positive(self, "edge", "sigma")
 
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Look for noise, and delegate."""
         if domain.start.size > MANY:
-            return (yield from self._strategy(domain).search(domain, rng))
+            return (yield from self._strategy().search(domain, rng))
         best = Best(domain.start)
         first = _kept((yield Proposal(domain.start[None], domain.start)))
         best.learn(first)
@@ -83,7 +81,7 @@ class Auto:
             best = Best(domain.start)
             yield from _begun(NelderMead(edge=self.edge).search(domain, rng), best, self.polish)
             domain = replace(domain, start=best.params, known=None)
-        return (yield from self._strategy(domain).search(domain, rng))
+        return (yield from self._strategy().search(domain, rng))
 
     def _without_noise(self) -> Optimizer:
         return QuadraticModel(radius=self.edge)
@@ -91,8 +89,8 @@ class Auto:
     def _simplex(self, domain: Domain) -> bool:
         return not domain.enclosed
 
-    def _strategy(self, domain: Domain) -> Optimizer:
-        return SeparableCMAES(sigma=self.sigma if domain.enclosed else self.sigma_unbounded)
+    def _strategy(self) -> Optimizer:
+        return SeparableCMAES(sigma=self.sigma)
 
 
 def _kept(told: Evaluation) -> Evaluation:
