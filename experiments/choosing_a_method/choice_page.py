@@ -42,7 +42,8 @@ behind means that the lower 95 % bound of the difference is above {margin}.
 
 ## {method} and each peer over all cells
 
-Also CMA-ES with σ = 0.1, an earlier default of `tune`. Interquartile mean of the paired differences, with the 95 % interval of resampled seeds.
+Also CMA-ES with σ = 0.1, an earlier default of `tune`. Interquartile mean of the paired differences, with the 95 %
+interval of resampled seeds.
 
 {ahead}
 

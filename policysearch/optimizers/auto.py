@@ -8,7 +8,8 @@
                                   one parameter: local-regression
 
 Without noise a model of the return is the fastest. With noise a tenth of a range is a good first step; without bounds
-a small simplex finds where to begin, and a lucky point does not stay: what follows keeps nothing of its value. The rule does not ask for the budget, so a search may be continued with more rollouts.
+a small simplex finds where to begin, and a lucky point does not stay: what follows keeps nothing of its value. The
+rule does not ask for the budget, so a search may be continued with more rollouts.
 
 Source: the idea of rules that choose by what is known of a problem is that of NGOpt (Meunier et al. 2022, "Black-box
 optimization revisited: improving algorithm selection wizards through massive benchmarking"); this rule is our own.

@@ -104,9 +104,9 @@ def asked(settings: TuneSettings) -> dict[str, Any]:
 def default_method(space: Space) -> str:
     """The method that `tune` takes for these parameters.
 
-    `auto`, which looks for noise and chooses (docs/explanation/choosing-a-method.md). A single number is left to local
-    regression (`experiments/one_parameter`), and a single choice, or whole number of few values, to hill climbing;
-    several parameters with such among them to CMA-ES, as a model of the return has no use for jumps.
+    `auto`, which looks for noise and chooses (docs/explanation/choosing-a-method.md). A single number is left to
+    local regression (`experiments/one_parameter`), and a single choice, or whole number of few values, to hill
+    climbing; several parameters with such among them to CMA-ES, as a model of the return has no use for jumps.
     """
     if len(space.searched) == 1:
         return "hill-climbing" if space.searched[0].few else "local-regression"
@@ -116,9 +116,9 @@ def default_method(space: Space) -> str:
 def first_options(name: str, space: Space) -> dict[str, Any]:
     """Hyperparameters of a method that are not its own defaults.
 
-    CMA-ES starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven controllers that
-    does better than its usual three tenths (`results/controllers/default_method.md`). With options, or whole numbers
-    of few values, it starts as usual, since small steps hardly leave the first.
+    CMA-ES starts with a tenth of the ranges where they are bounded: with 30 and 100 rollouts of seven controllers
+    that does better than its usual three tenths (`results/controllers/default_method.md`). With options, or whole
+    numbers of few values, it starts as usual, since small steps hardly leave the first.
     """
     return {"sigma": SIGMA} if name == "cma-es" and space.domain.enclosed and not _has_few(space) else {}
 
