@@ -344,25 +344,39 @@ def test_what_the_guide_says_of_auto_is_what_the_page_says() -> None:
     def of_30(family: str, method: str) -> str:
         return means(family, method)[0]
 
-    noisy, one, tuned = "controllers", "controllers, one episode", "tune's default"
-    auto = [of_30(family, "auto") for family in (noisy, "LQR", one)]
-    other = [of_30(family, tuned) for family in (noisy, "LQR", one)]
-    assert f"{auto[0]} on controllers with noise and {auto[1]} on the regulator" in guide
-    assert f"`tune`'s default has {other[0]} and {other[1]}" in guide
-    assert f"it was {auto[2]} against {other[2]}" in guide
-    _, hundred, most = means(noisy, "auto")
-    theirs = set(means(noisy, "scipy COBYQA")[1:])
-    assert f"`auto` has {hundred} and {most} after 100 and 300 rollouts, COBYQA {theirs.pop()} both" in guide
-    assert not theirs
+    auto, cobyqa = (means("controllers", method) for method in ("auto", "scipy COBYQA"))
+    assert f"`auto` has {auto[0]}, {auto[1]} and {auto[2]} after 30, 100 and 300 rollouts" in guide
+    assert f"COBYQA {cobyqa[0]} each time" in guide
+    assert len(set(cobyqa)) == 1
+    auto, small = (means("LQR", method) for method in ("auto", "cma-es of 0.1"))
+    assert f"on the regulator `auto` has {auto[0]} then, and {auto[1]} after 100" in guide
+    assert f"has {small[0]} and {small[1]}." in guide
     lost = page.split("\n| problem | budget |")[1].split("\n\n")[0].splitlines()[2:]
     won = [line.split(" | ")[0] for line in lost if "| scipy COBYQA |" in line]
-    with_noise = sum(cell in ("| lqr", "| coco-f101-d5") for cell in won)
+    with_noise = sum(cell in ("| lqr", "| coco-f101-d5", "| CartPole-v1/mlp:8") for cell in won)
     assert (
-        f"Of the {len(lost)} cells in which `auto` is behind it wins {len(won)}, of which {with_noise} have"
+        f"Of the {len(lost)} cells in which `auto` is behind COBYQA wins {len(won)}, of which {with_noise} have"
         in guide
     )
-    rows = [line.split(" | ") for line in page.splitlines() if line.endswith(("| ahead |", "| behind |"))]
-    (cobyqa,) = (row[1].lstrip("-+") for row in rows if row[0] == "| scipy COBYQA")
-    assert f"COBYQA is ahead of `auto` by {cobyqa}" in guide
-    assert [row[0] for row in rows if row[-1] == "behind |"] == ["| scipy COBYQA"]
-    assert {row[0] for row in rows if row[-1] == "ahead |"} >= {"| tune's default", "| pycma", "| optuna TPE"}
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and line.count("|") == 6]
+    words = {
+        row[0].removeprefix("| "): row[-1].removesuffix(" |") for row in rows if row[2].count(" to ") == 1
+    }
+    assert {name for name, word in words.items() if word != "ahead"} == {"scipy COBYQA"}
+    assert words["scipy COBYQA"] == "not distinguished"
+    assert len(words) == 14  # thirteen peers, and CMA-ES with small steps
+
+
+def test_what_the_guide_says_of_the_tuning_problems_is_in_the_table_of_rules() -> None:
+    guide = (FOLDER.parents[1] / "docs/explanation/choosing-a-method.md").read_text(encoding="utf-8")
+    table = pd.read_csv(FOLDER / "auto_rule.csv", index_col=["method", "budget"])["all"].unstack()
+    for said, name in {
+        "`auto`": "auto",
+        "with `multi-start` in the place of the model": "multi-start without noise",
+        "with a simplex where there are bounds too": "a simplex with noise and bounds too",
+        "with `cma-es` in the place of `sep-cma-es`": "cma-es of 0.1 with noise",
+        "`quadratic-model` alone": "quadratic-model alone",
+        "`sep-cma-es` with σ = 0.1 alone": "sep-cma-es alone",
+        "`cma-es` with σ = 0.1 alone, the earlier default of `tune`": "cma-es alone",
+    }.items():
+        assert f"| {said} | " + " | ".join(f"{mean:.3f}" for mean in table.loc[name]) + " |" in guide
