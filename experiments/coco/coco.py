@@ -44,6 +44,14 @@ point reaches; the difference is ours less the peer's, with Student's 95 % inter
 `python experiments/coco/coco.py` repeats it; its docstring says how. [scores.csv](scores.csv) has a row for each
 function, dimension and instance.
 
+## Defaults next to uniform draws
+
+The default of every gradient-free method but `bayesian` on the same functions, in the box [−5, 5]^d; the difference is
+that to uniform draws in the box. Written by `python experiments/coco/above_uniform.py`; [defaults.csv](defaults.csv)
+has a row for each function, dimension and instance.
+
+{defaults}
+
 ## COCO's own pictures
 
 The share of all pairs of function and target that is reached, against evaluations, in 2 and in 10 dimensions: 5
@@ -104,14 +112,27 @@ def summary(table: pd.DataFrame) -> str:
         if rows.empty:
             continue
         differences = (rows.ours - rows.peer).groupby(rows.function).mean()
-        mean, error = differences.mean(), stats.sem(differences)
-        half = stats.t.ppf(0.975, len(differences) - 1) * error
+        mean, low, high = interval(differences)
         lines.append(
             f"| {pair.method} | {pair.package} | {rows.ours.mean():.3f} | {rows.peer.mean():.3f} "
-            f"| {mean:+.3f} | {mean - half:+.3f} to {mean + half:+.3f} "
-            f"| {'yes' if mean - half > MARGIN else 'no'} |"
+            f"| {mean:+.3f} | {low:+.3f} to {high:+.3f} | {'yes' if low > MARGIN else 'no'} |"
         )
     return "\n".join(lines)
+
+
+def interval(differences: "pd.Series[float]") -> tuple[float, float, float]:
+    """The mean with its 95 % interval by Student."""
+    mean, half = differences.mean(), stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences)
+    return float(mean), float(mean - half), float(mean + half)
+
+
+def write_page() -> None:
+    """The page, of the tables that are there."""
+    import above_uniform  # noqa: PLC0415 - which needs this module
+
+    table = summary(pd.read_csv(OUT / "scores.csv"))
+    defaults = above_uniform.summary(pd.read_csv(OUT / "defaults.csv"))
+    (OUT / "README.md").write_text(PAGE.format(table=table, defaults=defaults), encoding="utf-8")
 
 
 def main() -> None:
@@ -139,7 +160,7 @@ def main() -> None:
             f"{pair.method}: {time.process_time() - begun:.0f} s of processor time, {pair.package} {version}"
         )
     table.sort_values(["method", "dimension", "function", "instance"]).to_csv(path, index=False)
-    (OUT / "README.md").write_text(PAGE.format(table=summary(table)), encoding="utf-8")
+    write_page()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,30 @@ def test_a_score_is_the_share_of_targets_that_the_best_point_within_the_budget_r
 def test_the_published_page_is_made_of_the_published_scores(study: Any) -> None:
     table = pd.read_csv(ROOT / "results/coco/scores.csv")
     page = (ROOT / "results/coco/README.md").read_text(encoding="utf-8")
-    assert page == study.PAGE.format(table=study.summary(table))
+    defaults = pd.read_csv(ROOT / "results/coco/defaults.csv")
+    import above_uniform
+
+    assert page == study.PAGE.format(table=study.summary(table), defaults=above_uniform.summary(defaults))
+    assert set(defaults.method) == set(above_uniform.METHODS)
+    assert defaults.groupby("method").size().min() >= 24 * 3
     assert set(table.method) == {pair.method for pair in study.PAIRS}
     assert table.groupby("method").size().min() >= 24 * 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_method_in_the_box_begins_at_the_start_and_never_leaves_it(study: Any) -> None:
+    import above_uniform
+
+    asked = []
+
+    def values(points: Any) -> Any:
+        asked.extend(points.tolist())
+        if len(asked) > 60:
+            raise study.Spent
+        return np.sum(points, axis=1)
+
+    start = np.array([3.0, -2.0])
+    with pytest.raises(study.Spent):
+        above_uniform.in_box(above_uniform.METHODS["nelder-mead"])(values, start, 1)
+    assert np.allclose(asked[0], start)
+    assert np.abs(asked).max() == 5.0  # less is better, and the corner is the best

@@ -1,0 +1,103 @@
+"""The default of every gradient-free method next to uniform draws, on the functions of COCO.
+
+python experiments/coco/above_uniform.py [METHOD ...] [--instances 3] [--budget 100]
+
+Functions, dimensions, starts and the score are those of `coco.py`, but the search is in the box [−5, 5]^d, whose
+coordinates from 0 to 1 are the parameters: a method has the default that a user would get. `random-search` draws
+uniformly there. The difference is the method's score less that of uniform draws on the same functions; the interval
+is Student's over the 24 functions. `bayesian` is left out: a thousand evaluations of it take hours.
+
+It writes `results/coco/defaults.csv`, rows of methods that are not asked for stay, and the page of `coco.py`.
+"""
+
+import argparse
+import warnings
+
+import numpy as np
+import pandas as pd
+from coco import DIMENSIONS, FUNCTIONS, OUT, interval, score, write_page
+from peers import Search, Values
+
+from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, needs_of
+from policysearch.optimizers import OPTIMIZERS
+from policysearch.search import Budget, generations
+from policysearch.seeding import Key
+
+UNIFORM = "random-search"
+#: Gradient-free methods, at their defaults.
+METHODS: dict[str, Optimizer] = {
+    name: cls() for name, cls in OPTIMIZERS.items() if not needs_of(cls).scores and name != "bayesian"
+}
+
+
+def in_box(optimizer: Optimizer) -> Search:
+    """The search of a method in [−5, 5]^d."""
+
+    class Function:
+        def __init__(self, values: Values) -> None:
+            self.values = values
+
+        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
+            returns = -self.values(10.0 * proposal.params - 5.0)[:, None]
+            return Evaluation(proposal.params, returns, np.ones(returns.shape, dtype=int))
+
+    def search(values: Values, start: Array, seed: int) -> None:
+        domain = Domain((start + 5.0) / 10.0, np.zeros(start.size), np.ones(start.size))
+        for _ in generations(optimizer, Function(values), domain, budget=Budget(10**9), seed=seed):
+            pass
+
+    return search
+
+
+def scores(method: str, instances: int, per_dimension: int) -> pd.DataFrame:
+    """The scores of a method for every function, dimension and instance."""
+    search = in_box(METHODS[method])
+    rows = [
+        (method, d, number, instance, score(search, number, instance, d, per_dimension * d))
+        for d in DIMENSIONS
+        for number in FUNCTIONS
+        for instance in range(1, instances + 1)
+    ]
+    return pd.DataFrame(rows, columns=["method", "dimension", "function", "instance", "score"]).round(4)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """A line per method, the best mean first: the difference to uniform draws with its 95 % interval."""
+    lines = [
+        "| method | score | above uniform draws by | 95 % interval | above |",
+        "| --- | ---: | ---: | --- | --- |",
+    ]
+    columns = table.pivot_table(index=["dimension", "function", "instance"], columns="method", values="score")
+    for method in columns.mean().sort_values(ascending=False).index:
+        if method == UNIFORM:
+            lines.append(f"| {method}, uniform draws | {columns[method].mean():.3f} | | | |")
+            continue
+        mean, low, high = interval((columns[method] - columns[UNIFORM]).groupby("function").mean())
+        word = "yes" if low > 0 else "no" if high < 0 else "not shown"
+        lines.append(
+            f"| {method} | {columns[method].mean():.3f} | {mean:+.3f} | {low:+.3f} to {high:+.3f} | {word} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the methods that are asked for, and write the scores and the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--instances", type=int, default=3)
+    parser.add_argument("--budget", type=int, default=100, help="evaluations per dimension")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    path = OUT / "defaults.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"method": []})
+    for method in arguments.methods:
+        print(method, flush=True)
+        table = pd.concat(
+            [table[table.method != method], scores(method, arguments.instances, arguments.budget)]
+        )
+        table.sort_values(["method", "dimension", "function", "instance"]).to_csv(path, index=False)
+    write_page()
+
+
+if __name__ == "__main__":
+    main()
