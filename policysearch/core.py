@@ -119,6 +119,7 @@ class Proposal:
     cutoff: float = -np.inf  # a return below which an episode may be stopped early
     diagnostics: Mapping[str, float] = field(default_factory=dict)  # for people; never read back
     origin: str = ""  # generation and search of `search.AskTell`, for its token
+    rule: str = ""  # of a method that chooses among others: what it has seen and taken, in words for a report
     hopeless: InitVar[float | None] = None  # the old name of `cutoff`, removed in 0.3
 
     def __post_init__(self, hopeless: float | None) -> None:

@@ -92,7 +92,7 @@ class Watch:
             best = float(means[np.isfinite(means)].max(initial=-np.inf))
             if best > self._best:
                 self._best, self._improved = best, made.rollouts
-        self._largest = max(self._largest, made.proposal.cost)
+        self._largest = max(self._largest, made.proposal.cost, made.ahead)
         if limits.target is not None and self._best >= sign * limits.target:
             reached = f"a candidate reached the target of {limits.target:g} with {sign * self._best:.4g}"
             return "target", f"{reached}, after {made.rollouts} rollouts"

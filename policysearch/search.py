@@ -52,6 +52,7 @@ class Generation:
     rollouts: int  # spent so far, this generation included
     steps: int
     key: Key = ()  # names the episodes of the generation
+    ahead: int = 0  # rollouts of what the search proposes next; 0 where it has ended
 
 
 def held_out(params: Float[Array, "n d"], episodes: int) -> Proposal:
@@ -87,7 +88,8 @@ def generations(
         steps += evaluation.total_steps
         check_shape(evaluation.returns, proposal)
         search.send(evaluation)
-        yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key)
+        ahead = 0 if search.proposal is None else search.proposal.cost
+        yield Generation(index, proposal, evaluation, search.recommendation, rollouts, steps, key, ahead)
         index += 1
         if search.failed is not None:
             raise search.failed

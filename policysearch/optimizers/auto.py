@@ -35,11 +35,17 @@ from policysearch.optimizers.checks import positive, within
 from policysearch.optimizers.local_regression import LocalRegression
 from policysearch.optimizers.multi_start import Best
 from policysearch.optimizers.nelder_mead import NelderMead
+from policysearch.optimizers.passing_on import passed_on
 from policysearch.optimizers.quadratic_model import QuadraticModel
 from policysearch.optimizers.separable_cma_es import SeparableCMAES
 
 #: Parameters beyond which a model or a simplex, which begin with a point for each, is left out.
 MANY = 100
+#: Why a method was chosen, as proposals say it.
+EXACT, NOISY = (
+    "the start has the same return twice",
+    "a point has another return when measured again, or fails",
+)
 
 
 @dataclass(frozen=True)
@@ -61,14 +67,15 @@ class Auto:
     def search(self, domain: Domain, rng: np.random.Generator) -> Search:
         """Look for noise, and delegate."""
         if domain.start.size > MANY:
-            return (yield from self._strategy().search(domain, rng))
+            why = f"there are more than {MANY} parameters"
+            return (yield from _stated("sep-cma-es", self._strategy(), domain, rng, why))
         best = Best(domain.start)
         first = _kept((yield Proposal(domain.start[None], domain.start)))
         best.learn(first)
         if (yield from _noise(best)):
             return (yield from self._with_noise(domain, rng))
         known = first if domain.known is None else domain.known
-        search = self._without_noise().search(replace(domain, known=known), rng)
+        search = _stated("quadratic-model", self._without_noise(), replace(domain, known=known), rng, EXACT)
         proposal = yield from _begun(search, best, self.polish - 2)
         if not (yield from _noise(best)):
             return (yield from _rest(search, proposal))
@@ -77,12 +84,13 @@ class Auto:
     def _with_noise(self, domain: Domain, rng: np.random.Generator) -> Search:
         """By the number of parameters and the bounds."""
         if domain.start.size == 1:
-            return (yield from LocalRegression().search(domain, rng))
+            return (yield from _stated("local-regression", LocalRegression(), domain, rng, NOISY))
         if self._simplex(domain):
             best = Best(domain.start)
-            yield from _begun(NelderMead(edge=self.edge).search(domain, rng), best, self.polish)
+            simplex = _stated("nelder-mead", NelderMead(edge=self.edge), domain, rng, NOISY)
+            yield from _begun(simplex, best, self.polish)
             domain = replace(domain, start=best.params, known=None)
-        return (yield from self._strategy().search(domain, rng))
+        return (yield from _stated("sep-cma-es", self._strategy(), domain, rng, NOISY))
 
     def _without_noise(self) -> Optimizer:
         return QuadraticModel(radius=self.edge)
@@ -92,6 +100,14 @@ class Auto:
 
     def _strategy(self) -> Optimizer:
         return SeparableCMAES(sigma=self.sigma)
+
+
+def _stated(name: str, method: Optimizer, domain: Domain, rng: np.random.Generator, why: str) -> Search:
+    """A search whose proposals say which method was chosen, and why."""
+    rule = f"{name}, as {why}"
+    return passed_on(
+        method.search(domain, rng), lambda proposal: replace(proposal, rule=rule), lambda told: told
+    )
 
 
 def _kept(told: Evaluation) -> Evaluation:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from policysearch.asking.prompt import Finished, Stopped
-from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer
+from policysearch.core import Array, Domain, Evaluation, Evaluator, Optimizer, Proposal
 from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
 from policysearch.optimizers.constrained import Outputs, broken_in_words
@@ -29,6 +29,8 @@ from policysearch.tune.sensitivity import Sensitivity, measure
 WORTH = 0.05
 #: What failed in a larger share of the report episodes is not recommended if anything else did not (choice).
 MAX_FAILED = 0.5
+#: Between lines of progress on generations of a single candidate: so many rollouts, or seconds (choice).
+ROLLOUTS_BETWEEN_LINES, SECONDS_BETWEEN_LINES = 10, 10.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Tuning:
     say: Say
     start_fails: bool = False  # whether both rollouts of the start, before the search, have failed
     kept: list[TuneResult] = field(default_factory=list)  # what there is so far, for who is interrupted
+    rules: list[str] = field(default_factory=list)  # that the method has taken, if it chooses among others
     known: KnownTries = NOTHING
     log: CsvLog | None = None  # of the running search
 
@@ -72,17 +75,27 @@ class Tuning:
         return np.where(self.broken(evaluation) > 0, np.nan, values) if self.outputs.texts else values
 
     def check(self) -> None:
-        """Raise ValueError for rollouts that do not suffice for one generation, or a method that needs a policy."""
+        """Raise ValueError for rollouts that suffice for the start at most, or a method that needs a policy."""
         budget = self.settings.rollouts
-        first = AskTell(self.method, self.domain, self.settings.seed, "tune", self.name).ask()
+        search = AskTell(self.method, self.domain, self.settings.seed, "tune", self.name)
+        proposal = first = search.ask()
         if first.sample or first.record:
             raise ValueError(
                 f"{self.name}: expected a method without scores, as there are no actions to draw"
             )
-        if first.cost > budget:
-            raise ValueError(
-                f"rollouts: expected at least {first.cost}, one generation of {self.name}, got {budget}"
-            )
+        least = first.cost
+        while least <= budget and not self._elsewhere(proposal):
+            search.tell(proposal, np.full((len(proposal.params), proposal.episodes), np.nan))
+            proposal = search.ask()
+            least += proposal.cost
+        if least > budget:
+            before = least - proposal.cost
+            what = f"{before} of the start and one generation" if before else "one generation"
+            raise ValueError(f"rollouts: expected at least {least}, {what} of {self.name}, got {budget}")
+
+    def _elsewhere(self, proposal: Proposal) -> bool:
+        """Whether it has another candidate than the start."""
+        return bool((proposal.params != self.domain.start).any())
 
     def run(
         self, search: Evaluator, report: Evaluator, episodes: int, watch: Watch, *, compare_best: bool = True
@@ -117,7 +130,7 @@ class Tuning:
             best_seen_held_out=HeldOut.of(evaluation, goal, 2, chosen) if luckier else None,
             metrics=self.settings.metrics,
             known=self.known.tries,
-            remarks=self._begun(),
+            remarks=self._remarks(),
             broken=float(broken[chosen]),
             outputs=_said(self.outputs, each, chosen, broken[chosen] > 0),
             scenarios=self.scenarios.table(sign_of(goal) * each.returns[[chosen, 1]]),
@@ -147,12 +160,23 @@ class Tuning:
             ended="stopped",
             note=f"it was stopped in {phase}",
             known=self.known.tries,
-            remarks=self._begun(),
+            remarks=self._remarks(),
         )
 
     def _begun(self) -> tuple[str, ...]:
         """What is said of the earlier tries."""
         return self.known.remarks(self.method, self.name, self.settings.goal)
+
+    def _remarks(self) -> tuple[str, ...]:
+        """What is said of the earlier tries, and of what the method has chosen."""
+        return (*self._begun(), *self.rules)
+
+    def _heed(self, made: Generation) -> None:
+        """Keep and say the rule of a generation, if it is another than before."""
+        rule, before = made.proposal.rule, made.rollouts - made.proposal.cost
+        if rule and not (self.rules and self.rules[-1].endswith(f": {rule}")):
+            self.rules.append(f"{self.name}, after {before} rollouts: {rule}")
+            self.say(self.rules[-1])
 
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
         """The recommendation and the start on the held-out seeds."""
@@ -205,14 +229,17 @@ class Tuning:
         for line in self._begun():
             self.say(line)
         self.say(f"searching by {self.name} with {budget} rollouts")
-        progress, spent, largest = _Progress(self), 0, 0
+        self.rules.clear()
+        progress, spent, ahead, elsewhere = _Progress(self), 0, 0, 0
         try:
             for made in watch.over(search):
-                spent, largest = made.rollouts, max(largest, made.proposal.cost)
+                spent, ahead = made.rollouts, made.ahead
+                elsewhere += self._elsewhere(made.proposal)
                 rollouts += self._logged(made, sign)
                 recommendation = made.recommendation
+                self._heed(made)
                 progress.show(made)
-                if self.start_fails and made.index and all_failed(rollouts):
+                if self.start_fails and elsewhere > 1 and all_failed(rollouts):
                     note = "the start fails, and so did everything else that was tried"
                     break
         except (SearchFailed, Finished) as failed:
@@ -223,7 +250,7 @@ class Tuning:
                 self.keep(self._unfinished(rollouts, recommendation, phase))
             raise
         note = note or watch.ended
-        if not note and budget - spent >= largest:
+        if not note and not ahead:
             note = f"{self.name} found nothing left to search after {spent} of {budget} rollouts"
         return rollouts, recommendation, note
 
@@ -274,16 +301,22 @@ def _recommended(returns: Float[Array, "n k"], broken: Float[Array, "n"]) -> int
 
 
 class _Progress:
-    """A line per generation: rollouts, what it found, how long it may take."""
+    """A line per generation: rollouts, what it found, how long it may take.
+
+    Of generations of a single candidate, only that which comes some rollouts or seconds after the line before.
+    """
 
     def __init__(self, tuning: Tuning) -> None:
         self._tuning, self._began, self._best = tuning, time.monotonic(), np.nan
+        self._said = (0, self._began)  # rollouts and time of the last line
 
     def show(self, generation: Generation) -> None:
         sign, total = sign_of(self._tuning.settings.goal), self._tuning.settings.rollouts
         means = self._tuning.values(generation.evaluation)
         found = means[np.isfinite(means)]
         self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
+        if not self._due(generation):
+            return
         said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"
         so_far = f", of all {sign * self._best:.4g}" if np.isfinite(self._best) else ""
         left = (time.monotonic() - self._began) * (total - generation.rollouts) / generation.rollouts
@@ -291,3 +324,15 @@ class _Progress:
         self._tuning.say(
             f"generation {generation.index + 1}: {generation.rollouts} of {total} rollouts, {said}{so_far}{more}"
         )
+
+    def _due(self, generation: Generation) -> bool:
+        """Whether a line is due; it counts as said then."""
+        (rollouts, when), now = self._said, time.monotonic()
+        ends = (
+            generation.index == 0
+            or not 0 < generation.ahead <= self._tuning.settings.rollouts - generation.rollouts
+        )
+        late = generation.rollouts - rollouts >= ROLLOUTS_BETWEEN_LINES or now - when >= SECONDS_BETWEEN_LINES
+        if due := len(generation.proposal.params) > 1 or ends or late:
+            self._said = generation.rollouts, now
+        return due
