@@ -37,7 +37,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def tuned(clock: Clock, rollouts: int = 60, **options: Any) -> TuneResult:
-    return tune(clock.cost, SPACE, rollouts, goal="minimise", report_rollouts=2, **options)
+    given: dict[str, Any] = {"optimizer": "cma-es", "goal": "minimise", "report_rollouts": 2, **options}
+    return tune(clock.cost, SPACE, rollouts, **given)
 
 
 def test_what_ended_a_tuning_is_in_its_result_and_its_report(clock: Clock) -> None:
@@ -90,6 +91,7 @@ def test_a_person_ends_by_a_word_and_not_by_the_clock() -> None:
         Prompt(lambda prompt: "" if "Enter" in prompt else next(answers), lambda _: None),
         SPACE,
         60,
+        "cma-es",
         patience=12,
     )
     assert result.ended == "patience"

@@ -22,7 +22,7 @@ def asked(out: Path, lines: list[str], said: list[str] | None = None) -> Any:
         return "" if "Enter ends" in prompt else next(left, "stop")
 
     say = (lambda text: None) if said is None else said.append
-    result = tune(Prompt(read, say), SPACE, 60, goal="minimise", report_rollouts=2, out=out)
+    result = tune(Prompt(read, say), SPACE, 60, "cma-es", goal="minimise", report_rollouts=2, out=out)
     assert next(left, None) is None
     return result
 

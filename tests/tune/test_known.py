@@ -57,10 +57,10 @@ def test_earlier_tries_come_in_every_form(source: str, tmp_path: Path) -> None:
     assert [known.ret for known in result.known] == history["return"].tolist()
     assert [dict(known.values) for known in result.known] == history[["a", "b"]].to_dict("records")
     assert f"{len(history)} earlier tries known from " in str(result)
-    assert (
-        f"not charged: cma-es learns from them, and begins at the best, {history['return'].min():.5g}"
-        in str(result)
-    )
+    best = f"begins at the best, {history['return'].min():.5g}"
+    assert f"not charged: auto learns from them, and {best}" in str(result)
+    by_cma_es = tuned(known=sources[source], optimizer="cma-es")
+    assert f"not charged: cma-es learns from them, and {best}" in str(by_cma_es)
 
 
 def test_the_search_begins_at_the_best_that_is_known_and_it_may_stay_the_recommendation() -> None:
@@ -113,7 +113,7 @@ def test_what_are_no_tries_of_this_tuning_is_refused(known: Any, message: str) -
 
 
 def test_a_search_with_earlier_tries_continues_to_the_same_end(tmp_path: Path) -> None:
-    for method in ("local-regression", "cma-es", "cross-entropy", "nelder-mead"):
+    for method in ("local-regression", "cma-es", "auto", "cross-entropy", "nelder-mead"):
         space, out = ONE if method == "local-regression" else SPACE, tmp_path / method
         options: dict[str, Any] = {"optimizer": method, "known": POINTS}
         options |= {"options": {"population_size": 12, "elites": 3}} if method == "cross-entropy" else {}
@@ -138,7 +138,7 @@ def test_a_search_with_earlier_tries_continues_to_the_same_end(tmp_path: Path) -
 def test_what_a_person_has_tried_is_known(tmp_path: Path) -> None:
     answers = iter(["5", "failed", *["4"] * 40])
     quiet = Prompt(lambda prompt: "" if "Enter" in prompt else next(answers), lambda _: None)
-    by_hand = tune(quiet, SPACE, 6, goal="minimise", out=tmp_path)
+    by_hand = tune(quiet, SPACE, 6, "cma-es", goal="minimise", out=tmp_path)
     result = tuned(known=tmp_path)
     assert len(result.known) == 6 + 6  # three more of the recommendation, and of the start
     assert [known.ret for known in result.known][:2] == pytest.approx(
@@ -237,8 +237,13 @@ def test_a_search_with_earlier_tries_begins_better_where_costs_are_minimised() -
     rng = np.random.default_rng(2)
     points = [{"a": a, "b": b} for a, b in 10 * rng.random((40, 2))]
     known = [point | {"return": cost(point, 0)} for point in points]
-    warm, cold = tuned(known=known, rollouts=6), tuned(rollouts=6)
-    assert warm.history["return"].max() < cold.history["return"].min()
+    warm, cold = (
+        tuned(rollouts=6, optimizer="cma-es", **more).history["return"] for more in ({"known": known}, {})
+    )
+    assert warm.max() < cold.min()
+    warm, cold = (tuned(rollouts=8, **more).history["return"] for more in ({"known": known}, {}))
+    assert warm.min() < 0.1 * cold.min()
+    assert warm.max() < cold.median()
 
 
 def test_earlier_tries_that_break_constraints_on_outputs_count_as_failures() -> None:

@@ -27,7 +27,7 @@ def cost(params: Mapping[str, Any], seed: int) -> dict[str, float]:
 
 def tuned(folder: Path, stop: int = 0, **more: Any) -> Any:
     STATE.update(calls=0, stop=stop)
-    options: dict[str, Any] = {"goal": "minimise", "report_rollouts": 2, **more}
+    options: dict[str, Any] = {"optimizer": "cma-es", "goal": "minimise", "report_rollouts": 2, **more}
     return tune(cost, SPACE, 24, out=folder / "out", log=folder / "logs/log.csv", **options)
 
 
@@ -53,7 +53,7 @@ def test_what_is_measured_later_gets_a_column_in_all_rows(tmp_path: Path) -> Non
         calls[0] += 1
         return {"return": params["kp"], **({"overshoot": params["kd"]} if calls[0] > 4 + 8 else {})}
 
-    result = tune(late, SPACE, 24, report_rollouts=2, log=tmp_path / "log.csv")
+    result = tune(late, SPACE, 24, "cma-es", report_rollouts=2, log=tmp_path / "log.csv")
     log = pd.read_csv(tmp_path / "log.csv")
     assert log["kp"].tolist() == result.history["kp"].tolist()
     assert 0 < log["overshoot"].isna().sum() < 24
@@ -94,6 +94,7 @@ def test_a_corrected_answer_writes_the_rows_after_it_anew(tmp_path: Path) -> Non
         Prompt(read, lambda text: None),
         SPACE,
         12,
+        "cma-es",
         goal="minimise",
         report_rollouts=2,
         log=tmp_path / "log.csv",

@@ -176,6 +176,7 @@ def test_a_field_of_the_scenarios_is_not_searched() -> None:
 
 def test_a_folder_belongs_to_its_scenarios_and_outputs(tmp_path: Path) -> None:
     options: dict[str, Any] = {
+        "optimizer": "cma-es",
         "scenarios": {"mass": [0.8, 1.2]},
         "objective": "worst",
         "outputs": ["overshoot <= 0.3"],

@@ -1,5 +1,6 @@
 """What a tuning recommends: the best that did not fail, or the start; and what it says of what is little known."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -52,8 +53,8 @@ def loop(params: Mapping[str, Any], seed: int) -> float:
 
 
 def test_where_the_start_fails_the_best_that_was_seen_is_recommended() -> None:
-    for seed in range(6):
-        result = tune(loop, SPACE, 30, goal="minimise", seed=seed, report_rollouts=2)
+    for seed, method in itertools.product(range(6), ("auto", "cma-es")):
+        result = tune(loop, SPACE, 30, method, goal="minimise", seed=seed, report_rollouts=2)
         assert result.held_out.failed == (0, 2)
         assert result.held_out.means[0] <= result.best_seen[1] * (1 + 1e-12)
     assert "failed in 0 of 2 report episodes, the start in 2" in str(result)
@@ -82,10 +83,12 @@ def test_one_failed_report_episode_is_said_and_voids_nothing() -> None:
 
 
 def test_where_nothing_is_better_the_start_stays_and_the_budget_is_used() -> None:
-    result = tune(lambda params, seed: 1.0, SPACE, 60)
-    assert result.values == result.start
-    assert "nothing better than the start was found: it stays the recommendation" in str(result)
-    assert len(result.rollouts) == 60
+    for method, least in (("cma-es", 60), ("auto", 60 - 6 + 1)):  # where a generation of six may not fit
+        result = tune(lambda params, seed: 1.0, SPACE, 60, method)
+        assert result.values == result.start
+        assert "nothing better than the start was found: it stays the recommendation" in str(result)
+        assert (result.ended, result.note) == ("budget", "")
+        assert len(result.rollouts) >= least
 
 
 def steps(params: Mapping[str, Any], seed: int) -> int:

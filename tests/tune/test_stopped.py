@@ -39,6 +39,7 @@ class Plant:
 
 def tuned(plant: Any, out: Path, load: Any) -> Any:
     options: dict[str, Any] = {
+        "optimizer": "cma-es",
         "goal": "minimise",
         "report_rollouts": 4,
         "sensitivity_rollouts": 20,
@@ -89,7 +90,8 @@ def test_who_stops_before_the_first_generation_is_over_has_no_result(tmp_path: P
 def test_a_person_who_stops_gets_a_report(tmp_path: Path) -> None:
     left = iter(["5", "4", "3", "2", "1", "0.5", "0.4", "stop"])
     with pytest.raises(Interrupted, match="after 6 of 24 rollouts"):
-        tune(Prompt(lambda prompt: next(left), lambda text: None), SPACE, 24, goal="minimise", out=tmp_path)
+        person = Prompt(lambda prompt: next(left), lambda text: None)
+        tune(person, SPACE, 24, "cma-es", goal="minimise", out=tmp_path)
     assert "recommended so far" in (tmp_path / "result.txt").read_text(encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """Tuning a function of named parameters: sound recommendations, honest words, nothing lost."""
 
 import inspect
+import re
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from policysearch.tune.__main__ import Arguments, main
 from policysearch.tune.api import tune
 from policysearch.tune.held_out import HeldOut
 from policysearch.tune.options import TuneOptions, TuneSettings
-from policysearch.tune.prepared import default_method
+from policysearch.tune.prepared import default_method, first_options
 from policysearch.tune.request import TuneRequest, read
 from policysearch.tune.result import TuneResult
 
@@ -69,7 +70,7 @@ def test_maximising_a_function_is_minimising_its_negative() -> None:
 
 
 def test_the_history_has_every_try_with_its_parameters_and_what_was_measured_beside() -> None:
-    result = tune(noisy, SPACE, 60, goal="minimise")
+    result = tune(noisy, SPACE, 60, "cma-es", goal="minimise")
     history = result.history
     assert len(history) == 60
     np.testing.assert_allclose(history["energy"], history["kp"] ** 2)
@@ -124,25 +125,28 @@ def test_a_function_that_hangs_one_time_in_five_ends_in_a_sound_recommendation_t
 
 
 def test_a_function_that_always_fails_says_so_and_recommends_the_start() -> None:
-    result = tune(lambda params, seed: float("inf"), SPACE, 200)
-    assert result.values == result.start
-    assert "all 12 rollouts failed, first: ValueError: the function returned inf" in str(result)
-    assert "the search ended early: the start fails, and so did everything else" in str(result)
-    assert np.isnan(result.improvement).all()
-    assert not result.usable
+    for method, rollouts in (("cma-es", 12), ("auto", 2 + 12)):  # of the start, and two generations
+        result = tune(lambda params, seed: float("inf"), SPACE, 200, method)
+        assert result.values == result.start
+        assert f"all {rollouts} rollouts failed, first: ValueError: the function returned inf" in str(result)
+        assert "the search ended early: the start fails, and so did everything else" in str(result)
+        assert np.isnan(result.improvement).all()
+        assert not result.usable
 
 
-def test_a_search_is_not_ended_by_one_generation_that_fails() -> None:
+@pytest.mark.parametrize(("method", "first"), [("cma-es", 6), ("auto", 2), ("auto", 2 + 6)])
+def test_a_search_is_not_ended_by_one_generation_that_fails_nor_by_the_start(method: str, first: int) -> None:
     calls: list[int] = []
 
     def fails_at_first(params: Mapping[str, Any], seed: int) -> float:
         calls.append(seed)
-        if len(calls) <= 2 * (2 + 6):  # before the search and in its first generation, each run again
+        if len(calls) <= 2 * (2 + first):  # before the search and in its first generation, each run again
             raise RuntimeError("no licence")
         return cost(params, seed)
 
-    result = tune(fails_at_first, SPACE, 30, goal="minimise", report_rollouts=2)
-    assert len(result.history) == 30
+    result = tune(fails_at_first, SPACE, 32, method, goal="minimise", report_rollouts=2)
+    assert (result.history["failure"] != "").sum() == first
+    assert len(result.history) > 32 - 6
     assert result.usable
 
 
@@ -226,7 +230,7 @@ def test_a_folder_with_another_request_is_refused_with_what_differs(tmp_path: Pa
             tune(cost, SPACE, 20, out=tmp_path / "busy")
         return 0.0
 
-    tune(nested, SPACE, 6, out=tmp_path / "busy", report_rollouts=2)
+    tune(nested, SPACE, 8, out=tmp_path / "busy", report_rollouts=2)
 
 
 def test_the_options_are_described_once() -> None:
@@ -268,7 +272,16 @@ def test_a_misspelt_option_is_a_type_error() -> None:
     [
         ({"optimizer": "cmaes"}, "unknown optimizer 'cmaes'; did you mean"),
         ({"options": {"sigmas": 1}}, "sigmas: not an option; did you mean sigma"),
-        ({"rollouts": 3}, "rollouts: expected at least 6, one generation of cma-es, got 3"),
+        (
+            {"rollouts": 3, "optimizer": "cma-es"},
+            "rollouts: expected at least 6, one generation of cma-es, got 3",
+        ),
+        ({"rollouts": 1}, "rollouts: expected at least 2, 1 of the start and one generation of auto, got 1"),
+        ({"rollouts": 7}, "rollouts: expected at least 8, 2 of the start and one generation of auto, got 7"),
+        (
+            {"rollouts": 15, "episodes_per_candidate": 2, "outputs": ["energy <= 2"]},
+            "rollouts: expected at least 16, 4 of the start and one generation of auto, got 15",
+        ),
         ({"safe": -0.1}, "reach: expected a positive number, got -0.1"),
         ({"perturb": {"load": "./nothing --kp {kp} --kd {kd}"}}, "expected a program that can be run"),
         ({"sensitivity_rollouts": 3}, "sensitivity_rollouts: expected 0, or at least 10, got 3"),
@@ -325,22 +338,77 @@ def test_without_luck_the_best_candidate_is_recommended() -> None:
     assert tune(cost, at_best, 30, goal="minimise").values == {"kp": pytest.approx(20.0), "kd": 3.0}
 
 
-def test_cma_es_starts_with_small_steps_and_a_single_parameter_has_methods_of_its_own() -> None:
-    assert default_method(SPACE) == ("cma-es", {"sigma": 0.1})
+def test_the_default_is_auto_and_a_single_parameter_and_choices_have_methods_of_their_own() -> None:
     free = Space((Parameter("a", 0.0), Parameter("b", 0.0)))
-    assert default_method(free) == ("cma-es", {})
-    assert default_method(space_of(Gains)) == ("cma-es", {})
-    assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, "cma-es").values
-    assert tune(cost, SPACE, 30).values == tune(cost, SPACE, 30, options={"sigma": 0.1}).values
-    usual = tune(cost, SPACE, 30, options={"sigma": 0.3}).values
-    assert tune(cost, SPACE, 30).values != usual
-    assert tune(cost, SPACE, 30, settings="source").values == usual  # that of CMA-ES's author
-    assert tune(cost, SPACE, 30, settings="default").values == tune(cost, SPACE, 30).values
+    assert default_method(SPACE) == default_method(free) == "auto"
+    assert default_method(space_of(Gains)) == "cma-es"
+    for function in (cost, noisy):
+        assert tune(function, SPACE, 30).history.equals(tune(function, SPACE, 30, "auto").history)
+    assert tune(cost, SPACE, 30).values != tune(cost, SPACE, 30, "cma-es").values
     one = Space((Parameter("x", 0.0, -9.0, 9.0),))
-    assert default_method(one) == ("local-regression", {})
-    assert default_method(Space((Choice("filter", ("a", "b", "c"), "a"),))) == ("hill-climbing", {})
+    assert default_method(one) == "local-regression"
+    assert default_method(Space((Choice("filter", ("a", "b", "c"), "a"),))) == "hill-climbing"
     tuned = tune(lambda params, seed: -((params["x"] - 3.0) ** 2), one, 60)
     assert tuned.values["x"] == pytest.approx(3.0, abs=0.05)
+
+
+def test_cma_es_starts_with_small_steps() -> None:
+    free = Space((Parameter("a", 0.0), Parameter("b", 0.0)))
+    assert first_options("cma-es", SPACE) == {"sigma": 0.1}
+    assert first_options("cma-es", free) == first_options("cma-es", space_of(Gains)) == {}
+    assert first_options("auto", SPACE) == {}
+
+    def found(**more: Any) -> dict[str, Any]:
+        return tune(cost, SPACE, 30, "cma-es", **more).values
+
+    assert found() == found(options={"sigma": 0.1})
+    usual = found(options={"sigma": 0.3})
+    assert found() != usual
+    assert found(settings="source") == usual  # that of CMA-ES's author
+    assert found(settings="default") == found()
+
+
+def test_the_report_says_which_method_auto_took_and_why() -> None:
+    said: list[str] = []
+    exact = tune(cost, SPACE, 40, goal="minimise", report_rollouts=2, progress=said.append)
+    rule = "auto, after 2 rollouts: quadratic-model, as the start has the same return twice"
+    assert exact.remarks.count(rule) == said.count(rule) == 1
+    assert rule in str(exact).splitlines()
+    why = "as a point has another return when measured again, or fails"
+    uncertain = tune(noisy, SPACE, 40, goal="minimise", report_rollouts=2)
+    assert f"auto, after 2 rollouts: sep-cma-es, {why}" in uncertain.remarks
+    tried: list[Mapping[str, Any]] = []
+
+    def late(params: Mapping[str, Any], seed: int) -> float:
+        tried.append(params)
+        return cost(params, seed) + (
+            0.3 * np.random.default_rng(seed).standard_normal() if len(tried) > 20 else 0.0
+        )
+
+    changed = tune(late, SPACE, 60, goal="minimise", report_rollouts=2).remarks
+    first, second = (line for line in changed if line.startswith("auto, "))
+    assert first == rule
+    assert re.fullmatch(rf"auto, after 3\d rollouts: sep-cma-es, {why}", second)
+    by_name = tune(cost, SPACE, 40, "quadratic-model", goal="minimise", report_rollouts=2)
+    assert not [line for line in by_name.remarks if "quadratic-model" in line]
+
+
+def test_generations_of_one_candidate_have_a_line_in_ten_unless_they_are_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def lines() -> list[str]:
+        said: list[str] = []
+        tune(cost, SPACE, 200, goal="minimise", report_rollouts=2, progress=said.append)
+        return [line.split(", about ")[0] for line in said if line.startswith("generation")]
+
+    few = lines()
+    assert few[0].startswith("generation 1: 1 of 200 rollouts")
+    assert 10 < len(few) < 40
+    monkeypatch.setattr("policysearch.tune.tuning.SECONDS_BETWEEN_LINES", 0.0)  # as if each were slow
+    every = lines()
+    assert len(every) > 100
+    assert [line for line in every if line in few] == few
+    assert few[-1] == every[-1]  # that of the whole budget
 
 
 def test_a_recommendation_at_a_bound_is_pointed_out_with_its_unit() -> None:
@@ -616,13 +684,13 @@ def test_a_method_whose_extra_is_missing_says_what_to_install(monkeypatch: pytes
 def test_what_is_known_is_said_when_a_folder_is_opened_again(tmp_path: Path) -> None:
     said: list[str] = []
     for _ in range(2):
-        tune(cost, SPACE, 12, report_rollouts=2, out=tmp_path, progress=said.append)
+        tune(cost, SPACE, 12, "cma-es", report_rollouts=2, out=tmp_path, progress=said.append)
     known = [line for line in said if "are known" in line]
     assert known == [f"18 rollouts are known from {tmp_path}: they are not run again"]
 
 
 def test_the_picture_shows_every_try_and_both_means() -> None:
-    result: TuneResult = tune(noisy, SPACE, 30, goal="minimise")
+    result: TuneResult = tune(noisy, SPACE, 30, "cma-es", goal="minimise")
     tries, fresh = result.plot().axes
     shown = [line for line in tries.lines if line.get_linestyle() == "None"]
     assert sum(len(line.get_xdata()) for line in shown) >= 30  # type: ignore[arg-type]
@@ -794,7 +862,8 @@ def test_a_function_is_tuned_by_its_name_and_files_of_another_result_do_not_stay
         (("{module}:cost", "--optimizer", "ppo"), "ppo: expected a method without scores"),
         (("{module}:cost", "--set", "sigma"), "--set sigma: expected FIELD=VALUE"),
         (("{module}:cost", "--set", "sigma=-1"), "sigma: expected a positive number"),
-        (("{module}:cost", "--rollouts", "2"), "rollouts: expected at least 6"),
+        (("{module}:cost", "--optimizer", "cma-es", "--rollouts", "2"), "rollouts: expected at least 6"),
+        (("{module}:cost", "--rollouts", "2"), "rollouts: expected at least 8"),
         (
             ("{module}:cost", "--sensitivity-rollouts", "3"),
             "sensitivity_rollouts: expected 0, or at least 10",
