@@ -1,6 +1,7 @@
 """Searches that end before their budget is spent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,10 @@ def test_time_is_kept_for_what_follows_the_search() -> None:
 )
 def test_times_are_said_in_their_two_largest_units(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
+
+
+def test_time_is_kept_for_a_larger_generation_than_those_before() -> None:
+    for ahead, generations in ((5, 2), (6, 1)):  # 10 s per rollout, of 60 s
+        first, second = search([[0.0], [0.0] * ahead])
+        watch = Watch(Limits(hours=1 / 60), lambda: 10.0)
+        assert len(list(watch.over(iter([replace(first, ahead=ahead), second])))) == generations

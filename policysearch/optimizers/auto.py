@@ -44,7 +44,7 @@ MANY = 100
 #: Why a method was chosen, as proposals say it.
 EXACT, NOISY = (
     "the start has the same return twice",
-    "a point has another return when measured again, or fails",
+    "a point measured again has another return, or none",
 )
 
 

@@ -29,8 +29,8 @@ Defaults: those of `cma`; σ = 0.3 of a range is its author's advice.
 Invariant to: constants added to returns, monotone transformations of returns, rotation and, after
 adaptation, any affine transformation of the parameters.
 
-When to use it: as the first choice for 2 to about 100 parameters. With 30 to 100 rollouts smaller first steps
-are better: σ = 0.1, the default of `tune`.
+When to use it: for 2 to about 100 parameters, where a whole generation is run at a time or there are hundreds of
+rollouts or more. With 30 to 100 rollouts smaller first steps are better: σ = 0.1, with which `tune` begins it.
 When not: for one parameter; for thousands, since C has d² numbers: `sep-cma-es` has d.
 """
 

@@ -53,7 +53,7 @@ def prepared(
     if settings.sensitivity_rollouts:
         scenarios = Scenarios.of(settings.scenarios, settings.objective)
         check_rollouts(space, settings.sensitivity_rollouts // len(scenarios))
-    name = settings.optimizer or default_method(space)
+    name = settings.optimizer or default_method(space, constrained=bool(settings.outputs))
     own = first_options(name, space) if settings.settings != "source" else {}
     configured = build(name, own | settings.options, settings.settings)
     if reason := not_installed(configured):
@@ -101,16 +101,17 @@ def asked(settings: TuneSettings) -> dict[str, Any]:
     return {"goal": settings.goal, "constraints": settings.constraints}
 
 
-def default_method(space: Space) -> str:
+def default_method(space: Space, *, constrained: bool = False) -> str:
     """The method that `tune` takes for these parameters.
 
     `auto`, which looks for noise and chooses (docs/explanation/choosing-a-method.md). A single number is left to
     local regression (`experiments/one_parameter`), and a single choice, or whole number of few values, to hill
-    climbing; several parameters with such among them to CMA-ES, as a model of the return has no use for jumps.
+    climbing. CMA-ES searches several parameters with such among them, as a model of the return has no use for jumps,
+    and where outputs are `constrained`, as penalties that change from generation to generation mislead a model.
     """
     if len(space.searched) == 1:
         return "hill-climbing" if space.searched[0].few else "local-regression"
-    return "cma-es" if _has_few(space) else "auto"
+    return "cma-es" if constrained or _has_few(space) else "auto"
 
 
 def first_options(name: str, space: Space) -> dict[str, Any]:

@@ -279,7 +279,7 @@ def test_a_misspelt_option_is_a_type_error() -> None:
         ({"rollouts": 1}, "rollouts: expected at least 2, 1 of the start and one generation of auto, got 1"),
         ({"rollouts": 7}, "rollouts: expected at least 8, 2 of the start and one generation of auto, got 7"),
         (
-            {"rollouts": 15, "episodes_per_candidate": 2, "outputs": ["energy <= 2"]},
+            {"rollouts": 15, "optimizer": "auto", "episodes_per_candidate": 2, "outputs": ["energy <= 2"]},
             "rollouts: expected at least 16, 4 of the start and one generation of auto, got 15",
         ),
         ({"safe": -0.1}, "reach: expected a positive number, got -0.1"),
@@ -341,7 +341,11 @@ def test_without_luck_the_best_candidate_is_recommended() -> None:
 def test_the_default_is_auto_and_a_single_parameter_and_choices_have_methods_of_their_own() -> None:
     free = Space((Parameter("a", 0.0), Parameter("b", 0.0)))
     assert default_method(SPACE) == default_method(free) == "auto"
-    assert default_method(space_of(Gains)) == "cma-es"
+    assert default_method(space_of(Gains)) == default_method(SPACE, constrained=True) == "cma-es"
+    allowed = {"goal": "minimise", "outputs": ["energy <= 200"]}
+    assert tune(noisy, SPACE, 30, **allowed).history.equals(
+        tune(noisy, SPACE, 30, "cma-es", **allowed).history
+    )
     for function in (cost, noisy):
         assert tune(function, SPACE, 30).history.equals(tune(function, SPACE, 30, "auto").history)
     assert tune(cost, SPACE, 30).values != tune(cost, SPACE, 30, "cma-es").values
@@ -374,7 +378,7 @@ def test_the_report_says_which_method_auto_took_and_why() -> None:
     rule = "auto, after 2 rollouts: quadratic-model, as the start has the same return twice"
     assert exact.remarks.count(rule) == said.count(rule) == 1
     assert rule in str(exact).splitlines()
-    why = "as a point has another return when measured again, or fails"
+    why = "as a point measured again has another return, or none"
     uncertain = tune(noisy, SPACE, 40, goal="minimise", report_rollouts=2)
     assert f"auto, after 2 rollouts: sep-cma-es, {why}" in uncertain.remarks
     tried: list[Mapping[str, Any]] = []
