@@ -101,8 +101,8 @@ the runs that lose against Ziegler & Nichols.
 
 ## What was decided
 
-`tune` takes `cma-es` with `sigma` 0.1 where all parameters are bounded numbers and no method is named (and
-hill climbing for a single parameter, which CMA-ES does not search). At 30 and 100 rollouts that is better
+`tune --optimizer cma-es` begins with `sigma` 0.1 where all parameters are bounded numbers; it was the default
+before `auto`, which a later study chose (`results/choosing_a_method`). At 30 and 100 rollouts that is better
 than the usual 0.3 for both kinds of trials; at 300 the two do not differ significantly on noisy ones. It stays one
 episode per candidate: trying every candidate three times, and the noise handling, are no better at these
 budgets. For trials without any noise `--optimizer nelder-mead` is better still, and bad with noise, so that
