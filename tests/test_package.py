@@ -216,9 +216,10 @@ LOGICAL_LINES = {
     "callable_package": 10, "exports": 10, "quantiles": 65, "fork_server": 30, "errors": 10, "interrupts": 27, "leftovers": 40, "seeding": 23, "policy": 60, "core": 150, "registry": 134, "declarations": 52, "elementary": 131, "jit": 135,
     "parameters": 85, "space": 150, "constraints": 124, "configuration": 65, "command_line": 71, "flags": 74, "wings": 14, "plain_data": 49, "ledger": 474,
     "reuse": 30, "digests": 410,
-    "provenance": 55, "models": 190, "policies": 1220, "simulators": 1047, "gradients": 487, "optimizers": 2087,
+    "provenance": 55, "models": 190, "policies": 1220, "simulators": 1047, "gradients": 487, "optimizers": 2101,
     "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2427, "tasks": 352, "deploy": 360, "asking": 130, "reporting": 288,
     "compare": 3645, "testing": 356, "engines": 782, "tune": 2248, "estimates": 400, "aibo": 473, "exoskeleton": 862, "hitl": 5816, "watch": 1243,
+    "compare": 3640, "testing": 356, "engines": 782, "tune": 2291, "estimates": 400, "aibo": 473, "exoskeleton": 862, "hitl": 5816, "watch": 1243,
 }  # fmt: skip
 
 

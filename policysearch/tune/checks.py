@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from policysearch.digests import Digests, of_command, of_files, of_object
 from policysearch.digests.agreement import revision, revision_of_scales
 from policysearch.evaluators import ProgramEvaluator, Runner
@@ -13,9 +15,31 @@ from policysearch.evaluators.functions import sign_of
 from policysearch.evaluators.repeatable import Check, check
 from policysearch.optimizers import revision_of
 from policysearch.reuse import Reuse
+from policysearch.search import AskTell
 from policysearch.tune.journal import Journal
 from policysearch.tune.options import TuneSettings
 from policysearch.tune.tuning import Tuning
+
+
+def check_method(tuning: Tuning) -> None:
+    """See that the rollouts suffice for a candidate other than the start, and that the method needs no policy.
+
+    Raises:
+        ValueError: if not.
+    """
+    budget, name = tuning.settings.rollouts, tuning.name
+    search = AskTell(tuning.method, tuning.domain, tuning.settings.seed, "tune", name)
+    proposal = search.ask()
+    if proposal.sample or proposal.record:
+        raise ValueError(f"{name}: expected a method without scores, as there are no actions to draw")
+    before, least = 0, proposal.cost
+    while least <= budget and not tuning.elsewhere(proposal):
+        search.tell(proposal, np.full((len(proposal.params), proposal.episodes), np.nan))
+        proposal = search.ask()
+        before, least = least, least + proposal.cost
+    if least > budget:
+        what = f"{before} of the start and one generation" if before else "one generation"
+        raise ValueError(f"rollouts: expected at least {least}, {what} of {name}, got {budget}")
 
 
 def what_is_run(things: Sequence[Any], tuning: Tuning) -> Digests:

@@ -14,6 +14,7 @@ from policysearch.optimizers.constrained import Constrained, Outputs
 from policysearch.optimizers.robust import Robust
 from policysearch.reporting.log import CsvLog
 from policysearch.space import Space
+from policysearch.tune.checks import check_method
 from policysearch.tune.journal import LATER
 from policysearch.tune.options import Say, TuneSettings
 from policysearch.tune.records import FIRST_COLUMNS
@@ -73,7 +74,7 @@ def prepared(
         None if log is None else CsvLog(Path(log).absolute(), FIRST_COLUMNS, "a tuning")
     )  # wherever the function may go
     tuning = Tuning(around(configured, request), name, space, settings, say, log=logged)
-    tuning.check()
+    check_method(tuning)
     constrained = FunctionEvaluator(lambda params, seed: 0.0, space, **asked(settings))
     if broken := constrained.broken(space.named(space.domain.start)):
         raise ValueError(f"start: expected values that meet the constraints, got some that break {broken}")

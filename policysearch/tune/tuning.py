@@ -1,6 +1,5 @@
 """The phases of a tuning: the search, then the evaluation of its recommendation and the start on held-out seeds."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,11 +14,12 @@ from policysearch.evaluators.functions import NOT_RUN, sign_of
 from policysearch.limits import Watch
 from policysearch.optimizers.constrained import Outputs, broken_in_words
 from policysearch.reporting.log import CsvLog
-from policysearch.search import AskTell, Budget, Generation, SearchFailed, generations, held_out
+from policysearch.search import Budget, Generation, SearchFailed, generations, held_out
 from policysearch.space import Space
 from policysearch.tune.held_out import HeldOut, paired
 from policysearch.tune.known import NOTHING, KnownTries
 from policysearch.tune.options import Say, TuneSettings
+from policysearch.tune.progress import Progress
 from policysearch.tune.records import Measurement, best_of, completed
 from policysearch.tune.result import TuneResult
 from policysearch.tune.scenarios import Scenarios
@@ -29,8 +29,6 @@ from policysearch.tune.sensitivity import Sensitivity, measure
 WORTH = 0.05
 #: What failed in a larger share of the report episodes is not recommended if anything else did not (choice).
 MAX_FAILED = 0.5
-#: Between lines of progress on generations of a single candidate: so many rollouts, or seconds (choice).
-ROLLOUTS_BETWEEN_LINES, SECONDS_BETWEEN_LINES = 10, 10.0
 
 
 @dataclass(frozen=True)
@@ -74,26 +72,7 @@ class Tuning:
         values = self.scenarios.over(evaluation).returns.mean(axis=1)
         return np.where(self.broken(evaluation) > 0, np.nan, values) if self.outputs.texts else values
 
-    def check(self) -> None:
-        """Raise ValueError for rollouts that suffice for the start at most, or a method that needs a policy."""
-        budget = self.settings.rollouts
-        search = AskTell(self.method, self.domain, self.settings.seed, "tune", self.name)
-        proposal = first = search.ask()
-        if first.sample or first.record:
-            raise ValueError(
-                f"{self.name}: expected a method without scores, as there are no actions to draw"
-            )
-        least = first.cost
-        while least <= budget and not self._elsewhere(proposal):
-            search.tell(proposal, np.full((len(proposal.params), proposal.episodes), np.nan))
-            proposal = search.ask()
-            least += proposal.cost
-        if least > budget:
-            before = least - proposal.cost
-            what = f"{before} of the start and one generation" if before else "one generation"
-            raise ValueError(f"rollouts: expected at least {least}, {what} of {self.name}, got {budget}")
-
-    def _elsewhere(self, proposal: Proposal) -> bool:
+    def elsewhere(self, proposal: Proposal) -> bool:
         """Whether it has another candidate than the start."""
         return bool((proposal.params != self.domain.start).any())
 
@@ -171,13 +150,6 @@ class Tuning:
         """What is said of the earlier tries, and of what the method has chosen."""
         return (*self._begun(), *self.rules)
 
-    def _heed(self, made: Generation) -> None:
-        """Keep and say the rule of a generation, if it is another than before."""
-        rule, before = made.proposal.rule, made.rollouts - made.proposal.cost
-        if rule and not (self.rules and self.rules[-1].endswith(f": {rule}")):
-            self.rules.append(f"{self.name}, after {before} rollouts: {rule}")
-            self.say(self.rules[-1])
-
     def with_start(self, report: Evaluator, recommendation: Float[Array, "d"], episodes: int) -> HeldOut:
         """The recommendation and the start on the held-out seeds."""
         params = np.array([recommendation, self.space.domain.start])
@@ -229,16 +201,15 @@ class Tuning:
         for line in self._begun():
             self.say(line)
         self.say(f"searching by {self.name} with {budget} rollouts")
-        self.rules.clear()
-        progress, spent, ahead, elsewhere = _Progress(self), 0, 0, 0
+        progress, spent, ahead, elsewhere = Progress(self.name, self.say, self.settings, self.values), 0, 0, 0
         try:
             for made in watch.over(search):
                 spent, ahead = made.rollouts, made.ahead
-                elsewhere += self._elsewhere(made.proposal)
+                elsewhere += self.elsewhere(made.proposal)
                 rollouts += self._logged(made, sign)
                 recommendation = made.recommendation
-                self._heed(made)
                 progress.show(made)
+                self.rules[:] = progress.rules
                 if self.start_fails and elsewhere > 1 and all_failed(rollouts):
                     note = "the start fails, and so did everything else that was tried"
                     break
@@ -298,41 +269,3 @@ def _recommended(returns: Float[Array, "n k"], broken: Float[Array, "n"]) -> int
     if 0 not in sound:
         return sound[-1]
     return 1 if 1 in sound and paired(returns[0] - returns[1])[0] <= 0 else 0
-
-
-class _Progress:
-    """A line per generation: rollouts, what it found, how long it may take.
-
-    Of generations of a single candidate, only that which comes some rollouts or seconds after the line before.
-    """
-
-    def __init__(self, tuning: Tuning) -> None:
-        self._tuning, self._began, self._best = tuning, time.monotonic(), np.nan
-        self._said = (0, self._began)  # rollouts and time of the last line
-
-    def show(self, generation: Generation) -> None:
-        sign, total = sign_of(self._tuning.settings.goal), self._tuning.settings.rollouts
-        means = self._tuning.values(generation.evaluation)
-        found = means[np.isfinite(means)]
-        self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
-        if not self._due(generation):
-            return
-        said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"
-        so_far = f", of all {sign * self._best:.4g}" if np.isfinite(self._best) else ""
-        left = (time.monotonic() - self._began) * (total - generation.rollouts) / generation.rollouts
-        more = f", about {left:.0f} s left" if left >= 2.0 else ""
-        self._tuning.say(
-            f"generation {generation.index + 1}: {generation.rollouts} of {total} rollouts, {said}{so_far}{more}"
-        )
-
-    def _due(self, generation: Generation) -> bool:
-        """Whether a line is due; it counts as said then."""
-        (rollouts, when), now = self._said, time.monotonic()
-        ends = (
-            generation.index == 0
-            or not 0 < generation.ahead <= self._tuning.settings.rollouts - generation.rollouts
-        )
-        late = generation.rollouts - rollouts >= ROLLOUTS_BETWEEN_LINES or now - when >= SECONDS_BETWEEN_LINES
-        if due := len(generation.proposal.params) > 1 or ends or late:
-            self._said = generation.rollouts, now
-        return due

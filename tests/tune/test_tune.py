@@ -408,7 +408,7 @@ def test_generations_of_one_candidate_have_a_line_in_ten_unless_they_are_slow(
     few = lines()
     assert few[0].startswith("generation 1: 1 of 200 rollouts")
     assert 10 < len(few) < 40
-    monkeypatch.setattr("policysearch.tune.tuning.SECONDS_BETWEEN_LINES", 0.0)  # as if each were slow
+    monkeypatch.setattr("policysearch.tune.progress.SECONDS_BETWEEN_LINES", 0.0)  # as if each were slow
     every = lines()
     assert len(every) > 100
     assert [line for line in every if line in few] == few
