@@ -50,15 +50,14 @@ def in_box(optimizer: Optimizer) -> Search:
 
 
 def scores(method: str, instances: int, per_dimension: int) -> pd.DataFrame:
-    """The scores of a method for every function, dimension and instance."""
+    """The mean score of a method over the instances of every function and dimension."""
     search = in_box(METHODS[method])
-    rows = [
-        (method, d, number, instance, score(search, number, instance, d, per_dimension * d))
-        for d in DIMENSIONS
-        for number in FUNCTIONS
-        for instance in range(1, instances + 1)
-    ]
-    return pd.DataFrame(rows, columns=["method", "dimension", "function", "instance", "score"]).round(4)
+    rows = []
+    for d in DIMENSIONS:
+        for number in FUNCTIONS:
+            reached = [score(search, number, i, d, per_dimension * d) for i in range(1, instances + 1)]
+            rows.append((method, d, number, round(float(np.mean(reached)), 4)))
+    return pd.DataFrame(rows, columns=["method", "dimension", "function", "score"])
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -67,7 +66,7 @@ def summary(table: pd.DataFrame) -> str:
         "| method | score | above uniform draws by | 95 % interval | above |",
         "| --- | ---: | ---: | --- | --- |",
     ]
-    columns = table.pivot_table(index=["dimension", "function", "instance"], columns="method", values="score")
+    columns = table.pivot_table(index=["dimension", "function"], columns="method", values="score")
     for method in columns.mean().sort_values(ascending=False).index:
         if method == UNIFORM:
             lines.append(f"| {method}, uniform draws | {columns[method].mean():.3f} | | | |")
@@ -95,7 +94,7 @@ def main() -> None:
         table = pd.concat(
             [table[table.method != method], scores(method, arguments.instances, arguments.budget)]
         )
-        table.sort_values(["method", "dimension", "function", "instance"]).to_csv(path, index=False)
+        table.sort_values(["method", "dimension", "function"]).to_csv(path, index=False)
     write_page()
 
 
