@@ -46,9 +46,9 @@ function, dimension and instance.
 
 ## Defaults next to uniform draws
 
-The default of every gradient-free method but `bayesian` on the same functions, in the box [−5, 5]^d, and its difference
-to uniform draws in the box. Written by `python experiments/coco/above_uniform.py`; [defaults.csv](defaults.csv) has a
-row for each function and dimension.
+The default of every gradient-free method but `bayesian` on the same functions, in the box [−5, 5]^d, and its
+difference to uniform draws there. Written by `python experiments/coco/above_uniform.py`;
+[defaults.csv](defaults.csv) has a row for each function and dimension.
 
 {defaults}
 

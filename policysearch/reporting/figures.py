@@ -85,11 +85,15 @@ def svg(figure: "Figure", name: str) -> str:
 
 
 def png(figure: "Figure") -> bytes:
-    """A figure as PNG."""
-    buffer = io.BytesIO()
+    """A figure as PNG of at most 256 colours, which is a third of the bytes and looks the same."""
+    from PIL import Image  # noqa: PLC0415 - as matplotlib, which needs it
+
+    drawn, buffer = io.BytesIO(), io.BytesIO()
     with own_style({}):
         lay_out(figure)
-        figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+        figure.savefig(drawn, format="png", dpi=110, pil_kwargs={"compress_level": 0})
+    image = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
