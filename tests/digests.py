@@ -220,8 +220,8 @@ SCORE_STUDY = (
 #: The methods' revisions have changed since; of what these cases compare, nothing has.
 KEPT = ' --keep "compared bit by bit"'
 SHARDED = "compare --tasks lqr --rollouts 60 --runs 2 --optimizers cma-es spsa"
-TUNE_LEDGER = "tune gains.toml --rollouts 40 --sensitivity-rollouts 20 --out out"
-TUNE_ASKED = "tune gains.toml --ask --rollouts 14 --out out"
+TUNE_LEDGER = "tune gains.toml --optimizer cma-es --rollouts 40 --sensitivity-rollouts 20 --out out"
+TUNE_ASKED = "tune gains.toml --optimizer cma-es --ask --rollouts 14 --out out"
 SESSION = "--bouts 8 --minutes 1 --baseline 1 --validation 1 --averaged 0.5"
 OPERATED_SESSION = f"hitl run --out out {SESSION} --no-countdown"
 
@@ -307,7 +307,9 @@ CASES = {
         (f"{SCORE_STUDY} --runs 3",), assets={"out/ledger.sqlite": "ledger_scores_0_2_0.sqlite"}
     ),
     "tune": Case(
-        ("tune plant:cost --goal minimise --rollouts 60 --sensitivity-rollouts 24 --workers 2 --out out",),
+        (
+            "tune plant:cost --optimizer cma-es --goal minimise --rollouts 60 --sensitivity-rollouts 24 --workers 2 --out out",
+        ),
         TUNED,
         {"plant.py": FUNCTION},
     ),
@@ -320,12 +322,14 @@ CASES = {
         {"plant.py": FUNCTION},
     ),
     "tune with a cutoff": Case(
-        ("tune plant:summed --goal minimise --rollouts 60 --seed 5 --out out",),
+        ("tune plant:summed --optimizer cma-es --goal minimise --rollouts 60 --seed 5 --out out",),
         TUNED[:1],
         {"plant.py": FUNCTION},
     ),
     "tune a program": Case(
-        ("tune gains.toml --rollouts 40 --out out",), (*TUNED, "robustness.csv"), PROGRAM_FILES
+        ("tune gains.toml --optimizer cma-es --rollouts 40 --out out",),
+        (*TUNED, "robustness.csv"),
+        PROGRAM_FILES,
     ),
     "continued tuning": Case(
         (TUNE_LEDGER + KEPT,),

@@ -56,7 +56,7 @@ def stuck(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]
         if line == api.STUCK:
             os.kill(os.getpid(), signal.SIGINT)  # as a terminal does
 
-    flags = f"endless_{name}:{name} --goal minimise --rollouts 6 --report-rollouts 2 --out out".split()
+    flags = f"endless_{name}:{name} --goal minimise --rollouts 6 --report-rollouts 2 --optimizer cma-es --out out".split()
     with monkeypatch.context() as patch:
         patch.setattr(api, "teller", lambda progress: say)
         ended = in_process.run(main, *flags)
