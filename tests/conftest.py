@@ -134,10 +134,11 @@ def without_pictures() -> Iterator[None]:
     """
     from markupsafe import Markup
     from matplotlib.figure import Figure
+    from pages import blank_png
 
     from policysearch import files
 
-    blank: dict[str, Any] = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": b"\x89PNG\r\n\x1a\n"}
+    blank: dict[str, Any] = {"svg": '<svg xmlns="http://www.w3.org/2000/svg"/>', "png": blank_png()}
 
     empty = Markup(blank["svg"])  # noqa: S704 - our own
 

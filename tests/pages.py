@@ -246,11 +246,20 @@ def agrees(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, "\n".join(lines)) is not None
 
 
+def blank_png() -> bytes:
+    """A picture of one pixel."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @contextlib.contextmanager
 def at_work(folder: Path, *, draw: bool = True) -> Iterator[None]:
     """In a folder whose modules can be imported, and are forgotten afterwards; no window is opened.
 
-    Without `draw` every picture is an empty file: to draw those of a report takes longer than its comparison.
+    Without `draw` every picture is empty: to draw those of a report takes longer than its comparison.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -260,6 +269,8 @@ def at_work(folder: Path, *, draw: bool = True) -> Iterator[None]:
             Path(target).write_bytes(b"")
         elif isinstance(target, io.TextIOBase):
             target.write("<svg></svg>")
+        else:
+            target.write(blank_png())
 
     matplotlib.use("agg")
     before = {*sys.modules}
