@@ -92,7 +92,9 @@ def png(figure: "Figure") -> bytes:
     with own_style({}):
         lay_out(figure)
         figure.savefig(drawn, format="png", dpi=110, pil_kwargs={"compress_level": 0})
-    image = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image = (
+        Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    )
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
