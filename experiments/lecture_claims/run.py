@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE))
 from claim import Claim  # noqa: E402 - from this folder
 
 import policysearch  # noqa: E402
+from policysearch.reporting.figures import write_png  # noqa: E402
 
 NAMES = sorted(path.stem for path in HERE.glob("[a-z]_*.py"))
 
@@ -33,7 +34,7 @@ def write(name: str, claim: Claim, seconds: float, out: Path) -> None:
     lines += ["| measured | value (95 % interval) | theory |", "| --- | --- | --- |"]
     lines += [f"| {m.what} | {m} | {m.expected} |" for m in claim.measured]
     if claim.picture is not None:
-        claim.picture.savefig(out / f"{name}.png", dpi=110, metadata={"Software": None})
+        write_png(out / f"{name}.png", claim.picture)
         lines += ["", f"![{name}]({name}.png)"]
     lines += ["", *(f"- {remark}" for remark in claim.remarks)]
     lines += [
