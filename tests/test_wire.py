@@ -175,7 +175,7 @@ COST = """
 def cost(p, seed):
     return (p["kp"] - 3) ** 2 + (p["kd"] - 1) ** 2
 """
-CALL = 'result = policysearch.tune(cost, SPACE, 6, goal="minimise", workers=2, report_rollouts=2)\n'
+CALL = 'result = policysearch.tune(cost, SPACE, 6, "cma-es", goal="minimise", workers=2, report_rollouts=2)\n'
 LAMBDA = 'lambda p, seed: (p["kp"] - 3) ** 2 + (p["kd"] - 1) ** 2,'
 GUARD = 'if __name__ == "__main__":\n'
 
@@ -207,7 +207,7 @@ def test_a_script_may_use_workers_with_and_without_a_guard(name: str, tmp_path: 
     script.write_text(f"print('begun')\n{SCRIPTS[name]}", encoding="utf-8")
     found = runpy.run_path(str(script), run_name="__main__")["result"]
     expected = policysearch.tune(
-        lambda p, seed: (p["kp"] - 3) ** 2 + (p["kd"] - 1) ** 2, found.space, 6, goal="minimise"
+        lambda p, seed: (p["kp"] - 3) ** 2 + (p["kd"] - 1) ** 2, found.space, 6, "cma-es", goal="minimise"
     )
     assert found.history.equals(expected.history)
 
