@@ -486,10 +486,11 @@ def test_a_machine_is_not_moved_before_the_search() -> None:
         calls.append(seed)
         return base(params, seed)
 
-    said = str(tune(machine, SPACE, 12, external=True, report_rollouts=2))
+    said = str(tune(machine, SPACE, 12, "cma-es", external=True, report_rollouts=2))
     assert len(calls) == 12 + 2 * 3
     assert "checks before" not in said
-    assert "checks before the search: 4 rollouts" in str(tune(machine, SPACE, 12, report_rollouts=2))
+    again = str(tune(machine, SPACE, 12, "cma-es", report_rollouts=2))
+    assert "checks before the search: 4 rollouts" in again
     assert len(calls) == 2 * (12 + 2 * 3) + 4
 
 

@@ -86,6 +86,7 @@ def test_the_methods_of_the_registry_need_what_their_source_uses() -> None:
     needs = {name: needs_of(cls) for name, cls in OPTIMIZERS.items() if needs_of(cls) != Needs()}
     scores = Needs(scores=True)
     assert needs == {
+        "auto": Needs(uses_known=True),
         "quadratic-model": Needs(uses_known=True),
         "cma-es": Needs(uses_known=True),
         "sep-cma-es": Needs(uses_known=True),

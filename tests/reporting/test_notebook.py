@@ -57,8 +57,9 @@ def test_progress_of_a_tuning_is_one_output_of_the_cell(
     policysearch.tune(cost, SPACE, 30, goal="minimise", report_rollouts=2, progress=True)
     (texts,) = cell.outputs
     lines = texts[-1].splitlines()
-    assert [line.split()[0] for line in lines] == ["trying", "searching", "generation", "evaluating"]
-    assert "30 of 30 rollouts" in lines[2]
+    begun = ["trying", "searching", "generation"]
+    assert [line.split()[0] for line in lines] == [*begun, "auto,", "generation", "evaluating"]
+    assert lines[-2].startswith("generation 6: 26 of 30 rollouts")  # a seventh would not fit
     assert "\r" not in texts[-1]
     assert capsys.readouterr() == ("", "")
 
