@@ -16,12 +16,10 @@ import warnings
 import numpy as np
 import pandas as pd
 from coco import DIMENSIONS, FUNCTIONS, OUT, interval, score, write_page
-from peers import Search, Values
+from peers import Search, ours
 
-from policysearch.core import Array, Domain, Evaluation, Optimizer, Proposal, needs_of
+from policysearch.core import Domain, Optimizer, needs_of
 from policysearch.optimizers import OPTIMIZERS
-from policysearch.search import Budget, generations
-from policysearch.seeding import Key
 
 UNIFORM = "random-search"
 #: Gradient-free methods, at their defaults.
@@ -32,21 +30,10 @@ METHODS: dict[str, Optimizer] = {
 
 def in_box(optimizer: Optimizer) -> Search:
     """The search of a method in [−5, 5]^d."""
-
-    class Function:
-        def __init__(self, values: Values) -> None:
-            self.values = values
-
-        def evaluate(self, proposal: Proposal, key: Key) -> Evaluation:
-            returns = -self.values(10.0 * proposal.params - 5.0)[:, None]
-            return Evaluation(proposal.params, returns, np.ones(returns.shape, dtype=int))
-
-    def search(values: Values, start: Array, seed: int) -> None:
-        domain = Domain((start + 5.0) / 10.0, np.zeros(start.size), np.ones(start.size))
-        for _ in generations(optimizer, Function(values), domain, budget=Budget(10**9), seed=seed):
-            pass
-
-    return search
+    inner = ours(optimizer, lambda start: Domain(start, np.zeros(start.size), np.ones(start.size)))
+    return lambda values, start, seed: inner(
+        lambda points: values(10.0 * points - 5.0), (start + 5.0) / 10.0, seed
+    )
 
 
 def scores(method: str, instances: int, per_dimension: int) -> pd.DataFrame:

@@ -37,8 +37,8 @@ class Pair:
     peer: Search
 
 
-def ours(optimizer: Optimizer) -> Search:
-    """The search of a method of this package."""
+def ours(optimizer: Optimizer, domain: Callable[[Array], Domain] = Domain.unbounded) -> Search:
+    """The search of a method of this package; `domain` makes what it searches of a start."""
 
     class Function:
         def __init__(self, values: Values) -> None:
@@ -49,9 +49,7 @@ def ours(optimizer: Optimizer) -> Search:
             return Evaluation(proposal.params, returns, np.ones(returns.shape, dtype=int))
 
     def search(values: Values, start: Array, seed: int) -> None:
-        for _ in generations(
-            optimizer, Function(values), Domain.unbounded(start), budget=Budget(10**9), seed=seed
-        ):
+        for _ in generations(optimizer, Function(values), domain(start), budget=Budget(10**9), seed=seed):
             pass
 
     return search

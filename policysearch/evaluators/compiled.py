@@ -124,7 +124,7 @@ class CompiledEvaluator(Divisible):
         reset(self._worlds[0], draw)
         observe(self._worlds[0], obs)
         check_fit(policy, self.interface, obs)
-        self._noise_size, self._can_sample = kernel.noise_size, hasattr(policy, "sample")
+        self._noise_size = kernel.noise_size
         self.lanes = lanes
         self._many: Any = (
             compiled_lanes(simulator, cast(Hashable, policy), lanes)
@@ -176,8 +176,7 @@ class CompiledEvaluator(Divisible):
 
     def check(self, proposal: Proposal) -> None:
         """Raise ValueError for a proposal that the policy cannot run."""
-        if proposal.params.shape[1] != self._no_episodes.params.shape[1] or not self._can_sample:
-            check_proposal(proposal, self.policy, self.deploy)
+        check_proposal(proposal, self.policy, self.deploy)
 
     def outcomes(self, proposal: Proposal, key: Key, pairs: Sequence[Pair]) -> list[Outcome]:
         """What comes of these (candidate, episode) pairs of a proposal; it does not depend on the others."""

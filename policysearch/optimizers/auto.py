@@ -78,7 +78,7 @@ class Auto:
         search = _stated("quadratic-model", self._without_noise(), replace(domain, known=known), rng, EXACT)
         proposal = yield from _begun(search, best, self.polish - 2)
         if not (yield from _noise(best)):
-            return (yield from _rest(search, proposal))
+            return (yield from passed_on(search, begun=proposal))
         return (yield from self._with_noise(replace(domain, start=best.params, known=None), rng))
 
     def _with_noise(self, domain: Domain, rng: np.random.Generator) -> Search:
@@ -105,9 +105,7 @@ class Auto:
 def _stated(name: str, method: Optimizer, domain: Domain, rng: np.random.Generator, why: str) -> Search:
     """A search whose proposals say which method was chosen, and why."""
     rule = f"{name}, as {why}"
-    return passed_on(
-        method.search(domain, rng), lambda proposal: replace(proposal, rule=rule), lambda told: told
-    )
+    return passed_on(method.search(domain, rng), lambda proposal: replace(proposal, rule=rule))
 
 
 def _kept(told: Evaluation) -> Evaluation:
@@ -130,9 +128,3 @@ def _begun(search: Search, best: Best, rollouts: int) -> Generator[Proposal, Eva
         best.learn(evaluation)
         proposal = search.send(evaluation)
     return proposal
-
-
-def _rest(search: Search, proposal: Proposal) -> Search:
-    """A search that has begun, from what it asks for next."""
-    while True:
-        proposal = search.send((yield proposal))

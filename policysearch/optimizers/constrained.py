@@ -126,7 +126,7 @@ class Constrained:
             gaps = self.outputs.gaps(evaluation.metrics, len(evaluation.returns))
             return multipliers.told(evaluation, gaps)
 
-        return passed_on(self.optimizer.search(domain, rng), lambda proposal: proposal, told)
+        return passed_on(self.optimizer.search(domain, rng), told=told)
 
 
 class _Multipliers:

@@ -34,4 +34,4 @@ class Repeated:
         def asked(proposal: Proposal) -> Proposal:
             return replace(proposal, episodes=max(proposal.episodes, self.episodes))
 
-        return passed_on(self.optimizer.search(domain, rng), asked, lambda evaluation: evaluation)
+        return passed_on(self.optimizer.search(domain, rng), asked)

@@ -25,9 +25,7 @@ class Progress:
         say: is given the lines.
         settings: those of the tuning.
         values: what each candidate is worth, NaN for those that count for nothing.
-
-    Attributes:
-        rules: those by which the method has chosen, with the rollouts after which they were first applied.
+        rules: is given those by which the method has chosen, with the rollouts after which they were first applied.
     """
 
     def __init__(
@@ -36,9 +34,9 @@ class Progress:
         say: Say,
         settings: TuneSettings,
         values: Callable[[Evaluation], Float[Array, "n"]],
+        rules: list[str],
     ) -> None:
-        self.rules = list[str]()
-        self._name, self._say, self._values = name, say, values
+        self._name, self._say, self._values, self._rules = name, say, values, rules
         self._sign, self._total = sign_of(settings.goal), settings.rollouts
         self._began, self._best, self._rule = time.monotonic(), np.nan, ""
         self._said = (0, self._began)  # rollouts and time of the last line
@@ -50,10 +48,10 @@ class Progress:
         self._best = float(np.nanmax([self._best, *found])) if found.size else self._best
         if made.proposal.rule not in ("", self._rule):
             self._rule = made.proposal.rule
-            self.rules.append(
+            self._rules.append(
                 f"{self._name}, after {made.rollouts - made.proposal.cost} rollouts: {self._rule}"
             )
-            self._say(self.rules[-1])
+            self._say(self._rules[-1])
         if not self._due(made):
             return
         said = f"best candidate {sign * found.max():.4g}" if found.size else "all of it failed"

@@ -201,7 +201,9 @@ class Tuning:
         for line in self._begun():
             self.say(line)
         self.say(f"searching by {self.name} with {budget} rollouts")
-        progress, spent, ahead, elsewhere = Progress(self.name, self.say, self.settings, self.values), 0, 0, 0
+        self.rules.clear()
+        progress = Progress(self.name, self.say, self.settings, self.values, self.rules)
+        spent = ahead = elsewhere = 0
         try:
             for made in watch.over(search):
                 spent, ahead = made.rollouts, made.ahead
@@ -209,7 +211,6 @@ class Tuning:
                 rollouts += self._logged(made, sign)
                 recommendation = made.recommendation
                 progress.show(made)
-                self.rules[:] = progress.rules
                 if self.start_fails and elsewhere > 1 and all_failed(rollouts):
                     note = "the start fails, and so did everything else that was tried"
                     break
