@@ -163,7 +163,9 @@ def page(out: Path) -> str:
         "curve": milestones(study),
         "moves": moves_table(moved),
         **dict.fromkeys(("half", "twice", "half_words", "twice_words", "paper_gait"), MISSING),
-        "made_with": sentences.made_with(sessions[0]["policysearch"]),
+        "made_with": sentences.made_with(
+            sessions[0]["policysearch"], pd.read_csv(study / "runs.csv"), pd.read_csv(out / "again.csv")
+        ),
         "unreachable_start": str(unreachable(start)),
         "unreachable_paper": str(unreachable(paper)),
         "unreachable_learned": f"{np.median(counts):.0f}",

@@ -137,14 +137,20 @@ def stands_still(curves: pd.DataFrame, method: str = "nelder-mead") -> str:
     )
 
 
-def made_with(package: str) -> str:
-    """The version that made the runs, and what is known of them with a later one."""
-    if package != "0.1.0":
-        return f"The runs were made with policysearch {package}."
+def made_with(package: str, runs: pd.DataFrame, again: pd.DataFrame) -> str:
+    """The version that made the runs, and what those that were made again with a later one give."""
+    pairs = again.merge(runs, on=["task", "optimizer", "run"], suffixes=("", "_before"))
+    same = np.isclose(pairs["final_return"], pairs["final_return_before"], rtol=1e-9, atol=0.0)
+    changed = [
+        f"`{row['optimizer']}` at {row['final_return']:.0f} mm/s and not {row['final_return_before']:.0f}"
+        for row in pairs[~same].to_dict("records")
+    ]
     return (
         f"The runs were made with policysearch {package}; intervals, tests and pictures are of a later version. With "
-        "that, run 0 of every method was made again: seven methods end at the same speed, digit for digit. "
-        "`finite-difference` and `ars` have changed since, and end at 263 mm/s each, where they ended at 251 and 253."
+        "that, run 0 of every method was made again, by `python -m policysearch.compare "
+        "results/aibo_gait/study/study.toml --runs 1 --out again`, of which [again.csv](again.csv) is kept: "
+        f"{same.sum()} of {len(pairs)} methods end at the same speed to nine digits; others: "
+        f"{', '.join(changed) or 'none'}."
     )
 
 

@@ -141,3 +141,15 @@ def test_the_page_is_the_one_that_its_tables_give(said: ModuleType) -> None:
     assert said.against_rule(tables["summary"], tables["pairs"]) in page
     assert said.follow_up(tables["pairs"]) in page
     assert said.gain(tables["runs"], tables["curves"]) in page
+
+
+def test_what_runs_that_were_made_again_give_is_said_by_their_table(said: ModuleType) -> None:
+    runs = pd.DataFrame({"task": "t", "optimizer": METHODS, "run": 0, "final_return": 200.0})
+    again = runs.assign(final_return=[200.0, 200.0 + 1e-8, 210.0, 200.0, 200.0])
+    sentence = said.made_with("0.1.0", runs, again)
+    assert (
+        "4 of 5 methods end at the same speed to nine digits; others: `genetic` at 210 mm/s and not 200."
+        in sentence
+    )
+    assert sentence.startswith("The runs were made with policysearch 0.1.0;")
+    assert "others: none." in said.made_with("0.1.0", runs, runs)
