@@ -62,7 +62,7 @@ def measure() -> Claim:
         picture=figure,
         remarks=[
             "Reward-to-go is not much of temporal structure: it drops past rewards, about half of the noise. "
-            f"Knowing how far consequences reach is more: beside {SHORT}, which has no bias on this chain, "
+            f"Knowing how far consequences reach is more: next to {SHORT}, which has no bias on this chain, "
             f"the difference of exponents is {shared.beside_short()} with shared parameters, and "
             f"{own.beside_short()} with a cell for every step.",
             "With shared parameters a longer episode repeats the same decisions: the signal grows as well, "

@@ -189,7 +189,7 @@ def measure() -> Claim:
         for name in list(METHODS)[1:]:
             found[task][name] = Measured(f"{task}: {name}, decades more", *gain(methods[name], plain), "> 0")
         found[task][LARGER] = Measured(
-            f"{task}: batches of {BATCHES[-1]} beside {BATCHES[0]}, decades more",
+            f"{task}: batches of {BATCHES[-1]} next to {BATCHES[0]}, decades more",
             *gain_of_batches(methods),
             "> 0",
         )
@@ -230,7 +230,7 @@ def measure() -> Claim:
             "Batches share a budget: large ones leave few steps, which has to be made up for by longer ones. "
             "Where they cannot be, as where a method does not arrive in the steps that it has, large batches "
             "are worse.",
-            "A method's range is measured beside its own best, over a grid of half-decades: ranges are "
+            "A method's range is measured against its own best, over a grid of half-decades: ranges are "
             "multiples of 0.5, and end where the grid does. They say how careful one has to be, not which "
             "method is best, nor that the same step size suits another task: between the two tasks here, the "
             f"best one of plain ascent with batches of {BATCHES[0]} moves by {_shift(finals, PLAIN):.1f} "

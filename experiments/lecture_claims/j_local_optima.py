@@ -220,7 +220,7 @@ def measure() -> Claim:
         table=pd.concat(tables),
         picture=picture(starts, all_ends),
         remarks=[
-            "What matters is the size of the steps beside the distance of the optima, with a gradient and "
+            "What matters is the size of the steps next to the distance of the optima, with a gradient and "
             "without: from small to large, the fraction that ends in the basin of the global optimum changes "
             f"{steps}. In the plane a large step still finds it; that does not carry over to many dimensions.",
             f"Wide exploration has its price: J at σ = 1.5 is another function than f. {wide} ends where it gets "
