@@ -218,7 +218,7 @@ LOGICAL_LINES = {
     "reuse": 30, "digests": 410,
     "provenance": 55, "models": 190, "policies": 1220, "simulators": 1047, "gradients": 487, "optimizers": 2101,
     "ask_tell": 170, "search": 60, "limits": 64, "wire": 100, "evaluators": 2427, "tasks": 352, "deploy": 360, "asking": 130, "reporting": 292,
-    "compare": 3645, "testing": 356, "engines": 782, "tune": 2291, "estimates": 400, "aibo": 473, "exoskeleton": 862, "hitl": 5816, "watch": 1243,
+    "compare": 3645, "testing": 356, "engines": 782, "tune": 2291, "estimates": 400, "aibo": 473, "exoskeleton": 862, "hitl": 5818, "watch": 1243,
 }  # fmt: skip
 
 

@@ -33,6 +33,9 @@ bonus is taken off the reward while searching, which is not done here. They say 
 expect, no more.
 """
 
+#: Of a study that was kept without its environment.
+OLD = "\nThe study `{name}` was made with version 0.1.0 of November 2026, with percentile bootstrap intervals.\n"
+
 
 def section(folder: Path, name: str) -> str:
     """The table of one study."""
@@ -62,6 +65,9 @@ def main() -> None:
     studies = " and ".join(f"[`{name}`]({name}/summary.md)" for name in names)
     tables = "\n\n".join(section(folder, name) for name in names)
     page = TEXT.format(folder=folder, studies=studies, tables=tables)
+    page += "".join(
+        OLD.format(name=name) for name in names if not (folder / name / "environment.json").exists()
+    )
     (folder / "README.md").write_text(page, encoding="utf-8")
     print(page)
 

@@ -52,6 +52,7 @@ By controller, mean regret after {budgets} rollouts:
 
 What the rows are:
 
+- `tune` chooses the method: CMA-ES where an output is constrained, `auto` in all other rows.
 - Earlier tries are the 60 rollouts of a tuning of a plant whose size is 1.5 instead of 1. The second row begins at
   the result of that tuning, the third one knows all of its rollouts (`known=`).
 - The derivative gain is fixed at the best known, and at ten times that (`fixed=`), where the search cannot mend it.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from policysearch.core import Array
 from policysearch.exoskeleton.human import Walker, draw_participant
 from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.hitl.agenda import Bout
+from policysearch.hitl.agenda import AVERAGED, Bout
 from policysearch.hitl.log import Entry
 from policysearch.hitl.session import Session
 from policysearch.seeding import Key, stream
@@ -68,7 +68,10 @@ class SimulatedPerson:
 
 
 def walk_next(session: Session, person: SimulatedPerson) -> Bout:
-    """Let the person walk the next bout, and log what was measured; the bout."""
+    """Let the person walk the next bout, and log what was measured; the bout.
+
+    A gap makes a bout that is averaged void, as an operator would: it comes again.
+    """
     if session.day_is_over:
         session.another_day()
     bout = session.next
@@ -79,6 +82,8 @@ def walk_next(session: Session, person: SimulatedPerson) -> Bout:
     breaths = person.walk(bout)
     if breaths is None or not bout.is_measured:
         session.walked(of=bout)
+    elif len(breaths.gaps) and bout.purpose in AVERAGED:
+        session.void(f"no breath for {breaths.gaps.max():.0f} s", breaths=breaths)
     else:
         session.measured(*session.estimate(breaths, bout.minutes, bout.purpose), breaths, of=bout)
     return bout

@@ -21,10 +21,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from policysearch.evaluators.recorded import ReplayDiffers
 from policysearch.exoskeleton.torque_law import GENERIC
 from policysearch.exoskeleton.torque_profile import why_infeasible
-from policysearch.hitl.agenda import CONDITIONS
+from policysearch.hitl.agenda import AVERAGED, CONDITIONS
 from policysearch.hitl.laws import NO_TORQUE
 from policysearch.hitl.log import Log
-from policysearch.hitl.people import SimulatedPerson, walk_next
+from policysearch.hitl.people import SimulatedPerson, walk_next, walk_to_the_end
 from policysearch.hitl.plan import SessionPlan
 from policysearch.hitl.session import Session
 from policysearch.hitl.view import SessionView
@@ -645,6 +645,18 @@ def test_a_simulated_person_rebuilt_from_the_history_continues_with_the_same_num
         walk_next(calm, walker)
         walk_next(broken, person(broken))  # a new person every time, rebuilt from the history
     assert calm.table().to_csv() == broken.table().to_csv()
+
+
+def test_a_bout_that_is_averaged_comes_again_where_a_simulated_person_has_a_gap_in_it() -> None:
+    session, key = Session.begin(SHORT), (2, "person", 1)
+    for bout, entry in walk_to_the_end(session, SimulatedPerson("zhang2017", key, changes={"missed": 0.35})):
+        assert entry.status in ("measured", "void")
+        assert entry.status == "measured" or (bout.purpose in AVERAGED and "no breath for" in entry.reason)
+    assert session.next is None
+    again = [entry.purpose for entry in session.history if entry.status == "void"]
+    assert again
+    assert set(again) <= set(AVERAGED)
+    assert {entry.purpose for entry in session.entries if entry.counts} >= {"baseline", "search", "validation"}
 
 
 def crashed(tmp_path: Path, points: list[int]) -> dict[str, Any]:
