@@ -193,6 +193,20 @@ def test_five_runs_on_the_hopper_decide_nothing() -> None:
     assert runs["final_return"].max() == runs[runs["optimizer"] == "trpo-fast"]["final_return"].max()
 
 
+def test_ppo_next_to_stable_baselines_is_what_its_table_says() -> None:
+    said(
+        "gradient_mode/README.md",
+        "ours reaches 497 to 500 on CartPole in five runs, Stable-Baselines3 210 to 500",
+        "(−1,082 ± 7 against −1,178 ± 23)",
+    )
+    table = pd.read_csv(RESULTS / "gradient_mode/sb3_ppo.csv").groupby(["task", "ppo"])["return"]
+    ends = table.agg(["min", "max", "mean", "sem"]).round()
+    assert ends.loc[("CartPole-v1", "policysearch"), ["min", "max"]].tolist() == [497, 500]
+    assert ends.loc[("CartPole-v1", "stable-baselines3"), ["min", "max"]].tolist() == [210, 500]
+    assert ends.loc[("Pendulum-v1", "policysearch"), ["mean", "sem"]].tolist() == [-1082, 7]
+    assert ends.loc[("Pendulum-v1", "stable-baselines3"), ["mean", "sem"]].tolist() == [-1178, 23]
+
+
 def test_classic_control_claims_what_its_tables_decide() -> None:
     said(
         "classic_control/README.md",

@@ -4,14 +4,15 @@
     python experiments/controllers/gallery.py --out results/controllers
 
 The first command runs every method on every task. The second draws a picture per task of one held-out episode, the
-same for the start, for Ziegler and Nichols' rules where they are defined and for what CMA-ES recommends at the end
-of run 0 of that study, whatever its return; it is searched again here. Then:
+same for the start, for Ziegler and Nichols' rules where they are defined and for what `auto` recommends at the end of
+run 0 of that study, whatever its return; it is searched again here. Then:
 
     gains.csv           those controllers and the best known one: mean returns of the episodes of best_known.csv
     final_returns.csv   of every run, and of the start, the rules and the best known one on the run's own episodes
-    README.md           all of it; the words are in findings.md
+    decided.csv         the pairs of methods that the study distinguishes
+    README.md           all of it; the words are in findings.md and gallery_sentences.py
 
-final_returns.csv is read where the study's runs.csv is not there.
+final_returns.csv and decided.csv are read where the study's runs.csv and pairs.csv are not there.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from best_known import EPISODES, NEAR, RULES, SLOW, mean_returns, near, said, space_of
+from best_known import EPISODES, NEAR, RULES, SLOW, mean_returns, said, space_of
+from gallery_sentences import BEST, DEFAULT, RULE, START, hits, sentences
 from jaxtyping import Float
 from PIL import Image
 
@@ -37,18 +39,16 @@ from policysearch.core import Array
 from policysearch.evaluators.interface import Interface
 from policysearch.evaluators.runner import episode_seed
 from policysearch.files import replacing, write_text
-from policysearch.optimizers import CMAES
+from policysearch.optimizers import OPTIMIZERS
 from policysearch.reporting.figures import COLOURS, figure_of
 from policysearch.search import Budget, generations, held_out
 from policysearch.seeding import Key
 from policysearch.simulators import cart_pole, motor, pendulum, quadrotor, tanks, thermal
 from policysearch.space import Space
 from policysearch.tasks import TASKS, Task, make_evaluator, make_problem
-from policysearch.tune.prepared import SIGMA
 
 HERE = Path(__file__).parent
-ROLLOUTS, SEED, RUN, METHOD = 100, 0, 0, "tune-default"  # as the study calls it
-START, RULE, TUNED, BEST = "start", "Ziegler & Nichols", "tuned", "best known"
+ROLLOUTS, SEED, RUN, TUNED = 100, 0, 0, "tuned"
 LINES = {START: ("0.35", 1.2), RULE: (COLOURS[1], 1.2), TUNED: (COLOURS[0], 1.6)}  # colour and width
 SHADES, DPI = (1.0, 0.65, 0.3), 90  # of every colour in a picture; dots per inch
 PACKAGES = ("numpy", "numba", "gymnasium", "cma")  # on which the numbers depend
@@ -158,12 +158,14 @@ def heard(text: str) -> dict[str, float]:
 
 
 def tuned(task: Task) -> tuple[Array, int]:
-    """What the method of `tune` recommends at the end of the study's run 0, and the rollouts that it took."""
-    problem = make_problem(task, CMAES(sigma=SIGMA), whitened=False, seed=SEED, run=RUN, evaluator="compiled")
+    """What the default of `tune` recommends at the end of the study's run 0, and the rollouts that it took."""
+    problem = make_problem(
+        task, OPTIMIZERS[DEFAULT](), whitened=False, seed=SEED, run=RUN, evaluator="compiled"
+    )
     found, spent = problem.domain.start, 0
     for generation in generations(
         problem.optimizer, problem.evaluator, problem.domain,
-        budget=Budget(ROLLOUTS), seed=SEED, problem=(task.name, RUN), label=METHOD,
+        budget=Budget(ROLLOUTS), seed=SEED, problem=(task.name, RUN), label=DEFAULT,
     ):  # fmt: skip
         found, spent = generation.recommendation, generation.rollouts
     problem.evaluator.close()
@@ -292,6 +294,18 @@ def final_returns(study: Path, kept: Path) -> pd.DataFrame:
     return pd.read_csv(kept, index_col=["task", "method"])
 
 
+def decided_pairs(study: Path, kept: Path) -> pd.DataFrame:
+    """The pairs of methods that the study distinguishes on a task, the better one first."""
+    if (study / "pairs.csv").exists():
+        pairs = pd.read_csv(study / "pairs.csv").dropna(subset="better")
+        worse = pairs["x"].where(pairs["x"] != pairs["better"], pairs["y"])
+        table = pairs[["task", "better", "p_joint"]].assign(worse=worse)[
+            ["task", "better", "worse", "p_joint"]
+        ]
+        table.to_csv(kept, index=False, float_format="%.4g", lineterminator="\n")
+    return pd.read_csv(kept)
+
+
 def below(returns: Array, other: Array) -> str:
     """The runs that end worse than another controller on the same episodes, or without a result."""
     runs = np.flatnonzero(~(returns >= other))
@@ -310,9 +324,8 @@ def methods_table(ends: pd.DataFrame, summary: pd.DataFrame) -> str:
         label, value = f"*{method}*", short(middle)
         if method in summary.index:
             low, high = (summary[column][method] for column in ("ci_low", "ci_high"))
-            hits = int(near(returns, ends.loc[BEST].to_numpy()).sum())
             label, value = f"`{method}`", f"{value} ({short(low)} … {short(high)})"
-            cells = [f"{hits} of {len(returns)}"]
+            cells = [f"{hits(ends, method)} of {len(returns)}"]
             cells += [below(returns, ends.loc[name].to_numpy()) for name in others]
         rows.append((middle, [label, value, *cells]))
     rows.sort(key=lambda row: -row[0])
@@ -322,14 +335,10 @@ def methods_table(ends: pd.DataFrame, summary: pd.DataFrame) -> str:
 def overview(ends: pd.DataFrame, methods: list[str]) -> str:
     """How many runs of each method end within 5 % of the best known, on every task."""
     tasks = list(ends.index.unique("task"))
-    hits = {
-        (method, task): int(near(ends.loc[task, method].to_numpy(), ends.loc[task, BEST].to_numpy()).sum())
-        for method in methods
-        for task in tasks
-    }
-    total = {method: sum(hits[method, task] for task in tasks) for method in methods}
+    count = {(method, task): hits(ends.loc[task], method) for method in methods for task in tasks}
+    total = {method: sum(count[method, task] for task in tasks) for method in methods}
     rows = [
-        [f"`{method}`", *(str(hits[method, task]) for task in tasks), str(total[method])]
+        [f"`{method}`", *(str(count[method, task]) for task in tasks), str(total[method])]
         for method in sorted(methods, key=lambda method: -total[method])
     ]
     return markdown(["method", *tasks, f"of {ends.shape[1] * len(tasks)}"], rows)
@@ -393,7 +402,7 @@ def main() -> None:
         parser.error(
             f"expected tasks of SHOWN and best_known.csv, got {', '.join(unknown)}; run best_known.py"
         )
-    ends = final_returns(study, kept)
+    ends, decided = final_returns(study, kept), decided_pairs(study, out / "decided.csv")
     sections, tables = list[str](), list[pd.DataFrame]()
     for name in ends.index.unique("task"):
         episodes, _ = SLOW.get(name, (EPISODES, 0))
@@ -416,6 +425,7 @@ def main() -> None:
         overview=overview(ends, methods), sections="\n\n".join(sections), runs=ends.shape[1],
         below_rule=losses(ends, methods, RULE), below_start=losses(ends, methods, START),
         versions=", ".join(f"{name} {number}" for name, number in made_with.items()),
+        **sentences(ends, methods, decided),
     )  # fmt: skip
     write_text(out / "README.md", page)
 

@@ -1,4 +1,4 @@
-"""The scores of the experiment that chooses tune's default method."""
+"""The scores of the experiment that compares methods for tune on controllers."""
 
 import importlib
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ def script() -> Iterator[Any]:
     """All names of the experiment's modules."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        importlib.import_module("default_method")  # the page
         parts = map(
-            importlib.import_module, ("best_known", "default_method_searches", "default_method_scores")
+            importlib.import_module,
+            ("best_known", "default_method_searches", "default_method_scores", "default_method"),
         )
         yield SimpleNamespace(**{name: value for part in parts for name, value in vars(part).items()})
 
@@ -91,3 +91,15 @@ def test_a_method_with_fewer_seeds_is_compared_on_those(script: Any) -> None:
     assert found.gap_interval == pytest.approx((0.1, 0.1))
     assert found.rank == 1.0  # the default's interquartile mean over all of its seeds is 0.3
     assert script.score(results, m, 1) is None
+
+
+def test_what_tune_takes_is_compared_by_the_intervals(script: Any) -> None:
+    better, worse, open_ = (
+        script.Score(0.1, (0.0, 0.2), gap, interval, 1.0, 0.0, 0.0, 20)
+        for gap, interval in ((-0.1, (-0.2, -0.01)), (0.1, (0.01, 0.2)), (0.0, (-0.1, 0.1)))
+    )
+    found = {"Noisy trials": {method: [better, None, open_] for method in script.METHODS}}
+    found["Noisy trials"]["nelder-mead"] = [worse, worse, open_]
+    lines = script.compared(found).splitlines()
+    assert lines[0] == "- `auto`. Noisy trials: better after 30; not distinguished after 300."
+    assert lines[-1] == "- `nelder-mead`. Noisy trials: worse after 30, 100; not distinguished after 300."

@@ -68,12 +68,10 @@ def test_the_table_of_gains_returns_what_best_known_csv_says(name: str) -> None:
 
 
 def test_returns_that_are_near_the_best_are_within_five_per_cent_of_its_size_whatever_its_sign() -> None:
-    assert GALLERY["near"](np.array([-104.9, -105.1, -90.0]), np.full(3, -100.0)).tolist() == [
-        True,
-        False,
-        True,
-    ]
-    assert GALLERY["near"](np.array([95.1, 94.9, np.nan]), np.full(3, 100.0)).tolist() == [True, False, False]
+    costs = pd.DataFrame([[-104.9, -105.1, -90.0], [-100.0] * 3], ["x", "best known"])
+    speeds = pd.DataFrame([[95.1, 94.9, np.nan], [100.0] * 3], ["x", "best known"])
+    assert GALLERY["hits"](costs, "x") == 2
+    assert GALLERY["hits"](speeds, "x") == 1
 
 
 def test_a_run_without_a_result_is_worse_than_the_rule_and_a_tie_is_not() -> None:
@@ -93,22 +91,56 @@ def test_the_angle_of_a_pendulum_that_goes_over_the_bottom_has_a_gap_there() -> 
 def test_a_page_is_made_of_a_study_and_made_again_from_what_is_kept_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study = {"tasks": ["tanks-pid"], "optimizers": ["cma-es", "spsa"], "rollouts": 100, "runs": 2}
+    study = {"tasks": ["tanks-pid"], "optimizers": ["auto", "spsa"], "rollouts": 100, "runs": 2}
     policysearch.compare(study, out=tmp_path / "study", progress=False)
     monkeypatch.setattr(sys, "argv", ["gallery.py", "--out", str(tmp_path)])
     GALLERY["main"]()
     page = (tmp_path / "README.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "tanks-pid.png") as picture:
         assert len(picture.getcolors() or ()) > 4
-    runs = pd.read_csv(tmp_path / "study/runs.csv").query("optimizer == 'cma-es'")
+    runs = pd.read_csv(tmp_path / "study/runs.csv").query("optimizer == 'auto'")
     ends = pd.read_csv(tmp_path / "final_returns.csv", index_col="method")[["0", "1"]]
-    assert ends.loc["cma-es"].to_numpy() == pytest.approx(runs["final_return"].to_numpy(), rel=1e-5)
+    assert ends.loc["auto"].to_numpy() == pytest.approx(runs["final_return"].to_numpy(), rel=1e-5)
     assert ends.loc["start"].to_numpy() == pytest.approx(runs["start_return"].to_numpy(), rel=1e-5)
     assert ends.loc["best known"].gt(ends.loc["start"]).all()
     (tmp_path / "study/runs.csv").unlink()
+    (tmp_path / "study/pairs.csv").unlink()
     GALLERY["main"]()
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == page
     assert "tanks-pid: searching" in capsys.readouterr().err
+
+
+def test_its_sentences_say_what_the_tables_say() -> None:
+    ends = pd.DataFrame(
+        {
+            "task": ["a"] * 5 + ["b"] * 4,
+            "method": ["auto", "x", *FIXED.values(), "auto", "x", "start", "best known"],
+            "0": [-1.04, -3.0, -9.0, -2.0, -1.0, -8.0, -1.0, -5.0, -1.0],
+            "1": [-1.2, -1.0, -9.0, -2.0, -1.0, -4.0, np.nan, -5.0, -1.0],
+        }
+    ).set_index(["task", "method"])
+    decided = pd.DataFrame({"task": ["a", "b"], "better": ["auto", "x"], "worse": ["x", "auto"]})
+    said = GALLERY["sentences"](ends, ["auto", "x"], decided)
+    assert "**No method is near the best known on every task**" in said["everywhere"]
+    assert "of the 4 runs on a task, 2 on a, 1 on b." in said["everywhere"]
+    assert "in 1 of 4 runs and below its start in 1." in said["default"]
+    assert "of 2: 1 on a, 1 on b. Of its 2 pairs" in said["default"]
+    assert "better in 1 and worse in 1 (`x` on b)" in said["default"]
+    assert said["undecided"] == "2 runs leave 0 of 2 pairs undecided"
+    assert said["above_rule"].endswith("on a: `auto`.")
+    only = ends.drop("b")
+    more = pd.concat([only, only.query("method == 'auto'").rename(index={"auto": "y"})])
+    assert GALLERY["sentences"](more, ["auto", "y", "x"], decided)["above_rule"].endswith(
+        "on a: all but `x`."
+    )
+    assert said["start"].endswith(": `auto` (b); `x` (b).")
+    usual = GALLERY["sentences"](ends.drop("b"), ["auto", "x"], decided)["everywhere"]
+    assert "**No method" in usual, "half of the runs are not more than half"
+    ends.loc[("a", "auto"), "1"] = -1.0
+    assert (
+        "**`auto` is near the best known on every task**"
+        in GALLERY["sentences"](ends.drop("b"), ["auto", "x"], decided)["everywhere"]
+    )
 
 
 def test_without_a_study_the_gallery_says_what_to_run(
@@ -128,7 +160,7 @@ def test_what_is_drawn_as_tuned_is_run_0_of_the_kept_study() -> None:
     evaluator = make_evaluator(task, task.make_policy(), kind="compiled")
     found = evaluator.evaluate(held_out(params[None], 20), report_key(0, task.name, 0)).returns
     evaluator.close()
-    assert found.mean() == pytest.approx(ends.loc[(task.name, "tune-default"), "0"], rel=1e-5)
+    assert found.mean() == pytest.approx(ends.loc[(task.name, "auto"), "0"], rel=1e-5)
     assert 90 <= spent <= 100
 
 

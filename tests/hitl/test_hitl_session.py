@@ -656,7 +656,11 @@ def test_a_bout_that_is_averaged_comes_again_where_a_simulated_person_has_a_gap_
     again = [entry.purpose for entry in session.history if entry.status == "void"]
     assert again
     assert set(again) <= set(AVERAGED)
-    assert {entry.purpose for entry in session.entries if entry.counts} >= {"baseline", "search", "validation"}
+    assert {entry.purpose for entry in session.entries if entry.counts} >= {
+        "baseline",
+        "search",
+        "validation",
+    }
 
 
 def crashed(tmp_path: Path, points: list[int]) -> dict[str, Any]:
