@@ -64,12 +64,12 @@ def of_default(ends: pd.DataFrame, methods: list[str], decided: pd.DataFrame) ->
     places = ", ".join(f"{number} on {task}" for task, number in place.items())
     behind = decided[decided["better"] == DEFAULT]
     ahead = decided[decided["worse"] == DEFAULT]
-    beaten = ", ".join(f"`{row.better}` on {row.task}" for row in ahead.itertuples()) or "none"
+    beaten = ", ".join(f"`{row.better}` on {row.task}" for row in ahead.itertuples())
     return (
         f"**`{DEFAULT}`, which `tune` takes,** ends within 5 % of the best known in {close} of {runs} runs and below "
         f"its start in {below}. Its places by the interquartile mean, of {len(methods)}: {places}. Of its "
         f"{(len(methods) - 1) * len(tables)} pairs with another method on a task the study calls it better in "
-        f"{len(behind)} and worse in {len(ahead)} ({beaten}); the others are undecided."
+        f"{len(behind)} and worse in {len(ahead)}{f' ({beaten})' if beaten else ''}; the others are undecided."
     )
 
 
