@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from policysearch.compare import verdict
 from policysearch.compare.statistics import bootstrap_interval, iqm, tail
 from policysearch.core import Array
 from policysearch.seeding import stream
@@ -23,8 +24,7 @@ RESAMPLES = 2000
 
 def listed(names: Sequence[str]) -> str:
     """Names as code, "no method" for none."""
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted) or "no method"
+    return verdict.listed([f"`{name}`" for name in names]) if names else "no method"
 
 
 def better(pairs: pd.DataFrame, x: str, y: str) -> str | None:

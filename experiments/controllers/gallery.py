@@ -299,9 +299,7 @@ def decided_pairs(study: Path, kept: Path) -> pd.DataFrame:
     if (study / "pairs.csv").exists():
         pairs = pd.read_csv(study / "pairs.csv").dropna(subset="better")
         worse = pairs["x"].where(pairs["x"] != pairs["better"], pairs["y"])
-        table = pairs[["task", "better", "p_joint"]].assign(worse=worse)[
-            ["task", "better", "worse", "p_joint"]
-        ]
+        table = pairs.assign(worse=worse)[["task", "better", "worse", "p_joint"]]
         table.to_csv(kept, index=False, float_format="%.4g", lineterminator="\n")
     return pd.read_csv(kept)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from best_known import near
 
+from policysearch.compare import verdict
 from policysearch.compare.statistics import iqm
 
 BEST, RULE, START, DEFAULT = "best known", "Ziegler & Nichols", "start", "auto"
@@ -17,8 +18,7 @@ BEST, RULE, START, DEFAULT = "best known", "Ziegler & Nichols", "start", "auto"
 
 def listed(names: Sequence[str]) -> str:
     """Names as code, "no method" for none."""
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted) or "no method"
+    return verdict.listed([f"`{name}`" for name in names]) if names else "no method"
 
 
 def middles(ends: pd.DataFrame) -> "pd.Series[float]":

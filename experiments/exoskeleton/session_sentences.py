@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from policysearch.compare import verdict
+
 STARTS, STEPS = ("centre", "generic"), ("0.3", "0.15")
 
 
 def listed(names: list[str]) -> str:
     """Names as code, "no method" for none."""
-    quoted = [f"`{name}`" for name in names]
-    return " and ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted) or "no method"
+    return verdict.listed([f"`{name}`" for name in names]) if names else "no method"
 
 
 def generic_or_search(people: pd.DataFrame, better: str) -> str:

@@ -85,7 +85,7 @@ def _not_comparable(leader: str, methods: list[str]) -> list[str]:
     if not methods:
         return []
     return [
-        f"{leader} has no run in common with {_listed(methods)}, so nothing can be said of the difference."
+        f"{leader} has no run in common with {listed(methods)}, so nothing can be said of the difference."
     ]
 
 
@@ -102,7 +102,7 @@ def _lead(comparison: Comparison, task: str, leader: str, others: list[str], equ
     if not tied:
         return f"{leader} has the highest interquartile mean after {budget}."
     same_runs = ", run by run the same" if set(tied) == set(equal) else ""
-    return f"{_listed([leader, *tied])} share the highest interquartile mean after {budget}{same_runs}."
+    return f"{listed([leader, *tied])} share the highest interquartile mean after {budget}{same_runs}."
 
 
 def _decided(table: pd.DataFrame, leader: str) -> list[str]:
@@ -110,13 +110,13 @@ def _decided(table: pd.DataFrame, leader: str) -> list[str]:
     lines = []
     beaten, above = table[table["better"] == leader], table[table["better"] == table["y"]]
     if len(beaten):
-        names = _listed(beaten["y"].tolist())
+        names = listed(beaten["y"].tolist())
         lines.append(
             f"{leader} is better than {names}: paired runs are not exchangeable (at most a 5 % chance of any error "
             "among all pairs on this task)."
         )
     if len(above):
-        names = _listed(above["y"].tolist())
+        names = listed(above["y"].tolist())
         lines.append(
             f"Run by run, though, it loses to {names}, with the same certainty: a few runs make its mean."
         )
@@ -163,7 +163,7 @@ def _undecided(table: pd.DataFrame, leader: str, task: str) -> list[str]:
         ]
     named = [f"{method} ({count})" for method, count in zip(table["y"], needed, strict=True)]
     return [
-        f"With {runs} runs {leader} cannot be distinguished on {task} from {_listed(named)}; in brackets the "
+        f"With {runs} runs {leader} cannot be distinguished on {task} from {listed(named)}; in brackets the "
         "runs that would be needed for the observed difference."
     ]
 
@@ -255,7 +255,8 @@ def runs_needed(needed: int, runs: int) -> str:
     return str(needed) if needed > runs else f"more than {runs}"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """At least one name, with "and" before the last."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from policysearch.core import Array
 from policysearch.exoskeleton.human import Walker, draw_participant
 from policysearch.exoskeleton.respirometry import Breaths
-from policysearch.hitl.agenda import AVERAGED, Bout
+from policysearch.hitl.agenda import Bout
 from policysearch.hitl.log import Entry
 from policysearch.hitl.session import Session
 from policysearch.seeding import Key, stream
@@ -82,7 +82,7 @@ def walk_next(session: Session, person: SimulatedPerson) -> Bout:
     breaths = person.walk(bout)
     if breaths is None or not bout.is_measured:
         session.walked(of=bout)
-    elif len(breaths.gaps) and bout.purpose in AVERAGED:
+    elif session.loses(breaths, bout.purpose):
         session.void(f"no breath for {breaths.gaps.max():.0f} s", breaths=breaths)
     else:
         session.measured(*session.estimate(breaths, bout.minutes, bout.purpose), breaths, of=bout)

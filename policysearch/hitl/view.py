@@ -128,6 +128,10 @@ class SessionView(RebuiltSession):
         """The rate (W/kg) of standing still today."""
         return self._state.standing()
 
+    def loses(self, breaths: Breaths, purpose: str) -> bool:
+        """Whether a gap in its breaths loses a bout, as they are averaged."""
+        return self.plan.objective != "heart rate" and purpose in AVERAGED and len(breaths.gaps) > 0
+
     def estimate(self, breaths: Breaths, minutes: float, purpose: str = "search") -> Estimate:
         """The steady-state rate that the breaths of a bout suggest; across a gap, by the exact response.
 
@@ -136,13 +140,13 @@ class SessionView(RebuiltSession):
         """
         if self.plan.objective == "heart rate":
             return _heart_rate(breaths, self.plan.averaged if purpose in AVERAGED else 0.5 * minutes)
-        if purpose in AVERAGED:
-            if len(breaths.gaps):
-                raise ValueError(
-                    f"{purpose}: expected breaths without a gap, got one of {breaths.gaps[0]:.0f} s"
-                )
-            return mean_of_last(breaths, 60.0 * min(self.plan.averaged, minutes))
-        return estimate(breaths, "exact" if len(breaths.gaps) else "published", self.plan.tau)
+        if self.loses(breaths, purpose):
+            raise ValueError(f"{purpose}: expected breaths without a gap, got one of {breaths.gaps[0]:.0f} s")
+        return (
+            mean_of_last(breaths, 60.0 * min(self.plan.averaged, minutes))
+            if purpose in AVERAGED
+            else estimate(breaths, "exact" if len(breaths.gaps) else "published", self.plan.tau)
+        )
 
     def table(self) -> pd.DataFrame:
         """A row per entry."""
